@@ -1,0 +1,297 @@
+"""PPO with a vector critic: one value and one advantage per objective, one preference per learner.
+
+Schulman et al. (2017) for the clipped surrogate; the actor's advantage is the preference-weighted sum of the
+objectives' advantages (Liu et al., 2025, C-MORL, section 4.1), normalised over the batch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from gymnasium import Space
+
+from morl import distributions, running, spaces
+from morl.config import check_range
+from morl.errors import UserError
+from morl.networks import MLP, mlp
+from morl.returns import discounted_sum, gae
+from morl.running import RunningStats
+from morl.types import PyTree, Transition
+
+
+@dataclass(frozen=True)
+class PPOConfig:
+    """Settings of one PPO learner."""
+
+    num_envs: int = 64
+    """Environments that feed one policy."""
+    rollout_steps: int = 64
+    """Steps of each environment before an update."""
+    epochs: int = 4
+    """Passes over the rollout in one update."""
+    minibatches: int = 4
+    """Parts a rollout is split into; has to divide num_envs * rollout_steps."""
+    learning_rate: float = 1e-3
+    """Adam's step size."""
+    anneal: bool = False
+    """Let the learning rate fall linearly to zero over the run."""
+    train_gamma: float | None = None
+    """Discount of the learner; by default the environment's own, at most 0.995."""
+    gae_lambda: float = 0.95
+    """Trace decay of the advantage estimate."""
+    clip: float = 0.2
+    """How far the policy's likelihood ratio may move in one update."""
+    value_coefficient: float = 0.5
+    """Weight of the critic's loss."""
+    entropy_coefficient: float = 0.03
+    """Weight of the entropy bonus."""
+    max_grad_norm: float = 0.5
+    """Global norm that gradients are clipped to."""
+    normalise_observations: bool = True
+    """Scale observations by their running mean and deviation (kept for evaluation)."""
+    normalise_rewards: bool = True
+    """Scale each objective by the running deviation of its discounted return; preferences then weigh scaled objectives."""
+    hidden: tuple[int, ...] = (64, 64)
+    """Widths of the hidden layers of actor and critic."""
+    activation: Literal["tanh", "relu", "silu"] = "tanh"
+    """Activation of the hidden layers."""
+
+    def __post_init__(self) -> None:
+        for name in ("num_envs", "rollout_steps", "epochs", "minibatches"):
+            check_range(self, name, low=1)
+        for name in ("learning_rate", "clip", "max_grad_norm"):
+            check_range(self, name, low=0, open_low=True)
+        for name in ("value_coefficient", "entropy_coefficient"):
+            check_range(self, name, low=0)
+        check_range(self, "gae_lambda", low=0, high=1)
+        if self.train_gamma is not None:
+            check_range(self, "train_gamma", low=0, high=1)
+        if not self.hidden or min(self.hidden) < 1:
+            raise UserError(f"hidden must be one or more widths of at least 1, not {self.hidden}")
+        if (self.num_envs * self.rollout_steps) % self.minibatches:
+            raise UserError(
+                f"minibatches must divide num_envs * rollout_steps = {self.num_envs * self.rollout_steps}, "
+                f"not {self.minibatches}"
+            )
+
+
+class Policy(NamedTuple):
+    """What acting needs."""
+
+    actor: MLP
+    log_std: jax.Array
+    obs_stats: RunningStats
+
+
+class Params(NamedTuple):
+    """What the optimiser moves."""
+
+    actor: MLP
+    log_std: jax.Array
+    critic: MLP
+
+
+class PPOState(NamedTuple):
+    """One learner.
+
+    Attributes:
+        params: networks.
+        opt_state: Adam's moments.
+        obs_stats: running statistics of the observation features.
+        return_stats: running statistics of the discounted return of each objective, (R,).
+        discounted_return: (B, R) discounted sum of rewards of the episodes under way.
+        preference: (R,) weights of the objectives.
+        updates: () int32.
+    """
+
+    params: Params
+    opt_state: PyTree
+    obs_stats: RunningStats
+    return_stats: RunningStats
+    discounted_return: jax.Array
+    preference: jax.Array
+    updates: jax.Array
+
+
+class Batch(NamedTuple):
+    """What one gradient step needs, (N, ...)."""
+
+    features: jax.Array
+    action: jax.Array
+    log_prob: jax.Array
+    advantage: jax.Array
+    target: jax.Array
+    weight: jax.Array
+
+
+@dataclass(frozen=True)
+class PPO:
+    """The learner of :class:`PPOState`, for spaces it is made for. ``total_updates`` is for annealing only."""
+
+    config: PPOConfig
+    observation_space: Space[Any]
+    action_space: Space[Any]
+    gamma: float
+    total_updates: int
+
+    def __post_init__(self) -> None:
+        distributions.for_space(self.action_space)
+        spaces.encoder(self.observation_space)
+
+    @property
+    def num_envs(self) -> int:  # noqa: D102
+        return self.config.num_envs
+
+    @property
+    def rollout_steps(self) -> int:  # noqa: D102
+        return self.config.rollout_steps
+
+    @property
+    def _actions(self) -> distributions.ActionDistribution:
+        return distributions.for_space(self.action_space)
+
+    @property
+    def _optimiser(self) -> optax.GradientTransformation:
+        c = self.config
+        steps = self.total_updates * c.epochs * c.minibatches
+        rate = optax.linear_schedule(c.learning_rate, 0.0, steps) if c.anneal else c.learning_rate
+        return optax.chain(optax.clip_by_global_norm(c.max_grad_norm), optax.adam(rate, eps=1e-5))
+
+    def init(self, key: jax.Array, preference: jax.Array) -> PPOState:
+        """A fresh learner for one preference (R,)."""
+        c = self.config
+        rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))
+        size = spaces.encoder(self.observation_space)[1]
+        num_objectives = preference.shape[0]
+        params = Params(
+            actor=mlp(rng, (size, *c.hidden, self._actions.num_outputs), c.activation, output_scale=0.01),
+            log_std=self._actions.initial_log_std(),
+            critic=mlp(rng, (size, *c.hidden, num_objectives), c.activation, output_scale=1.0),
+        )
+        return PPOState(
+            params=params,
+            opt_state=self._optimiser.init(params),
+            obs_stats=running.init(size),
+            return_stats=running.init(num_objectives),
+            discounted_return=jnp.zeros((c.num_envs, num_objectives)),
+            preference=preference,
+            updates=jnp.int32(0),
+        )
+
+    def policy(self, state: PPOState) -> Policy:
+        """The part of a learner that acting needs."""
+        return Policy(state.params.actor, state.params.log_std, state.obs_stats)
+
+    def act(self, policy: Policy, obs: jax.Array, preference: jax.Array, key: jax.Array, *, greedy: bool) -> jax.Array:
+        """Actions for a batch of observations. The preference is not looked at: each policy was trained for its own."""
+        output = policy.actor(self._features(policy.obs_stats, obs))
+        if greedy:
+            return self._actions.mode(output, policy.log_std)
+        return self._actions.sample(output, policy.log_std, key)
+
+    def to_env(self, action: jax.Array) -> jax.Array:
+        """Actions as the environment takes them."""
+        return self._actions.to_env(action)
+
+    def update(self, state: PPOState, batch: Transition, key: jax.Array) -> tuple[PPOState, dict[str, jax.Array]]:
+        """Learn from one rollout (T, B) by ``epochs`` passes over it; scalar metrics."""
+        c = self.config
+        done = batch.terminated | batch.truncated
+        encode = spaces.encoder(self.observation_space)[0]
+        features = self._features(state.obs_stats, batch.obs)
+        next_features = self._features(state.obs_stats, batch.next_obs)
+
+        carried, returns = discounted_sum(batch.reward, done, state.discounted_return, self.gamma)
+        return_stats = running.update(state.return_stats, returns, batch.valid)
+        reward = batch.reward
+        if c.normalise_rewards:  # scale only: moving the mean of a reward would change what an episode's length is worth
+            reward = reward / jnp.sqrt(return_stats.var + 1e-8)
+
+        critic = state.params.critic
+        value = critic(features)
+        advantage = gae(reward, value, critic(next_features), batch.terminated, done, self.gamma, c.gae_lambda)
+        output = state.params.actor(features)
+        flat = jax.tree.map(
+            lambda x: x.reshape(-1, *x.shape[2:]),
+            Batch(
+                features=features,
+                action=batch.action,
+                log_prob=self._actions.log_prob(output, state.params.log_std, batch.action),
+                advantage=_standardise(advantage @ state.preference, batch.valid),
+                target=advantage + value,
+                weight=batch.valid.astype(jnp.float32),
+            ),
+        )
+
+        def epoch(carry: tuple[Params, PyTree], key: jax.Array) -> tuple[tuple[Params, PyTree], dict[str, jax.Array]]:
+            order = jax.random.permutation(key, flat.weight.shape[0]).reshape(c.minibatches, -1)
+            return jax.lax.scan(lambda carry, rows: self._minibatch(*carry, _take(flat, rows)), carry, order)
+
+        (params, opt_state), metrics = jax.lax.scan(
+            epoch, (state.params, state.opt_state), jax.random.split(key, c.epochs)
+        )
+        state = state._replace(
+            params=params,
+            opt_state=opt_state,
+            # only now, so that the likelihoods above are those of the policy that acted
+            obs_stats=running.update(state.obs_stats, encode(batch.obs), batch.valid),
+            return_stats=return_stats,
+            discounted_return=carried,
+            updates=state.updates + 1,
+        )
+        unexplained = jnp.var(advantage, axis=(0, 1)) / (jnp.var(advantage + value, axis=(0, 1)) + 1e-8)
+        return state, {
+            **jax.tree.map(jnp.mean, metrics),
+            "explained_variance": jnp.mean(jnp.maximum(1.0 - unexplained, -1.0)),
+        }
+
+    def _minibatch(
+        self, params: Params, opt_state: PyTree, batch: Batch
+    ) -> tuple[tuple[Params, PyTree], dict[str, jax.Array]]:
+        """One step of Adam."""
+        gradient, metrics = jax.grad(self._loss, has_aux=True)(params, batch)
+        updates, opt_state = self._optimiser.update(gradient, opt_state, params)
+        return (optax.apply_updates(params, updates), opt_state), metrics
+
+    def _loss(self, params: Params, batch: Batch) -> tuple[jax.Array, dict[str, jax.Array]]:
+        """Clipped surrogate (Schulman et al., 2017, eq. 9) with a squared error for each objective's value."""
+        c = self.config
+        output = params.actor(batch.features)
+        log_ratio = self._actions.log_prob(output, params.log_std, batch.action) - batch.log_prob
+        ratio = jnp.exp(log_ratio)
+        clipped = jnp.clip(ratio, 1 - c.clip, 1 + c.clip)
+        actor_loss = -_mean(jnp.minimum(ratio * batch.advantage, clipped * batch.advantage), batch.weight)
+        error = params.critic(batch.features) - batch.target
+        critic_loss = 0.5 * _mean(jnp.mean(error**2, axis=-1), batch.weight)
+        entropy = _mean(self._actions.entropy(output, params.log_std), batch.weight)
+        loss = actor_loss + c.value_coefficient * critic_loss - c.entropy_coefficient * entropy
+        return loss, {
+            "actor_loss": actor_loss,
+            "critic_loss": critic_loss,
+            "entropy": entropy,
+            "approx_kl": _mean(ratio - 1 - log_ratio, batch.weight),  # Schulman's k3 estimator
+            "clip_fraction": _mean(jnp.abs(ratio - 1) > c.clip, batch.weight),
+        }
+
+    def _features(self, stats: RunningStats, obs: jax.Array) -> jax.Array:
+        features = spaces.encoder(self.observation_space)[0](obs)
+        return running.normalise(stats, features) if self.config.normalise_observations else features
+
+
+def _take(batch: Batch, rows: jax.Array) -> Batch:
+    return jax.tree.map(lambda x: x[rows], batch)
+
+
+def _mean(x: jax.Array, weight: jax.Array) -> jax.Array:
+    return jnp.sum(x * weight) / jnp.maximum(jnp.sum(weight), 1.0)
+
+
+def _standardise(x: jax.Array, valid: jax.Array) -> jax.Array:
+    mean = _mean(x, valid)
+    return (x - mean) / (jnp.sqrt(_mean((x - mean) ** 2, valid)) + 1e-8)

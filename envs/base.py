@@ -1,0 +1,76 @@
+"""The functional environment contract.
+
+An environment author writes two pure functions, ``reset`` and ``step``, over a state and a params pytree. Time limits,
+auto-reset and episode statistics are layers of the core (:mod:`morl.rollout`), so that no environment repeats them.
+
+Shapes, used everywhere in the library: ``T`` time, ``B`` batch of environments, ``R`` objectives, ``P`` policies.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+
+import jax
+import numpy as np
+from gymnasium import Space, spaces
+from numpy.typing import NDArray
+
+State = TypeVar("State")
+Params = TypeVar("Params")
+
+
+@dataclass(frozen=True)
+class Objective:
+    """One component of the reward vector; all are maximised."""
+
+    name: str
+    unit: str = ""
+
+
+class Environment(Protocol[State, Params]):
+    """A vector-reward environment of pure functions, safe under ``jit``, ``vmap`` and ``scan``.
+
+    Attributes:
+        id: the name it is registered by.
+        observation_space, action_space: Gymnasium spaces of one environment.
+        reward_space: ``Box`` of shape ``(R,)``.
+        objectives: name and unit of each of the R rewards, in order.
+        max_episode_steps: steps after which the core truncates an episode; ``None`` for no limit.
+        reference_point: ``(R,)`` point that every sensible policy dominates, for the hypervolume.
+        default_params: params pytree for ``reset`` and ``step``.
+
+    An environment whose exact front is computable also has ``true_front(gamma) -> (n, R)``, the non-dominated vector
+    returns from the start state (first reward undiscounted), and may have ``render(state, params) -> (H, W, 3) uint8``.
+    """
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def observation_space(self) -> Space[Any]: ...
+    @property
+    def action_space(self) -> Space[Any]: ...
+    @property
+    def reward_space(self) -> spaces.Box: ...
+    @property
+    def objectives(self) -> tuple[Objective, ...]: ...
+    @property
+    def max_episode_steps(self) -> int | None: ...
+    @property
+    def reference_point(self) -> NDArray[np.float64]: ...
+    @property
+    def default_params(self) -> Params: ...
+
+    def reset(self, key: jax.Array, params: Params) -> tuple[State, jax.Array]:
+        """Start an episode: ``(state, observation)``."""
+        ...
+
+    def step(
+        self, key: jax.Array, state: State, action: jax.Array, params: Params
+    ) -> tuple[State, jax.Array, jax.Array, jax.Array, jax.Array, dict[str, Any]]:
+        """Advance one step: ``(state, observation, reward[R], terminated, truncated, info)``.
+
+        Never resets. ``truncated`` is for the environment's own reasons; the time limit is added by the core.
+        An action outside ``action_space`` is undefined under ``jit``; the Gymnasium adapter refuses it.
+        """
+        ...

@@ -1,0 +1,323 @@
+"""Any Gymnasium or MO-Gymnasium environment with a vector reward as a host environment.
+
+Nothing here imports JAX at load time: worker processes import this module to build their environment.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple, SupportsFloat
+
+import gymnasium
+import numpy as np
+from gymnasium import Space, spaces
+from gymnasium.envs.registration import EnvSpec, load_env_creator
+from gymnasium.error import DependencyNotInstalled
+from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv
+from numpy.typing import ArrayLike, NDArray
+
+from morl.envs.wrappers import CutOff, SeededOre
+from morl.errors import MissingExtraError, UserError
+from morl.make import check_keywords
+from morl.registry import env_specs
+
+if TYPE_CHECKING:
+    from morl.envs.base import Objective
+
+# Faults of MO-Gymnasium's environments that would reach the learner.
+_REPAIRS: dict[str, type[gymnasium.Wrapper[Any, Any, Any, Any]]] = {
+    "fishwood-v0": CutOff,
+    "minecart-v0": SeededOre,
+    "minecart-rgb-v0": SeededOre,
+}
+_EXTRAS = {"mujoco": "mujoco", "Box2D": "box2d"}  # missing module -> the extra that installs it
+
+
+class HostStep(NamedTuple):
+    """What one step of B environments gave; no row crosses the end of an episode.
+
+    Attributes:
+        next_obs: (B, ...) true successor of the observation acted on, before any reset.
+        reward: (B, R) float32.
+        terminated: (B,) bool, the episode ended by itself.
+        truncated: (B,) bool, the episode was cut off; never set together with ``terminated``.
+        obs: (B, ...) what to act on next.
+        valid: (B,) bool, False where the step was only a reset, which ignored the action: not to be learnt from.
+    """
+
+    next_obs: NDArray[Any]
+    reward: NDArray[np.float32]
+    terminated: NDArray[np.bool_]
+    truncated: NDArray[np.bool_]
+    obs: NDArray[Any]
+    valid: NDArray[np.bool_]
+
+
+class HostVectorEnv:
+    """One leak-free interface to any Gymnasium vector environment with vector rewards, in either auto-reset mode.
+
+    Args:
+        envs: a vector environment whose observations and actions are arrays. Gymnasium's own ``SyncVectorEnv`` keeps
+            one number per environment and cannot carry a vector; MO-Gymnasium's ``MOSyncVectorEnv`` does.
+        num_objectives: R.
+        id: name to use in errors.
+
+    Raises:
+        UserError: auto-reset is disabled or of an unknown mode, or ``envs`` has scalar rewards.
+    """
+
+    def __init__(self, envs: VectorEnv[Any, Any, Any], num_objectives: int, id: str = "the environment") -> None:
+        self._mode = envs.metadata.get("autoreset_mode")
+        if self._mode not in (AutoresetMode.SAME_STEP, AutoresetMode.NEXT_STEP):
+            allowed = "AutoresetMode.SAME_STEP or NEXT_STEP"
+            raise UserError(f"{id}: vector environment with auto-reset mode {self._mode}; allowed: {allowed}")
+        if type(envs.unwrapped) is SyncVectorEnv:
+            raise UserError(
+                f"{id}: gymnasium.vector.SyncVectorEnv keeps scalar rewards; allowed:"
+                " morl.make(id, 'host').make_vector(n) or mo_gymnasium.wrappers.vector.MOSyncVectorEnv"
+            )
+        self.id = id
+        self.num_envs = envs.num_envs
+        self.observation_space = envs.single_observation_space
+        self.action_space = envs.single_action_space
+        self.num_objectives = num_objectives
+        self._envs = envs
+        self._step = 0
+        self._ended: NDArray[np.bool_] | None = None
+
+    def reset(self, seed: int | None = None) -> NDArray[Any]:
+        """Start an episode in each environment: observations (B, ...). One seed gives each environment its own."""
+        obs, _ = self._envs.reset(seed=seed)
+        self._step = 0
+        self._ended = np.zeros(self.num_envs, np.bool_)
+        return self._checked(obs)
+
+    def step(self, actions: ArrayLike) -> HostStep:
+        """Step each environment by ``actions`` (B, ...); an ended one starts its next episode here or in the next step.
+
+        Raises:
+            UserError: called before ``reset``, not B actions, or the environment returned a reward that is not R
+                finite numbers or an observation of another shape than its space.
+        """
+        if self._ended is None:
+            raise UserError(f"{self.id}: call reset before step")
+        actions = np.asarray(actions)
+        if actions.shape[:1] != (self.num_envs,):
+            raise UserError(f"{self.id}: actions of shape {actions.shape} for {self.num_envs} environments")
+        self._step += 1
+        following, raw, terminations, truncations, infos = self._envs.step(actions)
+        obs = self._checked(following)
+        reward = _checked_reward(raw, (self.num_envs, self.num_objectives), f"{self.id}, step {self._step}")
+        terminated = np.array(terminations, np.bool_)
+        truncated = np.array(truncations, np.bool_) & ~terminated
+        valid = ~self._ended
+        ended = terminated | truncated
+        next_obs = obs
+        if self._mode is AutoresetMode.NEXT_STEP:
+            self._ended = ended
+        elif ended.any():
+            next_obs = obs.copy()
+            next_obs[ended] = np.stack([infos["final_obs"][i] for i in np.flatnonzero(ended)])
+        return HostStep(next_obs, reward, terminated, truncated, obs, valid)
+
+    def close(self) -> None:
+        """End worker processes and release what the environments hold. Safe to call again."""
+        self._envs.close()
+
+    def _checked(self, raw: Any) -> NDArray[Any]:
+        obs = np.array(raw)  # a vector environment may reuse its buffer
+        shape = (self.num_envs, *(self.observation_space.shape or ()))
+        if obs.shape != shape:
+            raise UserError(f"{self.id}, step {self._step}: observations of shape {obs.shape}, not {shape}")
+        return obs
+
+
+@dataclass(frozen=True, eq=False)
+class HostEnvironment:
+    """An environment that runs on the host, in Python; made by :func:`morl.make`.
+
+    Attributes:
+        id: its name in Gymnasium's registry.
+        observation_space, action_space: of one environment; ``Dict`` and ``Tuple`` observations are flattened.
+        reward_space: ``Box`` of shape (R,).
+        objectives: name of each of the R rewards; ``objective_0`` ... where the registry does not know them.
+        max_episode_steps: steps after which an episode is truncated; ``None`` for no limit.
+        reference_point: (R,) for the hypervolume, ``None`` where the registry does not know one.
+        spec: Gymnasium's registration.
+        kwargs: keywords it is made with.
+    """
+
+    id: str
+    observation_space: Space[Any]
+    action_space: Space[Any]
+    reward_space: spaces.Box
+    objectives: tuple[Objective, ...]
+    max_episode_steps: int | None
+    reference_point: NDArray[np.float64] | None
+    spec: EnvSpec
+    kwargs: Mapping[str, Any]
+
+    def make_vector(self, num_envs: int, processes: int = 0) -> HostVectorEnv:
+        """``num_envs`` environments to step together.
+
+        Args:
+            num_envs: B.
+            processes: 0 steps them one after another in this process; ``num_envs`` gives each a worker process of its
+                own. Workers are spawned: a script must guard its entry by ``if __name__ == "__main__":``.
+
+        Raises:
+            UserError: a number out of range.
+        """
+        if num_envs < 1:
+            raise UserError(f"num_envs must be at least 1, not {num_envs}")
+        if processes not in (0, num_envs):
+            raise UserError(f"processes must be 0 or num_envs ({num_envs}), one for each, not {processes}")
+        build = [partial(_build, self.spec, self.kwargs)] * num_envs
+        envs: VectorEnv[Any, Any, Any]
+        if processes:
+            # Not forked: the parent runs JAX's threads.
+            envs = AsyncVectorEnv(build, context="spawn", autoreset_mode=AutoresetMode.SAME_STEP)
+        else:
+            envs = _VectorRewardSync(build, len(self.objectives))
+        return HostVectorEnv(envs, len(self.objectives), self.id)
+
+
+def host_environment(spec: EnvSpec, kwargs: Mapping[str, Any]) -> HostEnvironment:
+    """The host environment of a Gymnasium registration; makes one to see its spaces.
+
+    Raises:
+        UserError: unknown keyword, scalar reward.
+        MissingExtraError: it needs an optional package that is not installed.
+    """
+    try:
+        entry_point = load_env_creator(spec.entry_point) if isinstance(spec.entry_point, str) else spec.entry_point
+        if entry_point is not None:
+            check_keywords(spec.id, entry_point, kwargs, also=["max_episode_steps"])
+        env = _build(spec, kwargs)
+    except (ImportError, DependencyNotInstalled) as error:
+        raise _missing(spec.id, error) from error
+    except TypeError as error:
+        if "unexpected keyword argument" in str(error):  # of an environment that takes any and passes them on
+            raise UserError(str(error)) from error
+        raise
+    try:
+        return _described(env, spec, kwargs)
+    finally:
+        env.close()
+
+
+def _described(env: gymnasium.Env[Any, Any], spec: EnvSpec, kwargs: Mapping[str, Any]) -> HostEnvironment:
+    from morl.envs.base import Objective  # here, because it imports JAX
+
+    reward_space = env.get_wrapper_attr("reward_space")
+    size = reward_space.shape[0]
+    ours = env_specs().get(spec.id)
+    if ours is not None and len(ours.objectives) != size:  # a keyword has changed them
+        ours = None
+    names = ours.objectives if ours else [f"objective_{i}" for i in range(size)]
+    return HostEnvironment(
+        id=spec.id,
+        observation_space=env.observation_space,
+        action_space=env.action_space,
+        reward_space=reward_space,
+        objectives=tuple(Objective(name) for name in names),
+        max_episode_steps=env.spec.max_episode_steps if env.spec else None,
+        reference_point=np.array(ours.reference_point) if ours else None,
+        spec=spec,
+        kwargs=dict(kwargs),
+    )
+
+
+def _build(spec: EnvSpec, kwargs: Mapping[str, Any]) -> gymnasium.Env[Any, Any]:
+    """One environment with array observations and a checked vector reward, here or in a worker."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of old versions, rendering, float precision: none to act on
+        env = gymnasium.make(spec, disable_env_checker=True, **kwargs)
+    try:
+        return _prepared(env, spec.id)
+    except UserError:
+        env.close()
+        raise
+
+
+def _prepared(env: gymnasium.Env[Any, Any], id: str) -> gymnasium.Env[Any, Any]:
+    reward_space = env.get_wrapper_attr("reward_space") if env.has_wrapper_attr("reward_space") else None
+    if not isinstance(reward_space, spaces.Box) or len(reward_space.shape) != 1 or reward_space.shape[0] < 2:
+        raise UserError(
+            f"{id} has a scalar reward; a multi-objective environment has a reward_space, a Box of shape (R,) with"
+            " R >= 2: wrap it in one whose step returns a vector"
+        )
+    if isinstance(env.action_space, spaces.Dict | spaces.Tuple):
+        raise UserError(f"{id} has a {type(env.action_space).__name__} action space; allowed: one array")
+    if id in _REPAIRS:
+        env = _REPAIRS[id](env)
+    if isinstance(env.observation_space, spaces.Dict | spaces.Tuple):
+        env = gymnasium.wrappers.FlattenObservation(env)
+    return _Guard(env, reward_space.shape, id)
+
+
+class _Guard(gymnasium.Wrapper[Any, Any, Any, Any]):
+    """Checks each reward and observation where it arises, and copies them: some environments reuse their arrays.
+
+    Infos are dropped: nothing reads them, and they cost more than the step of a small environment.
+    """
+
+    def __init__(self, env: gymnasium.Env[Any, Any], reward_shape: tuple[int, ...], id: str) -> None:
+        super().__init__(env)
+        self._reward_shape = reward_shape
+        self._id = id
+        self._step = 0
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        obs, _ = self.env.reset(seed=seed, options=options)
+        self._step = 0
+        return self._checked(obs), {}
+
+    def step(self, action: Any) -> tuple[Any, SupportsFloat, bool, bool, dict[str, Any]]:
+        obs, reward, terminated, truncated, _ = self.env.step(action)
+        self._step += 1
+        vector: Any = _checked_reward(reward, self._reward_shape, f"{self._id}, step {self._step} of an episode")
+        return self._checked(obs), vector, bool(terminated), bool(truncated), {}
+
+    def _checked(self, raw: Any) -> NDArray[Any]:
+        obs: NDArray[Any] = np.array(raw, self.observation_space.dtype)
+        if obs.shape != self.observation_space.shape:
+            where = f"{self._id}, step {self._step} of an episode"
+            raise UserError(f"{where}: observation of shape {obs.shape}, not {self.observation_space.shape}")
+        return obs
+
+
+class _VectorRewardSync(SyncVectorEnv[Any, Any]):
+    """Gymnasium's in-process vectoriser, SAME_STEP, with room for R rewards each."""
+
+    def __init__(self, build: list[partial[gymnasium.Env[Any, Any]]], num_objectives: int) -> None:
+        super().__init__(build, autoreset_mode=AutoresetMode.SAME_STEP)
+        self._rewards = np.zeros((self.num_envs, num_objectives))
+
+
+def _checked_reward(raw: Any, shape: tuple[int, ...], where: str) -> NDArray[np.float32]:
+    """A float32 copy of a vector reward or a batch of them.
+
+    Raises:
+        UserError: another shape, or a value that is not finite.
+    """
+    if np.shape(raw) != shape:
+        raise UserError(f"{where}: reward of shape {np.shape(raw)}, not {shape} as its reward_space says")
+    reward = np.array(raw, np.float32)
+    finite = np.isfinite(reward).all(axis=-1)
+    if not finite.all():
+        raise UserError(f"{where}: reward {reward[~finite].reshape(-1, shape[-1])[0].tolist()} is not finite")
+    return reward
+
+
+def _missing(id: str, error: Exception) -> UserError:
+    """What to install for ``id``."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ImportError) and cause.name in _EXTRAS:
+            return MissingExtraError(id, _EXTRAS[cause.name])
+        cause = cause.__cause__
+    return UserError(f"{id} needs a package that is not installed: {error}")

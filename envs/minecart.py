@@ -1,0 +1,192 @@
+"""Minecart: two ores of five mines against the fuel it takes to fetch them (Abels et al., 2019)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from gymnasium import spaces
+from numpy.typing import NDArray
+
+from morl.envs.base import Objective
+
+MINE, LEFT, RIGHT, ACCELERATE, BRAKE, NONE = range(6)
+EPS_SPEED = 0.001  # below this the cart stands still
+MINE_RADIUS = 0.14
+BASE_RADIUS = 0.15
+ACCELERATION = 0.0075
+FUEL_IDLE, FUEL_ACCELERATE, FUEL_MINE = -0.005, -0.025, -0.05
+START_HEADING = 4
+
+# The cart turns by 10 degrees from 45, so it only ever faces 5, 15, ... 355 degrees: tabled in double precision.
+_ANGLES = np.radians(5 + 10 * np.arange(36))
+_COS, _SIN = np.cos(_ANGLES).astype(np.float32), np.sin(_ANGLES).astype(np.float32)
+
+_MINES = np.array([[0.16, 0.84], [0.5, 0.84], [0.84, 0.84], [0.84, 0.5], [0.84, 0.16]], np.float32)
+_ORE_MEAN = np.array([[0.2, 0.0], [0.15, 0.1], [0.2, 0.2], [0.1, 0.15], [0.0, 0.2]], np.float32)
+
+
+class Params(NamedTuple):
+    """Constants of the mining district (5 mines, 2 ores).
+
+    Attributes:
+        mines: (5, 2) float32 positions in the unit square; the base is its corner (0, 0).
+        ore_mean, ore_std: (5, 2) float32 normal distribution of each ore per unit of digging, cut off below 0.
+        capacity: () float32, ore the cart can hold in all.
+    """
+
+    mines: jax.Array
+    ore_mean: jax.Array
+    ore_std: jax.Array
+    capacity: jax.Array
+
+
+class State(NamedTuple):
+    """The cart.
+
+    Attributes:
+        position: (2,) float32 in the unit square.
+        speed: () float32, distance a sub-step.
+        heading: () int32 in 0..35; it faces ``5 + 10 * heading`` degrees.
+        content: (2,) float32 ore on board.
+        departed: () bool, has left the base.
+    """
+
+    position: jax.Array
+    speed: jax.Array
+    heading: jax.Array
+    content: jax.Array
+    departed: jax.Array
+
+
+@dataclass(frozen=True)
+class Minecart:
+    """Drive out of the base, mine, come back: three objectives, first ore, second ore (both sold at the base) and fuel.
+
+    The observation is (x, y, speed, sin and cos of the heading, content of each ore over capacity), float32 in [-1, 1].
+    The six actions (mine, left, right, accelerate, brake, none) are repeated for four sub-steps. The episode
+    terminates when the cart comes back to the base and is truncated by the core after 1000 steps. Same as MO-Gymnasium
+    1.3.2's ``minecart-v0`` and ``minecart-deterministic-v0``, except that the ore draws follow the key (there they
+    ignore ``reset(seed=)``).
+
+    >>> env = Minecart(deterministic=True)
+    >>> state, obs = env.reset(jax.random.key(1), env.default_params)
+    >>> obs.shape, env.reward_space.shape
+    ((7,), (3,))
+    """
+
+    deterministic: bool = False
+    frame_skip: int = 4
+
+    max_episode_steps = 1000
+    objectives = (Objective("ore_1"), Objective("ore_2"), Objective("fuel"))
+
+    def __post_init__(self) -> None:
+        if self.frame_skip < 1:
+            raise ValueError(f"frame_skip must be at least 1, not {self.frame_skip}")
+
+    @property
+    def id(self) -> str:  # noqa: D102
+        return "minecart-deterministic-v0" if self.deterministic else "minecart-v0"
+
+    @cached_property
+    def observation_space(self) -> spaces.Box:  # noqa: D102
+        return spaces.Box(-1.0, 1.0, (7,), np.float32)
+
+    @cached_property
+    def action_space(self) -> spaces.Discrete:  # noqa: D102
+        return spaces.Discrete(6)
+
+    @cached_property
+    def reward_space(self) -> spaces.Box:  # noqa: D102
+        return spaces.Box(np.array([0, 0, -1], np.float32), np.array([1.5, 1.5, 0], np.float32))
+
+    @property
+    def reference_point(self) -> NDArray[np.float64]:  # noqa: D102
+        return np.array([-1.0, -1.0, -200.0])
+
+    @property
+    def default_params(self) -> Params:  # noqa: D102
+        std = np.zeros_like(_ORE_MEAN) if self.deterministic else np.full_like(_ORE_MEAN, 0.05)
+        return Params(jnp.asarray(_MINES), jnp.asarray(_ORE_MEAN), jnp.asarray(std), jnp.float32(1.5))
+
+    def reset(self, key: jax.Array, params: Params) -> tuple[State, jax.Array]:  # noqa: D102
+        state = State(
+            position=jnp.zeros(2),
+            speed=jnp.float32(0.0),
+            heading=jnp.int32(START_HEADING),
+            content=jnp.zeros(2),
+            departed=jnp.bool_(False),
+        )
+        return state, self._observe(state, params)
+
+    def step(  # noqa: D102
+        self, key: jax.Array, state: State, action: jax.Array, params: Params
+    ) -> tuple[State, jax.Array, jax.Array, jax.Array, jax.Array, dict[str, Any]]:
+        noise = jnp.zeros((self.frame_skip, 2)) if self.deterministic else jax.random.normal(key, (self.frame_skip, 2))
+        turn = jnp.where(action == RIGHT, 1, 0) - jnp.where(action == LEFT, 1, 0)
+        push = jnp.where(action == ACCELERATE, ACCELERATION, jnp.where(action == BRAKE, -1.0, 0.0))
+        sold = jnp.zeros(2)
+        ended = stopped = jnp.bool_(False)
+        for i in range(self.frame_skip):
+            # The reference applies the action once more after the cart came home, and only then stops.
+            acting = ~stopped
+            heading = jnp.where(acting, (state.heading + turn) % 36, state.heading)
+            speed = jnp.where(acting, jnp.clip(state.speed + push, 0.0, 1.0), state.speed)
+            content = jnp.where(
+                acting & (action == MINE) & (speed < EPS_SPEED), _dig(state, noise[i], params), state.content
+            )
+            state = state._replace(heading=heading, speed=speed, content=content)
+            stopped = ended
+            state = jax.tree.map(lambda new, old, stop=stopped: jnp.where(stop, old, new), _drive(state), state)
+            at_base = jnp.sum(state.position**2) < BASE_RADIUS**2
+            home = ~stopped & at_base & state.departed
+            sold = jnp.where(home, state.content, sold)
+            state = state._replace(
+                content=jnp.where(home, 0.0, state.content), departed=state.departed | (~stopped & ~at_base)
+            )
+            ended = ended | home
+        fuel = self.frame_skip * (
+            FUEL_IDLE
+            + jnp.where(action == ACCELERATE, FUEL_ACCELERATE, 0.0)
+            + jnp.where(action == MINE, FUEL_MINE, 0.0)
+        )
+        reward = jnp.concatenate([sold, fuel[None]])
+        return state, self._observe(state, params), reward, ended, jnp.bool_(False), {}
+
+    def _observe(self, state: State, params: Params) -> jax.Array:
+        direction = jnp.stack([jnp.asarray(_SIN)[state.heading], jnp.asarray(_COS)[state.heading]])
+        return jnp.concatenate([state.position, state.speed[None], direction, state.content / params.capacity])
+
+
+def _dig(state: State, noise: jax.Array, params: Params) -> jax.Array:
+    """Content after one unit of digging at the nearest mine, if it is within reach; what does not fit is left."""
+    squared = jnp.sum((params.mines - state.position) ** 2, axis=-1)
+    nearest = jnp.argmin(squared)
+    mined = jnp.maximum(0.0, params.ore_mean[nearest] + params.ore_std[nearest] * noise)
+    total = jnp.sum(mined)
+    room = params.capacity - jnp.sum(state.content)
+    share = jnp.where(total > room, room / jnp.where(total > 0, total, 1.0), 1.0)
+    return state.content + jnp.where(squared[nearest] <= MINE_RADIUS**2, mined * share, 0.0)
+
+
+def _drive(state: State) -> State:
+    """One sub-step of movement; a wall met at an angle turns the cart by 10 degrees and lets it slide."""
+    velocity = state.speed * jnp.stack([jnp.asarray(_COS)[state.heading], jnp.asarray(_SIN)[state.heading]])
+    low, high = state.position == 0.0, state.position == 1.0
+    free = ~low & ~high & (jnp.abs(velocity) > EPS_SPEED)
+    into = jnp.where(high & (velocity > 0), 1, 0) - jnp.where(low & (velocity < 0), 1, 0)  # which wall it runs into
+    sign = jnp.where(velocity > 0, 1, -1)
+    turn = jnp.where(free[1], into[0] * sign[1], 0) - jnp.where(free[0], into[1] * sign[0], 0)
+    position = jnp.clip(state.position + velocity, 0.0, 1.0)
+    moved = state._replace(
+        position=position,
+        heading=(state.heading + turn) % 36,
+        speed=jnp.sqrt(jnp.sum((position - state.position) ** 2)),
+    )
+    standing = state.speed < EPS_SPEED
+    return jax.tree.map(lambda new, old: jnp.where(standing, old, new), moved, state)

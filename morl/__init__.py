@@ -1,0 +1,52 @@
+"""Multi-objective reinforcement learning in JAX: vector-reward environments and Pareto fronts of policies.
+
+Importing this loads no JAX; the names below are loaded when first used. The JAX-native environments are also in
+Gymnasium's registry after it, as ``gymnasium.make("morl/minecart-v0")``.
+"""
+
+from __future__ import annotations
+
+import importlib
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+from morl.registry import AgentSpec, EnvSpec, register_agent, register_env
+
+if TYPE_CHECKING:
+    from morl.environments import make
+    from morl.front import Front, Policy
+    from morl.loading import load, reevaluate as evaluate
+    from morl.settings import TrainSettings
+    from morl.training import train
+
+__version__ = version("morl-jax")
+__all__ = [
+    "AgentSpec",
+    "EnvSpec",
+    "Front",
+    "Policy",
+    "TrainSettings",
+    "evaluate",
+    "load",
+    "make",
+    "register_agent",
+    "register_env",
+    "train",
+]
+
+_LAZY = {
+    "Front": "morl.front:Front",
+    "Policy": "morl.front:Policy",
+    "TrainSettings": "morl.settings:TrainSettings",
+    "evaluate": "morl.loading:reevaluate",
+    "load": "morl.loading:load",
+    "make": "morl.environments:make",
+    "train": "morl.training:train",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module 'morl' has no attribute {name!r}")
+    module, _, attribute = _LAZY[name].partition(":")
+    return getattr(importlib.import_module(module), attribute)

@@ -1,0 +1,7 @@
+"""``python -m morl``."""
+
+import sys
+
+from morl.cli import main
+
+sys.exit(main())

@@ -1,0 +1,39 @@
+"""Saving and loading of policies. The one file that knows Orbax; it stores arrays only, nothing that could run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from morl.errors import UserError
+from morl.types import PyTree
+
+
+def save(path: Path, tree: PyTree) -> None:
+    """Write a pytree of arrays to a new directory; it appears whole or not at all."""
+    import orbax.checkpoint as ocp
+
+    with ocp.StandardCheckpointer() as checkpointer:
+        checkpointer.save(path.absolute(), jax.tree.map(np.asarray, tree))
+
+
+def load(path: Path, like: PyTree) -> Any:
+    """Read a pytree of the shapes and dtypes of ``like``, as NumPy arrays.
+
+    Raises:
+        UserError: nothing there, damaged, or of other shapes.
+    """
+    import orbax.checkpoint as ocp
+
+    if not path.is_dir():
+        raise UserError(f"no checkpoint at {path}")
+    template = jax.tree.map(lambda x: np.empty(np.shape(x), np.asarray(x).dtype), like)
+    try:
+        with ocp.StandardCheckpointer() as checkpointer:
+            return checkpointer.restore(path.absolute(), template)
+    except (ValueError, KeyError, OSError) as error:
+        first_line = str(error).strip().splitlines()[0]
+        raise UserError(f"cannot read the checkpoint {path}: {first_line}") from error

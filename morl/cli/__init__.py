@@ -1,0 +1,55 @@
+"""The ``morl`` command. This file answers help and lists on its own; each command's module loads when it is called."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable, Sequence
+
+from morl.errors import UserError, unknown_name
+
+COMMANDS = {
+    "train": ("AGENT [flags]", "train an agent and leave a run directory with its Pareto front"),
+    "evaluate": ("RUN [flags]", "evaluate the policies of a run's front again on fresh seeds"),
+    "front": ("RUN [flags]", "print a run's front, or the policy of it that fits a preference"),
+    "envs": ("", "list the environments"),
+    "agents": ("", "list the agents"),
+}
+
+
+def usage() -> str:
+    """The text of ``morl --help``."""
+    width = max(len(f"{name} {arguments}") for name, (arguments, _) in COMMANDS.items())
+    commands = "\n".join(f"  {f'{name} {arguments}':<{width}}  {text}" for name, (arguments, text) in COMMANDS.items())
+    return (
+        "usage: morl COMMAND ...\n\n"
+        "Multi-objective reinforcement learning: train, and get the Pareto front of policies.\n\n"
+        f"commands:\n{commands}\n\n"
+        "flags of a command: morl COMMAND --help, morl train AGENT --help\n"
+        "start with: morl train cmorl --env minecart-v0\n"
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command line; the exit code is 2 for a user's mistake, told in one line."""
+    args = list(sys.argv[1:] if argv is None else argv)
+    if not args or args[0] in ("-h", "--help", "help"):
+        print(usage(), end="")
+        return 0
+    if args[0] == "--version":
+        from morl import __version__
+
+        print(f"morl {__version__}")
+        return 0
+    command, *rest = args
+    try:
+        if command not in COMMANDS:
+            raise unknown_name("command", command, COMMANDS)
+        run: Callable[[Sequence[str]], int] = importlib.import_module(f"morl.cli.{command}").main
+        return run(rest)
+    except UserError as error:
+        print(f"morl{f' {command}' if command in COMMANDS else ''}: error: {error}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:  # the reader of our output, `head` for example, has seen enough
+        sys.stderr.close()
+        return 0

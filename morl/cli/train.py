@@ -1,0 +1,119 @@
+"""``morl train AGENT``."""
+
+from __future__ import annotations
+
+import dataclasses
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, make_dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from morl.errors import UserError
+from morl.registry import agent_spec, agent_specs, load
+from morl.settings import TrainSettings
+
+INTERRUPTED = 130
+
+HELP = """usage: morl train AGENT [flags]
+
+Train an agent on an environment; leaves a run directory with config.yaml, metrics.csv, TensorBoard events, front.csv,
+front.png and checkpoints. `morl train AGENT --help` lists every setting.
+
+agents: {agents}
+"""
+
+
+@dataclass(frozen=True)
+class _File:
+    """Where settings come from besides the flags."""
+
+    config: Path | None = None
+    """YAML file of settings by name (a run's config.yaml, for example); flags given here win over it."""
+
+
+def main(args: Sequence[str]) -> int:
+    """Train; 0 when finished, 130 when stopped early by Ctrl-C (the front of that moment is written all the same)."""
+    if not args or args[0] in ("-h", "--help"):
+        print(HELP.format(agents=", ".join(agent_specs())), end="")
+        return 0
+    name, *flags = args
+    if name.startswith("-"):
+        raise UserError(f"the agent comes first: morl train AGENT [flags]; agents: {', '.join(agent_specs())}")
+    spec = agent_spec(name)
+    settings, config = parse(name, load(spec.config), flags)
+
+    from morl.cli.progress import TerminalReporter, quality_text
+    from morl.training import train
+
+    with TerminalReporter() as reporter, _stop_on_interrupt() as stopped:
+        run = train(name, settings, config, reporter=reporter, should_stop=lambda: bool(stopped))
+    print(summary(run))
+    return INTERRUPTED if stopped else 0
+
+
+def parse(agent: str, config_class: type[Any], flags: Sequence[str]) -> tuple[TrainSettings, Any]:
+    """Settings from flags over a YAML file over defaults."""
+    from morl.loading import split_config
+    from morl.options import from_mapping, parse as parse_flags
+
+    prog = f"morl train {agent}"
+    options = make_dataclass(
+        "Options", [("file", _File, field(default=_File())), ("training", TrainSettings), (agent, config_class)]
+    )
+    defaults = options(file=_File(), training=TrainSettings(), **{agent: config_class()})
+    path = _config_path(flags)
+    if path is not None:
+        of, training, own = split_config(path)
+        if of not in (None, agent):
+            raise UserError(f"{path} holds settings of the agent {of!r}, not of {agent!r}")
+        defaults = options(
+            file=_File(path),
+            training=from_mapping(TrainSettings, training, source=str(path)),
+            **{agent: from_mapping(config_class, own, source=str(path))},
+        )
+    parsed: Any = parse_flags(options, flags, prog=prog, default=defaults)
+    return parsed.training, getattr(parsed, agent)
+
+
+def _config_path(flags: Sequence[str]) -> Path | None:
+    """The value of ``--config``; the parser proper reads it again, with its checks."""
+    for i, flag in enumerate(flags):
+        if flag == "--config" and i + 1 < len(flags):
+            return Path(flags[i + 1])
+        if flag.startswith("--config="):
+            return Path(flag.partition("=")[2])
+    return None
+
+
+@contextmanager
+def _stop_on_interrupt() -> Iterator[list[int]]:
+    """The first SIGINT or SIGTERM only fills the list; a second one interrupts at once."""
+    received: list[int] = []
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        if received:
+            raise KeyboardInterrupt
+        received.append(number)
+        print("\nstopping: the front of this moment is being evaluated and written (again to abort)", file=sys.stderr)
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def summary(run: Any) -> str:
+    """Closing lines: each seed's front in numbers, and where to look."""
+    lines = [
+        f"seed {seed}: {len(front)} policies, hypervolume {front.hypervolume():.6g} "
+        f"(γ = {front.gamma:g}, reference {' '.join(f'{x:g}' for x in front.reference_point)}), "
+        f"re-evaluated on {front.episodes} fresh episodes each"
+        for seed, front in run.fronts.items()
+    ]
+    return "\n".join([*lines, f"front: {run.path / 'front.csv'}", f"picture: {run.path / 'front.png'}"])

@@ -1,0 +1,21 @@
+"""Checks shared by the settings dataclasses."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from morl.errors import UserError
+
+
+def check_range(
+    config: Any, name: str, *, low: float, high: float = math.inf, open_low: bool = False, open_high: bool = False
+) -> None:
+    """Raise a :class:`UserError` naming the field and its range unless the value lies in it (never true of NaN)."""
+    value = getattr(config, name)
+    above = value > low if open_low else value >= low
+    below = value < high if open_high else value <= high
+    if not (above and below):
+        lower = f"{'greater than' if open_low else 'at least'} {low}"
+        upper = "" if math.isinf(high) else f" and {'below' if open_high else 'at most'} {high}"
+        raise UserError(f"{name} must be {lower}{upper}, not {value}")

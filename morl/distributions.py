@@ -1,0 +1,112 @@
+"""Action distributions, chosen by action space: categorical for ``Discrete``, diagonal normal for ``Box``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from gymnasium import Space, spaces
+
+from morl.errors import UserError
+
+
+class ActionDistribution(Protocol):
+    """A distribution family over one action space; ``output`` is what the actor network returns, (..., num_outputs).
+
+    ``log_std`` is () for families without one.
+    """
+
+    @property
+    def num_outputs(self) -> int: ...
+    def initial_log_std(self) -> jax.Array: ...
+    def sample(self, output: jax.Array, log_std: jax.Array, key: jax.Array) -> jax.Array: ...
+    def mode(self, output: jax.Array, log_std: jax.Array) -> jax.Array: ...
+    def log_prob(self, output: jax.Array, log_std: jax.Array, action: jax.Array) -> jax.Array: ...
+    def entropy(self, output: jax.Array, log_std: jax.Array) -> jax.Array: ...
+    def to_env(self, action: jax.Array) -> jax.Array: ...
+
+
+@dataclass(frozen=True)
+class Categorical:
+    """Over ``Discrete``; ``output`` holds the logits."""
+
+    num_actions: int
+    start: int = 0
+
+    @property
+    def num_outputs(self) -> int:  # noqa: D102
+        return self.num_actions
+
+    def initial_log_std(self) -> jax.Array:  # noqa: D102
+        return jnp.zeros(())
+
+    def sample(self, output: jax.Array, log_std: jax.Array, key: jax.Array) -> jax.Array:  # noqa: D102
+        return jax.random.categorical(key, output).astype(jnp.int32)
+
+    def mode(self, output: jax.Array, log_std: jax.Array) -> jax.Array:  # noqa: D102
+        return jnp.argmax(output, axis=-1).astype(jnp.int32)
+
+    def log_prob(self, output: jax.Array, log_std: jax.Array, action: jax.Array) -> jax.Array:  # noqa: D102
+        # one-hot and not a gather: its gradient is a scatter, which XLA's CPU backend runs one element at a time
+        one_hot = jax.nn.one_hot(action, self.num_actions, dtype=output.dtype)
+        return jnp.sum(one_hot * jax.nn.log_softmax(output), axis=-1)
+
+    def entropy(self, output: jax.Array, log_std: jax.Array) -> jax.Array:  # noqa: D102
+        log_prob = jax.nn.log_softmax(output)
+        return -jnp.sum(jnp.exp(log_prob) * log_prob, axis=-1)
+
+    def to_env(self, action: jax.Array) -> jax.Array:  # noqa: D102
+        return action + self.start
+
+
+@dataclass(frozen=True)
+class DiagonalNormal:
+    """Over a bounded ``Box``; ``output`` is the mean in units where the bounds are -1 and 1, ``log_std`` is learnt.
+
+    The environment gets the sample clipped to the bounds; the likelihood is that of the unclipped one.
+    """
+
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+
+    @property
+    def num_outputs(self) -> int:  # noqa: D102
+        return len(self.low)
+
+    def initial_log_std(self) -> jax.Array:  # noqa: D102
+        return jnp.full(len(self.low), -0.5)
+
+    def sample(self, output: jax.Array, log_std: jax.Array, key: jax.Array) -> jax.Array:  # noqa: D102
+        return output + jnp.exp(log_std) * jax.random.normal(key, output.shape)
+
+    def mode(self, output: jax.Array, log_std: jax.Array) -> jax.Array:  # noqa: D102
+        return output
+
+    def log_prob(self, output: jax.Array, log_std: jax.Array, action: jax.Array) -> jax.Array:  # noqa: D102
+        z = (action - output) * jnp.exp(-log_std)
+        return jnp.sum(-0.5 * z**2 - log_std - 0.5 * jnp.log(2 * jnp.pi), axis=-1)
+
+    def entropy(self, output: jax.Array, log_std: jax.Array) -> jax.Array:  # noqa: D102
+        per_axis = log_std + 0.5 * jnp.log(2 * jnp.pi * jnp.e)
+        return jnp.broadcast_to(jnp.sum(per_axis), output.shape[:-1])
+
+    def to_env(self, action: jax.Array) -> jax.Array:  # noqa: D102
+        low, high = jnp.asarray(self.low), jnp.asarray(self.high)
+        return low + (jnp.clip(action, -1.0, 1.0) + 1.0) / 2.0 * (high - low)
+
+
+def for_space(space: Space[Any]) -> ActionDistribution:
+    """The family for an action space.
+
+    Raises:
+        UserError: neither ``Discrete`` nor a bounded, one-dimensional ``Box``.
+    """
+    if isinstance(space, spaces.Discrete):
+        return Categorical(int(space.n), int(space.start))
+    if isinstance(space, spaces.Box) and len(space.shape) == 1 and space.is_bounded():
+        bounds = (np.asarray(space.low, float), np.asarray(space.high, float))
+        return DiagonalNormal(*(tuple(bound.tolist()) for bound in bounds))
+    raise UserError(f"action space {space} is not supported; allowed: Discrete, or a bounded Box of shape (n,)")

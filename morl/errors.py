@@ -1,0 +1,25 @@
+"""Errors a user can cause, each told in one line; the command line turns them into exit code 2."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(ValueError):
+    """Bad input: the message says what was wrong, what is allowed and, for a name, the nearest valid one."""
+
+
+class MissingExtraError(UserError, ImportError):
+    """An optional package is needed; the message says which extra installs it."""
+
+    def __init__(self, what: str, extra: str) -> None:
+        super().__init__(f"{what} needs the '{extra}' extra: pip install 'morl-jax[{extra}]'")
+
+
+def unknown_name(kind: str, name: str, valid: Iterable[str]) -> UserError:
+    """An error for a name nobody registered, with up to three nearest valid ones (or all, when none is near)."""
+    names = sorted(valid)
+    near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+    hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(names)}"
+    return UserError(f"unknown {kind} {name!r}; {hint}")

@@ -1,0 +1,110 @@
+"""Evaluation: seeded, greedy, batched over policies and episodes, the same for every agent and apart from logging."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from morl.rollout import AnyEnv, Lane, Outcome, start_batch, step
+from morl.types import Learner, PyTree
+
+MAX_STEPS = 10_000  # for an environment without a time limit
+
+
+class Evaluation(NamedTuple):
+    """Vector returns of N policies over E episodes.
+
+    Attributes:
+        discounted: (N, E, R); the first reward is undiscounted.
+        undiscounted: (N, E, R).
+        length: (N, E) int32 steps.
+    """
+
+    discounted: jax.Array
+    undiscounted: jax.Array
+    length: jax.Array
+
+
+def evaluate(
+    env: AnyEnv,
+    params: PyTree,
+    learner: Learner,
+    policies: PyTree,
+    preferences: jax.Array,
+    keys: jax.Array,
+    *,
+    episodes: int,
+    gamma: float,
+) -> Evaluation:
+    """Greedy episodes of N stacked policies under their preferences (N, R). To be jitted by the caller.
+
+    Policies of the same key (N keys) meet the same episodes (common random numbers), so that their differences are
+    their own. An episode ends by itself or at the environment's time limit; what comes after is not counted.
+    """
+    num_objectives = preferences.shape[-1]
+
+    def run(policy: PyTree, preference: jax.Array, key: jax.Array) -> Evaluation:
+        key_start, key_steps = jax.random.split(key)
+        lanes = start_batch(env, params, key_start, episodes)
+        zeros = jnp.zeros((episodes, num_objectives))
+        carry = (jnp.int32(0), lanes, jnp.ones(episodes, bool), Evaluation(zeros, zeros, jnp.zeros(episodes, jnp.int32)))
+
+        def running(carry: tuple[jax.Array, Lane, jax.Array, Evaluation]) -> jax.Array:
+            t, _, alive, _ = carry
+            return jnp.any(alive) & (t < (env.max_episode_steps or MAX_STEPS))
+
+        def advance(
+            carry: tuple[jax.Array, Lane, jax.Array, Evaluation],
+        ) -> tuple[jax.Array, Lane, jax.Array, Evaluation]:
+            t, lanes, alive, sums = carry
+            key_act, key_env = jax.random.split(jax.random.fold_in(key_steps, t))
+            action = learner.to_env(learner.act(policy, lanes.obs, preference, key_act, greedy=True))
+            out: Outcome
+            lanes, out = jax.vmap(partial(step, env, params))(jax.random.split(key_env, episodes), lanes, action)
+            reward = jnp.where(alive[:, None], out.reward, 0.0)
+            sums = Evaluation(
+                sums.discounted + gamma**t * reward, sums.undiscounted + reward, sums.length + alive.astype(jnp.int32)
+            )
+            return t + 1, lanes, alive & ~(out.terminated | out.truncated), sums
+
+        return jax.lax.while_loop(running, advance, carry)[3]
+
+    return jax.vmap(run)(policies, preferences, keys)
+
+
+def in_blocks(
+    run: Callable[[PyTree, np.ndarray[Any, Any], jax.Array], Evaluation],
+    policies: PyTree,
+    preferences: np.ndarray[Any, Any],
+    keys: jax.Array,
+    *,
+    block: int,
+    repeats: int,
+) -> Evaluation:
+    """Evaluate N stacked policies by calls of ``run`` that all have the one shape that is compiled.
+
+    Args:
+        run: evaluates ``block`` policies under as many preferences and keys for a fixed number of episodes.
+        policies, preferences, keys: of N policies; the last block is filled up by repeating the last policy.
+        block: policies a call.
+        repeats: calls for each block, on fresh episodes each.
+
+    Returns:
+        NumPy arrays (N, repeats * episodes of a call, ...).
+    """
+    rows = []
+    for begin in range(0, len(preferences), block):
+        index = np.minimum(np.arange(begin, begin + block), len(preferences) - 1)
+        chosen = jax.tree.map(lambda x, i=index: np.asarray(x)[i], policies)
+        runs = [run(chosen, preferences[index].astype(np.float32), _fold(keys[index], i)) for i in range(repeats)]
+        rows.append(jax.tree.map(lambda *x: np.concatenate(x, axis=1), *runs))
+    result: Evaluation = jax.tree.map(lambda *x: np.concatenate(x)[: len(preferences)], *rows)
+    return result
+
+
+_fold = jax.jit(jax.vmap(jax.random.fold_in, in_axes=(0, None)))

@@ -1,0 +1,185 @@
+"""A Pareto front of trained policies, and the policy of it that fits a preference."""
+
+from __future__ import annotations
+
+import csv
+import io
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from numpy.typing import NDArray
+
+from morl import metrics
+from morl.evaluation import Evaluation
+from morl.pareto import non_dominated
+from morl.preferences import check_preference
+from morl.types import Learner, PyTree
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Policy:
+    """One policy of a front, with the preference it was trained for and the vector return it was seen to reach.
+
+    Attributes:
+        id: its row in ``front.csv``.
+        returns: (R,) discounted vector return.
+        preference: (R,) it was trained for.
+    """
+
+    id: int
+    returns: Floats
+    preference: Floats
+    learner: Learner
+    params: PyTree
+    observation_ndim: int
+
+    @cached_property
+    def _act(self) -> Any:
+        def act(params: PyTree, obs: jax.Array, preference: jax.Array, key: jax.Array, greedy: bool) -> jax.Array:
+            return self.learner.to_env(self.learner.act(params, obs, preference, key, greedy=greedy))
+
+        return jax.jit(act, static_argnames="greedy")
+
+    def __call__(self, obs: Any, key: jax.Array | None = None) -> np.ndarray[Any, Any]:
+        """The action for one observation, or one each for a batch of them.
+
+        Args:
+            obs: of the observation space's shape, or with one leading axis more.
+            key: JAX key to sample with; greedy without.
+        """
+        obs = jnp.asarray(obs)
+        batch = obs if obs.ndim > self.observation_ndim else obs[None]
+        preference = jnp.asarray(self.preference, jnp.float32)
+        used = jax.random.key(0) if key is None else key  # a greedy action draws nothing
+        action = np.asarray(self._act(self.params, batch, preference, used, greedy=key is None))
+        return action if obs.ndim > self.observation_ndim else action[0]
+
+
+@dataclass(frozen=True)
+class Front:
+    """Non-dominated policies with their re-evaluated returns; n policies, R objectives, all maximised.
+
+    Attributes:
+        objectives: R names.
+        returns, stderr: (n, R) mean discounted vector return and its standard error over ``episodes``.
+        undiscounted, undiscounted_stderr: (n, R) the same without discount.
+        length: (n,) mean steps of an episode.
+        preferences: (n, R) each policy was trained for.
+        gamma: the discount.
+        episodes: greedy episodes behind each row.
+        reference_point: (R,) for the hypervolume.
+        learner, params: how to act: the learner and the stacked parameters of the policies.
+        observation_ndim: axes of one observation.
+    """
+
+    objectives: tuple[str, ...]
+    returns: Floats
+    stderr: Floats
+    undiscounted: Floats
+    undiscounted_stderr: Floats
+    length: Floats
+    preferences: Floats
+    gamma: float
+    episodes: int
+    reference_point: Floats
+    learner: Learner
+    params: PyTree
+    observation_ndim: int
+
+    def __len__(self) -> int:
+        return len(self.returns)
+
+    def hypervolume(self) -> float:
+        """Volume between the front and the reference point (see :func:`morl.metrics.hypervolume_estimate`)."""
+        return metrics.hypervolume_estimate(self.returns, self.reference_point)[0]
+
+    def assign(self, preference: Any) -> int:
+        """Row of the policy with the largest preference-weighted return (C-MORL's policy assignment).
+
+        Raises:
+            UserError: the preference is not on the simplex of R objectives.
+        """
+        return int(np.argmax(self.returns @ check_preference(preference, len(self.objectives))))
+
+    def policy(self, preference: Any) -> Policy:
+        """The policy for a preference (R,) on the simplex; see :meth:`assign`."""
+        row = self.assign(preference)
+        return Policy(
+            id=row,
+            returns=self.returns[row],
+            preference=self.preferences[row],
+            learner=self.learner,
+            params=jax.tree.map(lambda x: x[row], self.params),
+            observation_ndim=self.observation_ndim,
+        )
+
+
+def from_evaluation(
+    evaluation: Evaluation,
+    params: PyTree,
+    preferences: Floats,
+    *,
+    objectives: tuple[str, ...],
+    gamma: float,
+    reference_point: Floats,
+    learner: Learner,
+    observation_ndim: int,
+) -> Front:
+    """The non-dominated rows (of equal ones the first) of an evaluation of stacked policies, best first objective first."""
+    mean, stderr = _mean_and_stderr(evaluation.discounted)
+    rows = np.flatnonzero(non_dominated(mean, keep_duplicates=False))
+    rows = rows[np.argsort(-mean[rows, 0], kind="stable")]
+    undiscounted, undiscounted_stderr = _mean_and_stderr(evaluation.undiscounted)
+    return Front(
+        objectives=objectives,
+        returns=mean[rows],
+        stderr=stderr[rows],
+        undiscounted=undiscounted[rows],
+        undiscounted_stderr=undiscounted_stderr[rows],
+        length=np.asarray(evaluation.length, np.float64).mean(axis=1)[rows],
+        preferences=np.asarray(preferences, np.float64)[rows],
+        gamma=gamma,
+        episodes=evaluation.discounted.shape[1],
+        reference_point=reference_point,
+        learner=learner,
+        params=jax.tree.map(lambda x: x[rows], params),
+        observation_ndim=observation_ndim,
+    )
+
+
+def _mean_and_stderr(samples: Any) -> tuple[Floats, Floats]:
+    """Over the episodes: (N, E, R) to two of (N, R); one episode has no standard error (NaN)."""
+    samples = np.asarray(samples, np.float64)
+    episodes = samples.shape[1]
+    spread = samples.std(axis=1, ddof=1) if episodes > 1 else np.full(samples[:, 0].shape, np.nan)
+    return samples.mean(axis=1), spread / np.sqrt(episodes)
+
+
+def columns(objectives: tuple[str, ...]) -> list[str]:
+    """Header of ``front.csv``."""
+    return [
+        "seed",
+        "id",
+        *(f"preference_{name}" for name in objectives),
+        *(f"{name}{suffix}" for suffix in ("", "_stderr", "_undiscounted", "_undiscounted_stderr") for name in objectives),
+        "length",
+    ]
+
+
+def to_csv(fronts: dict[int, Front]) -> str:
+    """``front.csv``: one row a policy, by training seed. Floats are written so that they read back exactly."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(columns(next(iter(fronts.values())).objectives))
+    for seed, front in fronts.items():
+        table = (front.preferences, front.returns, front.stderr, front.undiscounted, front.undiscounted_stderr)
+        for i in range(len(front)):
+            numbers = [float(x) for part in table for x in part[i]]
+            writer.writerow([seed, i, *numbers, float(front.length[i])])
+    return buffer.getvalue()

@@ -1,0 +1,153 @@
+"""Training and evaluation on environments that step in Python: all policies share one vector of environments.
+
+Same interface as :class:`morl.jax_backend.JaxBackend`, and the same learners: only where transitions come from differs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from morl.envs.from_gymnasium import HostEnvironment, HostVectorEnv
+from morl.evaluation import MAX_STEPS, Evaluation, in_blocks
+from morl.jax_backend import Metrics
+from morl.types import Learner, PyTree, Transition
+
+
+class HostState(NamedTuple):
+    """P learners.
+
+    Attributes:
+        learners: stacked learners.
+        keys: (P,) one key for each policy, folded with the count of its updates.
+        updates: updates done.
+    """
+
+    learners: PyTree
+    keys: jax.Array
+    updates: int
+
+
+class HostBackend:
+    """Runs ``learner`` for the ``preferences`` (P, R) of all policies on P x num_envs host environments."""
+
+    def __init__(
+        self,
+        env: HostEnvironment,
+        learner: Learner,
+        preferences: np.ndarray[Any, Any],
+        *,
+        eval_episodes: int,
+        gamma: float,
+    ) -> None:
+        self.learner = learner
+        self.num_policies = len(preferences)
+        self._preferences = preferences.astype(np.float32)
+        self._env, self._gamma = env, gamma
+        self._eval_episodes = eval_episodes
+        self._train_envs: HostVectorEnv | None = None
+        self._eval_envs: HostVectorEnv | None = None
+        self._obs: np.ndarray[Any, Any] | None = None
+        self._act = {greedy: jax.jit(jax.vmap(partial(self._act_one, greedy=greedy))) for greedy in (False, True)}
+        self._update = jax.jit(jax.vmap(learner.update, in_axes=(0, 1, 0)), donate_argnums=0)
+        self._policy = jax.jit(jax.vmap(learner.policy))
+
+    def init(self, keys: Sequence[jax.Array]) -> HostState:
+        """Learners and environments at the start, from one key for each of the P policies."""
+        key_init, key_start, key_run = jnp.moveaxis(jax.vmap(partial(jax.random.split, num=3))(jnp.stack(keys)), 1, 0)
+        learners = [self.learner.init(key, w) for key, w in zip(key_init, self._preferences, strict=True)]
+        self._train_envs = self._env.make_vector(self.num_policies * self.learner.num_envs)
+        self._obs = self._train_envs.reset(_seed(key_start[0]))
+        return HostState(jax.tree.map(lambda *leaves: jnp.stack(leaves), *learners), key_run, 0)
+
+    def run(self, state: HostState, updates: int) -> tuple[HostState, Metrics]:
+        """``updates`` updates of every policy; metrics (P,) averaged over them. ``state`` must not be used again."""
+        sums: Metrics = {}
+        for _ in range(updates):
+            keys = jax.vmap(jax.random.fold_in, in_axes=(0, None))(state.keys, state.updates)
+            key_rollout, key_update = jnp.moveaxis(jax.vmap(jax.random.split)(keys), 1, 0)
+            batch = self._rollout(self._policy(state.learners), key_rollout)
+            learners, metrics = self._update(state.learners, batch, key_update)
+            state = HostState(learners, state.keys, state.updates + 1)
+            sums = {name: sums.get(name, 0.0) + value for name, value in metrics.items()}
+        return state, {name: value / updates for name, value in sums.items()}
+
+    def policies(self, state: HostState) -> PyTree:
+        """The P policies, on the host."""
+        return jax.tree.map(np.asarray, self._policy(state.learners))
+
+    def evaluate(
+        self, policies: PyTree, preferences: np.ndarray[Any, Any], keys: jax.Array, episodes: int
+    ) -> Evaluation:
+        """At least ``episodes`` greedy episodes of N stacked policies, (N, E, ...) NumPy arrays.
+
+        Always in blocks of P policies x ``eval_episodes`` episodes, on environments that training does not touch.
+        """
+        if self._eval_envs is None:
+            self._eval_envs = self._env.make_vector(self.num_policies * self._eval_episodes)
+        return in_blocks(
+            self._evaluate_block,
+            policies,
+            preferences,
+            keys,
+            block=self.num_policies,
+            repeats=-(-episodes // self._eval_episodes),
+        )
+
+    def close(self) -> None:
+        """Close the environments."""
+        for envs in (self._train_envs, self._eval_envs):
+            if envs is not None:
+                envs.close()
+
+    def _act_one(
+        self, policy: PyTree, obs: jax.Array, preference: jax.Array, key: jax.Array, *, greedy: bool
+    ) -> tuple[jax.Array, jax.Array]:
+        action = self.learner.act(policy, obs, preference, key, greedy=greedy)
+        return action, self.learner.to_env(action)
+
+    def _rollout(self, policies: PyTree, keys: jax.Array) -> Transition:
+        """One rollout of every policy, (T, P, B, ...)."""
+        assert self._train_envs is not None and self._obs is not None  # noqa: S101
+        lanes = (self.num_policies, self.learner.num_envs)
+        steps = []
+        step_keys = jnp.moveaxis(jax.vmap(partial(jax.random.split, num=self.learner.rollout_steps))(keys), 1, 0)
+        for key in step_keys:
+            obs = self._obs.reshape(*lanes, *self._obs.shape[1:])
+            action, env_action = self._act[False](policies, obs, self._preferences, key)
+            out = self._train_envs.step(np.asarray(env_action).reshape(-1, *env_action.shape[2:]))
+            self._obs = out.obs
+            parts = (out.reward, out.next_obs, out.terminated, out.truncated, out.valid)
+            steps.append(Transition(obs, action, *(part.reshape(*lanes, *part.shape[1:]) for part in parts)))
+        return jax.tree.map(lambda *x: np.stack(x), *steps)
+
+    def _evaluate_block(self, policies: PyTree, preferences: np.ndarray[Any, Any], keys: jax.Array) -> Evaluation:
+        assert self._eval_envs is not None  # noqa: S101
+        lanes = (self.num_policies, self._eval_episodes)
+        obs = self._eval_envs.reset(_seed(keys[0]))
+        alive = np.ones(lanes, bool)
+        discounted = np.zeros((*lanes, self._eval_envs.num_objectives))
+        undiscounted, length = discounted.copy(), np.zeros(lanes, np.int32)
+        for t in range(self._env.max_episode_steps or MAX_STEPS):
+            step_obs = obs.reshape(*lanes, *obs.shape[1:])
+            _, action = self._act[True](policies, step_obs, preferences, keys)
+            out = self._eval_envs.step(np.asarray(action).reshape(-1, *action.shape[2:]))
+            reward = np.where(alive[..., None], out.reward.reshape(discounted.shape), 0.0)
+            discounted += self._gamma**t * reward
+            undiscounted += reward
+            length += alive
+            alive &= ~(out.terminated | out.truncated).reshape(lanes)
+            obs = out.obs
+            if not alive.any():
+                break
+        return Evaluation(discounted, undiscounted, length)
+
+
+def _seed(key: jax.Array) -> int:
+    """A seed for Gymnasium out of a JAX key."""
+    return int(jax.random.randint(key, (), 0, 2**31 - 1))

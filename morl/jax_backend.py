@@ -1,0 +1,147 @@
+"""Training and evaluation on JAX environments: rollout and update of all policies in one compiled call.
+
+The policies are the leading axis of every array. With several devices (two virtual ones on a two-core CPU, say) that
+axis is split over them; policies do not talk to each other, so no result depends on the split.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import NamedSharding, PartitionSpec
+
+from morl.evaluation import Evaluation, evaluate, in_blocks
+from morl.rollout import AnyEnv, Lane, rollout, start_batch
+from morl.types import Learner, PyTree
+
+Metrics = dict[str, jax.Array]
+
+
+class JaxState(NamedTuple):
+    """P learners with their environments; P is rounded up to a multiple of the number of devices by spare copies.
+
+    Attributes:
+        learners: stacked learners.
+        lanes: (P, B) running environments.
+        keys: (P,) one key for each policy, folded with the count of its updates.
+        preferences: (P, R).
+        updates: () int32, updates done.
+    """
+
+    learners: PyTree
+    lanes: Lane
+    keys: jax.Array
+    preferences: jax.Array
+    updates: jax.Array
+
+
+class JaxBackend:
+    """Runs ``learner`` for the ``preferences`` (P, R) of all policies on an environment of pure functions."""
+
+    def __init__(
+        self,
+        env: AnyEnv,
+        learner: Learner,
+        preferences: np.ndarray[Any, Any],
+        *,
+        eval_episodes: int,
+        gamma: float,
+        devices: Sequence[jax.Device] | None = None,
+    ) -> None:
+        self.learner = learner
+        self.num_policies = len(preferences)
+        devices = list(devices or jax.devices())[: self.num_policies]
+        self._spare = -self.num_policies % len(devices)
+        self._preferences = np.concatenate([preferences, preferences[: self._spare]]).astype(np.float32)
+        self._env, self._params = env, env.default_params
+        self._eval_episodes = eval_episodes
+
+        mesh = jax.sharding.Mesh(np.asarray(devices), ("policies",))
+        split, whole = PartitionSpec("policies"), PartitionSpec()
+        self._split = NamedSharding(mesh, split)
+        shard = partial(jax.shard_map, mesh=mesh, check_vma=False)
+        self._run = jax.jit(
+            shard(self._run_shard, in_specs=(split, whole), out_specs=(split, split)), donate_argnums=0
+        )
+        self._evaluate = jax.jit(
+            shard(
+                partial(evaluate, env, self._params, learner, episodes=eval_episodes, gamma=gamma),
+                in_specs=(split, split, split),
+                out_specs=split,
+            )
+        )
+
+    def init(self, keys: Sequence[jax.Array]) -> JaxState:
+        """Learners and environments at the start, from one key for each of the P policies."""
+        # spare copies share the key of the policy they copy: they fill a device, nobody reads them
+        stacked_keys = jnp.stack([*keys, *keys[: self._spare]])
+        key_init, key_start, key_run = jnp.moveaxis(jax.vmap(partial(jax.random.split, num=3))(stacked_keys), 1, 0)
+        learners = [self.learner.init(key, w) for key, w in zip(key_init, self._preferences, strict=True)]
+        stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *learners)
+        start = jax.jit(jax.vmap(partial(start_batch, self._env, self._params, num_envs=self.learner.num_envs)))
+        updates = jnp.zeros(len(key_run), jnp.int32)
+        state = JaxState(stacked, start(key_start), key_run, self._preferences, updates)
+        placed: JaxState = jax.device_put(state, self._split)
+        return placed
+
+    def run(self, state: JaxState, updates: int) -> tuple[JaxState, Metrics]:
+        """``updates`` updates of every policy; metrics (P,) averaged over them. ``state`` must not be used again."""
+        state, metrics = self._run(state, jnp.int32(updates))
+        return state, {name: value[: self.num_policies] for name, value in metrics.items()}
+
+    def policies(self, state: JaxState) -> PyTree:
+        """The P policies, on the host."""
+        return jax.tree.map(lambda x: np.asarray(x)[: self.num_policies], jax.vmap(self.learner.policy)(state.learners))
+
+    def evaluate(
+        self, policies: PyTree, preferences: np.ndarray[Any, Any], keys: jax.Array, episodes: int
+    ) -> Evaluation:
+        """At least ``episodes`` greedy episodes of N stacked policies, (N, E, ...) NumPy arrays.
+
+        Always in blocks of the one shape that is compiled: P policies x ``eval_episodes`` episodes.
+        """
+        return in_blocks(
+            lambda *inputs: self._evaluate(*jax.device_put(inputs, self._split)),
+            policies,
+            preferences,
+            keys,
+            block=len(self._preferences),
+            repeats=-(-episodes // self._eval_episodes),
+        )
+
+    def close(self) -> None:
+        """Nothing to let go of."""
+
+    def _run_shard(self, state: JaxState, updates: jax.Array) -> tuple[JaxState, Metrics]:
+        return jax.vmap(self._run_one, in_axes=(0, None))(state, updates)
+
+    def _run_one(self, state: JaxState, updates: jax.Array) -> tuple[JaxState, Metrics]:
+        def once(state: JaxState) -> tuple[JaxState, Metrics]:
+            key_rollout, key_update = jax.random.split(jax.random.fold_in(state.keys, state.updates))
+            lanes, batch = rollout(
+                self._env,
+                self._params,
+                self.learner,
+                self.learner.policy(state.learners),
+                state.preferences,
+                state.lanes,
+                key_rollout,
+                self.learner.rollout_steps,
+            )
+            learners, metrics = self.learner.update(state.learners, batch, key_update)
+            return state._replace(learners=learners, lanes=lanes, updates=state.updates + 1), metrics
+
+        def body(_: jax.Array, carry: tuple[JaxState, Metrics]) -> tuple[JaxState, Metrics]:
+            state, sums = carry
+            state, metrics = once(state)
+            return state, jax.tree.map(jnp.add, sums, metrics)
+
+        zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(once, state)[1])
+        state, sums = jax.lax.fori_loop(0, updates, body, (state, zeros))
+        return state, jax.tree.map(lambda x: x / updates, sums)
+

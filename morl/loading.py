@@ -1,0 +1,116 @@
+"""Reading a run back, and evaluating its front again."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from morl import checkpoint, devices
+from morl.errors import UserError
+from morl.front import Front
+from morl.options import field_names, from_mapping
+from morl.plan import Plan, prepare
+from morl.registry import agent_spec
+from morl.registry import load as load_entry_point
+from morl.runs import FORMAT, Run, read_config, read_fronts
+from morl.settings import TrainSettings
+
+
+def split_config(path: Path) -> tuple[str | None, dict[str, Any], dict[str, Any]]:
+    """A settings file as ``(agent, training settings, agent's settings)``; what a run notes about itself is left out.
+
+    Raises:
+        UserError: unreadable, or made by a version whose format this one does not know.
+    """
+    values = read_config(path)
+    notes = values.pop("run", None)
+    made_by = notes.get("format", FORMAT) if isinstance(notes, dict) else FORMAT
+    if made_by != FORMAT:
+        raise UserError(f"{path} has run format {made_by}; this version of morl reads format {FORMAT}")
+    agent = values.pop("agent", None)
+    names = field_names(TrainSettings)
+    training = {name: value for name, value in values.items() if name in names}
+    return agent, training, {name: value for name, value in values.items() if name not in names}
+
+
+def plan_of(path: Path) -> tuple[Plan, TrainSettings]:
+    """What a run directory's ``config.yaml`` describes."""
+    source = path / "config.yaml"
+    if not source.is_file():
+        raise UserError(f"{path} is not a run directory: it has no config.yaml")
+    agent, training, own = split_config(source)
+    if not isinstance(agent, str):
+        raise UserError(f"{source} names no agent")
+    settings = from_mapping(TrainSettings, training, source=str(source))
+    config = from_mapping(load_entry_point(agent_spec(agent).config), own, source=str(source))
+    return prepare(agent, settings, config), settings
+
+
+def load(path: str | Path) -> Run:
+    """Read a finished run: its settings, and its fronts with policies that can act.
+
+    Raises:
+        UserError: not a run directory, unfinished, damaged, or of an unknown format.
+    """
+    path = Path(path)
+    plan, settings = plan_of(path)
+    if not (path / "front.csv").is_file():
+        raise UserError(f"{path} has no front.csv: the run has not finished")
+    tables = read_fronts(path / "front.csv", plan.objectives)
+    learner = plan.agent.learner
+    one = learner.policy(learner.init(jax.random.key(0), np.asarray(plan.agent.preferences[0], np.float32)))
+    like = {
+        str(seed): jax.tree.map(lambda x, n=len(table["length"]): np.empty((n, *np.shape(x)), np.asarray(x).dtype), one)
+        for seed, table in tables.items()
+    }
+    params = checkpoint.load(path / "checkpoints" / "front", like)
+    fronts = {
+        seed: Front(**table, **plan.front_context, episodes=settings.final_episodes, params=params[str(seed)])
+        for seed, table in tables.items()
+    }
+    return Run(path, plan.resolved(settings), fronts)
+
+
+def reevaluate(
+    path: str | Path, *, episodes: int = 128, seed: int = 1_000_000, gamma: float | None = None
+) -> dict[int, Front]:
+    """Evaluate the policies of a run's fronts again, greedily, on seeds of its own.
+
+    Args:
+        path: a finished run directory.
+        episodes: greedy episodes of each policy, at least 1.
+        seed: of the episodes.
+        gamma: discount; by default the run's.
+
+    Returns:
+        for each training seed the front of the policies that are still non-dominated.
+
+    Raises:
+        UserError: not a finished run, or an argument out of range.
+    """
+    if episodes < 1:
+        raise UserError(f"episodes must be at least 1, not {episodes}")
+    if gamma is not None and not 0 <= gamma <= 1:
+        raise UserError(f"gamma must be at least 0 and at most 1, not {gamma}")
+    run = load(path)
+    plan, settings = plan_of(Path(path))
+    gamma = plan.gamma if gamma is None else gamma
+    plan = dataclasses.replace(plan, gamma=gamma)
+    fronts = {}
+    for number, (train_seed, front) in enumerate(run.fronts.items()):
+        backend = plan.make_backend(
+            front.preferences,
+            eval_episodes=episodes,
+            devices=devices.choose(settings.device, len(front)),
+        )
+        key = jax.random.fold_in(jax.random.key(seed), number)
+        keys = jnp.repeat(key[None], len(front), axis=0)
+        evaluation = backend.evaluate(front.params, front.preferences, keys, episodes)
+        backend.close()
+        fronts[train_seed] = plan.front(evaluation, front.params, front.preferences)
+    return fronts

@@ -1,0 +1,121 @@
+"""From a name to an environment, and the names of ours in Gymnasium's registry. Imports JAX only to make one."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import os
+import warnings
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Literal, cast, get_args, overload
+
+import gymnasium
+
+from morl.errors import UserError, unknown_name
+from morl.registry import Backend, env_specs, load
+
+if TYPE_CHECKING:
+    from morl.envs.base import Environment
+    from morl.envs.from_gymnasium import HostEnvironment
+
+NAMESPACE = "morl/"  # of our ids in Gymnasium's registry
+
+
+@overload
+def make(id: str, backend: Literal["jax"], **kwargs: Any) -> Environment[Any, Any]: ...
+@overload
+def make(id: str, backend: Literal["host"], **kwargs: Any) -> HostEnvironment: ...
+@overload
+def make(id: str, backend: Backend | None = None, **kwargs: Any) -> Environment[Any, Any] | HostEnvironment: ...
+def make(id: str, backend: Backend | None = None, **kwargs: Any) -> Environment[Any, Any] | HostEnvironment:
+    """The environment of that name: JAX-native where there is one, else MO-Gymnasium's or Gymnasium's on the host.
+
+    Args:
+        id: a name of ours (``morl envs`` lists them), of MO-Gymnasium or of any environment with a vector reward that
+            is registered with Gymnasium; ``module:id`` imports ``module``, which registers it, first.
+        backend: ``"jax"`` or ``"host"`` to insist on one.
+        kwargs: keywords of the environment; a host environment also takes Gymnasium's ``max_episode_steps``.
+
+    Raises:
+        UserError: unknown id, backend or keyword; no such backend for this id; a scalar reward.
+        MissingExtraError: the environment needs an optional package that is not installed.
+
+    >>> make("deep-sea-treasure-v0", map="concave").id
+    'deep-sea-treasure-concave-v0'
+    """
+    if backend is not None and backend not in get_args(Backend):
+        raise UserError(f"unknown backend {backend!r}; allowed: {', '.join(get_args(Backend))}")
+    if backend != "host":
+        id = id.removeprefix(NAMESPACE)
+    spec = env_specs().get(id)
+    if backend != "host" and spec is not None and spec.entry_point is not None:
+        entry_point = load(spec.entry_point)
+        check_keywords(id, entry_point, kwargs)
+        return cast("Environment[Any, Any]", entry_point(**{**spec.kwargs, **kwargs}))
+    host_spec = _gymnasium_spec(id)
+    if backend == "jax":
+        raise UserError(f"{id!r} has no JAX-native environment; allowed backend: host")
+    from morl.envs.from_gymnasium import host_environment
+
+    return host_environment(host_spec, kwargs)
+
+
+def check_keywords(
+    id: str, entry_point: Callable[..., Any], kwargs: Mapping[str, Any], also: Iterable[str] = ()
+) -> None:
+    """Refuse a keyword that ``entry_point`` does not take; ``also`` are allowed besides its own.
+
+    Raises:
+        UserError: naming the keywords that are allowed.
+    """
+    parameters = inspect.signature(entry_point).parameters.values()
+    if any(p.kind is p.VAR_KEYWORD for p in parameters):
+        return
+    allowed = [p.name for p in parameters if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)] + list(also)
+    for name in kwargs:
+        if name not in allowed:
+            raise UserError(f"{id} has no keyword {name!r}; allowed: {', '.join(allowed) or 'none'}")
+
+
+def register_all() -> None:
+    """Register every JAX-native environment with Gymnasium as ``morl/<id>``, for ``make`` and ``make_vec``.
+
+    Entry points are strings, so nothing but Gymnasium is imported. Safe to call again.
+    """
+    for spec in env_specs().values():
+        if spec.entry_point is not None and NAMESPACE + spec.id not in gymnasium.registry:
+            gymnasium.register(
+                NAMESPACE + spec.id,
+                entry_point="morl.envs.to_gymnasium:GymnasiumEnv",
+                vector_entry_point="morl.envs.to_gymnasium:GymnasiumVectorEnv",
+                max_episode_steps=spec.max_episode_steps,
+                disable_env_checker=True,  # it refuses vector rewards
+                kwargs={"env": spec.id},
+            )
+
+
+def _gymnasium_spec(id: str) -> gymnasium.envs.registration.EnvSpec:
+    """Gymnasium's registration of ``[module:]id``, MO-Gymnasium's environments included."""
+    os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")  # MO-Gymnasium imports pygame, which greets on stdout
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of pygame's own imports
+        importlib.import_module("mo_gymnasium")
+    module, _, name = id.rpartition(":")
+    if module:
+        try:
+            importlib.import_module(module)
+        except ModuleNotFoundError as error:
+            raise UserError(f"cannot import module {module!r} of environment {id!r}: {error}") from error
+    if name in gymnasium.registry:
+        return gymnasium.registry[name]
+    ours = env_specs()
+    if name in ours:
+        raise UserError(f"{name!r} has no environment in Gymnasium's registry; allowed backend: {ours[name].backend}")
+    raise unknown_name("environment", name, {*ours, *filter(_may_be_multi_objective, gymnasium.registry)})
+
+
+def _may_be_multi_objective(id: str) -> bool:
+    """Whether an id of Gymnasium's registry is worth suggesting: its own environments have scalar rewards."""
+    entry_point = gymnasium.registry[id].entry_point
+    where = entry_point if isinstance(entry_point, str) else entry_point.__module__
+    return not where.startswith("gymnasium.") and not id.startswith(NAMESPACE)

@@ -1,0 +1,55 @@
+"""Networks as typed pytrees whose leaves are arrays only. The one file that imports the network library."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from numpy.typing import NDArray
+
+ACTIVATIONS = {"tanh": jnp.tanh, "relu": jax.nn.relu, "silu": jax.nn.silu}
+
+
+class Linear(eqx.Module):
+    """Affine layer on the last axis: (..., in) to (..., out)."""
+
+    weight: jax.Array | NDArray[np.float32]
+    bias: jax.Array | NDArray[np.float32]
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        return x @ jnp.asarray(self.weight) + jnp.asarray(self.bias)
+
+
+class MLP(eqx.Module):
+    """Fully connected network on the last axis, linear at the end."""
+
+    layers: tuple[Linear, ...]
+    activation: str = eqx.field(static=True)
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        for layer in self.layers[:-1]:
+            x = ACTIVATIONS[self.activation](layer(x))
+        return self.layers[-1](x)
+
+
+def mlp(rng: np.random.Generator, sizes: Sequence[int], activation: str, *, output_scale: float) -> MLP:
+    """An MLP with orthogonal weights (gain sqrt 2, ``output_scale`` at the end) and zero biases, as NumPy arrays.
+
+    Made on the host: batched QR under ``vmap`` deadlocks jaxlib 0.10.2 on two cores, and compiling it takes seconds.
+    """
+    layers = []
+    for i, (size_in, size_out) in enumerate(itertools.pairwise(sizes)):
+        gain = output_scale if i == len(sizes) - 2 else 2**0.5
+        layers.append(Linear(gain * _orthogonal(rng, size_in, size_out), np.zeros(size_out, np.float32)))
+    return MLP(tuple(layers), activation)
+
+
+def _orthogonal(rng: np.random.Generator, rows: int, columns: int) -> NDArray[np.float32]:
+    """Uniformly distributed (semi-)orthogonal matrix (Saxe et al., 2014)."""
+    q, r = np.linalg.qr(rng.standard_normal((max(rows, columns), min(rows, columns))))
+    q = q * np.sign(np.diag(r))  # makes the distribution uniform
+    return np.ascontiguousarray(q.T if rows < columns else q, dtype=np.float32)

@@ -1,0 +1,136 @@
+"""Everything a training needs, put together and checked before anything is compiled or written."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jax
+import numpy as np
+
+from morl import metrics
+from morl.make import make
+from morl.errors import UserError
+from morl.evaluation import Evaluation
+from morl.front import Floats, Front, from_evaluation
+from morl.jax_backend import JaxBackend
+from morl.registry import Backend, agent_spec, env_specs, load
+from morl.settings import TrainSettings
+from morl.types import Agent, PyTree, Task
+
+if TYPE_CHECKING:
+    from morl.host_backend import HostBackend
+
+DEFAULT_GAMMA = 0.99
+
+
+@dataclass(frozen=True)
+class Plan:
+    """An agent made for an environment, and how its front is measured.
+
+    Attributes:
+        agent_name: as registered.
+        agent, config: the agent and its own settings.
+        env: a functional environment or one on the host.
+        backend: which of the two.
+        objectives: R names.
+        gamma: discount the front is reported at.
+        reference_point: (R,) for the hypervolume.
+    """
+
+    agent_name: str
+    agent: Agent
+    config: Any
+    env: Any
+    backend: Backend
+    objectives: tuple[str, ...]
+    gamma: float
+    reference_point: Floats
+
+    @cached_property
+    def true_front(self) -> Floats | None:
+        """(n, R) the exact front at ``gamma``, where the environment can compute it."""
+        compute = getattr(self.env, "true_front", None)
+        return compute(self.gamma) if compute else None
+
+    @cached_property
+    def true_hypervolume(self) -> float | None:
+        """Hypervolume of the true front, where it is known."""
+        return None if self.true_front is None else metrics.hypervolume(self.true_front, self.reference_point)
+
+    def make_backend(
+        self, preferences: Floats, *, eval_episodes: int, devices: Sequence[jax.Device]
+    ) -> JaxBackend | HostBackend:
+        """What trains and evaluates policies of ``preferences`` (P, R) on this environment."""
+        if self.backend == "jax":
+            return JaxBackend(
+                self.env, self.agent.learner, preferences, eval_episodes=eval_episodes, gamma=self.gamma, devices=devices
+            )
+        from morl.host_backend import HostBackend
+
+        return HostBackend(
+            self.env, self.agent.learner, preferences, eval_episodes=eval_episodes, gamma=self.gamma
+        )
+
+    def front(self, evaluation: Evaluation, params: PyTree, preferences: Floats) -> Front:
+        """The front of N evaluated policies, stacked."""
+        return from_evaluation(evaluation, params, preferences, **self.front_context)
+
+    @property
+    def front_context(self) -> dict[str, Any]:
+        """What every front of this plan shares."""
+        return {
+            "objectives": self.objectives,
+            "gamma": self.gamma,
+            "reference_point": self.reference_point,
+            "learner": self.agent.learner,
+            "observation_ndim": len(self.env.observation_space.shape),
+        }
+
+    def resolved(self, settings: TrainSettings) -> dict[str, Any]:
+        """All settings by name, as ``config.yaml`` holds them and ``--config`` takes them."""
+        values = {
+            **dataclasses.asdict(settings),
+            "gamma": self.gamma,
+            "reference_point": self.reference_point.tolist(),
+            "backend": self.backend,
+            **dataclasses.asdict(self.config),
+        }
+        del values["out"]  # a directory holds one run: a second one with the same settings needs another
+        return {"agent": self.agent_name, **{name: _plain(value) for name, value in values.items()}}
+
+
+def _plain(value: Any) -> Any:
+    """A value as YAML's safe dumper takes it."""
+    if isinstance(value, tuple):
+        return list(value)
+    return str(value) if isinstance(value, Path) else value
+
+
+def prepare(agent: str, settings: TrainSettings, config: Any = None) -> Plan:
+    """Check all settings against each other and build the agent.
+
+    Raises:
+        UserError: unknown agent or environment, spaces the agent cannot work with, a reference point of the wrong
+            length, too few steps; before anything is compiled.
+    """
+    spec = agent_spec(agent)
+    env = make(settings.env, backend=settings.backend)
+    backend: Backend = "host" if hasattr(env, "make_vector") else "jax"
+    registered = env_specs().get(settings.env)
+    objectives = tuple(objective.name for objective in env.objectives)
+    gamma = settings.gamma
+    if gamma is None:
+        gamma = registered.gamma if registered else DEFAULT_GAMMA
+    reference = env.reference_point if settings.reference_point is None else np.asarray(settings.reference_point)
+    if reference is None:
+        raise UserError(f"{settings.env} has no reference point of its own; give --reference-point, one number an objective")
+    reference = metrics.check_reference_point(reference, len(objectives))
+    task = Task(env.observation_space, env.action_space, len(objectives), gamma, settings.steps)
+    config = load(spec.config)() if config is None else config
+    built: Agent = load(spec.entry_point)(config, task)
+    return Plan(agent, built, config, env, backend, objectives, gamma, reference)

@@ -1,0 +1,113 @@
+"""Names of environments and agents. Plain data: nothing here imports JAX or an environment until one is made."""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Literal
+
+from morl.errors import UserError, unknown_name
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+Backend = Literal["jax", "host"]
+
+
+@dataclass(frozen=True)
+class EnvSpec:
+    """An environment as the library knows it.
+
+    Attributes:
+        id: MO-Gymnasium's id where it has one.
+        summary: one line for ``morl envs``.
+        objectives: names of the R objectives.
+        reference_point: (R,) for the hypervolume.
+        gamma: discount at which its fronts are reported.
+        entry_point: ``module:Class`` of the JAX-native environment; ``None`` for one that only runs on the host.
+        kwargs: keywords for the entry point.
+        extra: the optional dependency it needs, if any.
+        max_episode_steps: time limit of a JAX-native one; Gymnasium's own registration holds that of a host one.
+    """
+
+    id: str
+    summary: str
+    objectives: tuple[str, ...]
+    reference_point: tuple[float, ...]
+    gamma: float = 0.99
+    entry_point: str | None = None
+    kwargs: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    extra: str | None = None
+    max_episode_steps: int | None = None
+
+    def __post_init__(self) -> None:
+        if len(self.objectives) != len(self.reference_point):
+            raise UserError(f"{self.id}: {len(self.objectives)} objectives, {len(self.reference_point)} reference values")
+        if len(self.objectives) < 2:
+            raise UserError(f"{self.id}: a multi-objective environment has at least 2 objectives")
+
+    @property
+    def backend(self) -> Backend:
+        """Where it runs unless told otherwise."""
+        return "jax" if self.entry_point else "host"
+
+
+@dataclass(frozen=True)
+class AgentSpec:
+    """An agent: ``entry_point`` names its class, ``config`` the dataclass of its settings, both ``module:Name``."""
+
+    name: str
+    summary: str
+    entry_point: str
+    config: str
+
+
+_ENVS: dict[str, EnvSpec] = {}
+_AGENTS: dict[str, AgentSpec] = {}
+
+
+def register_env(spec: EnvSpec) -> EnvSpec:
+    """Add an environment; a second one of the same id is refused unless it is identical."""
+    if _ENVS.setdefault(spec.id, spec) != spec:
+        raise UserError(f"environment {spec.id!r} is already registered")
+    return spec
+
+
+def register_agent(spec: AgentSpec) -> AgentSpec:
+    """Add an agent; a second one of the same name is refused unless it is identical."""
+    if _AGENTS.setdefault(spec.name, spec) != spec:
+        raise UserError(f"agent {spec.name!r} is already registered")
+    return spec
+
+
+def env_specs() -> dict[str, EnvSpec]:
+    """All registered environments by id."""
+    import morl.envs  # registers ours
+
+    return dict(sorted(_ENVS.items()))
+
+
+def agent_specs() -> dict[str, AgentSpec]:
+    """All registered agents by name."""
+    import morl.agents  # registers ours
+
+    return dict(sorted(_AGENTS.items()))
+
+
+def agent_spec(name: str) -> AgentSpec:
+    """The agent of that name.
+
+    Raises:
+        UserError: no such agent.
+    """
+    specs = agent_specs()
+    if name not in specs:
+        raise unknown_name("agent", name, specs)
+    return specs[name]
+
+
+def load(entry_point: str) -> Any:
+    """The object that ``module:Name`` names."""
+    module, _, name = entry_point.partition(":")
+    return getattr(importlib.import_module(module), name)

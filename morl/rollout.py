@@ -1,0 +1,80 @@
+"""Environments in JAX: time limit and auto-reset as layers over the functional contract, and rollouts of them."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from morl.envs.base import Environment
+from morl.types import Learner, PyTree, Transition
+
+AnyEnv = Environment[Any, Any]
+
+
+class Lane(NamedTuple):
+    """One running environment.
+
+    Attributes:
+        env_state: the environment's own state.
+        obs: what to act on next.
+        steps: () int32, steps taken in this episode.
+    """
+
+    env_state: PyTree
+    obs: jax.Array
+    steps: jax.Array
+
+
+def start(env: AnyEnv, params: PyTree, key: jax.Array) -> Lane:
+    """A lane at the start of an episode."""
+    env_state, obs = env.reset(key, params)
+    return Lane(env_state, obs, jnp.int32(0))
+
+
+def start_batch(env: AnyEnv, params: PyTree, key: jax.Array, num_envs: int) -> Lane:
+    """``num_envs`` lanes, stacked."""
+    return jax.vmap(partial(start, env, params))(jax.random.split(key, num_envs))
+
+
+class Outcome(NamedTuple):
+    """What one step of a lane gave; ``next_obs`` is the true successor, before any reset."""
+
+    next_obs: jax.Array
+    reward: jax.Array
+    terminated: jax.Array
+    truncated: jax.Array
+
+
+def step(env: AnyEnv, params: PyTree, key: jax.Array, lane: Lane, action: jax.Array) -> tuple[Lane, Outcome]:
+    """One step of a lane, cut off at the time limit and reset when the episode ends."""
+    key_step, key_reset = jax.random.split(key)
+    env_state, obs, reward, terminated, truncated, _ = env.step(key_step, lane.env_state, action, params)
+    steps = lane.steps + 1
+    if env.max_episode_steps is not None:
+        truncated = truncated | (steps >= env.max_episode_steps)
+    truncated = truncated & ~terminated
+    done = terminated | truncated
+    following = Lane(env_state, obs, steps)
+    following = jax.tree.map(lambda new, old: jnp.where(done, new, old), start(env, params, key_reset), following)
+    return following, Outcome(obs, reward, terminated, truncated)
+
+
+def rollout(
+    env: AnyEnv, params: PyTree, learner: Learner, policy: PyTree, preference: jax.Array, lanes: Lane, key: jax.Array, steps: int
+) -> tuple[Lane, Transition]:
+    """``steps`` sampled steps of each lane (B): the lanes to go on from, and the transitions (T, B)."""
+    num_envs = lanes.steps.shape[0]
+
+    def one(lanes: Lane, key: jax.Array) -> tuple[Lane, Transition]:
+        key_act, key_env = jax.random.split(key)
+        action = learner.act(policy, lanes.obs, preference, key_act, greedy=False)
+        following, out = jax.vmap(partial(step, env, params))(jax.random.split(key_env, num_envs), lanes, learner.to_env(action))
+        valid = jnp.ones_like(out.terminated)
+        return following, Transition(
+            lanes.obs, action, out.reward, out.next_obs, out.terminated, out.truncated, valid
+        )
+
+    return jax.lax.scan(one, lanes, jax.random.split(key, steps))

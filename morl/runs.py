@@ -1,0 +1,151 @@
+"""Run directories: what a training leaves behind, and how it is read back."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import platform
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from morl.errors import UserError
+from morl.front import Floats, Front, columns
+
+FORMAT = 1
+PACKAGES = ("morl-jax", "jax", "jaxlib", "numpy", "optax", "equinox", "gymnasium", "mo-gymnasium", "moocore")
+
+
+def create(out: Path | None, name: str) -> Path:
+    """A new run directory: ``out``, or ``runs/<name>-<time>`` when none is given.
+
+    Raises:
+        UserError: ``out`` holds something already, or cannot be written.
+    """
+    path = out or Path("runs") / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
+    number = 2
+    while out is None and path.exists():
+        path = path.with_name(f"{path.name.partition('_')[0]}_{number}")
+        number += 1
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        if any(path.iterdir()):
+            raise UserError(f"{path} is not empty and a run never overwrites another; choose another --out")
+        (path / "checkpoints").mkdir()
+    except OSError as error:
+        raise UserError(f"cannot write to the run directory {path}: {error.strerror}") from error
+    return path
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file whole or not at all."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_text(text)
+    temporary.replace(path)
+
+
+def provenance(device: str) -> dict[str, Any]:
+    """Where a run comes from: versions, device, git state and command."""
+    return {
+        "format": FORMAT,
+        "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "command": shlex.join(["morl", *sys.argv[1:]]) if Path(sys.argv[0]).name == "morl" else "",
+        "device": device,
+        "cpus": os.cpu_count(),
+        "platform": platform.platform(),
+        "python": platform.python_version(),
+        "versions": {name: version(name) for name in PACKAGES},
+        "git": _git_state(),
+    }
+
+
+def _git_state() -> str | None:
+    """Commit of the working directory, with ``-dirty`` if it has changes; ``None`` outside a repository."""
+    try:
+        done = subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--abbrev=12"],  # noqa: S607
+            capture_output=True,
+            text=True,
+            timeout=5,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() or None
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """A YAML mapping by the safe loader.
+
+    Raises:
+        UserError: missing, not YAML, or not a mapping.
+    """
+    try:
+        content = yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
+        raise UserError(f"{path} must hold a mapping of settings by name")
+    return content
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run, read back.
+
+    Attributes:
+        path: its directory.
+        config: the resolved settings.
+        fronts: one front for each training seed.
+    """
+
+    path: Path
+    config: dict[str, Any]
+    fronts: Mapping[int, Front]
+
+    @property
+    def front(self) -> Front:
+        """The front of the first seed."""
+        return next(iter(self.fronts.values()))
+
+
+def read_fronts(path: Path, objectives: tuple[str, ...]) -> dict[int, dict[str, Floats]]:
+    """The numbers of ``front.csv`` by seed: ``preferences``, ``returns``, ... as in :class:`morl.front.Front`.
+
+    Raises:
+        UserError: missing, of other columns, or not numbers.
+    """
+    try:
+        rows = list(csv.reader(io.StringIO(path.read_text())))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"cannot read {path}: {error}") from error
+    if not rows or rows[0] != columns(objectives) or len(rows) < 2:
+        raise UserError(f"{path} does not hold a front of the objectives {', '.join(objectives)}")
+    try:
+        table = np.array(rows[1:], dtype=np.float64)
+    except ValueError as error:
+        raise UserError(f"{path} holds something that is not a number, or rows of different length") from error
+    if not np.all(table[:, 0] == np.round(table[:, 0])):
+        raise UserError(f"{path} holds a seed that is not a whole number")
+    number = len(objectives)
+    parts = ("preferences", "returns", "stderr", "undiscounted", "undiscounted_stderr")
+    fronts = {}
+    for seed in dict.fromkeys(table[:, 0].tolist()):
+        block = table[table[:, 0] == seed]
+        fronts[int(seed)] = {
+            **{part: block[:, 2 + i * number : 2 + (i + 1) * number] for i, part in enumerate(parts)},
+            "length": block[:, -1],
+        }
+    return fronts

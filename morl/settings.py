@@ -1,0 +1,52 @@
+"""Settings of a training, whatever the agent. Imports no JAX: the command line's help needs them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from morl.config import check_range
+from morl.registry import Backend
+
+Device = Literal["auto", "cpu", "gpu", "tpu"]
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """Settings of a training, whatever the agent."""
+
+    env: str = "minecart-v0"
+    """Environment id; see `morl envs`."""
+    steps: int = 3_000_000
+    """Environment steps of one seed, over all its policies."""
+    seed: int = 0
+    """Seed of everything random; with several seeds the first one."""
+    num_seeds: int = 1
+    """Independent trainings, side by side in the same compiled call."""
+    out: Path | None = None
+    """Run directory, new or empty; by default runs/<agent>-<env>-<time>."""
+    backend: Backend | None = None
+    """Where the environment runs; by default in JAX where there is a native one."""
+    device: Device = "auto"
+    """Where JAX runs."""
+    gamma: float | None = None
+    """Discount the front is reported at; by default the environment's."""
+    reference_point: tuple[float, ...] | None = None
+    """Reference point of the hypervolume, one number an objective; by default the environment's."""
+    evaluations: int = 20
+    """Evaluations during training; each offers every policy to the archive."""
+    eval_episodes: int = 32
+    """Greedy episodes of each policy in one of them."""
+    final_episodes: int = 128
+    """Greedy episodes, on fresh seeds, of each archived policy at the end: what front.csv reports."""
+    archive_capacity: int = 200
+    """Non-dominated policies kept; beyond it the most crowded go."""
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "num_seeds", "evaluations", "eval_episodes", "final_episodes"):
+            check_range(self, name, low=1)
+        check_range(self, "seed", low=0, high=2**31 - 1)
+        check_range(self, "archive_capacity", low=2)
+        if self.gamma is not None:
+            check_range(self, "gamma", low=0, high=1)

@@ -1,0 +1,309 @@
+"""The training loop: collect, learn, evaluate, archive, log; then re-evaluate the archive on fresh seeds."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import yaml
+
+from morl import archive as archives
+from morl import checkpoint, devices, metrics, runs
+from morl.evaluation import Evaluation
+from morl.front import Floats, Front, to_csv
+from morl.logging import CsvWriter, TensorBoardWriter
+from morl.preferences import spread
+from morl.runs import Run
+from morl.plan import Plan, prepare
+from morl.settings import TrainSettings
+from morl.types import PyTree
+
+EXPECTED_UTILITY_WEIGHTS = 100
+PIECE_SECONDS = 1.0  # about how long compiled code runs before the loop looks up
+
+
+@dataclass(frozen=True)
+class Status:
+    """Where a training stands, for whoever shows it; one value a seed where it depends on the seed.
+
+    Attributes:
+        step, total: environment steps of one seed, done and planned.
+        steps_per_second: over all seeds, collecting and learning, since the last status.
+        hypervolume, expected_utility, front_size: of the archive by training estimates, at the last evaluation.
+        share: hypervolume over the true front's, where that is known.
+    """
+
+    step: int
+    total: int
+    steps_per_second: float
+    hypervolume: tuple[float, ...] = ()
+    expected_utility: tuple[float, ...] = ()
+    front_size: tuple[int, ...] = ()
+    share: tuple[float, ...] = ()
+    evaluated: bool = False
+
+
+class Reporter(Protocol):
+    """Shows a training to a person."""
+
+    def start(self, headline: str, path: Path) -> None:
+        """Before anything is compiled."""
+        ...
+
+    def update(self, status: Status) -> None:
+        """After each piece of work."""
+        ...
+
+
+def train(
+    agent: str = "cmorl",
+    settings: TrainSettings | None = None,
+    config: Any = None,
+    *,
+    reporter: Reporter | None = None,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> Run:
+    """Train, and leave a run directory with a front re-evaluated on fresh seeds.
+
+    Args:
+        agent: a registered agent; see ``morl agents``.
+        settings: :class:`TrainSettings`.
+        config: the agent's own settings, of the dataclass it is registered with.
+        reporter: told how it goes.
+        should_stop: asked between pieces of about a second; once true, the policies so far are evaluated and written.
+
+    Raises:
+        UserError: settings that cannot work; nothing has been compiled or written then.
+    """
+    settings = settings or TrainSettings()
+    plan = prepare(agent, settings, config)
+    chosen = devices.choose(settings.device, len(plan.agent.preferences) * settings.num_seeds)
+    path = runs.create(settings.out, f"{agent}-{settings.env.replace('/', '-').replace(':', '-')}")
+    with jax.default_device(chosen[0]):
+        return _Training(plan, settings, path, chosen, reporter, should_stop).run()
+
+
+class _Training:
+    """One call of :func:`train`."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        settings: TrainSettings,
+        path: Path,
+        chosen: list[jax.Device],
+        reporter: Reporter | None,
+        should_stop: Callable[[], bool],
+    ) -> None:
+        self.plan, self.settings, self.path = plan, settings, path
+        self.reporter, self.should_stop = reporter, should_stop
+        agent = plan.agent
+        self.per_seed = len(agent.preferences)
+        self.seeds = range(settings.seed, settings.seed + settings.num_seeds)
+        self.preferences = np.tile(agent.preferences, (settings.num_seeds, 1))
+        self.steps_per_update = self.per_seed * agent.learner.num_envs * agent.learner.rollout_steps
+        self.total = agent.updates * self.steps_per_update
+        self.weights = spread(len(plan.objectives), EXPECTED_UTILITY_WEIGHTS)
+        roots = [jax.random.split(jax.random.key(seed), 3) for seed in self.seeds]
+        self.learner_keys = [key for root in roots for key in jax.random.split(root[0], self.per_seed)]
+        self.eval_keys = jnp.stack([root[1] for root in roots])
+        self.final_keys = jnp.stack([root[2] for root in roots])
+        self.backend = plan.make_backend(
+            self.preferences, eval_episodes=settings.eval_episodes, devices=chosen
+        )
+        self.device = f"{len(chosen)} x {chosen[0].device_kind}"
+        self.insert = jax.jit(jax.vmap(archives.insert), donate_argnums=0)
+
+    def run(self) -> Run:
+        """Everything from the headline to the front."""
+        agent, settings, started = self.plan.agent, self.settings, time.perf_counter()
+        seeds = "" if settings.num_seeds == 1 else f"{settings.num_seeds} seeds x "
+        headline = (
+            f"{self.plan.agent_name} on {settings.env} ({self.plan.backend}, {self.device}): {seeds}{self.per_seed} "
+            f"policies x {agent.updates} updates x {self.steps_per_update // self.per_seed} steps = "
+            f"{self.total * settings.num_seeds:,} steps"
+        )
+        resolved = self.plan.resolved(settings)
+        config_text = yaml.safe_dump({**resolved, "run": runs.provenance(self.device)}, sort_keys=False)
+        runs.write_text(self.path / "config.yaml", config_text)
+        log = (self.path / "log.txt").open("w")
+        csv_writer, tensorboard = CsvWriter(self.path / "metrics.csv"), TensorBoardWriter(self.path)
+        tensorboard.text("config", f"```yaml\n{config_text}```")
+
+        def say(text: str) -> None:
+            log.write(f"{time.strftime('%H:%M:%S')} {text}\n")
+            log.flush()
+
+        say(headline)
+        if self.reporter:
+            self.reporter.start(headline, self.path)
+        try:
+            archive, done = self._loop(csv_writer, tensorboard, say, started)
+            fronts = self._final(archive, say)
+            self._write(fronts, tensorboard, done)
+        finally:
+            self.backend.close()
+            tensorboard.close()
+            csv_writer.close()
+            log.close()
+        return Run(self.path, resolved, fronts)
+
+    def _loop(
+        self, csv_writer: CsvWriter, tensorboard: TensorBoardWriter, say: Callable[[str], None], started: float
+    ) -> tuple[PyTree, int]:
+        """Train to the end or until told to stop; the archives (leading axis: seeds) and the updates done."""
+        state = self.backend.init(self.learner_keys)
+        archive = None
+        updates, total_updates = 0, self.plan.agent.updates
+        evaluations = min(self.settings.evaluations, total_updates)
+        pace, stopping = 1, False
+        for index in range(evaluations):
+            target = total_updates * (index + 1) // evaluations
+            learning, pieces, begin = 0.0, [], updates
+            while updates < target and not stopping:
+                piece = min(pace, target - updates)
+                tick = time.perf_counter()
+                state, learnt = self.backend.run(state, piece)
+                pieces.append((piece, {name: np.asarray(value) for name, value in learnt.items()}))
+                seconds = time.perf_counter() - tick
+                learning += seconds
+                updates += piece
+                rate = piece * self.steps_per_update * len(self.seeds) / seconds
+                pace = max(1, min(2 * piece, round(piece * PIECE_SECONDS / seconds)))
+                stopping = self.should_stop()
+                self._update(Status(updates * self.steps_per_update, self.total, rate))
+            if stopping and not pieces and archive is not None:
+                break
+            evaluation = self.backend.evaluate(
+                self.backend.policies(state),
+                self.preferences,
+                jnp.repeat(self._fold(self.eval_keys, index), self.per_seed, axis=0),
+                self.settings.eval_episodes,
+            )
+            archive = self._archive(archive, self.backend.policies(state), evaluation)
+            rate = (updates - begin) * self.steps_per_update * len(self.seeds) / learning
+            rows = self._rows(archive, updates, rate, time.perf_counter() - started, pieces)
+            for row in rows:
+                csv_writer.write(row)
+                tensorboard.write(row)
+                say(" ".join(f"{name}={value:.6g}" for name, value in row.items()))
+            self._update(self._status(rows, updates, rate))
+            if stopping:
+                say("stopped early on request")
+                break
+        return archive, updates
+
+    def _archive(self, archive: PyTree, policies: PyTree, evaluation: Evaluation) -> PyTree:
+        """Offer every policy to the archive of its seed."""
+        seeds = len(self.seeds)
+
+        def by_seed(x: Any) -> Any:
+            return np.asarray(x).reshape(seeds, self.per_seed, *np.shape(x)[1:])
+
+        items = jax.tree.map(by_seed, (policies, self.preferences.astype(np.float32)))
+        if archive is None:
+            first = jax.tree.map(lambda x: x[0, 0], items)
+            empty = archives.empty(self.settings.archive_capacity, len(self.plan.objectives), first)
+            archive = jax.tree.map(lambda x: np.repeat(np.asarray(x)[None], seeds, axis=0), empty)
+        returns = by_seed(np.asarray(evaluation.discounted).mean(axis=1))
+        return self.insert(archive, returns, items, np.ones(returns.shape[:2], bool))
+
+    def _rows(
+        self, archive: PyTree, updates: int, rate: float, seconds: float, pieces: list[tuple[int, dict[str, Any]]]
+    ) -> list[dict[str, float | int]]:
+        """One row of metrics for each seed."""
+        weights = np.array([count for count, _ in pieces], float)
+        rows = []
+        for i, seed in enumerate(self.seeds):
+            returns, _ = archives.compact(jax.tree.map(lambda x, i=i: x[i], archive))
+            mine = slice(i * self.per_seed, (i + 1) * self.per_seed)
+            learnt = {
+                name: float(np.average([piece[name][mine].mean() for _, piece in pieces], weights=weights))
+                for name in pieces[0][1]
+            }
+            rows.append(
+                {
+                    "step": updates * self.steps_per_update,
+                    "seed": seed,
+                    "seconds": round(seconds, 3),
+                    **self._quality(returns),
+                    "steps_per_second": round(rate, 1),
+                    **learnt,
+                }
+            )
+        return rows
+
+    def _quality(self, returns: Floats) -> dict[str, float | int]:
+        quality: dict[str, float | int] = {
+            "hypervolume": metrics.hypervolume_estimate(returns, self.plan.reference_point)[0],
+            "expected_utility": metrics.expected_utility(returns, self.weights),
+            "sparsity": metrics.sparsity(returns),
+            "front_size": len(returns),
+        }
+        if self.plan.true_hypervolume:
+            quality["hypervolume_share"] = quality["hypervolume"] / self.plan.true_hypervolume
+        return quality
+
+    def _final(self, archive: PyTree, say: Callable[[str], None]) -> dict[int, Front]:
+        """Re-evaluate every archived policy on fresh seeds: the estimates that put it there are its luckiest ones."""
+        parts = [archives.compact(jax.tree.map(lambda x, i=i: x[i], archive)) for i in range(len(self.seeds))]
+        params, weights = jax.tree.map(lambda *x: np.concatenate(x), *(items for _, items in parts))
+        sizes = [len(returns) for returns, _ in parts]
+        keys = self.final_keys[np.repeat(np.arange(len(sizes)), sizes)]
+        evaluation = self.backend.evaluate(params, weights, keys, self.settings.final_episodes)
+        fronts, begin = {}, 0
+        for seed, size, (estimates, _) in zip(self.seeds, sizes, parts, strict=True):
+            mine = slice(begin, begin + size)
+            begin += size
+            front = self.plan.front(
+                jax.tree.map(lambda x, mine=mine: x[mine], evaluation),
+                jax.tree.map(lambda x, mine=mine: x[mine], params),
+                weights[mine],
+            )
+            before = metrics.hypervolume_estimate(estimates, self.plan.reference_point)[0]
+            say(
+                f"seed {seed}: {size} archived policies, hypervolume {before:.6g} by training estimates, "
+                f"{front.hypervolume():.6g} re-evaluated ({len(front)} policies)"
+            )
+            fronts[seed] = front
+        return fronts
+
+    def _write(self, fronts: dict[int, Front], tensorboard: TensorBoardWriter, updates: int) -> None:
+        from morl import plotting  # matplotlib takes a while to load
+
+        policies = {str(seed): front.params for seed, front in fronts.items()}
+        checkpoint.save(self.path / "checkpoints" / "front", policies)
+        runs.write_text(self.path / "front.csv", to_csv(fronts))
+        title = f"{self.plan.agent_name} on {self.settings.env}, {updates * self.steps_per_update:,} steps"
+        figure = plotting.draw_front(fronts, title, self.plan.true_front)
+        plotting.save(figure, self.path / "front.png")
+        tensorboard.image("front", plotting.pixels(figure), updates * self.steps_per_update)
+
+    def _status(self, rows: list[dict[str, float | int]], updates: int, rate: float) -> Status:
+        def column(name: str) -> tuple[Any, ...]:
+            return tuple(row[name] for row in rows if name in row)
+
+        return Status(
+            updates * self.steps_per_update,
+            self.total,
+            rate,
+            hypervolume=column("hypervolume"),
+            expected_utility=column("expected_utility"),
+            front_size=column("front_size"),
+            share=column("hypervolume_share"),
+            evaluated=True,
+        )
+
+    def _update(self, status: Status) -> None:
+        if self.reporter:
+            self.reporter.update(status)
+
+    @staticmethod
+    def _fold(keys: jax.Array, data: int) -> jax.Array:
+        return jax.vmap(jax.random.fold_in, in_axes=(0, None))(keys, data)

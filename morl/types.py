@@ -1,0 +1,106 @@
+"""Arrays that travel between environments and agents. ``T`` time, ``B`` environments, ``R`` objectives, ``P`` policies."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+import jax
+import numpy as np
+from gymnasium import Space
+from numpy.typing import NDArray
+
+PyTree = Any
+
+
+class Transition(NamedTuple):
+    """What agents learn from; no field crosses the end of an episode.
+
+    Attributes:
+        obs: (T, B, ...) observation acted on.
+        action: (T, B, ...) action taken.
+        reward: (T, B, R) vector reward.
+        next_obs: (T, B, ...) successor before any reset.
+        terminated: (T, B) bool, the episode ended by itself: nothing follows, do not bootstrap.
+        truncated: (T, B) bool, the episode was cut off: bootstrap from ``next_obs``.
+        valid: (T, B) bool, False where the step was only a host environment's reset and must not be learnt from.
+    """
+
+    obs: jax.Array
+    action: jax.Array
+    reward: jax.Array
+    next_obs: jax.Array
+    terminated: jax.Array
+    truncated: jax.Array
+    valid: jax.Array
+
+
+@dataclass(frozen=True)
+class Task:
+    """What an agent is made for.
+
+    Attributes:
+        observation_space, action_space: Gymnasium spaces of one environment.
+        num_objectives: R.
+        gamma: discount at which the front is reported.
+        steps: environment steps one seed may use, over all its policies.
+    """
+
+    observation_space: Space[Any]
+    action_space: Space[Any]
+    num_objectives: int
+    gamma: float
+    steps: int
+
+
+class Learner(Protocol):
+    """One learner. The core maps it over policies and seeds, and feeds it from JAX or host environments alike.
+
+    Attributes:
+        num_envs: environments that feed one learner.
+        rollout_steps: steps of each that make one update.
+    """
+
+    @property
+    def num_envs(self) -> int: ...
+    @property
+    def rollout_steps(self) -> int: ...
+
+    def init(self, key: jax.Array, preference: jax.Array) -> PyTree:
+        """A fresh learner for one preference (R,). Called outside ``jit`` and ``vmap``; its leaves may be NumPy's."""
+        ...
+
+    def policy(self, state: PyTree) -> PyTree:
+        """The part of a learner that acting needs."""
+        ...
+
+    def act(
+        self, policy: PyTree, obs: jax.Array, preference: jax.Array, key: jax.Array, *, greedy: bool
+    ) -> jax.Array:
+        """Actions (B, ...) of one policy for observations (B, ...) and one preference (R,), as the agent records them."""
+        ...
+
+    def to_env(self, action: jax.Array) -> jax.Array:
+        """The same actions as the environment takes them."""
+        ...
+
+    def update(self, state: PyTree, batch: Transition, key: jax.Array) -> tuple[PyTree, dict[str, jax.Array]]:
+        """Learn from one rollout (T, B); scalar metrics. Never sees the environment."""
+        ...
+
+
+class Agent(Protocol):
+    """A way to find a front, made of learners.
+
+    Attributes:
+        learner: the one all its policies share the code of.
+        preferences: (K, R), one for each learner of a seed.
+        updates: of each learner, within the steps of the task.
+    """
+
+    @property
+    def learner(self) -> Learner: ...
+    @property
+    def preferences(self) -> NDArray[np.float64]: ...
+    @property
+    def updates(self) -> int: ...

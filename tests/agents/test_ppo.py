@@ -1,0 +1,170 @@
+"""PPO on probe environments with known values and best actions: each isolates one thing that can silently go wrong."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from morl.agents.ppo import PPO, PPOConfig
+from morl.errors import UserError
+from morl.rollout import rollout, start_batch
+from tests.probes import Probe
+
+GAMMA = 0.9
+CONFIG = PPOConfig(
+    num_envs=16, rollout_steps=16, learning_rate=3e-3, hidden=(32,), normalise_rewards=False, entropy_coefficient=0.001
+)
+
+
+def learn(kind, preference=(0.5, 0.5), updates=150, config=CONFIG):
+    env = Probe(kind)
+    learner = PPO(config, env.observation_space, env.action_space, GAMMA, updates)
+    key_init, key_start, key_run = jax.random.split(jax.random.key(3), 3)
+    state = learner.init(key_init, jnp.array(preference))
+    lanes = start_batch(env, (), key_start, config.num_envs)
+
+    @jax.jit
+    def run(state, lanes):
+        def body(carry, key):
+            state, lanes = carry
+            key_rollout, key_update = jax.random.split(key)
+            policy = learner.policy(state)
+            lanes, batch = rollout(env, (), learner, policy, state.preference, lanes, key_rollout, config.rollout_steps)
+            state, metrics = learner.update(state, batch, key_update)
+            return (state, lanes), metrics
+
+        return jax.lax.scan(body, (state, lanes), jax.random.split(key_run, updates))
+
+    (state, _), metrics = run(state, lanes)
+    return learner, state, jax.tree.map(np.asarray, metrics)
+
+
+def values(learner, state, obs):
+    return np.asarray(state.params.critic(learner._features(state.obs_stats, jnp.asarray(obs, jnp.float32))))
+
+
+def greedy(learner, state, obs=(0.0, 0.0)):
+    obs = jnp.asarray([obs], jnp.float32)
+    action = learner.act(learner.policy(state), obs, state.preference, jax.random.key(1), greedy=True)
+    return np.asarray(learner.to_env(action))[0]
+
+
+def test_value_of_a_constant_reward():
+    learner, state, metrics = learn("constant")
+    np.testing.assert_allclose(values(learner, state, [[0, 0]]), [[1, 2]], atol=0.05)
+    assert metrics["critic_loss"][0] > 1 > 0.01 > metrics["critic_loss"][-1]
+
+
+def test_value_depends_on_the_observation():
+    learner, state, _ = learn("cue")
+    np.testing.assert_allclose(values(learner, state, [[1, 0], [-1, 0]]), [[1, -1], [-1, 1]], atol=0.1)
+
+
+def test_a_delayed_reward_is_discounted_once():
+    learner, state, _ = learn("delayed")
+    np.testing.assert_allclose(values(learner, state, [[0, 0], [0, 1]]), [[0.9, 1.8], [1, 2]], atol=0.1)
+
+
+def test_truncation_bootstraps():
+    """Cut off every 5 steps but never over: worth 1 / (1 - gamma) = 10 a unit, not the 4.1 of five steps."""
+    learner, state, _ = learn("endless", updates=400)
+    np.testing.assert_allclose(values(learner, state, [[0, 0]]), [[10, 20]], rtol=0.05)
+
+
+@pytest.mark.parametrize(("preference", "action"), [((0.8, 0.2), 0), ((0.2, 0.8), 1)])
+def test_the_preference_decides_which_action_is_best(preference, action):
+    learner, state, _ = learn("choice", preference)
+    assert greedy(learner, state) == action
+
+
+@pytest.mark.parametrize(("preference", "best"), [((1.0, 0.0), 0.6), ((0.0, 1.0), -0.2), ((0.5, 0.5), 0.2)])
+def test_continuous_actions_in_the_units_of_the_environment(preference, best):
+    learner, state, _ = learn("steer", preference, updates=300)
+    assert greedy(learner, state).shape == (1,)
+    assert greedy(learner, state)[0] == pytest.approx(best, abs=0.12)
+
+
+def test_reward_scaling_makes_objectives_of_any_scale_weigh_the_same():
+    """With rewards a thousand times apart, an even preference still sees both once they are scaled."""
+    config = PPOConfig(num_envs=16, rollout_steps=16, learning_rate=3e-3, hidden=(32,))
+    _, state, _ = learn("constant", config=config, updates=20)
+    np.testing.assert_allclose(state.return_stats.mean, [1, 2], rtol=1e-3)
+
+
+def test_invalid_steps_are_not_learnt_from():
+    """Observations of invalid steps are absurd; neither parameters nor statistics may see them."""
+    env = Probe("constant")
+    learner = PPO(CONFIG, env.observation_space, env.action_space, GAMMA, 1)
+    state = learner.init(jax.random.key(0), jnp.array([0.5, 0.5]))
+    lanes = start_batch(env, (), jax.random.key(1), 16)
+    _, batch = rollout(env, (), learner, learner.policy(state), state.preference, lanes, jax.random.key(2), 16)
+    half = jnp.arange(16)[:, None] % 2 == 0  # in the probe every step ends an episode, so rows are independent
+    valid = jnp.broadcast_to(half, batch.valid.shape)
+    poisoned = batch._replace(valid=valid, obs=jnp.where(half[..., None], batch.obs, 7.0))
+    clean = batch._replace(valid=valid)
+    update = jax.jit(learner.update)
+    for one, two in zip(
+        jax.tree.leaves(update(state, poisoned, jax.random.key(3))[0]),
+        jax.tree.leaves(update(state, clean, jax.random.key(3))[0]),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(one, two)
+
+
+def test_update_compiles_once():
+    env = Probe("choice")
+    learner = PPO(CONFIG, env.observation_space, env.action_space, GAMMA, 1)
+    state = learner.init(jax.random.key(0), jnp.array([0.5, 0.5]))
+    lanes = start_batch(env, (), jax.random.key(1), 16)
+    traces = []
+
+    @jax.jit
+    def run(state, lanes, key):
+        traces.append(None)
+        lanes, batch = rollout(env, (), learner, learner.policy(state), state.preference, lanes, key, 16)
+        return learner.update(state, batch, key)[0], lanes
+
+    for i in range(3):
+        state, lanes = run(jax.device_put(state), lanes, jax.random.key(i))
+    assert len(traces) <= 2  # NumPy leaves of a fresh learner may count once more
+
+
+def test_observation_statistics_are_part_of_the_policy():
+    learner, state, _ = learn("cue", updates=5)
+    policy = learner.policy(state)
+    assert float(policy.obs_stats.count) == 5 * 16 * 16
+    moved = policy._replace(obs_stats=policy.obs_stats._replace(mean=policy.obs_stats.mean + 3.0))
+    obs = jnp.array([[1.0, 0.0]])
+    before, after = (p.actor(learner._features(p.obs_stats, obs)) for p in (policy, moved))
+    assert not np.allclose(before, after)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"learning_rate": 0.0}, "learning_rate must be greater than 0"),
+        ({"gae_lambda": 1.5}, "gae_lambda must be at least 0 and at most 1"),
+        ({"minibatches": 3}, "minibatches must divide"),
+        ({"hidden": ()}, "hidden must be one or more widths"),
+        ({"epochs": 0}, "epochs must be at least 1"),
+        ({"train_gamma": float("nan")}, "train_gamma must be"),
+    ],
+)
+def test_settings_out_of_range_are_named(wrong, message):
+    with pytest.raises(UserError, match=message):
+        PPOConfig(**wrong)
+
+
+def test_spaces_it_cannot_work_with_are_refused():
+    from gymnasium import spaces
+
+    box = spaces.Box(-1, 1, (2,), np.float32)
+    make = partial(PPO, PPOConfig(), gamma=0.9, total_updates=1)
+    with pytest.raises(UserError, match=r"action space MultiDiscrete.* is not supported; allowed: Discrete"):
+        make(observation_space=box, action_space=spaces.MultiDiscrete([2, 2]))
+    with pytest.raises(UserError, match="bounded Box"):
+        make(observation_space=box, action_space=spaces.Box(-np.inf, np.inf, (1,), np.float32))
+    with pytest.raises(UserError, match="observation space Dict"):
+        make(observation_space=spaces.Dict(x=box), action_space=spaces.Discrete(2))

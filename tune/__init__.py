@@ -1,0 +1,1 @@
+"""Hyper-parameter search. Needs the ``tune`` extra."""
