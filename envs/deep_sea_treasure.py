@@ -26,18 +26,18 @@ _CONVEX = ((1, 0, 0.7), (2, 1, 8.2), (3, 2, 11.5), (4, 3, 14.0), (4, 4, 15.1), (
 _CONCAVE_VALUES = (1.0, 2.0, 3.0, 5.0, 8.0, 16.0, 24.0, 50.0, 74.0, 124.0)
 
 
-def _right_half(values: tuple[float, ...]) -> NDArray[np.float32]:
+def _right_half(values: tuple[float, ...]) -> NDArray[np.float64]:
     """An 11x11 sea with a treasure on the floor of every column but the last, which is open water."""
-    sea = np.zeros((11, 11), np.float32)
+    sea = np.zeros((11, 11))
     for (row, column, _), value in zip(_CONVEX, values, strict=True):
         sea[row, column] = value
         sea[row + 1 :, column] = ROCK
     return sea
 
 
-def _mirrored() -> NDArray[np.float32]:
+def _mirrored() -> NDArray[np.float64]:
     """The concave sea with a barren left half, in which a submarine can only lose time (Felten et al., 2022)."""
-    sea = np.zeros((11, 20), np.float32)
+    sea = np.zeros((11, 20))
     sea[:, 10:] = _right_half(_CONCAVE_VALUES)[:, :10]
     left_depth = {9: 2, 8: 3, 7: 4, 6: 5, 5: 5, 4: 5, 3: 8, 2: 8, 1: 10}  # column -> first row of rock
     for column, depth in left_depth.items():
@@ -45,7 +45,7 @@ def _mirrored() -> NDArray[np.float32]:
     return sea
 
 
-MAPS: dict[MapName, NDArray[np.float32]] = {
+MAPS: dict[MapName, NDArray[np.float64]] = {
     "convex": _right_half(tuple(value for *_, value in _CONVEX)),
     "concave": _right_half(_CONCAVE_VALUES),
     "mirrored": _mirrored(),
@@ -123,7 +123,7 @@ class DeepSeaTreasure:
 
     @property
     def default_params(self) -> Params:  # noqa: D102
-        return Params(sea=jnp.asarray(MAPS[self.map]))
+        return Params(sea=jnp.asarray(MAPS[self.map], jnp.float32))
 
     @property
     def _start(self) -> tuple[int, int]:
@@ -162,7 +162,7 @@ class DeepSeaTreasure:
             steps = distance[cell]
             if sea[cell] > 0:
                 time = steps if gamma == 1 else (1 - gamma**steps) / (1 - gamma)
-                points.append((round(float(sea[cell]), 6) * gamma ** (steps - 1), -time))
+                points.append((sea[cell] * gamma ** (steps - 1), -time))
                 continue
             for move in MOVES:
                 row, column = int(cell[0] + move[0]), int(cell[1] + move[1])

@@ -7,7 +7,7 @@ import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, make_dataclass
+from dataclasses import dataclass, make_dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -62,7 +62,7 @@ def parse(agent: str, config_class: type[Any], flags: Sequence[str]) -> tuple[Tr
 
     prog = f"morl train {agent}"
     options = make_dataclass(
-        "Options", [("file", _File, field(default=_File())), ("training", TrainSettings), (agent, config_class)]
+        "Options", [("file", _File), ("training", TrainSettings), (agent, config_class)]
     )
     defaults = options(file=_File(), training=TrainSettings(), **{agent: config_class()})
     path = _config_path(flags)

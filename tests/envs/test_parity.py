@@ -122,7 +122,7 @@ class Driver:
         self.random = rng.choice([0.0, 0.1, 1.0], p=[0.3, 0.5, 0.2])
         self.mine = rng.choice(minecart._MINES)
         self.digs = int(rng.choice([0, 2, 12]))
-        self.reach = rng.uniform(0.05, 0.15)  # some dig from just too far
+        self.reach = rng.uniform(0.11, 0.15)  # some dig from just too far
         self.burst, self.left = NONE, 0
 
     def __call__(self, obs: NDArray[Any]) -> int:

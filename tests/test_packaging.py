@@ -1,0 +1,118 @@
+"""The wheel, the sources and the editable install all give the same package, wherever Python starts."""
+
+import os
+import subprocess
+import sys
+import zipfile
+from multiprocessing import get_context
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+IMPORTS = "import morl, morl.envs.minecart, morl.agents.cmorl, morl.tune; print(morl.__file__)"
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory):
+    out = tmp_path_factory.mktemp("wheel")
+    source = out / "source"  # a copy without build leftovers, links kept, as a clone has them
+    command = ["git", "-C", str(ROOT), "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    names = subprocess.run(command, check=True, capture_output=True).stdout.decode().split("\0")[:-1]
+    for name in names:
+        target = source / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if (ROOT / name).is_symlink():
+            target.symlink_to(os.readlink(ROOT / name))
+        elif (ROOT / name).exists():
+            target.write_bytes((ROOT / name).read_bytes())
+    build = [sys.executable, "-m", "build", "--wheel", "--outdir", str(out), str(source)]
+    subprocess.run(build, check=True, capture_output=True)
+    (path,) = out.glob("*.whl")
+    return path
+
+
+def test_the_wheel_holds_every_module_once(wheel):
+    names = zipfile.ZipFile(wheel).namelist()
+    modules = {name for name in names if name.endswith(".py")}
+    expected = {
+        str(Path("morl", path.relative_to(ROOT / "morl")))
+        for path in (ROOT / "morl").glob("*.py")
+    } | {
+        str(Path("morl", room, path.relative_to(ROOT / room)))
+        for room in ("envs", "agents", "tune", "morl/cli")
+        for path in (ROOT / room).glob("*.py")
+        if room != "morl/cli"
+    } | {str(path.relative_to(ROOT)) for path in (ROOT / "morl" / "cli").glob("*.py")}
+    assert modules == expected
+    assert "morl/py.typed" in names
+    assert len(names) == len(set(names))
+
+
+def test_the_wheel_works_away_from_the_sources(wheel, tmp_path):
+    """Unpacked alone on the path, ahead of the editable install."""
+    site = tmp_path / "site"
+    zipfile.ZipFile(wheel).extractall(site)
+    env = {**os.environ, "PYTHONPATH": str(site)}
+    for code in (IMPORTS, "import runpy; runpy.run_module('morl', run_name='x'); import morl; print(morl.__file__)"):
+        done = subprocess.run(
+            [sys.executable, "-c", code], cwd=tmp_path, env=env, capture_output=True, text=True, check=True, timeout=120
+        )
+        assert done.stdout.strip().splitlines()[-1] == str(site / "morl" / "__init__.py")
+
+
+@pytest.mark.parametrize("where", ["root", "elsewhere"])
+def test_the_installed_package_works(where, tmp_path):
+    cwd = ROOT if where == "root" else tmp_path
+    done = subprocess.run(
+        [sys.executable, "-c", IMPORTS], cwd=cwd, capture_output=True, text=True, check=True, timeout=120
+    )
+    assert Path(done.stdout.strip()) == ROOT / "morl" / "__init__.py"
+
+
+def _front_of_a_map(name):
+    import morl
+
+    return morl.make(name).true_front(1.0).tolist()
+
+
+def test_a_spawned_process_sees_the_package():
+    with get_context("spawn").Pool(1) as pool:
+        (front,) = pool.map(_front_of_a_map, ["deep-sea-treasure-v0"])
+    assert front[0] == [pytest.approx(0.7), -1.0]
+
+
+RAY = """
+import os
+os.environ["RAY_ENABLE_UV_RUN_RUNTIME_ENV"] = "0"
+import ray
+
+@ray.remote
+def length(name):
+    import morl
+    return len(morl.make(name).true_front(1.0))
+
+ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False, logging_level="error")
+print(ray.get(length.remote("deep-sea-treasure-v0"), timeout=60))
+ray.shutdown()
+"""
+
+
+def test_a_ray_worker_sees_the_package(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", RAY], cwd=tmp_path, capture_output=True, text=True, timeout=180, check=False
+    )
+    assert done.stdout.strip().splitlines()[-1:] == ["10"], done.stderr
+
+
+LIGHT = """
+import sys
+import morl, morl.cli, morl.registry, morl.envs, morl.agents
+morl.registry.env_specs(), morl.registry.agent_specs()
+print(sorted(set(sys.modules) & {"jax", "torch", "ray", "matplotlib", "equinox", "tensorboardX", "mo_gymnasium", "pygame"}))
+"""
+
+
+def test_importing_the_package_is_light():
+    done = subprocess.run([sys.executable, "-c", LIGHT], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.strip() == "[]"
