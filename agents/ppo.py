@@ -29,7 +29,7 @@ from morl.types import PyTree, Transition
 class PPOConfig:
     """Settings of one PPO learner."""
 
-    num_envs: int = 64
+    num_envs: int = 16
     """Environments that feed one policy."""
     rollout_steps: int = 64
     """Steps of each environment before an update."""

@@ -143,7 +143,7 @@ def from_evaluation(
         undiscounted=undiscounted[rows],
         undiscounted_stderr=undiscounted_stderr[rows],
         length=np.asarray(evaluation.length, np.float64).mean(axis=1)[rows],
-        preferences=np.asarray(preferences, np.float64)[rows],
+        preferences=np.asarray(preferences, np.float64)[rows].round(6),  # they were float32 on the way
         gamma=gamma,
         episodes=evaluation.discounted.shape[1],
         reference_point=reference_point,

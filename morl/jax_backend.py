@@ -65,10 +65,13 @@ class JaxBackend:
         split, whole = PartitionSpec("policies"), PartitionSpec()
         self._split = NamedSharding(mesh, split)
         shard = partial(jax.shard_map, mesh=mesh, check_vma=False)
-        self._run = jax.jit(
+        # LLVM's first level compiles these programs in a third of the time and they run as fast
+        options = {"xla_backend_optimization_level": 1} if devices[0].platform == "cpu" else None
+        compiled = partial(jax.jit, compiler_options=options)
+        self._run = compiled(
             shard(self._run_shard, in_specs=(split, whole), out_specs=(split, split)), donate_argnums=0
         )
-        self._evaluate = jax.jit(
+        self._evaluate = compiled(
             shard(
                 partial(evaluate, env, self._params, learner, episodes=eval_episodes, gamma=gamma),
                 in_specs=(split, split, split),

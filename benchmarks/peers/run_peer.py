@@ -6,9 +6,12 @@ Runs in the peers' own virtual environment (README.md beside this file) and impo
 import argparse
 import contextlib
 import importlib.metadata
+import io
 import json
+import math
 import os
 import platform
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -98,7 +101,7 @@ class Clock:
         self._mark = time.perf_counter()
         self.seconds["evaluation"] += self._mark - start
         self.history.append({"seconds": self.elapsed, "steps": self.steps["train"], "hypervolume": hypervolume})
-        print(f"{self.elapsed:7.1f} s  {self.steps['train']:7d} steps  HV {hypervolume:.2f}", flush=True)
+        print(f"{self.elapsed:7.1f} s  {self.steps['train']:7d} steps  HV {hypervolume:.2f}", file=sys.stderr)
 
 
 class TimedEnv:
@@ -138,16 +141,16 @@ def parse_arguments(argv: list[str] | None) -> tuple[argparse.ArgumentParser, ar
     parser.add_argument("--out", type=Path, required=True, help="JSON file to write")
     arguments = parser.parse_args(argv)
     for name in ("seconds", "threads", "eval_every", "eval_preferences", "eval_episodes"):
-        if not getattr(arguments, name) > 0:
-            parser.error(f"--{name.replace('_', '-')} must be above 0, got {getattr(arguments, name)}")
+        value = getattr(arguments, name)
+        if not 0 < value < math.inf:
+            parser.error(f"--{name.replace('_', '-')} must be finite and above 0, got {value}")
     if not 0 <= arguments.gamma <= 1:
         parser.error(f"--gamma must be within [0, 1], got {arguments.gamma}")
     if arguments.seed < 0:
         parser.error(f"--seed must be 0 or above, got {arguments.seed}")
-    try:
-        arguments.out.open("a").close()  # fail now, not after the training
-    except OSError as error:
-        parser.error(f"--out {arguments.out} is not writable: {error.strerror}")
+    out = arguments.out  # checked now, not after the training
+    if out.is_dir() or not os.access(out if out.exists() else out.parent, os.W_OK):
+        parser.error(f"--out {out} is not writable: name a file in an existing, writable folder")
     return parser, arguments
 
 
@@ -186,12 +189,14 @@ def main(argv: list[str] | None = None) -> None:
             MORecordEpisodeStatistics(mo_gymnasium.make(arguments.env), gamma=arguments.gamma) for _ in range(3)
         )
     except (gymnasium.error.Error, AttributeError) as error:
-        parser.error(f"--env {arguments.env} is no environment with a vector reward: {error}")
+        parser.error(f"--env {arguments.env}: no MO-Gymnasium environment to be had: {error}")
     if not isinstance(env.action_space, gymnasium.spaces.Discrete):
         parser.error(f"--env {arguments.env} has continuous actions; both peers need discrete ones")
     objectives = env.unwrapped.reward_space.shape[0]
     if len(arguments.reference_point) != objectives:
         parser.error(f"--reference-point needs {objectives} numbers, got {len(arguments.reference_point)}")
+    if arguments.eval_preferences < objectives:
+        parser.error(f"--eval-preferences must be at least {objectives} here, got {arguments.eval_preferences}")
     reference_point = np.array(arguments.reference_point)
     preferences = equally_spaced_weights(objectives, arguments.eval_preferences)
 
@@ -207,7 +212,7 @@ def main(argv: list[str] | None = None) -> None:
     env.reset(seed=arguments.seed)
     env.action_space.seed(arguments.seed)
     agent = build_agent(arguments.peer, TimedEnv(env, clock, "train"), arguments.gamma, arguments.seed)
-    with contextlib.suppress(TimeUp):
+    with contextlib.suppress(TimeUp), contextlib.redirect_stdout(io.StringIO()):  # GPI-LS prints its every step
         train(arguments.peer, agent, TimedEnv(selection_env, clock, "selection"), reference_point)
     clock.record()
 
