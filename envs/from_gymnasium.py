@@ -21,7 +21,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from morl.envs.wrappers import CutOff, SeededOre
 from morl.errors import MissingExtraError, UserError
-from morl.make import check_keywords
+from morl.environments import check_keywords
 from morl.registry import env_specs
 
 if TYPE_CHECKING:

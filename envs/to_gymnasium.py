@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from morl.envs.base import Environment
 from morl.errors import UserError
-from morl.make import make
+from morl.environments import make
 
 AnyEnv = Environment[Any, Any]
 Array = NDArray[Any]

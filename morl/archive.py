@@ -36,7 +36,8 @@ def insert(archive: Archive, returns: jax.Array, items: PyTree, valid: jax.Array
     """Offer N candidates: what is kept is non-dominated, each return once (the older stays), within capacity.
 
     Beyond capacity the point of the smallest crowding distance goes, one at a time with distances computed anew, so
-    that of two close neighbours one stays. The best point of each objective has infinite distance and is kept.
+    that of two close neighbours one stays. The extremes of each objective have infinite distance and are kept; only
+    when more than the capacity are extremes do the newest of them go.
 
     Args:
         archive: what is there.
@@ -45,7 +46,8 @@ def insert(archive: Archive, returns: jax.Array, items: PyTree, valid: jax.Array
         valid: (N,) bool, candidates to look at.
     """
     capacity = archive.valid.shape[0]
-    points = jnp.concatenate([archive.returns, returns.astype(jnp.float32)])
+    returns = returns.astype(jnp.float32)
+    points = jnp.concatenate([archive.returns, returns])
     offered = jnp.concatenate([archive.valid, valid & jnp.isfinite(returns).all(axis=-1)])
     points = jnp.where(offered[:, None], points, 0.0)
     kept = non_dominated_masked(points, offered)
@@ -55,7 +57,6 @@ def insert(archive: Archive, returns: jax.Array, items: PyTree, valid: jax.Array
 
     def drop(kept: jax.Array) -> jax.Array:
         distance = jnp.where(kept, crowding_distance_masked(points, kept), jnp.inf)
-        # in case all are extremes; the newest goes
         last = jnp.where(kept, jnp.arange(len(kept)), -1).argmax()
         return kept.at[jnp.where(jnp.isfinite(distance.min()), distance.argmin(), last)].set(False)
 
@@ -92,7 +93,7 @@ def crowding_distance_masked(points: jax.Array, valid: jax.Array) -> jax.Array:
     count = valid.sum()
     rank = jnp.arange(len(points))[:, None]
     below, above = jnp.roll(ordered, 1, axis=0), jnp.roll(ordered, -1, axis=0)
-    span = ordered[jnp.maximum(count - 1, 0)] - ordered[0]
+    span = (ordered[jnp.maximum(count - 1, 0)] - ordered[0])[None]
     gap = (above - below) / jnp.where(span > 0, span, 1.0)
     extreme = (rank == 0) | (rank == count - 1)
     per_objective = jnp.where(extreme, jnp.inf, gap)

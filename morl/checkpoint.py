@@ -33,7 +33,14 @@ def load(path: Path, like: PyTree) -> Any:
     template = jax.tree.map(lambda x: np.empty(np.shape(x), np.asarray(x).dtype), like)
     try:
         with ocp.StandardCheckpointer() as checkpointer:
-            return checkpointer.restore(path.absolute(), template)
+            restored = checkpointer.restore(path.absolute(), template)
     except (ValueError, KeyError, OSError) as error:
         first_line = str(error).strip().splitlines()[0]
         raise UserError(f"cannot read the checkpoint {path}: {first_line}") from error
+    for (where, wanted), got in zip(jax.tree.leaves_with_path(template), jax.tree.leaves(restored), strict=True):
+        if wanted.shape != got.shape or wanted.dtype != got.dtype:
+            raise UserError(
+                f"cannot read the checkpoint {path}: {jax.tree_util.keystr(where)} is {got.dtype}{list(got.shape)}, "
+                f"and the run's config.yaml wants {wanted.dtype}{list(wanted.shape)}"
+            )
+    return restored

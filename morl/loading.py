@@ -47,7 +47,8 @@ def plan_of(path: Path) -> tuple[Plan, TrainSettings]:
     if not isinstance(agent, str):
         raise UserError(f"{source} names no agent")
     settings = from_mapping(TrainSettings, training, source=str(source))
-    config = from_mapping(load_entry_point(agent_spec(agent).config), own, source=str(source))
+    config_class = load_entry_point(agent_spec(agent).config)
+    config = from_mapping(config_class, own, source=str(source), also=field_names(TrainSettings))
     return prepare(agent, settings, config), settings
 
 

@@ -15,7 +15,7 @@ from morl.errors import UserError, unknown_name
 
 Options = TypeVar("Options")
 
-_FRAME = re.compile(r"[│╭╮╰╯─┌┐└┘]+")
+_FRAME = re.compile(r"[│╭╮╰╯─┌┐└┘]+|^[|+\s]+|[|+\s]+$|-{5,}")  # of the parser's messages; ASCII where output is not UTF-8
 
 
 def parse(cls: type[Options], args: Sequence[str], *, prog: str, default: Options | None = None) -> Options:
@@ -50,8 +50,14 @@ def field_names(cls: type[Any]) -> list[str]:
     return [field.name for field in dataclasses.fields(cls)]
 
 
-def from_mapping(cls: type[Options], values: Mapping[str, Any], *, source: str) -> Options:
+def from_mapping(cls: type[Options], values: Mapping[str, Any], *, source: str, also: Sequence[str] = ()) -> Options:
     """A flat settings dataclass from names and plain values, held to the same rules as flags.
+
+    Args:
+        cls: the dataclass.
+        values: by field name.
+        source: where they come from, for errors.
+        also: names that are valid there besides the fields, for the hint at a misspelt one.
 
     Raises:
         UserError: unknown name, or a value that its flag would not take; the message starts with ``source``.
@@ -59,7 +65,7 @@ def from_mapping(cls: type[Options], values: Mapping[str, Any], *, source: str) 
     args = []
     for name, value in values.items():
         if name not in field_names(cls):
-            raise UserError(f"{source}: {unknown_name('setting', name, field_names(cls))}")
+            raise UserError(f"{source}: {unknown_name('setting', name, [*field_names(cls), *also])}")
         flag = f"--{name.replace('_', '-')}"
         if isinstance(value, bool):
             args.append(flag if value else f"--no-{flag[2:]}")
@@ -69,13 +75,13 @@ def from_mapping(cls: type[Options], values: Mapping[str, Any], *, source: str) 
             args.append(f"{flag}={_text(value, f'{source}: {name}')}")
     try:
         return parse(cls, args, prog=source)
-    except SystemExit:  # a value that asks for help
-        raise UserError(f"{source}: a value must not be a flag") from None
     except UserError as error:
         raise UserError(f"{source}: {error}") from None
 
 
 def _text(value: Any, where: str) -> str:
+    if isinstance(value, str) and value.startswith("-"):  # would be taken for a flag
+        raise UserError(f"{where} must not start with a dash, as {value!r} does")
     if isinstance(value, str | int | float) or value is None:
         return str(value)
     raise UserError(f"{where} must be a number, a text or a list of them, not {type(value).__name__}")

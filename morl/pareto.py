@@ -5,7 +5,6 @@ from __future__ import annotations
 import moocore
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import linprog
 
 from morl.errors import UserError
 
@@ -46,7 +45,11 @@ def crowding_distance(points: ArrayLike) -> Floats:
     """Crowding distance of each of the points (n, R) among the others (Deb et al., 2002, NSGA-II, section III-B).
 
     The sum over objectives of the gap between a point's neighbours, in units of that objective's range; infinite for
-    the extremes. An objective in which all points are equal adds nothing and has no extremes.
+    the extremes, of which equal ones count as one: the last among the largest, the first among the smallest. An
+    objective in which all points are equal adds nothing and has no extremes.
+
+    Raises:
+        UserError: points that are not finite numbers.
     """
     array = as_points(points)
     n = len(array)
@@ -71,6 +74,9 @@ def convex_coverage_set(points: ArrayLike, tolerance: float = 1e-9) -> NDArray[n
     Args:
         points: vector returns.
         tolerance: lead that counts, in units of each objective's range.
+
+    Raises:
+        UserError: points that are not finite numbers.
     """
     array = as_points(points)
     chosen = np.zeros(len(array), bool)
@@ -89,6 +95,8 @@ def convex_coverage_set(points: ArrayLike, tolerance: float = 1e-9) -> NDArray[n
 
 def _largest_lead(point: Floats, others: Floats) -> float:
     """max over preferences w of the smallest w·(point − other): variables (w, lead)."""
+    from scipy.optimize import linprog  # half a second to load
+
     size = len(point)
     result = linprog(
         c=np.append(np.zeros(size), -1.0),
@@ -98,6 +106,7 @@ def _largest_lead(point: Floats, others: Floats) -> float:
         b_eq=[1.0],
         bounds=[(0, None)] * size + [(None, None)],
         method="highs",
+        options={"primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance": 1e-10},
     )
     if not result.success:
         raise RuntimeError(f"the linear program of the convex coverage set failed: {result.message}")

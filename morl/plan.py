@@ -13,7 +13,7 @@ import jax
 import numpy as np
 
 from morl import metrics
-from morl.make import make
+from morl.environments import make
 from morl.errors import UserError
 from morl.evaluation import Evaluation
 from morl.front import Floats, Front, from_evaluation

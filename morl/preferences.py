@@ -24,23 +24,32 @@ def check_preference(preference: ArrayLike, num_objectives: int) -> Floats:
         UserError: not R numbers, one below 0 or not finite, or a sum other than 1 (by more than 1e-6).
     """
     weights = np.asarray(preference, np.float64)
-    if weights.shape != (num_objectives,):
-        raise UserError(f"a preference here has {num_objectives} weights, one an objective, not {weights.size}")
+    if weights.ndim != 1:
+        raise UserError(f"a preference is one row of weights, not an array of shape {weights.shape}")
+    if len(weights) != num_objectives:
+        raise UserError(f"a preference here has {num_objectives} weights, one an objective, not {len(weights)}")
     if not np.isfinite(weights).all() or (weights < 0).any():
-        raise UserError(f"the weights of a preference are at least 0, not {_text(weights)}")
+        raise UserError(f"the weights of a preference are finite and at least 0, not {_text(weights)}")
     total = float(weights.sum())
     if abs(total - 1) > 1e-6:
         hint = f"; did you mean {_text(weights / total)}?" if total > 0 else ""
-        raise UserError(f"the weights of a preference add up to 1, not {total:g}{hint}")
+        raise UserError(f"the weights of a preference add up to 1, not {total:.9g}{hint}")
     return weights
 
 
 def _text(weights: Floats) -> str:
-    return " ".join(f"{x:.4g}" for x in weights)
+    return " ".join(f"{x:.7g}" for x in weights)  # digits enough for a suggestion to pass the check itself
 
 
 def lattice(num_objectives: int, divisions: int) -> Floats:
-    """All preferences whose weights are multiples of 1 / ``divisions`` (Das and Dennis, 1998), (n, R)."""
+    """All preferences whose weights are multiples of 1 / ``divisions`` (Das and Dennis, 1998), (n, R).
+
+    Raises:
+        UserError: more than a million of them.
+    """
+    size = _lattice_size(num_objectives, divisions)
+    if size > 1_000_000:
+        raise UserError(f"a lattice of {num_objectives} objectives, {divisions} steps each, has {size:,} preferences")
     bars = itertools.combinations(range(divisions + num_objectives - 1), num_objectives - 1)
     edges = np.array([(-1, *bar, divisions + num_objectives - 1) for bar in bars])
     return (np.diff(edges, axis=1) - 1)[::-1] / divisions
@@ -52,44 +61,65 @@ def simplex_lattice(num_objectives: int, step: float) -> Floats:
     A step that does not divide 1 (the published 0.3) is taken as one over the nearest whole number of divisions.
 
     Raises:
-        UserError: a step outside (0, 1].
+        UserError: a step outside (0, 1], or one so small that there are more than a million preferences.
     """
     if not 0 < step <= 1:
         raise UserError(f"the step of a lattice of preferences is above 0 and at most 1, not {step}")
     return lattice(num_objectives, round(1 / step))
 
 
+def _lattice_size(num_objectives: int, divisions: int) -> int:
+    return comb(divisions + num_objectives - 1, num_objectives - 1)
+
+
+def _smallest_lattice(num_objectives: int, number: int) -> Floats:
+    """The lattice of fewest points among those of at least ``number``."""
+    divisions = 1
+    while _lattice_size(num_objectives, divisions) < number:
+        divisions += 1
+    return lattice(num_objectives, divisions)
+
+
 def spread(num_objectives: int, number: int) -> Floats:
     """Exactly ``number`` preferences, equally spread over the simplex, (number, R); corners first where they fit.
 
-    The smallest lattice with enough points, thinned by always taking the point farthest from those taken already
-    (Gonzalez, 1985), starting from the corners. Deterministic.
+    A lattice where one has that many points. Otherwise a finer one is thinned by always taking the point farthest from
+    those taken already (Gonzalez, 1985), starting from the corners; a copy of it, shrunk by half towards the centre, is
+    added to choose from, since with many objectives a lattice lies mostly on the boundary (Deb and Jain, 2014, section
+    V, do the same). One preference alone is the centre. Deterministic.
 
     Raises:
         UserError: a number below 1.
     """
     if number < 1:
         raise UserError(f"the number of preferences is at least 1, not {number}")
-    if number == 1:
-        return np.full((1, num_objectives), 1 / num_objectives)
-    divisions = 1
-    while comb(divisions + num_objectives - 1, num_objectives - 1) < number:
-        divisions += 1
-    points = lattice(num_objectives, divisions)
-    corners = np.flatnonzero(points.max(axis=1) == 1)[:number]
+    centre = np.full((1, num_objectives), 1 / num_objectives)
+    if number == 1 or num_objectives == 1:
+        return np.repeat(centre, number, axis=0)
+    corners = np.eye(num_objectives)[:number]
+    exact = _smallest_lattice(num_objectives, number)
+    if len(exact) == number:
+        return np.concatenate([corners, exact[exact.max(axis=1) < 1]])
+    fine = _smallest_lattice(num_objectives, 20 * number)
+    pool = np.concatenate([fine, (fine + centre) / 2])
     taken = list(corners)
-    distance = np.min(np.linalg.norm(points[:, None] - points[corners], axis=2), axis=1)
+    distance = np.linalg.norm(pool[:, None] - corners, axis=2).min(axis=1)
     while len(taken) < number:
-        farthest = int(np.argmax(distance))
+        farthest = pool[np.argmax(distance.round(9))]  # rounded, so that ties go to the first on any machine
         taken.append(farthest)
-        distance = np.minimum(distance, np.linalg.norm(points - points[farthest], axis=1))
-    order = [*taken[: len(corners)], *sorted(taken[len(corners) :])]
-    return points[order]
+        distance = np.minimum(distance, np.linalg.norm(pool - farthest, axis=1))
+    return np.array(taken)
 
 
 def dirichlet(key: jax.Array, num_objectives: int, number: int, concentration: float = 1.0) -> jax.Array:
-    """Random preferences (number, R) float32; concentration 1 is uniform on the simplex, below it favours corners."""
+    """Random preferences (number, R) float32; concentration 1 is uniform on the simplex, below it favours corners.
+
+    Raises:
+        UserError: a concentration that is not above 0.
+    """
     import jax
     import jax.numpy as jnp
 
+    if not 0 < concentration < float("inf"):
+        raise UserError(f"the concentration of random preferences is above 0 and finite, not {concentration}")
     return jax.random.dirichlet(key, jnp.full(num_objectives, concentration), (number,))

@@ -17,7 +17,7 @@ from morl.options import parse
 class EvaluateOptions:
     """Evaluate the policies of a run's front again, greedily, on episodes of its own."""
 
-    run: Annotated[Path, tyro.conf.Positional]
+    run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
     """Run directory."""
     episodes: int = 128
     """Greedy episodes of each policy."""

@@ -19,7 +19,7 @@ from morl.options import parse
 class FrontOptions:
     """Print the front of a run, or the policy of it that fits a preference."""
 
-    run: Annotated[Path, tyro.conf.Positional]
+    run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
     """Run directory."""
     seed: int | None = None
     """Training seed; by default all of them."""

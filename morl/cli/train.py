@@ -58,7 +58,8 @@ def main(args: Sequence[str]) -> int:
 def parse(agent: str, config_class: type[Any], flags: Sequence[str]) -> tuple[TrainSettings, Any]:
     """Settings from flags over a YAML file over defaults."""
     from morl.loading import split_config
-    from morl.options import from_mapping, parse as parse_flags
+    from morl.options import field_names, from_mapping
+    from morl.options import parse as parse_flags
 
     prog = f"morl train {agent}"
     options = make_dataclass(
@@ -73,7 +74,7 @@ def parse(agent: str, config_class: type[Any], flags: Sequence[str]) -> tuple[Tr
         defaults = options(
             file=_File(path),
             training=from_mapping(TrainSettings, training, source=str(path)),
-            **{agent: from_mapping(config_class, own, source=str(path))},
+            **{agent: from_mapping(config_class, own, source=str(path), also=field_names(TrainSettings))},
         )
     parsed: Any = parse_flags(options, flags, prog=prog, default=defaults)
     return parsed.training, getattr(parsed, agent)

@@ -1,0 +1,191 @@
+"""The command line as a user meets it: what it prints, and one line with exit code 2 for every mistake."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from morl.cli import main
+
+FAST = "--steps 4096 --num-policies 4 --num-envs 8 --rollout-steps 16 --hidden 16 --evaluations 2 --eval-episodes 2 --final-episodes 2".split()  # fmt: skip
+
+
+def run(capsys, *args):
+    code = main(args)
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+@pytest.mark.parametrize("args", [(), ("--help",), ("envs", "--help"), ("agents", "-h"), ("train", "--help")])
+def test_help(args, capsys):
+    code, out, err = run(capsys, *args)
+    assert (code, err) == (0, "")
+    assert out.startswith("usage: morl")
+
+
+def test_help_of_an_agent_names_every_setting(capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["train", "cmorl", "--help"])
+    assert stop.value.code == 0
+    out = capsys.readouterr().out
+    for flag in ("--env", "--steps", "--num-seeds", "--reference-point", "--learning-rate", "--num-policies", "--config"):
+        assert flag in out
+    assert "Adam's step size. (default: 0.001)" in " ".join(out.split())
+
+
+def test_lists(capsys):
+    code, out, _ = run(capsys, "envs")
+    assert code == 0
+    assert {line.split()[0] for line in out.splitlines()} >= {"minecart-v0", "deep-sea-treasure-concave-v0", "mo-hopper-v5"}
+    code, out, _ = run(capsys, "agents")
+    assert code == 0 and "cmorl" in out
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("trian", "morl: error: unknown command 'trian'; did you mean train?"),
+        ("envs all", "morl envs: error: envs takes no arguments, not 'all'"),
+        ("train cmrol", "morl train: error: unknown agent 'cmrol'; did you mean cmorl?"),
+        ("train --env x", "morl train: error: the agent comes first"),
+        ("train cmorl --env minecrat-v0", "unknown environment 'minecrat-v0'; did you mean minecart-v0"),
+        ("train cmorl --steps 0", "steps must be at least 1, not 0"),
+        ("train cmorl --steps ten", "Error parsing --steps"),
+        ("train cmorl --stpes 10", "Unrecognized options: --stpes"),
+        ("train cmorl --reference-point 0 0", "the reference point has 3 finite numbers, one an objective, not '0 0'"),
+        ("train cmorl --learning-rate -1", "learning_rate must be greater than 0, not -1.0"),
+        ("train cmorl --activation gelu", "invalid choice 'gelu'"),
+        ("train cmorl --config nowhere.yaml", "cannot read nowhere.yaml: No such file or directory"),
+        ("train cmorl --env CartPole-v1", "CartPole-v1 has a scalar reward"),
+        ("train cmorl --device tpu", "device 'tpu' is not available to JAX here"),
+        ("front nowhere", "nowhere is not a run directory"),
+        ("evaluate", "Missing from morl evaluate: RUN"),
+    ],
+)
+def test_mistakes_are_one_line_and_exit_code_2(line, message, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    code, out, err = run(capsys, *line.split())
+    assert code == 2
+    assert out == ""
+    assert message in err
+    assert err.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("steps: [1, 2]\n", "config.yaml: "),
+        ("stesp: 100\n", "config.yaml: unknown setting 'stesp'; did you mean steps"),
+        ("steps: many\n", "config.yaml: Error parsing --steps"),
+        ("- 1\n- 2\n", "config.yaml must hold a mapping of settings by name"),
+        ("a: [1\n", "config.yaml is not valid YAML"),
+        ("agent: gmorl\n", "config.yaml holds settings of the agent 'gmorl', not of 'cmorl'"),
+        ("run: {format: 99}\n", "config.yaml has run format 99; this version of morl reads format 1"),
+        ("env: --help\n", "config.yaml: env must not start with a dash, as '--help' does"),
+        ("hidden: ['--help']\n", "config.yaml: hidden must not start with a dash"),
+        ("steps: {a: 1}\n", "config.yaml: steps must be a number, a text or a list of them, not dict"),
+        ("!!python/object/apply:os.system ['touch owned']\n", "config.yaml is not valid YAML"),
+    ],
+)
+def test_mistakes_in_a_config_file(text, message, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "config.yaml").write_text(text)
+    code, out, err = run(capsys, "train", "cmorl", "--config", "config.yaml")
+    assert (code, out) == (2, "")
+    assert message in err
+    assert err.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["config.yaml"]
+
+
+def test_flags_win_over_the_file_and_the_file_over_defaults(tmp_path):
+    from morl.agents.cmorl import CMORLConfig
+    from morl.cli.train import parse
+
+    path = tmp_path / "c.yaml"
+    path.write_text("agent: cmorl\nsteps: 70\nhidden: [8, 9]\nnormalise_rewards: false\ngamma: null\nreference_point: [-1, -2]\n")
+    settings, config = parse("cmorl", CMORLConfig, ["--config", str(path), "--steps", "80"])
+    assert settings.steps == 80
+    assert settings.reference_point == (-1.0, -2.0)
+    assert settings.gamma is None
+    assert (config.hidden, config.normalise_rewards, config.epochs) == ((8, 9), False, CMORLConfig().epochs)
+
+
+def test_train_front_evaluate_and_train_again_from_the_config(capsys, tmp_path):
+    out = tmp_path / "run"
+    code, stdout, err = run(capsys, "train", "cmorl", "--env", "deep-sea-treasure-v0", "--out", str(out), *FAST)
+    assert code == 0, err
+    assert f"picture: {out / 'front.png'}" in stdout
+    assert "4 policies x 8 updates x 128 steps = 4,096 steps" in err
+
+    code, shown, _ = run(capsys, "front", str(out))
+    assert code == 0 and "treasure" in shown
+    code, one, _ = run(capsys, "front", str(out), "--preference", "0", "1")
+    assert code == 0 and len(one.splitlines()) == 3
+    code, text, _ = run(capsys, "front", str(out), "--csv")
+    assert text == (out / "front.csv").read_text()
+    code, again, _ = run(capsys, "evaluate", str(out), "--episodes", "3")
+    assert code == 0 and "3 greedy episodes" in again
+
+    for flags, message in (
+        (["--preference", "0.7", "0.7"], "the weights of a preference add up to 1, not 1.4; did you mean 0.5 0.5?"),
+        (["--preference", "1"], "a preference here has 2 weights"),
+        (["--preference", "-1", "2"], "the weights of a preference are at least 0"),
+        (["--seed", "3"], "seed 3 is not in this run; it has 0"),
+    ):
+        code, _, err = run(capsys, "front", str(out), *flags)
+        assert code == 2 and message in err and err.count("\n") == 1
+
+    copy = tmp_path / "copy"
+    code, _, err = run(capsys, "train", "cmorl", "--config", str(out / "config.yaml"), "--out", str(copy))
+    assert code == 0, err
+    assert (copy / "front.csv").read_text() == (out / "front.csv").read_text()
+
+
+def test_damaged_runs_are_one_line(dst_run, capsys, tmp_path):
+    import shutil
+
+    def damaged(name, change):
+        copy = tmp_path / name
+        shutil.copytree(dst_run.path, copy)
+        change(copy)
+        code, _, err = run(capsys, "front", str(copy))
+        assert code == 2 and err.count("\n") == 1, err
+        return err
+
+    assert "has not finished" in damaged("unfinished", lambda run: (run / "front.csv").unlink())
+    assert "does not hold a front" in damaged("columns", lambda run: (run / "front.csv").write_text("a,b\n1,2\n"))
+
+    def spoil(run):
+        text = (run / "front.csv").read_text().splitlines()
+        text[1] = text[1].replace(text[1].split(",")[4], "__import__('os')")
+        (run / "front.csv").write_text("\n".join(text))
+
+    assert "not a number" in damaged("text", spoil)
+    assert "no checkpoint" in damaged("gone", lambda run: shutil.rmtree(run / "checkpoints" / "front"))
+    assert "cannot read the checkpoint" in damaged(
+        "shapes", lambda run: (run / "config.yaml").write_text((run / "config.yaml").read_text().replace("- 64\n", "- 32\n"))
+    )
+
+
+def test_interrupting_writes_the_front_and_exits_with_130(tmp_path):
+    out = tmp_path / "run"
+    flags = ["--env", "deep-sea-treasure-v0", "--out", str(out), *FAST, "--steps", "500000000", "--evaluations", "100000"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "morl", "train", "cmorl", *flags], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    metrics = out / "metrics.csv"
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and not (metrics.exists() and len(metrics.read_text().splitlines()) > 1):
+        time.sleep(0.1)
+        assert process.poll() is None, process.communicate()
+    os.kill(process.pid, signal.SIGINT)
+    stdout, stderr = process.communicate(timeout=120)
+    assert process.returncode == 130, stderr
+    assert "stopping: the front of this moment" in stderr
+    assert "picture:" in stdout
+    assert (out / "front.csv").exists()
+    assert "stopped early on request" in (out / "log.txt").read_text()
