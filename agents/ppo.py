@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -56,7 +55,7 @@ class PPOConfig:
     normalise_observations: bool = True
     """Scale observations by their running mean and deviation (kept for evaluation)."""
     normalise_rewards: bool = True
-    """Scale each objective by the running deviation of its discounted return; preferences then weigh scaled objectives."""
+    """Scale each objective by the running deviation of its discounted return; preferences weigh what is scaled."""
     hidden: tuple[int, ...] = (64, 64)
     """Widths of the hidden layers of actor and critic."""
     activation: Literal["tanh", "relu", "silu"] = "tanh"
@@ -145,11 +144,11 @@ class PPO:
         spaces.encoder(self.observation_space)
 
     @property
-    def num_envs(self) -> int:  # noqa: D102
+    def num_envs(self) -> int:
         return self.config.num_envs
 
     @property
-    def rollout_steps(self) -> int:  # noqa: D102
+    def rollout_steps(self) -> int:
         return self.config.rollout_steps
 
     @property
@@ -210,7 +209,9 @@ class PPO:
         carried, returns = discounted_sum(batch.reward, done, state.discounted_return, self.gamma)
         return_stats = running.update(state.return_stats, returns, batch.valid)
         reward = batch.reward
-        if c.normalise_rewards:  # scale only: moving the mean of a reward would change what an episode's length is worth
+        if (
+            c.normalise_rewards
+        ):  # scale only: moving the mean of a reward would change what an episode's length is worth
             reward = reward / jnp.sqrt(return_stats.var + 1e-8)
 
         critic = state.params.critic
@@ -285,7 +286,8 @@ class PPO:
 
 
 def _take(batch: Batch, rows: jax.Array) -> Batch:
-    return jax.tree.map(lambda x: x[rows], batch)
+    taken: Batch = jax.tree.map(lambda x: x[rows], batch)
+    return taken
 
 
 def _mean(x: jax.Array, weight: jax.Array) -> jax.Array:

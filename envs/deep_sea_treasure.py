@@ -21,8 +21,11 @@ MapName = Literal["convex", "concave", "mirrored"]
 ROCK = -10.0
 MOVES = np.array([[-1, 0], [1, 0], [0, -1], [0, 1]], np.int32)  # up, down, left, right as (row, column)
 
-# (row, column) -> value of each treasure, and the depth of the sea floor in each column (rows below it are rock).
-_CONVEX = ((1, 0, 0.7), (2, 1, 8.2), (3, 2, 11.5), (4, 3, 14.0), (4, 4, 15.1), (4, 5, 16.1), (7, 6, 19.6), (7, 7, 20.3), (9, 8, 22.4), (10, 9, 23.7))  # fmt: skip
+# (row, column, value of the convex map) of each treasure; the cells below one are rock.
+_CONVEX = (
+    (1, 0, 0.7), (2, 1, 8.2), (3, 2, 11.5), (4, 3, 14.0), (4, 4, 15.1),
+    (4, 5, 16.1), (7, 6, 19.6), (7, 7, 20.3), (9, 8, 22.4), (10, 9, 23.7),
+)  # fmt: skip
 _CONCAVE_VALUES = (1.0, 2.0, 3.0, 5.0, 8.0, 16.0, 24.0, 50.0, 74.0, 124.0)
 
 
@@ -100,40 +103,40 @@ class DeepSeaTreasure:
             raise ValueError(f"map must be one of {', '.join(MAPS)}, not {self.map!r}")
 
     @property
-    def id(self) -> str:  # noqa: D102
+    def id(self) -> str:
         return f"deep-sea-treasure{_SUFFIX[self.map]}-v0"
 
     @cached_property
-    def observation_space(self) -> spaces.Box:  # noqa: D102
+    def observation_space(self) -> spaces.Box:
         if self.float_state:
             return spaces.Box(0.0, float(max(MAPS[self.map].shape) - 1) / 10, (2,), np.float32)
         return spaces.Box(0, MAPS[self.map].shape[1], (2,), np.int32)
 
     @cached_property
-    def action_space(self) -> spaces.Discrete:  # noqa: D102
+    def action_space(self) -> spaces.Discrete:
         return spaces.Discrete(4)
 
     @cached_property
-    def reward_space(self) -> spaces.Box:  # noqa: D102
+    def reward_space(self) -> spaces.Box:
         return spaces.Box(np.array([0, -1], np.float32), np.array([MAPS[self.map].max(), -1], np.float32))
 
     @property
-    def reference_point(self) -> NDArray[np.float64]:  # noqa: D102
+    def reference_point(self) -> NDArray[np.float64]:
         return np.array([0.0, -50.0])
 
     @property
-    def default_params(self) -> Params:  # noqa: D102
+    def default_params(self) -> Params:
         return Params(sea=jnp.asarray(MAPS[self.map], jnp.float32))
 
     @property
     def _start(self) -> tuple[int, int]:
         return (0, 10) if self.map == "mirrored" else (0, 0)
 
-    def reset(self, key: jax.Array, params: Params) -> tuple[State, jax.Array]:  # noqa: D102
+    def reset(self, key: jax.Array, params: Params) -> tuple[State, jax.Array]:
         state = State(jnp.array(self._start, jnp.int32))
         return state, self._observe(state)
 
-    def step(  # noqa: D102
+    def step(
         self, key: jax.Array, state: State, action: jax.Array, params: Params
     ) -> tuple[State, jax.Array, jax.Array, jax.Array, jax.Array, dict[str, Any]]:
         rows, columns = params.sea.shape

@@ -19,9 +19,9 @@ from gymnasium.error import DependencyNotInstalled
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv
 from numpy.typing import ArrayLike, NDArray
 
+from morl.environments import check_keywords
 from morl.envs.wrappers import CutOff, SeededOre
 from morl.errors import MissingExtraError, UserError
-from morl.environments import check_keywords
 from morl.registry import env_specs
 
 if TYPE_CHECKING:

@@ -99,31 +99,31 @@ class Minecart:
             raise ValueError(f"frame_skip must be at least 1, not {self.frame_skip}")
 
     @property
-    def id(self) -> str:  # noqa: D102
+    def id(self) -> str:
         return "minecart-deterministic-v0" if self.deterministic else "minecart-v0"
 
     @cached_property
-    def observation_space(self) -> spaces.Box:  # noqa: D102
+    def observation_space(self) -> spaces.Box:
         return spaces.Box(-1.0, 1.0, (7,), np.float32)
 
     @cached_property
-    def action_space(self) -> spaces.Discrete:  # noqa: D102
+    def action_space(self) -> spaces.Discrete:
         return spaces.Discrete(6)
 
     @cached_property
-    def reward_space(self) -> spaces.Box:  # noqa: D102
+    def reward_space(self) -> spaces.Box:
         return spaces.Box(np.array([0, 0, -1], np.float32), np.array([1.5, 1.5, 0], np.float32))
 
     @property
-    def reference_point(self) -> NDArray[np.float64]:  # noqa: D102
+    def reference_point(self) -> NDArray[np.float64]:
         return np.array([-1.0, -1.0, -200.0])
 
     @property
-    def default_params(self) -> Params:  # noqa: D102
+    def default_params(self) -> Params:
         std = np.zeros_like(_ORE_MEAN) if self.deterministic else np.full_like(_ORE_MEAN, 0.05)
         return Params(jnp.asarray(_MINES), jnp.asarray(_ORE_MEAN), jnp.asarray(std), jnp.float32(1.5))
 
-    def reset(self, key: jax.Array, params: Params) -> tuple[State, jax.Array]:  # noqa: D102
+    def reset(self, key: jax.Array, params: Params) -> tuple[State, jax.Array]:
         state = State(
             position=jnp.zeros(2),
             speed=jnp.float32(0.0),
@@ -133,7 +133,7 @@ class Minecart:
         )
         return state, self._observe(state, params)
 
-    def step(  # noqa: D102
+    def step(
         self, key: jax.Array, state: State, action: jax.Array, params: Params
     ) -> tuple[State, jax.Array, jax.Array, jax.Array, jax.Array, dict[str, Any]]:
         noise = jnp.zeros((self.frame_skip, 2)) if self.deterministic else jax.random.normal(key, (self.frame_skip, 2))
@@ -200,4 +200,5 @@ def _drive(state: State) -> State:
         speed=jnp.sqrt(jnp.sum((position - state.position) ** 2)),
     )
     standing = state.speed < EPS_SPEED
-    return jax.tree.map(lambda new, old: jnp.where(standing, old, new), moved, state)
+    following: State = jax.tree.map(lambda new, old: jnp.where(standing, old, new), moved, state)
+    return following

@@ -19,9 +19,9 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
+from morl.environments import make
 from morl.envs.base import Environment
 from morl.errors import UserError
-from morl.environments import make
 
 AnyEnv = Environment[Any, Any]
 Array = NDArray[Any]

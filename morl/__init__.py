@@ -15,7 +15,8 @@ from morl.registry import AgentSpec, EnvSpec, register_agent, register_env
 if TYPE_CHECKING:
     from morl.environments import make
     from morl.front import Front, Policy
-    from morl.loading import load, reevaluate as evaluate
+    from morl.loading import load
+    from morl.loading import reevaluate as evaluate
     from morl.settings import TrainSettings
     from morl.training import train
 

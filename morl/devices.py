@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 
 import jax
@@ -20,11 +21,11 @@ def choose(device: Device, num_learners: int) -> list[jax.Device]:
         UserError: JAX has no such device here.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    try:
+    with contextlib.suppress(RuntimeError):  # JAX is in use already
         jax.config.update("jax_num_cpu_devices", max(1, min(cores, num_learners)))
-    except RuntimeError:
-        pass  # JAX is in use already
     try:
         return list(jax.devices(None if device == "auto" else device))
     except RuntimeError as error:
-        raise UserError(f"device {device!r} is not available to JAX here; available: {jax.default_backend()}") from error
+        raise UserError(
+            f"device {device!r} is not available to JAX here; available: {jax.default_backend()}"
+        ) from error

@@ -37,28 +37,28 @@ class Categorical:
     start: int = 0
 
     @property
-    def num_outputs(self) -> int:  # noqa: D102
+    def num_outputs(self) -> int:
         return self.num_actions
 
-    def initial_log_std(self) -> jax.Array:  # noqa: D102
+    def initial_log_std(self) -> jax.Array:
         return jnp.zeros(())
 
-    def sample(self, output: jax.Array, log_std: jax.Array, key: jax.Array) -> jax.Array:  # noqa: D102
+    def sample(self, output: jax.Array, log_std: jax.Array, key: jax.Array) -> jax.Array:
         return jax.random.categorical(key, output).astype(jnp.int32)
 
-    def mode(self, output: jax.Array, log_std: jax.Array) -> jax.Array:  # noqa: D102
+    def mode(self, output: jax.Array, log_std: jax.Array) -> jax.Array:
         return jnp.argmax(output, axis=-1).astype(jnp.int32)
 
-    def log_prob(self, output: jax.Array, log_std: jax.Array, action: jax.Array) -> jax.Array:  # noqa: D102
+    def log_prob(self, output: jax.Array, log_std: jax.Array, action: jax.Array) -> jax.Array:
         # one-hot and not a gather: its gradient is a scatter, which XLA's CPU backend runs one element at a time
         one_hot = jax.nn.one_hot(action, self.num_actions, dtype=output.dtype)
         return jnp.sum(one_hot * jax.nn.log_softmax(output), axis=-1)
 
-    def entropy(self, output: jax.Array, log_std: jax.Array) -> jax.Array:  # noqa: D102
+    def entropy(self, output: jax.Array, log_std: jax.Array) -> jax.Array:
         log_prob = jax.nn.log_softmax(output)
         return -jnp.sum(jnp.exp(log_prob) * log_prob, axis=-1)
 
-    def to_env(self, action: jax.Array) -> jax.Array:  # noqa: D102
+    def to_env(self, action: jax.Array) -> jax.Array:
         return action + self.start
 
 
@@ -73,27 +73,27 @@ class DiagonalNormal:
     high: tuple[float, ...]
 
     @property
-    def num_outputs(self) -> int:  # noqa: D102
+    def num_outputs(self) -> int:
         return len(self.low)
 
-    def initial_log_std(self) -> jax.Array:  # noqa: D102
+    def initial_log_std(self) -> jax.Array:
         return jnp.full(len(self.low), -0.5)
 
-    def sample(self, output: jax.Array, log_std: jax.Array, key: jax.Array) -> jax.Array:  # noqa: D102
+    def sample(self, output: jax.Array, log_std: jax.Array, key: jax.Array) -> jax.Array:
         return output + jnp.exp(log_std) * jax.random.normal(key, output.shape)
 
-    def mode(self, output: jax.Array, log_std: jax.Array) -> jax.Array:  # noqa: D102
+    def mode(self, output: jax.Array, log_std: jax.Array) -> jax.Array:
         return output
 
-    def log_prob(self, output: jax.Array, log_std: jax.Array, action: jax.Array) -> jax.Array:  # noqa: D102
+    def log_prob(self, output: jax.Array, log_std: jax.Array, action: jax.Array) -> jax.Array:
         z = (action - output) * jnp.exp(-log_std)
         return jnp.sum(-0.5 * z**2 - log_std - 0.5 * jnp.log(2 * jnp.pi), axis=-1)
 
-    def entropy(self, output: jax.Array, log_std: jax.Array) -> jax.Array:  # noqa: D102
+    def entropy(self, output: jax.Array, log_std: jax.Array) -> jax.Array:
         per_axis = log_std + 0.5 * jnp.log(2 * jnp.pi * jnp.e)
         return jnp.broadcast_to(jnp.sum(per_axis), output.shape[:-1])
 
-    def to_env(self, action: jax.Array) -> jax.Array:  # noqa: D102
+    def to_env(self, action: jax.Array) -> jax.Array:
         low, high = jnp.asarray(self.low), jnp.asarray(self.high)
         return low + (jnp.clip(action, -1.0, 1.0) + 1.0) / 2.0 * (high - low)
 

@@ -4,30 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from morl.rollout import AnyEnv, Lane, Outcome, start_batch, step
-from morl.types import Learner, PyTree
+from morl.types import Evaluation, Learner, PyTree
 
 MAX_STEPS = 10_000  # for an environment without a time limit
-
-
-class Evaluation(NamedTuple):
-    """Vector returns of N policies over E episodes.
-
-    Attributes:
-        discounted: (N, E, R); the first reward is undiscounted.
-        undiscounted: (N, E, R).
-        length: (N, E) int32 steps.
-    """
-
-    discounted: jax.Array
-    undiscounted: jax.Array
-    length: jax.Array
 
 
 def evaluate(
@@ -52,7 +38,12 @@ def evaluate(
         key_start, key_steps = jax.random.split(key)
         lanes = start_batch(env, params, key_start, episodes)
         zeros = jnp.zeros((episodes, num_objectives))
-        carry = (jnp.int32(0), lanes, jnp.ones(episodes, bool), Evaluation(zeros, zeros, jnp.zeros(episodes, jnp.int32)))
+        carry = (
+            jnp.int32(0),
+            lanes,
+            jnp.ones(episodes, bool),
+            Evaluation(zeros, zeros, jnp.zeros(episodes, jnp.int32)),
+        )
 
         def running(carry: tuple[jax.Array, Lane, jax.Array, Evaluation]) -> jax.Array:
             t, _, alive, _ = carry

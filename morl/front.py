@@ -14,10 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from morl import metrics
-from morl.evaluation import Evaluation
 from morl.pareto import non_dominated
 from morl.preferences import check_preference
-from morl.types import Learner, PyTree
+from morl.types import Evaluation, Learner, PyTree
 
 Floats = NDArray[np.float64]
 
@@ -131,7 +130,7 @@ def from_evaluation(
     learner: Learner,
     observation_ndim: int,
 ) -> Front:
-    """The non-dominated rows (of equal ones the first) of an evaluation of stacked policies, best first objective first."""
+    """The non-dominated rows (of equal ones the first) of an evaluation of stacked policies, ordered by the first objective, best first."""
     mean, stderr = _mean_and_stderr(evaluation.discounted)
     rows = np.flatnonzero(non_dominated(mean, keep_duplicates=False))
     rows = rows[np.argsort(-mean[rows, 0], kind="stable")]
@@ -167,7 +166,11 @@ def columns(objectives: tuple[str, ...]) -> list[str]:
         "seed",
         "id",
         *(f"preference_{name}" for name in objectives),
-        *(f"{name}{suffix}" for suffix in ("", "_stderr", "_undiscounted", "_undiscounted_stderr") for name in objectives),
+        *(
+            f"{name}{suffix}"
+            for suffix in ("", "_stderr", "_undiscounted", "_undiscounted_stderr")
+            for name in objectives
+        ),
         "length",
     ]
 

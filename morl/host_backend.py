@@ -6,7 +6,7 @@ Same interface as :class:`morl.jax_backend.JaxBackend`, and the same learners: o
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, NamedTuple
 
 import jax
@@ -14,9 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from morl.envs.from_gymnasium import HostEnvironment, HostVectorEnv
-from morl.evaluation import MAX_STEPS, Evaluation, in_blocks
-from morl.jax_backend import Metrics
-from morl.types import Learner, PyTree, Transition
+from morl.evaluation import MAX_STEPS, in_blocks
+from morl.types import Evaluation, Learner, Metrics, PyTree, Transition
 
 
 class HostState(NamedTuple):
@@ -24,11 +23,13 @@ class HostState(NamedTuple):
 
     Attributes:
         learners: stacked learners.
+        obs: (P * num_envs, ...) what the environments are at.
         keys: (P,) one key for each policy, folded with the count of its updates.
         updates: updates done.
     """
 
     learners: PyTree
+    obs: np.ndarray[Any, Any]
     keys: jax.Array
     updates: int
 
@@ -50,9 +51,6 @@ class HostBackend:
         self._preferences = preferences.astype(np.float32)
         self._env, self._gamma = env, gamma
         self._eval_episodes = eval_episodes
-        self._train_envs: HostVectorEnv | None = None
-        self._eval_envs: HostVectorEnv | None = None
-        self._obs: np.ndarray[Any, Any] | None = None
         self._act = {greedy: jax.jit(jax.vmap(partial(self._act_one, greedy=greedy))) for greedy in (False, True)}
         self._update = jax.jit(jax.vmap(learner.update, in_axes=(0, 1, 0)), donate_argnums=0)
         self._policy = jax.jit(jax.vmap(learner.policy))
@@ -61,9 +59,8 @@ class HostBackend:
         """Learners and environments at the start, from one key for each of the P policies."""
         key_init, key_start, key_run = jnp.moveaxis(jax.vmap(partial(jax.random.split, num=3))(jnp.stack(keys)), 1, 0)
         learners = [self.learner.init(key, w) for key, w in zip(key_init, self._preferences, strict=True)]
-        self._train_envs = self._env.make_vector(self.num_policies * self.learner.num_envs)
-        self._obs = self._train_envs.reset(_seed(key_start[0]))
-        return HostState(jax.tree.map(lambda *leaves: jnp.stack(leaves), *learners), key_run, 0)
+        obs = self._train_envs.reset(_seed(key_start[0]))
+        return HostState(jax.tree.map(lambda *leaves: jnp.stack(leaves), *learners), obs, key_run, 0)
 
     def run(self, state: HostState, updates: int) -> tuple[HostState, Metrics]:
         """``updates`` updates of every policy; metrics (P,) averaged over them. ``state`` must not be used again."""
@@ -71,9 +68,9 @@ class HostBackend:
         for _ in range(updates):
             keys = jax.vmap(jax.random.fold_in, in_axes=(0, None))(state.keys, state.updates)
             key_rollout, key_update = jnp.moveaxis(jax.vmap(jax.random.split)(keys), 1, 0)
-            batch = self._rollout(self._policy(state.learners), key_rollout)
+            batch, obs = self._rollout(self._policy(state.learners), state.obs, key_rollout)
             learners, metrics = self._update(state.learners, batch, key_update)
-            state = HostState(learners, state.keys, state.updates + 1)
+            state = HostState(learners, obs, state.keys, state.updates + 1)
             sums = {name: sums.get(name, 0.0) + value for name, value in metrics.items()}
         return state, {name: value / updates for name, value in sums.items()}
 
@@ -88,8 +85,6 @@ class HostBackend:
 
         Always in blocks of P policies x ``eval_episodes`` episodes, on environments that training does not touch.
         """
-        if self._eval_envs is None:
-            self._eval_envs = self._env.make_vector(self.num_policies * self._eval_episodes)
         return in_blocks(
             self._evaluate_block,
             policies,
@@ -101,9 +96,17 @@ class HostBackend:
 
     def close(self) -> None:
         """Close the environments."""
-        for envs in (self._train_envs, self._eval_envs):
-            if envs is not None:
-                envs.close()
+        for name in ("_train_envs", "_eval_envs"):
+            if name in self.__dict__:  # made when first used
+                getattr(self, name).close()
+
+    @cached_property
+    def _train_envs(self) -> HostVectorEnv:
+        return self._env.make_vector(self.num_policies * self.learner.num_envs)
+
+    @cached_property
+    def _eval_envs(self) -> HostVectorEnv:
+        return self._env.make_vector(self.num_policies * self._eval_episodes)
 
     def _act_one(
         self, policy: PyTree, obs: jax.Array, preference: jax.Array, key: jax.Array, *, greedy: bool
@@ -111,23 +114,24 @@ class HostBackend:
         action = self.learner.act(policy, obs, preference, key, greedy=greedy)
         return action, self.learner.to_env(action)
 
-    def _rollout(self, policies: PyTree, keys: jax.Array) -> Transition:
-        """One rollout of every policy, (T, P, B, ...)."""
-        assert self._train_envs is not None and self._obs is not None  # noqa: S101
+    def _rollout(
+        self, policies: PyTree, flat_obs: np.ndarray[Any, Any], keys: jax.Array
+    ) -> tuple[Transition, np.ndarray[Any, Any]]:
+        """One rollout of every policy, (T, P, B, ...), and the observations to go on from."""
         lanes = (self.num_policies, self.learner.num_envs)
         steps = []
         step_keys = jnp.moveaxis(jax.vmap(partial(jax.random.split, num=self.learner.rollout_steps))(keys), 1, 0)
         for key in step_keys:
-            obs = self._obs.reshape(*lanes, *self._obs.shape[1:])
+            obs = flat_obs.reshape(*lanes, *flat_obs.shape[1:])
             action, env_action = self._act[False](policies, obs, self._preferences, key)
             out = self._train_envs.step(np.asarray(env_action).reshape(-1, *env_action.shape[2:]))
-            self._obs = out.obs
+            flat_obs = out.obs
             parts = (out.reward, out.next_obs, out.terminated, out.truncated, out.valid)
-            steps.append(Transition(obs, action, *(part.reshape(*lanes, *part.shape[1:]) for part in parts)))
-        return jax.tree.map(lambda *x: np.stack(x), *steps)
+            steps.append((obs, np.asarray(action), *(part.reshape(*lanes, *part.shape[1:]) for part in parts)))
+        stacked: list[Any] = [np.stack(part) for part in zip(*steps, strict=True)]
+        return Transition(*stacked), flat_obs
 
     def _evaluate_block(self, policies: PyTree, preferences: np.ndarray[Any, Any], keys: jax.Array) -> Evaluation:
-        assert self._eval_envs is not None  # noqa: S101
         lanes = (self.num_policies, self._eval_episodes)
         obs = self._eval_envs.reset(_seed(keys[0]))
         alive = np.ones(lanes, bool)
@@ -145,7 +149,8 @@ class HostBackend:
             obs = out.obs
             if not alive.any():
                 break
-        return Evaluation(discounted, undiscounted, length)
+        sums: tuple[Any, ...] = (discounted, undiscounted, length)
+        return Evaluation(*sums)
 
 
 def _seed(key: jax.Array) -> int:

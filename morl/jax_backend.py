@@ -15,11 +15,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 
-from morl.evaluation import Evaluation, evaluate, in_blocks
+from morl.evaluation import evaluate, in_blocks
 from morl.rollout import AnyEnv, Lane, rollout, start_batch
-from morl.types import Learner, PyTree
-
-Metrics = dict[str, jax.Array]
+from morl.types import Evaluation, Learner, Metrics, PyTree
 
 
 class JaxState(NamedTuple):
@@ -88,7 +86,7 @@ class JaxBackend:
         stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *learners)
         start = jax.jit(jax.vmap(partial(start_batch, self._env, self._params, num_envs=self.learner.num_envs)))
         updates = jnp.zeros(len(key_run), jnp.int32)
-        state = JaxState(stacked, start(key_start), key_run, self._preferences, updates)
+        state = JaxState(stacked, start(key_start), key_run, jnp.asarray(self._preferences), updates)
         placed: JaxState = jax.device_put(state, self._split)
         return placed
 
@@ -147,4 +145,3 @@ class JaxBackend:
         zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(once, state)[1])
         state, sums = jax.lax.fori_loop(0, updates, body, (state, zeros))
         return state, jax.tree.map(lambda x: x / updates, sums)
-

@@ -19,6 +19,7 @@ from morl.registry import agent_spec
 from morl.registry import load as load_entry_point
 from morl.runs import FORMAT, Run, read_config, read_fronts
 from morl.settings import TrainSettings
+from morl.types import PyTree
 
 
 def split_config(path: Path) -> tuple[str | None, dict[str, Any], dict[str, Any]]:
@@ -64,16 +65,15 @@ def load(path: str | Path) -> Run:
         raise UserError(f"{path} has no front.csv: the run has not finished")
     tables = read_fronts(path / "front.csv", plan.objectives)
     learner = plan.agent.learner
-    one = learner.policy(learner.init(jax.random.key(0), np.asarray(plan.agent.preferences[0], np.float32)))
-    like = {
-        str(seed): jax.tree.map(lambda x, n=len(table["length"]): np.empty((n, *np.shape(x)), np.asarray(x).dtype), one)
-        for seed, table in tables.items()
-    }
+    one = learner.policy(learner.init(jax.random.key(0), jnp.asarray(plan.agent.preferences[0], jnp.float32)))
+
+    def stacked(number: int) -> PyTree:
+        return jax.tree.map(lambda x: np.empty((number, *np.shape(x)), np.asarray(x).dtype), one)
+
+    like = {str(seed): stacked(len(table["length"])) for seed, table in tables.items()}
     params = checkpoint.load(path / "checkpoints" / "front", like)
-    fronts = {
-        seed: Front(**table, **plan.front_context, episodes=settings.final_episodes, params=params[str(seed)])
-        for seed, table in tables.items()
-    }
+    context: dict[str, Any] = {**plan.front_context, "episodes": settings.final_episodes}
+    fronts = {seed: Front(**{**context, **table}, params=params[str(seed)]) for seed, table in tables.items()}
     return Run(path, plan.resolved(settings), fronts)
 
 

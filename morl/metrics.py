@@ -109,7 +109,7 @@ def maximum_utility_loss(points: ArrayLike, front: ArrayLike, preferences: Array
 
 
 def sparsity(points: ArrayLike) -> float:
-    """Sum over objectives of squared gaps between neighbours, over n − 1; lower is denser (Xu et al., 2020, PG-MORL).
+    """Sum over objectives of squared gaps between neighbours, over n − 1; lower is denser (Xu et al., 2020).
 
     The points (n, R) are a front: non-dominated, each once. Zero for fewer than two. It says nothing of how good a
     front is: read it beside the hypervolume.

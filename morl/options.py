@@ -15,7 +15,9 @@ from morl.errors import UserError, unknown_name
 
 Options = TypeVar("Options")
 
-_FRAME = re.compile(r"[│╭╮╰╯─┌┐└┘]+|^[|+\s]+|[|+\s]+$|-{5,}")  # of the parser's messages; ASCII where output is not UTF-8
+_FRAME = re.compile(
+    r"[│╭╮╰╯─┌┐└┘]+|^[|+\s]+|[|+\s]+$|-{5,}"
+)  # of the parser's messages; ASCII where output is not UTF-8
 
 
 def parse(cls: type[Options], args: Sequence[str], *, prog: str, default: Options | None = None) -> Options:
@@ -27,7 +29,10 @@ def parse(cls: type[Options], args: Sequence[str], *, prog: str, default: Option
     errors = io.StringIO()
     try:
         with contextlib.redirect_stderr(errors):
-            return tyro.cli(cls, args=list(args), prog=prog, default=default, config=(tyro.conf.OmitArgPrefixes,))
+            parsed: Options = tyro.cli(  # type: ignore[assignment]  # its overload for a default that may be None
+                cls, args=list(args), prog=prog, default=default, config=(tyro.conf.OmitArgPrefixes,)
+            )
+            return parsed
     except SystemExit as stop:
         if not stop.code:
             raise

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 import numpy as np
@@ -15,15 +15,11 @@ import numpy as np
 from morl import metrics
 from morl.environments import make
 from morl.errors import UserError
-from morl.evaluation import Evaluation
 from morl.front import Floats, Front, from_evaluation
 from morl.jax_backend import JaxBackend
 from morl.registry import Backend, agent_spec, env_specs, load
 from morl.settings import TrainSettings
-from morl.types import Agent, PyTree, Task
-
-if TYPE_CHECKING:
-    from morl.host_backend import HostBackend
+from morl.types import Agent, Evaluation, PyTree, Task, Trainer
 
 DEFAULT_GAMMA = 0.99
 
@@ -62,19 +58,20 @@ class Plan:
         """Hypervolume of the true front, where it is known."""
         return None if self.true_front is None else metrics.hypervolume(self.true_front, self.reference_point)
 
-    def make_backend(
-        self, preferences: Floats, *, eval_episodes: int, devices: Sequence[jax.Device]
-    ) -> JaxBackend | HostBackend:
+    def make_backend(self, preferences: Floats, *, eval_episodes: int, devices: Sequence[jax.Device]) -> Trainer:
         """What trains and evaluates policies of ``preferences`` (P, R) on this environment."""
         if self.backend == "jax":
             return JaxBackend(
-                self.env, self.agent.learner, preferences, eval_episodes=eval_episodes, gamma=self.gamma, devices=devices
+                self.env,
+                self.agent.learner,
+                preferences,
+                eval_episodes=eval_episodes,
+                gamma=self.gamma,
+                devices=devices,
             )
         from morl.host_backend import HostBackend
 
-        return HostBackend(
-            self.env, self.agent.learner, preferences, eval_episodes=eval_episodes, gamma=self.gamma
-        )
+        return HostBackend(self.env, self.agent.learner, preferences, eval_episodes=eval_episodes, gamma=self.gamma)
 
     def front(self, evaluation: Evaluation, params: PyTree, preferences: Floats) -> Front:
         """The front of N evaluated policies, stacked."""
@@ -128,7 +125,9 @@ def prepare(agent: str, settings: TrainSettings, config: Any = None) -> Plan:
         gamma = registered.gamma if registered else DEFAULT_GAMMA
     reference = env.reference_point if settings.reference_point is None else np.asarray(settings.reference_point)
     if reference is None:
-        raise UserError(f"{settings.env} has no reference point of its own; give --reference-point, one number an objective")
+        raise UserError(
+            f"{settings.env} has no reference point of its own; give --reference-point, one number an objective"
+        )
     reference = metrics.check_reference_point(reference, len(objectives))
     task = Task(env.observation_space, env.action_space, len(objectives), gamma, settings.steps)
     config = load(spec.config)() if config is None else config

@@ -43,7 +43,9 @@ class EnvSpec:
 
     def __post_init__(self) -> None:
         if len(self.objectives) != len(self.reference_point):
-            raise UserError(f"{self.id}: {len(self.objectives)} objectives, {len(self.reference_point)} reference values")
+            raise UserError(
+                f"{self.id}: {len(self.objectives)} objectives, {len(self.reference_point)} reference values"
+            )
         if len(self.objectives) < 2:
             raise UserError(f"{self.id}: a multi-objective environment has at least 2 objectives")
 
@@ -83,14 +85,12 @@ def register_agent(spec: AgentSpec) -> AgentSpec:
 
 def env_specs() -> dict[str, EnvSpec]:
     """All registered environments by id."""
-    import morl.envs  # registers ours
 
     return dict(sorted(_ENVS.items()))
 
 
 def agent_specs() -> dict[str, AgentSpec]:
     """All registered agents by name."""
-    import morl.agents  # registers ours
 
     return dict(sorted(_AGENTS.items()))
 

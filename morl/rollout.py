@@ -63,7 +63,14 @@ def step(env: AnyEnv, params: PyTree, key: jax.Array, lane: Lane, action: jax.Ar
 
 
 def rollout(
-    env: AnyEnv, params: PyTree, learner: Learner, policy: PyTree, preference: jax.Array, lanes: Lane, key: jax.Array, steps: int
+    env: AnyEnv,
+    params: PyTree,
+    learner: Learner,
+    policy: PyTree,
+    preference: jax.Array,
+    lanes: Lane,
+    key: jax.Array,
+    steps: int,
 ) -> tuple[Lane, Transition]:
     """``steps`` sampled steps of each lane (B): the lanes to go on from, and the transitions (T, B)."""
     num_envs = lanes.steps.shape[0]
@@ -71,10 +78,10 @@ def rollout(
     def one(lanes: Lane, key: jax.Array) -> tuple[Lane, Transition]:
         key_act, key_env = jax.random.split(key)
         action = learner.act(policy, lanes.obs, preference, key_act, greedy=False)
-        following, out = jax.vmap(partial(step, env, params))(jax.random.split(key_env, num_envs), lanes, learner.to_env(action))
-        valid = jnp.ones_like(out.terminated)
-        return following, Transition(
-            lanes.obs, action, out.reward, out.next_obs, out.terminated, out.truncated, valid
+        following, out = jax.vmap(partial(step, env, params))(
+            jax.random.split(key_env, num_envs), lanes, learner.to_env(action)
         )
+        valid = jnp.ones_like(out.terminated)
+        return following, Transition(lanes.obs, action, out.reward, out.next_obs, out.terminated, out.truncated, valid)
 
     return jax.lax.scan(one, lanes, jax.random.split(key, steps))

@@ -9,14 +9,14 @@ import jax.numpy as jnp
 
 
 class RunningStats(NamedTuple):
-    """Mean and variance of a stream of vectors (n,), with how many were seen.
+    """Mean and variance of a stream of vectors (n,), and how many there were.
 
-    ``count`` is float32: past 2**24 vectors it stops growing by ones, but batches still shift the mean.
+    ``seen`` is float32: past 2**24 vectors it stops growing by ones, but batches still shift the mean.
     """
 
     mean: jax.Array
     var: jax.Array
-    count: jax.Array
+    seen: jax.Array
 
 
 def init(size: int) -> RunningStats:
@@ -31,15 +31,15 @@ def update(stats: RunningStats, batch: jax.Array, weight: jax.Array) -> RunningS
     """
     batch, weight = batch.reshape(-1, batch.shape[-1]), weight.reshape(-1, 1)
     n = jnp.sum(weight)
-    total = stats.count + n
+    total = stats.seen + n
     share = n / jnp.maximum(total, 1.0)
     mean = jnp.sum(batch * weight, axis=0) / jnp.maximum(n, 1.0)
     var = jnp.sum((batch - mean) ** 2 * weight, axis=0) / jnp.maximum(n, 1.0)
     delta = mean - stats.mean
-    seen = n > 0
+    any_new = n > 0
     return RunningStats(
-        jnp.where(seen, stats.mean + delta * share, stats.mean),
-        jnp.where(seen, stats.var * (1 - share) + var * share + delta**2 * share * (1 - share), stats.var),
+        jnp.where(any_new, stats.mean + delta * share, stats.mean),
+        jnp.where(any_new, stats.var * (1 - share) + var * share + delta**2 * share * (1 - share), stats.var),
         total,
     )
 

@@ -15,14 +15,13 @@ import yaml
 
 from morl import archive as archives
 from morl import checkpoint, devices, metrics, runs
-from morl.evaluation import Evaluation
 from morl.front import Floats, Front, to_csv
 from morl.logging import CsvWriter, TensorBoardWriter
+from morl.plan import Plan, prepare
 from morl.preferences import spread
 from morl.runs import Run
-from morl.plan import Plan, prepare
 from morl.settings import TrainSettings
-from morl.types import PyTree
+from morl.types import Evaluation, PyTree
 
 EXPECTED_UTILITY_WEIGHTS = 100
 PIECE_SECONDS = 1.0  # about how long compiled code runs before the loop looks up
@@ -114,9 +113,7 @@ class _Training:
         self.learner_keys = [key for root in roots for key in jax.random.split(root[0], self.per_seed)]
         self.eval_keys = jnp.stack([root[1] for root in roots])
         self.final_keys = jnp.stack([root[2] for root in roots])
-        self.backend = plan.make_backend(
-            self.preferences, eval_episodes=settings.eval_episodes, devices=chosen
-        )
+        self.backend = plan.make_backend(self.preferences, eval_episodes=settings.eval_episodes, devices=chosen)
         self.device = f"{len(chosen)} x {chosen[0].device_kind}"
         self.insert = jax.jit(jax.vmap(archives.insert), donate_argnums=0)
 

@@ -1,7 +1,8 @@
-"""Arrays that travel between environments and agents. ``T`` time, ``B`` environments, ``R`` objectives, ``P`` policies."""
+"""What travels between environments and agents: ``T`` time, ``B`` environments, ``R`` objectives, ``P`` policies."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
@@ -11,6 +12,21 @@ from gymnasium import Space
 from numpy.typing import NDArray
 
 PyTree = Any
+Metrics = dict[str, jax.Array]
+
+
+class Evaluation(NamedTuple):
+    """Vector returns of N policies over E episodes.
+
+    Attributes:
+        discounted: (N, E, R); the first reward is undiscounted.
+        undiscounted: (N, E, R).
+        length: (N, E) int32 steps.
+    """
+
+    discounted: jax.Array
+    undiscounted: jax.Array
+    length: jax.Array
 
 
 class Transition(NamedTuple):
@@ -67,16 +83,14 @@ class Learner(Protocol):
     def rollout_steps(self) -> int: ...
 
     def init(self, key: jax.Array, preference: jax.Array) -> PyTree:
-        """A fresh learner for one preference (R,). Called outside ``jit`` and ``vmap``; its leaves may be NumPy's."""
+        """A fresh learner for one preference (R,); not called under ``jit`` or ``vmap``, its leaves may be NumPy's."""
         ...
 
     def policy(self, state: PyTree) -> PyTree:
         """The part of a learner that acting needs."""
         ...
 
-    def act(
-        self, policy: PyTree, obs: jax.Array, preference: jax.Array, key: jax.Array, *, greedy: bool
-    ) -> jax.Array:
+    def act(self, policy: PyTree, obs: jax.Array, preference: jax.Array, key: jax.Array, *, greedy: bool) -> jax.Array:
         """Actions (B, ...) of one policy for observations (B, ...) and one preference (R,), as the agent records them."""
         ...
 
@@ -86,6 +100,30 @@ class Learner(Protocol):
 
     def update(self, state: PyTree, batch: Transition, key: jax.Array) -> tuple[PyTree, dict[str, jax.Array]]:
         """Learn from one rollout (T, B); scalar metrics. Never sees the environment."""
+        ...
+
+
+class Trainer(Protocol):
+    """Trains and evaluates P policies on one kind of environment. Its state is its own."""
+
+    def init(self, keys: Sequence[jax.Array]) -> Any:
+        """Learners and environments at the start, from one key for each policy."""
+        ...
+
+    def run(self, state: Any, updates: int) -> tuple[Any, Metrics]:
+        """``updates`` updates of every policy; metrics (P,) averaged over them. ``state`` must not be used again."""
+        ...
+
+    def policies(self, state: Any) -> PyTree:
+        """The P policies, stacked, on the host."""
+        ...
+
+    def evaluate(self, policies: PyTree, preferences: NDArray[Any], keys: jax.Array, episodes: int) -> Evaluation:
+        """At least ``episodes`` greedy episodes of N stacked policies, (N, E, ...) NumPy arrays."""
+        ...
+
+    def close(self) -> None:
+        """Let go of environments."""
         ...
 
 

@@ -21,7 +21,8 @@ class Probe:
     """Two objectives; ``kind`` says how they are earned.
 
     constant: one step, (1, 2). cue: one step, (cue, -cue), the cue of -1 or 1 is observed.
-    delayed: two steps, (0, 0) then (1, 2), the time is observed. choice: one step, action 0 gives (1, 0), 1 gives (0, 1).
+    delayed: two steps, (0, 0) then (1, 2), the time is observed.
+    choice: one step, action 0 gives (1, 0), 1 gives (0, 1).
     endless: (1, 2) every step, cut off after 5 steps and never ending by itself.
     steer: one step, continuous, (-(a - 0.6)^2, -(a + 0.2)^2) for a in [-2, 2].
     """
@@ -43,7 +44,9 @@ class Probe:
         return spaces.Box(-2, 2, (1,), np.float32) if self.kind == "steer" else spaces.Discrete(2)
 
     def _observe(self, state):
-        return jnp.stack([state.cue if self.kind == "cue" else 0.0 * state.cue, (state.t > 0) * 1.0 * (self.kind == "delayed")])
+        return jnp.stack(
+            [state.cue if self.kind == "cue" else 0.0 * state.cue, (state.t > 0) * 1.0 * (self.kind == "delayed")]
+        )
 
     def reset(self, key, params):
         state = State(jnp.int32(0), jax.random.rademacher(key, (), jnp.float32))

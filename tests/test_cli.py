@@ -10,7 +10,10 @@ import pytest
 
 from morl.cli import main
 
-FAST = "--steps 4096 --num-policies 4 --num-envs 8 --rollout-steps 16 --hidden 16 --evaluations 2 --eval-episodes 2 --final-episodes 2".split()  # fmt: skip
+FAST = [
+    *"--steps 4096 --num-policies 4 --num-envs 8 --rollout-steps 16 --hidden 16".split(),
+    *"--evaluations 2 --eval-episodes 2 --final-episodes 2".split(),
+]
 
 
 def run(capsys, *args):
@@ -31,7 +34,15 @@ def test_help_of_an_agent_names_every_setting(capsys):
         main(["train", "cmorl", "--help"])
     assert stop.value.code == 0
     out = capsys.readouterr().out
-    for flag in ("--env", "--steps", "--num-seeds", "--reference-point", "--learning-rate", "--num-policies", "--config"):
+    for flag in (
+        "--env",
+        "--steps",
+        "--num-seeds",
+        "--reference-point",
+        "--learning-rate",
+        "--num-policies",
+        "--config",
+    ):
         assert flag in out
     assert "Adam's step size. (default: 0.001)" in " ".join(out.split())
 
@@ -39,9 +50,14 @@ def test_help_of_an_agent_names_every_setting(capsys):
 def test_lists(capsys):
     code, out, _ = run(capsys, "envs")
     assert code == 0
-    assert {line.split()[0] for line in out.splitlines()} >= {"minecart-v0", "deep-sea-treasure-concave-v0", "mo-hopper-v5"}
+    assert {line.split()[0] for line in out.splitlines()} >= {
+        "minecart-v0",
+        "deep-sea-treasure-concave-v0",
+        "mo-hopper-v5",
+    }
     code, out, _ = run(capsys, "agents")
-    assert code == 0 and "cmorl" in out
+    assert code == 0
+    assert "cmorl" in out
 
 
 @pytest.mark.parametrize(
@@ -106,7 +122,9 @@ def test_flags_win_over_the_file_and_the_file_over_defaults(tmp_path):
     from morl.cli.train import parse
 
     path = tmp_path / "c.yaml"
-    path.write_text("agent: cmorl\nsteps: 70\nhidden: [8, 9]\nnormalise_rewards: false\ngamma: null\nreference_point: [-1, -2]\n")
+    path.write_text(
+        "agent: cmorl\nsteps: 70\nhidden: [8, 9]\nnormalise_rewards: false\ngamma: null\nreference_point: [-1, -2]\n"
+    )
     settings, config = parse("cmorl", CMORLConfig, ["--config", str(path), "--steps", "80"])
     assert settings.steps == 80
     assert settings.reference_point == (-1.0, -2.0)
@@ -122,13 +140,16 @@ def test_train_front_evaluate_and_train_again_from_the_config(capsys, tmp_path):
     assert "4 policies x 8 updates x 128 steps = 4,096 steps" in err
 
     code, shown, _ = run(capsys, "front", str(out))
-    assert code == 0 and "treasure" in shown
+    assert code == 0
+    assert "treasure" in shown
     code, one, _ = run(capsys, "front", str(out), "--preference", "0", "1")
-    assert code == 0 and len(one.splitlines()) == 3
+    assert code == 0
+    assert len(one.splitlines()) == 3
     code, text, _ = run(capsys, "front", str(out), "--csv")
     assert text == (out / "front.csv").read_text()
     code, again, _ = run(capsys, "evaluate", str(out), "--episodes", "3")
-    assert code == 0 and "3 greedy episodes" in again
+    assert code == 0
+    assert "3 greedy episodes" in again
 
     for flags, message in (
         (["--preference", "0.7", "0.7"], "the weights of a preference add up to 1, not 1.4; did you mean 0.5 0.5?"),
@@ -137,7 +158,9 @@ def test_train_front_evaluate_and_train_again_from_the_config(capsys, tmp_path):
         (["--seed", "3"], "seed 3 is not in this run; it has 0"),
     ):
         code, _, err = run(capsys, "front", str(out), *flags)
-        assert code == 2 and message in err and err.count("\n") == 1
+        assert code == 2
+        assert message in err
+        assert err.count("\n") == 1
 
     copy = tmp_path / "copy"
     code, _, err = run(capsys, "train", "cmorl", "--config", str(out / "config.yaml"), "--out", str(copy))
@@ -153,7 +176,7 @@ def test_damaged_runs_are_one_line(dst_run, capsys, tmp_path):
         shutil.copytree(dst_run.path, copy)
         change(copy)
         code, _, err = run(capsys, "front", str(copy))
-        assert code == 2 and err.count("\n") == 1, err
+        assert (code, err.count("\n")) == (2, 1), err
         return err
 
     assert "has not finished" in damaged("unfinished", lambda run: (run / "front.csv").unlink())
@@ -167,15 +190,29 @@ def test_damaged_runs_are_one_line(dst_run, capsys, tmp_path):
     assert "not a number" in damaged("text", spoil)
     assert "no checkpoint" in damaged("gone", lambda run: shutil.rmtree(run / "checkpoints" / "front"))
     assert "cannot read the checkpoint" in damaged(
-        "shapes", lambda run: (run / "config.yaml").write_text((run / "config.yaml").read_text().replace("- 64\n", "- 32\n"))
+        "shapes",
+        lambda run: (run / "config.yaml").write_text((run / "config.yaml").read_text().replace("- 64\n", "- 32\n")),
     )
 
 
 def test_interrupting_writes_the_front_and_exits_with_130(tmp_path):
     out = tmp_path / "run"
-    flags = ["--env", "deep-sea-treasure-v0", "--out", str(out), *FAST, "--steps", "500000000", "--evaluations", "100000"]
+    flags = [
+        "--env",
+        "deep-sea-treasure-v0",
+        "--out",
+        str(out),
+        *FAST,
+        "--steps",
+        "500000000",
+        "--evaluations",
+        "100000",
+    ]
     process = subprocess.Popen(
-        [sys.executable, "-m", "morl", "train", "cmorl", *flags], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-m", "morl", "train", "cmorl", *flags],
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     )
     metrics = out / "metrics.csv"
     deadline = time.monotonic() + 120

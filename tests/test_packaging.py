@@ -35,7 +35,11 @@ def wheel(tmp_path_factory):
 def test_the_wheel_holds_every_module_once(wheel):
     names = zipfile.ZipFile(wheel).namelist()
     modules = {name for name in names if name.endswith(".py")}
-    rooms = {"": ROOT / "morl", "cli/": ROOT / "morl" / "cli", **{f"{r}/": ROOT / r for r in ("envs", "agents", "tune")}}
+    rooms = {
+        "": ROOT / "morl",
+        "cli/": ROOT / "morl" / "cli",
+        **{f"{r}/": ROOT / r for r in ("envs", "agents", "tune")},
+    }
     expected = {f"morl/{prefix}{path.name}" for prefix, room in rooms.items() for path in room.glob("*.py")}
     assert modules == expected
     assert "morl/py.typed" in names
@@ -94,7 +98,12 @@ ray.shutdown()
 
 def test_a_ray_worker_sees_the_package(tmp_path):
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", RAY], cwd=tmp_path, capture_output=True, text=True, timeout=180, check=False
+        [sys.executable, "-W", "ignore", "-c", RAY],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=180,
+        check=False,
     )
     assert done.stdout.strip().splitlines()[-1:] == ["10"], done.stderr
 
@@ -103,7 +112,8 @@ LIGHT = """
 import sys
 import morl, morl.cli, morl.registry, morl.envs, morl.agents
 morl.registry.env_specs(), morl.registry.agent_specs()
-print(sorted(set(sys.modules) & {"jax", "torch", "ray", "matplotlib", "equinox", "tensorboardX", "mo_gymnasium", "pygame"}))
+heavy = {"jax", "torch", "ray", "matplotlib", "equinox", "tensorboardX", "mo_gymnasium", "pygame"}
+print(sorted(set(sys.modules) & heavy))
 """
 
 

@@ -63,5 +63,7 @@ def test_discounted_sum_starts_over_after_an_end(data):
 def test_vmap_over_policies_changes_nothing(data):
     arrays = {k: jnp.asarray(v) for k, v in data.items()}
     single = gae(**arrays, gamma=0.9, gae_lambda=0.95)
-    stacked = jax.vmap(lambda x: gae(**x, gamma=0.9, gae_lambda=0.95))(jax.tree.map(lambda x: jnp.stack([x, x]), arrays))
+    stacked = jax.vmap(lambda x: gae(**x, gamma=0.9, gae_lambda=0.95))(
+        jax.tree.map(lambda x: jnp.stack([x, x]), arrays)
+    )
     np.testing.assert_array_equal(stacked[1], single)

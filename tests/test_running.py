@@ -23,7 +23,7 @@ def test_batches_of_any_size_give_the_moments_of_the_whole(sizes, seed):
         np.testing.assert_allclose(stats.var, seen.var(axis=0), rtol=1e-3, atol=1e-4)
     else:
         np.testing.assert_array_equal(stats.var, [1, 1])
-    assert float(stats.count) == len(seen)
+    assert float(stats.seen) == len(seen)
 
 
 def test_normalise():

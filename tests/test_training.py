@@ -55,14 +55,17 @@ def test_a_run_directory_is_complete(dst_run):
     names = {entry.name.partition("tfevents")[0] for entry in path.iterdir()}
     assert names == {"config.yaml", "metrics.csv", "front.csv", "front.png", "log.txt", "checkpoints", "events.out."}
     config = yaml.safe_load((path / "config.yaml").read_text())
-    assert config["seed"] == 5 and config["reference_point"] == [0.0, -25.0] and config["gamma"] == 1.0
+    assert config["seed"] == 5
+    assert config["reference_point"] == [0.0, -25.0]
+    assert config["gamma"] == 1.0
     assert config["run"]["versions"]["jax"]
     rows = list(csv.DictReader((path / "metrics.csv").read_text().splitlines()))
     assert [row["seed"] for row in rows] == ["5", "6"] * 8
     assert float(rows[-1]["hypervolume_share"]) == pytest.approx(float(rows[-1]["hypervolume"]) / 401.8, rel=1e-6)
     assert (path / "front.png").read_bytes().startswith(b"\x89PNG")
     log = (path / "log.txt").read_text()
-    assert "by training estimates" in log and "re-evaluated" in log
+    assert "by training estimates" in log
+    assert "re-evaluated" in log
 
 
 def test_the_same_seed_gives_the_same_numbers_and_another_does_not(tmp_path):
@@ -192,5 +195,5 @@ def test_a_run_never_overwrites_another(dst_run):
 
 def test_a_path_that_cannot_be_written_is_one_error(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match="cannot write to the run directory .*file/run: Not a directory"):
+    with pytest.raises(UserError, match=r"cannot write to the run directory .*file/run: Not a directory"):
         small(tmp_path / "file" / "run")

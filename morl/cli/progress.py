@@ -61,8 +61,10 @@ class TerminalReporter:
         """Move the bar."""
         rate = f"{status.steps_per_second / 1000:.3g}k steps/s"
         self._quality = quality_text(status) if status.evaluated else self._quality.replace("compiling...", "")
-        self._progress.update(
-            self._task, completed=status.step, total=status.total, rate=rate, quality=self._quality
-        )
+        self._progress.update(self._task, completed=status.step, total=status.total, rate=rate, quality=self._quality)
         if status.evaluated and self._progress.disable:
-            print(f"{status.step:>12,}/{status.total:,} steps  {rate}  {self._quality}", file=self.console.file, flush=True)
+            print(
+                f"{status.step:>12,}/{status.total:,} steps  {rate}  {self._quality}",
+                file=self.console.file,
+                flush=True,
+            )

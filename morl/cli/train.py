@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import signal
 import sys
 from collections.abc import Iterator, Sequence
@@ -46,7 +45,7 @@ def main(args: Sequence[str]) -> int:
     spec = agent_spec(name)
     settings, config = parse(name, load(spec.config), flags)
 
-    from morl.cli.progress import TerminalReporter, quality_text
+    from morl.cli.progress import TerminalReporter
     from morl.training import train
 
     with TerminalReporter() as reporter, _stop_on_interrupt() as stopped:
@@ -62,9 +61,7 @@ def parse(agent: str, config_class: type[Any], flags: Sequence[str]) -> tuple[Tr
     from morl.options import parse as parse_flags
 
     prog = f"morl train {agent}"
-    options = make_dataclass(
-        "Options", [("file", _File), ("training", TrainSettings), (agent, config_class)]
-    )
+    options = make_dataclass("Options", [("file", _File), ("training", TrainSettings), (agent, config_class)])
     defaults = options(file=_File(), training=TrainSettings(), **{agent: config_class()})
     path = _config_path(flags)
     if path is not None:

@@ -134,7 +134,7 @@ def test_update_compiles_once():
 def test_observation_statistics_are_part_of_the_policy():
     learner, state, _ = learn("cue", updates=5)
     policy = learner.policy(state)
-    assert float(policy.obs_stats.count) == 5 * 16 * 16
+    assert float(policy.obs_stats.seen) == 5 * 16 * 16
     moved = policy._replace(obs_stats=policy.obs_stats._replace(mean=policy.obs_stats.mean + 3.0))
     obs = jnp.array([[1.0, 0.0]])
     before, after = (p.actor(learner._features(p.obs_stats, obs)) for p in (policy, moved))
