@@ -11,8 +11,8 @@ import pytest
 from morl.cli import main
 
 FAST = [
-    *"--steps 4096 --num-policies 4 --num-envs 8 --rollout-steps 16 --hidden 16".split(),
-    *"--evaluations 2 --eval-episodes 2 --final-episodes 2".split(),
+    *["--steps", "4096", "--num-policies", "4", "--num-envs", "8", "--rollout-steps", "16", "--hidden", "16"],
+    *["--evaluations", "2", "--eval-episodes", "2", "--final-episodes", "2"],
 ]
 
 
