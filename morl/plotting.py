@@ -65,7 +65,7 @@ def _panel(axes: Axes, front: Front, x: int, y: int, colour: str, label: str) ->
         spread = float(np.ptp(rest)) or 1.0
         sizes = 18 + 60 * (rest - rest.min()) / spread
         axes.scatter(points[:, x], points[:, y], s=sizes, color=colour, alpha=0.65, linewidths=0, label=label, zorder=2)
-        axes.set_title(f"larger = more {front.objectives[others[0]]}", fontsize=9, color="0.35")
+        axes.set_title(f"larger: better {front.objectives[others[0]]}", fontsize=9, color="0.35")
     else:
         order = np.argsort(points[:, x])
         axes.plot(points[order, x], points[order, y], color=colour, alpha=0.3, linewidth=1, drawstyle="steps-pre")

@@ -85,13 +85,13 @@ def register_agent(spec: AgentSpec) -> AgentSpec:
 
 def env_specs() -> dict[str, EnvSpec]:
     """All registered environments by id."""
-
+    importlib.import_module("morl.envs")  # registers ours
     return dict(sorted(_ENVS.items()))
 
 
 def agent_specs() -> dict[str, AgentSpec]:
     """All registered agents by name."""
-
+    importlib.import_module("morl.agents")  # registers ours
     return dict(sorted(_AGENTS.items()))
 
 
