@@ -14,6 +14,7 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from morl.envs.base import Objective
+from morl.errors import UserError
 from morl.pareto import non_dominated
 
 MapName = Literal["convex", "concave", "mirrored"]
@@ -100,7 +101,7 @@ class DeepSeaTreasure:
 
     def __post_init__(self) -> None:
         if self.map not in MAPS:
-            raise ValueError(f"map must be one of {', '.join(MAPS)}, not {self.map!r}")
+            raise UserError(f"map must be one of {', '.join(MAPS)}, not {self.map!r}")
 
     @property
     def id(self) -> str:

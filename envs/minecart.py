@@ -13,6 +13,7 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from morl.envs.base import Objective
+from morl.errors import UserError
 
 MINE, LEFT, RIGHT, ACCELERATE, BRAKE, NONE = range(6)
 EPS_SPEED = 0.001  # below this the cart stands still
@@ -96,7 +97,7 @@ class Minecart:
 
     def __post_init__(self) -> None:
         if self.frame_skip < 1:
-            raise ValueError(f"frame_skip must be at least 1, not {self.frame_skip}")
+            raise UserError(f"frame_skip must be at least 1, not {self.frame_skip}")
 
     @property
     def id(self) -> str:

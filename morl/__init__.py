@@ -1,7 +1,7 @@
 """Multi-objective reinforcement learning in JAX: vector-reward environments and Pareto fronts of policies.
 
-Importing this loads no JAX; the names below are loaded when first used. The JAX-native environments are also in
-Gymnasium's registry after it, as ``gymnasium.make("morl/minecart-v0")``.
+Importing this loads no JAX: what needs it is loaded when first used. It adds the JAX-native environments to Gymnasium's
+registry, as ``gymnasium.make("morl/minecart-v0")``.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ import importlib
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
+from morl.environments import make, register_all
 from morl.registry import AgentSpec, EnvSpec, register_agent, register_env
 
 if TYPE_CHECKING:
-    from morl.environments import make
     from morl.front import Front, Policy
     from morl.loading import load
     from morl.loading import reevaluate as evaluate
@@ -41,7 +41,6 @@ _LAZY = {
     "TrainSettings": "morl.settings:TrainSettings",
     "evaluate": "morl.loading:reevaluate",
     "load": "morl.loading:load",
-    "make": "morl.environments:make",
     "train": "morl.training:train",
 }
 
@@ -51,3 +50,6 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'morl' has no attribute {name!r}")
     module, _, attribute = _LAZY[name].partition(":")
     return getattr(importlib.import_module(module), attribute)
+
+
+register_all()

@@ -98,6 +98,12 @@ class Front:
         """Volume between the front and the reference point (see :func:`morl.metrics.hypervolume_estimate`)."""
         return metrics.hypervolume_estimate(self.returns, self.reference_point)[0]
 
+    def describe_hypervolume(self) -> str:
+        """The hypervolume in words, with what it depends on, and whether it is only an estimate."""
+        value, exact = metrics.hypervolume_estimate(self.returns, self.reference_point)
+        reference = " ".join(f"{x:g}" for x in self.reference_point)
+        return f"{'' if exact else 'approximate '}hypervolume {value:.6g} (γ = {self.gamma:g}, reference {reference})"
+
     def assign(self, preference: Any) -> int:
         """Row of the policy with the largest preference-weighted return (C-MORL's policy assignment).
 

@@ -15,6 +15,7 @@ import yaml
 
 from morl import archive as archives
 from morl import checkpoint, devices, metrics, runs
+from morl.errors import UserError
 from morl.front import Floats, Front, to_csv
 from morl.logging import CsvWriter, TensorBoardWriter
 from morl.plan import Plan, prepare
@@ -175,15 +176,14 @@ class _Training:
                 pace = max(1, min(2 * piece, round(piece * PIECE_SECONDS / seconds)))
                 stopping = self.should_stop()
                 self._update(Status(updates * self.steps_per_update, self.total, rate))
-            if stopping and not pieces and archive is not None:
-                break
+            policies = self.backend.policies(state)
             evaluation = self.backend.evaluate(
-                self.backend.policies(state),
+                policies,
                 self.preferences,
                 jnp.repeat(self._fold(self.eval_keys, index), self.per_seed, axis=0),
                 self.settings.eval_episodes,
             )
-            archive = self._archive(archive, self.backend.policies(state), evaluation)
+            archive = self._archive(archive, policies, evaluation)
             rate = (updates - begin) * self.steps_per_update * len(self.seeds) / learning
             rows = self._rows(archive, updates, rate, time.perf_counter() - started, pieces)
             for row in rows:
@@ -209,7 +209,13 @@ class _Training:
             empty = archives.empty(self.settings.archive_capacity, len(self.plan.objectives), first)
             archive = jax.tree.map(lambda x: np.repeat(np.asarray(x)[None], seeds, axis=0), empty)
         returns = by_seed(np.asarray(evaluation.discounted).mean(axis=1))
-        return self.insert(archive, returns, items, np.ones(returns.shape[:2], bool))
+        archive = self.insert(archive, returns, items, np.ones(returns.shape[:2], bool))
+        for seed, valid in zip(self.seeds, np.asarray(archive.valid), strict=True):
+            if not valid.any():
+                raise UserError(
+                    f"no policy of seed {seed} has finite returns: training diverged; try a lower learning_rate"
+                )
+        return archive
 
     def _rows(
         self, archive: PyTree, updates: int, rate: float, seconds: float, pieces: list[tuple[int, dict[str, Any]]]
@@ -237,14 +243,16 @@ class _Training:
         return rows
 
     def _quality(self, returns: Floats) -> dict[str, float | int]:
+        hypervolume, exact = metrics.hypervolume_estimate(returns, self.plan.reference_point)
         quality: dict[str, float | int] = {
-            "hypervolume": metrics.hypervolume_estimate(returns, self.plan.reference_point)[0],
+            "hypervolume": hypervolume,
+            "hypervolume_exact": int(exact),
             "expected_utility": metrics.expected_utility(returns, self.weights),
             "sparsity": metrics.sparsity(returns),
             "front_size": len(returns),
         }
         if self.plan.true_hypervolume:
-            quality["hypervolume_share"] = quality["hypervolume"] / self.plan.true_hypervolume
+            quality["hypervolume_share"] = hypervolume / self.plan.true_hypervolume
         return quality
 
     def _final(self, archive: PyTree, say: Callable[[str], None]) -> dict[int, Front]:

@@ -28,7 +28,7 @@ def test_masked_functions_are_the_numpy_ones_on_the_valid_points(points, valid):
 @given(st.permutations(range(N)), masks)
 def test_masked_crowding_distance(order, valid):
     """Distinct values in each objective: with ties the two may order equals differently."""
-    points = np.column_stack([np.arange(N), np.asarray(order), -np.asarray(order) ** 2]).astype(np.float32)
+    points = np.column_stack([np.arange(N), np.asarray(order), -(np.asarray(order) ** 2)]).astype(np.float32)
     got = np.asarray(archives.crowding_distance_masked(jnp.asarray(points), jnp.asarray(valid)))
     np.testing.assert_allclose(got[valid], crowding_distance(points[valid]), rtol=1e-5)
     assert (got[~valid] == 0).all()

@@ -43,7 +43,8 @@ def test_hypervolume_of_the_fruit_tree(gamma, value):
 
 @pytest.mark.filterwarnings("ignore:.*precision lowered by casting:UserWarning")
 @pytest.mark.parametrize(
-    ("id", "values"), [("minecart-v0", (668.18, 763.52, 879.70)), ("minecart-deterministic-v0", (723.05, 823.79, 944.93))]
+    ("id", "values"),
+    [("minecart-v0", (668.18, 763.52, 879.70)), ("minecart-deterministic-v0", (723.05, 823.79, 944.93))],
 )
 def test_hypervolume_of_the_known_minecart_fronts(id, values):
     env = mo_gymnasium.make(id).unwrapped

@@ -64,7 +64,11 @@ def test_convex_coverage_set_holds_the_best_for_every_preference(points):
     utilities = points @ preferences.T
     np.testing.assert_allclose(utilities[chosen].max(axis=0), utilities.max(axis=0), atol=1e-6)
     for i in np.flatnonzero(chosen):  # and each is needed: it is strictly best for some preference
-        assert (np.delete(points[chosen], np.flatnonzero(np.flatnonzero(chosen) == i), axis=0) != points[i]).any(axis=1).all()
+        assert (
+            (np.delete(points[chosen], np.flatnonzero(np.flatnonzero(chosen) == i), axis=0) != points[i])
+            .any(axis=1)
+            .all()
+        )
 
 
 def test_convex_coverage_set_is_the_upper_hull_in_two_objectives():

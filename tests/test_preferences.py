@@ -11,7 +11,9 @@ from morl.errors import UserError
 from morl.preferences import check_preference, dirichlet, simplex_lattice, spread
 
 
-@pytest.mark.parametrize(("objectives", "step", "number"), [(3, 0.5, 6), (2, 0.2, 6), (6, 1.0, 6), (2, 0.01, 101), (3, 0.3, 10)])
+@pytest.mark.parametrize(
+    ("objectives", "step", "number"), [(3, 0.5, 6), (2, 0.2, 6), (6, 1.0, 6), (2, 0.01, 101), (3, 0.3, 10)]
+)
 def test_lattices_of_the_published_settings(objectives, step, number):
     points = simplex_lattice(objectives, step)
     assert points.shape == (number, objectives)

@@ -54,8 +54,8 @@ def main(args: Sequence[str]) -> int:
 def describe(seed: int, front: Front, rows: Sequence[int]) -> str:
     """A title line and a table of policies."""
     title = (
-        f"seed {seed}: {len(front)} policies, hypervolume {front.hypervolume():.6g}, returns discounted by "
-        f"γ = {front.gamma:g}, mean ± standard error of {front.episodes} greedy episodes"
+        f"seed {seed}: {len(front)} policies, {front.describe_hypervolume()}; "
+        f"discounted returns, mean ± standard error of {front.episodes} greedy episodes"
     )
     header = ["id", "trained for", *front.objectives, "steps"]
     body = [

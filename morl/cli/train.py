@@ -109,8 +109,7 @@ def _stop_on_interrupt() -> Iterator[list[int]]:
 def summary(run: Any) -> str:
     """Closing lines: each seed's front in numbers, and where to look."""
     lines = [
-        f"seed {seed}: {len(front)} policies, hypervolume {front.hypervolume():.6g} "
-        f"(γ = {front.gamma:g}, reference {' '.join(f'{x:g}' for x in front.reference_point)}), "
+        f"seed {seed}: {len(front)} policies, {front.describe_hypervolume()}, "
         f"re-evaluated on {front.episodes} fresh episodes each"
         for seed, front in run.fronts.items()
     ]

@@ -1,0 +1,108 @@
+"""Every JAX-native environment of the registry keeps the contract."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import morl
+from morl.errors import UserError
+from morl.registry import EnvSpec, env_specs, register_env
+from morl.rollout import start_batch, step
+
+NATIVE = [spec for spec in env_specs().values() if spec.backend == "jax"]
+T, B = 300, 16
+
+
+@pytest.fixture(params=NATIVE, ids=lambda spec: spec.id, scope="module")
+def case(request):
+    return request.param, morl.make(request.param.id)
+
+
+@pytest.fixture(scope="module")
+def trajectory(case):
+    """Random actions through the time limit and auto-reset layers: (T, B, ...) arrays."""
+    _, env = case
+    params = env.default_params
+
+    def body(lanes, key):
+        key_action, key_step = jax.random.split(key)
+        actions = jax.random.randint(key_action, (B,), 0, env.action_space.n)
+        following, out = jax.vmap(lambda k, lane, a: step(env, params, k, lane, a))(
+            jax.random.split(key_step, B), lanes, actions
+        )
+        return following, (lanes.obs, actions, lanes.steps, out)
+
+    lanes = start_batch(env, params, jax.random.key(0), B)
+    _, arrays = jax.jit(lambda lanes, keys: jax.lax.scan(body, lanes, keys))(
+        lanes, jax.random.split(jax.random.key(1), T)
+    )
+    return jax.tree.map(np.asarray, arrays)
+
+
+def test_the_registration_says_what_the_environment_says(case):
+    spec, env = case
+    assert env.id == spec.id
+    assert tuple(objective.name for objective in env.objectives) == spec.objectives
+    np.testing.assert_array_equal(env.reference_point, spec.reference_point)
+    assert env.max_episode_steps == spec.max_episode_steps
+    assert env.reward_space.shape == (len(spec.objectives),)
+
+
+def test_observations_and_rewards_lie_in_their_spaces(case, trajectory):
+    _, env = case
+    obs, _, _, out = trajectory
+    for t in range(0, T, 7):
+        for b in range(B):
+            assert env.observation_space.contains(obs[t, b]), obs[t, b]
+            assert env.observation_space.contains(out.next_obs[t, b])
+    assert out.reward.dtype == np.float32
+    slack = 1e-6
+    assert (out.reward >= env.reward_space.low - slack).all()
+    assert (out.reward <= env.reward_space.high + slack).all()
+
+
+def test_ends_are_told_apart_and_lanes_start_over(case, trajectory):
+    _, env = case
+    obs, _, steps, out = trajectory
+    assert not (out.terminated & out.truncated).any()
+    done = out.terminated | out.truncated
+    assert done.any()
+    _, first = env.reset(jax.random.key(5), env.default_params)
+    for t, b in zip(*np.nonzero(done[:-1]), strict=True):
+        assert steps[t + 1, b] == 0
+        np.testing.assert_array_equal(obs[t + 1, b], first)  # these environments always start in the same place
+    on = ~done[:-1]
+    np.testing.assert_array_equal(obs[1:][on], out.next_obs[:-1][on])
+    assert (steps + 1 <= env.max_episode_steps).all()
+    np.testing.assert_array_equal(out.truncated, (steps + 1 == env.max_episode_steps) & ~out.terminated)
+
+
+def test_one_by_one_is_the_same_as_batched(case):
+    _, env = case
+    params = env.default_params
+    keys = jax.random.split(jax.random.key(3), 5)
+    states, _ = jax.vmap(env.reset, in_axes=(0, None))(keys, params)
+    actions = jnp.arange(5) % env.action_space.n
+    batched = jax.jit(jax.vmap(env.step, in_axes=(0, 0, 0, None)))(keys, states, actions, params)
+    for i in range(5):
+        state, _ = env.reset(keys[i], params)
+        one = env.step(keys[i], state, actions[i], params)
+        for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(batched), strict=True):
+            np.testing.assert_allclose(a, b[i], rtol=1e-6, atol=1e-7)
+
+
+def test_a_registration_is_checked():
+    with pytest.raises(UserError, match="2 objectives, 3 reference values"):
+        EnvSpec("x-v0", "", ("a", "b"), (0.0, 0.0, 0.0))
+    with pytest.raises(UserError, match="at least 2 objectives"):
+        EnvSpec("x-v0", "", ("a",), (0.0,))
+    with pytest.raises(UserError, match="'minecart-v0' is already registered"):
+        register_env(EnvSpec("minecart-v0", "another", ("a", "b"), (0.0, 0.0)))
+
+
+def test_impossible_settings_are_named():
+    with pytest.raises(UserError, match="map must be one of convex, concave, mirrored"):
+        morl.make("deep-sea-treasure-v0", map="flat")
+    with pytest.raises(UserError, match="frame_skip must be at least 1"):
+        morl.make("minecart-v0", frame_skip=0)
