@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -66,7 +67,9 @@ def minecart_hypervolume() -> float:
 
     from morl.metrics import hypervolume
 
-    front = mo_gymnasium.make("minecart-v0").unwrapped.pareto_front(0.98)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of its spaces' precision
+        front = mo_gymnasium.make("minecart-v0").unwrapped.pareto_front(0.98)
     return hypervolume(front, [float(x) for x in MINECART_REFERENCE])
 
 
@@ -96,10 +99,8 @@ def fronts(seeds: int) -> None:
                 f"{result.seconds_to(0.8 * true)} {result.seconds_to(0.95 * true)}",
                 flush=True,
             )
-        median = statistics.median
-        print(
-            f"median {median(shares):.3f} of true (worst {min(shares):.3f}), {median(walls):.1f} s (worst {max(walls):.1f})"
-        )
+        share, wall = statistics.median(shares), statistics.median(walls)
+        print(f"median {share:.3f} of true (worst {min(shares):.3f}), {wall:.1f} s (worst {max(walls):.1f})")
 
 
 POLICIES = """

@@ -35,8 +35,8 @@ def load(path: Path, like: PyTree) -> Any:
         with ocp.StandardCheckpointer() as checkpointer:
             restored = checkpointer.restore(path.absolute(), template)
     except (ValueError, KeyError, OSError) as error:
-        first_line = str(error).strip().splitlines()[0]
-        raise UserError(f"cannot read the checkpoint {path}: {first_line}") from error
+        reason = "it is damaged, or does not hold what the run's config.yaml describes"
+        raise UserError(f"cannot read the checkpoint {path}: {reason}") from error
     for (where, wanted), got in zip(jax.tree.leaves_with_path(template), jax.tree.leaves(restored), strict=True):
         if wanted.shape != got.shape or wanted.dtype != got.dtype:
             raise UserError(

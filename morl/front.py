@@ -136,7 +136,7 @@ def from_evaluation(
     learner: Learner,
     observation_ndim: int,
 ) -> Front:
-    """The non-dominated rows of an evaluation of stacked policies, of equal ones the first, by falling first objective."""
+    """The non-dominated rows (of equal ones the first) of an evaluation of policies, by falling first objective."""
     mean, stderr = _mean_and_stderr(evaluation.discounted)
     rows = np.flatnonzero(non_dominated(mean, keep_duplicates=False))
     rows = rows[np.argsort(-mean[rows, 0], kind="stable")]

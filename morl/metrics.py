@@ -101,7 +101,7 @@ def expected_utility(points: ArrayLike, preferences: ArrayLike) -> float:
 
 
 def maximum_utility_loss(points: ArrayLike, front: ArrayLike, preferences: ArrayLike) -> float:
-    """Largest utility given up, over the preferences (k, R), by having the points (n, R) and not the known front (m, R).
+    """Largest utility given up, over preferences (k, R), by having the points (n, R) and not the known front (m, R).
 
     Zintgraf et al. (2015). Where it is largest is often a corner of the simplex, so have the corners among the
     preferences. Below 0 only if the points are better than the front under every preference.

@@ -40,7 +40,7 @@ def draw_front(fronts: Mapping[int, Front], title: str, true_front: Floats | Non
         axes.grid(alpha=0.25)
         axes.spines[["top", "right"]].set_visible(False)
     handles, labels = figure.axes[0].get_legend_handles_labels()
-    figure.legend(handles[:9], labels[:9], loc="outside lower center", ncols=min(len(labels), 5), frameon=False)
+    figure.legend(handles[:9], labels[:9], loc="outside lower center", ncols=2 * len(pairs), frameon=False)
     figure.suptitle(f"{title}\ndiscounted return (γ = {front.gamma:g}), mean of {front.episodes} greedy episodes")
     return figure
 
@@ -85,7 +85,8 @@ def _parallel_coordinates(fronts: Mapping[int, Front], title: str) -> Figure:
     for i in range(len(names)):
         axes.axvline(i, color="0.8", zorder=0)
         axes.annotate(f"{high[i]:.3g}", (i, 1.02), ha="center", fontsize=8, color="0.35")
-        axes.annotate(f"{low[i]:.3g}", (i, -0.06), ha="center", fontsize=8, color="0.35")
+        axes.annotate(f"{low[i]:.3g}", (i, -0.05), ha="center", fontsize=8, color="0.35")
+    axes.set_ylim(-0.08, 1.08)
     axes.set_xticks(range(len(names)), names)
     axes.set_yticks([])
     axes.spines[:].set_visible(False)

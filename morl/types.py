@@ -91,7 +91,7 @@ class Learner(Protocol):
         ...
 
     def act(self, policy: PyTree, obs: jax.Array, preference: jax.Array, key: jax.Array, *, greedy: bool) -> jax.Array:
-        """Actions (B, ...) of one policy for observations (B, ...) and one preference (R,), as the agent records them."""
+        """Actions (B, ...), as the agent records them, of a policy for observations (B, ...) and a preference (R,)."""
         ...
 
     def to_env(self, action: jax.Array) -> jax.Array:
