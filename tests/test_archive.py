@@ -111,3 +111,58 @@ def test_inserting_compiles_once():
         points = jnp.asarray(np.random.default_rng(seed).normal(size=(N, R)), jnp.float32)
         archive = counted(archive, points, {"name": jnp.arange(N, dtype=jnp.int32), "twice": points}, jnp.ones(N, bool))
     assert len(traces) == 1
+
+
+@settings(deadline=None, max_examples=60)
+@given(clouds, masks)
+def test_masked_crowding_distance_with_ties(points, valid):
+    """Both sort stably, so that of equal ones they take the same as the extreme."""
+    got = np.asarray(archives.crowding_distance_masked(jnp.asarray(points), jnp.asarray(valid)))
+    np.testing.assert_allclose(got[valid], crowding_distance(points[valid]), rtol=1e-5)
+
+
+def test_masked_functions_ignore_what_invalid_rows_hold():
+    points = jnp.array([[1.0, 2.0], [jnp.nan, jnp.inf], [2.0, 1.0], [9.0, 9.0]])
+    valid = jnp.array([True, False, True, False])
+    with jax.numpy_rank_promotion("raise"):
+        np.testing.assert_array_equal(archives.non_dominated_masked(points, valid), valid)
+        np.testing.assert_array_equal(archives.crowding_distance_masked(points, valid), [jnp.inf, 0, jnp.inf, 0])
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.lists(clouds, min_size=1, max_size=4))
+def test_invariants_beyond_capacity_over_many_rounds(batches):
+    archive = new(6)
+    for batch in batches:
+        archive = offer(archive, batch, np.arange(N))
+    points, items = archives.compact(archive)
+    assert 0 < len(points) <= 6
+    assert non_dominated(points, keep_duplicates=False).all()
+    np.testing.assert_array_equal(items["twice"], 2 * points)
+    np.testing.assert_array_equal(archive.valid, np.arange(6) < len(points))  # the taken rows come first
+
+
+def test_of_two_close_neighbours_one_stays():
+    """Both are the most crowded; dropping two at once would leave a hole between 0 and 10."""
+    x = np.array([0, 4.9, 5, 5.1, 10], np.float32)
+    points = np.stack([x, 10 - x], axis=1)
+    archive = insert(archives.empty(3, 2, jnp.float32(0)), points, x, np.ones(5, bool))
+    kept = archives.compact(archive)[1].tolist()
+    assert len(kept) == 3
+    assert {0.0, 10.0} < set(kept)
+
+
+def test_the_best_of_each_objective_survives_many_rounds():
+    rng = np.random.default_rng(3)
+    archive, best = new(8), np.full(R, -np.inf)
+    for _ in range(12):
+        points = np.abs(rng.normal(size=(N, R)))
+        points = (rng.uniform(0.9, 1.1) * points / np.linalg.norm(points, axis=1, keepdims=True)).astype(np.float32)
+        best = np.maximum(best, points.max(axis=0))
+        archive = offer(archive, points, np.arange(N))
+        np.testing.assert_array_equal(archives.compact(archive)[0].max(axis=0), best)
+
+
+def test_with_more_extremes_than_capacity_the_newest_go():
+    points, _ = archives.compact(offer(new(2), np.eye(R), np.arange(R)))
+    np.testing.assert_array_equal(points, np.eye(R)[:2])

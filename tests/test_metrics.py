@@ -111,3 +111,81 @@ def test_many_objectives_are_estimated_and_said_to_be():
 def test_reference_points_of_the_wrong_kind(reference):
     with pytest.raises(UserError, match="the reference point has 2 finite numbers, one an objective"):
         metrics.hypervolume([[1.0, 1.0]], reference)
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e4])
+def test_the_estimate_is_close_whatever_the_scale_of_an_objective(scale):
+    """65 points of 9 objectives: just beyond what is done exactly. Left as they are, the larger scale is 97 % off."""
+    points = np.abs(np.random.default_rng(0).normal(size=(65, 9)))
+    points /= np.linalg.norm(points, axis=1, keepdims=True)
+    reference = np.full(9, -0.3)
+    points[:, 2] *= scale
+    reference[2] *= scale
+    value, exact = metrics.hypervolume_estimate(points, reference)
+    assert not exact
+    assert value == pytest.approx(metrics.hypervolume(points, reference), rel=0.005)
+
+
+pairs = st.integers(1, 4).flatmap(
+    lambda r: st.tuples(
+        *[hnp.arrays(np.float64, st.tuples(st.integers(1, 8), st.just(r)), elements=st.integers(-4, 6))] * 2
+    )
+)
+
+
+@settings(deadline=None, max_examples=50)
+@given(pairs)
+def test_measures_against_a_front_are_those_of_loops(pair):
+    points, front = pair
+    short = [[f - p for p in points] for f in front]
+    assert metrics.igd(points, front) == pytest.approx(np.mean([min(map(np.linalg.norm, row)) for row in short]))
+    plus = [min(float(np.linalg.norm(np.maximum(d, 0))) for d in row) for row in short]
+    assert metrics.igd_plus(points, front) == pytest.approx(np.mean(plus))
+    assert metrics.epsilon_additive(points, front) == max(min(max(d) for d in row) for row in short)
+    preferences = spread(points.shape[1], 7)
+    best, known = ([max(float(w @ p) for p in some) for w in preferences] for some in (points, front))
+    assert metrics.expected_utility(points, preferences) == pytest.approx(np.mean(best))
+    loss = max(k - b for k, b in zip(known, best, strict=True))
+    assert metrics.maximum_utility_loss(points, front, preferences) == pytest.approx(loss)
+
+
+def test_measures_of_a_front_that_is_better():
+    front = [[0, 3], [2, 2], [3, 0]]
+    better = np.add(front, 1)
+    assert metrics.igd(better, front) > 0
+    assert metrics.igd_plus(better, front) == 0
+    assert metrics.epsilon_additive(better, front) == -1
+    assert metrics.maximum_utility_loss(better, front, spread(2, 5)) == -1
+
+
+ONE, TWO, NONE = [[1.0]], [[1.0, 2.0]], np.zeros((0, 2))
+
+
+@pytest.mark.parametrize("measure", [metrics.igd, metrics.igd_plus, metrics.epsilon_additive])
+@pytest.mark.parametrize(
+    ("points", "front", "message"),
+    [
+        (NONE, TWO, "at least one of the points"),  # moocore: a distance of 0
+        (TWO, NONE, "at least one of the known front's points"),
+        (TWO, ONE, "known front's points have 1 columns, the points 2 objectives"),
+        (TWO, [[np.nan, 0]], "must be finite"),
+    ],
+)
+def test_sets_that_cannot_be_compared(measure, points, front, message):
+    with pytest.raises(UserError, match=message):
+        measure(points, front)
+
+
+@pytest.mark.parametrize(
+    ("points", "preferences", "message"),
+    [
+        (NONE, TWO, "at least one of the points"),
+        (TWO, NONE, "at least one of the preferences"),
+        (TWO, ONE, "preferences have 1 columns, the points 2 objectives"),
+    ],
+)
+def test_utilities_of_nothing(points, preferences, message):
+    with pytest.raises(UserError, match=message):
+        metrics.expected_utility(points, preferences)
+    with pytest.raises(UserError, match=message):
+        metrics.maximum_utility_loss(points, TWO, preferences)

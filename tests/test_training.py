@@ -68,6 +68,23 @@ def test_a_run_directory_is_complete(dst_run):
     assert "re-evaluated" in log
 
 
+def test_tensorboard_has_every_metric_and_the_picture(dst_run):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(dst_run.path)).Reload()
+    rows = metric_rows(dst_run.path)
+    tags = events.Tags()
+    assert {f"seed_{seed}/{name}" for seed in (5, 6) for name in rows[0] if name not in ("step", "seed")} <= set(
+        tags["scalars"]
+    )
+    scalars = events.Scalars("seed_6/hypervolume")
+    assert [(e.step, e.value) for e in scalars] == [
+        (int(row["step"]), pytest.approx(float(row["hypervolume"]), rel=1e-6)) for row in rows if row["seed"] == "6"
+    ]
+    assert tags["images"] == ["front"]
+    assert tags["tensors"] == ["config/text_summary"]
+
+
 def test_the_same_seed_gives_the_same_numbers_and_another_does_not(tmp_path):
     one, two, other = (small(tmp_path / name, seed=seed) for name, seed in (("a", 3), ("b", 3), ("c", 4)))
     assert metric_rows(one.path) == metric_rows(two.path)

@@ -1,0 +1,118 @@
+"""Where transitions and returns come from must not matter: devices, padding, blocks, JAX or host."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import morl
+from morl.agents.ppo import PPO, PPOConfig
+from morl.evaluation import evaluate
+from morl.host_backend import HostBackend
+from morl.jax_backend import JaxBackend
+from tests.probes import Probe
+
+CONFIG = PPOConfig(num_envs=4, rollout_steps=8, minibatches=2, epochs=2, hidden=(8,))
+ENV = morl.make("deep-sea-treasure-v0")
+KEYS = list(jax.random.split(jax.random.key(0), 3))
+PREFERENCES = np.array([[1.0, 0.0], [0.5, 0.5], [0.0, 1.0]])
+
+
+def learner(env=ENV, config=CONFIG):
+    return PPO(config, env.observation_space, env.action_space, 0.9, 10)
+
+
+def backend(devices=None, **changes):
+    options = {"eval_episodes": 2, "gamma": 0.9, **changes}
+    return JaxBackend(ENV, learner(), PREFERENCES, devices=devices, **options)
+
+
+@pytest.fixture(scope="module")
+def trained():
+    trainer = backend()
+    state, metrics = trainer.run(trainer.init(KEYS), 6)
+    return trainer, trainer.policies(state), metrics
+
+
+def close(one, two, **tolerance):
+    for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(two), strict=True):
+        np.testing.assert_allclose(a, b, **{"rtol": 1e-4, "atol": 1e-5, **tolerance})
+
+
+def test_the_split_over_devices_changes_nothing(trained):
+    """Three policies on two devices need a spare one; on one device they do not."""
+    assert len(jax.devices()) == 2
+    _, policies, metrics = trained
+    single = backend(devices=jax.devices()[:1])
+    state, single_metrics = single.run(single.init(KEYS), 6)
+    assert all(value.shape == (3,) for value in metrics.values())
+    close(single_metrics, metrics, rtol=1e-3)
+    close(single.policies(state), policies)
+
+
+def test_pieces_of_any_length_give_the_same_bits(trained):
+    trainer, policies, _ = trained
+    state = trainer.init(KEYS)
+    for updates in (1, 3, 2):
+        state, _ = trainer.run(state, updates)
+    close(trainer.policies(state), policies, rtol=0, atol=0)
+
+
+def test_policies_differ_by_key_and_by_preference(trained):
+    _, policies, _ = trained
+    weights = policies.actor.layers[0].weight
+    assert weights.shape[0] == 3
+    assert not np.allclose(weights[0], weights[1])
+
+
+def test_evaluation_in_blocks_is_the_evaluation(trained):
+    """Seven policies by blocks of four, three episodes by two calls of two."""
+    trainer, policies, _ = trained
+    index = np.array([0, 1, 2, 2, 1, 0, 0])
+    many = jax.tree.map(lambda x: x[index], policies)
+    keys = jax.random.split(jax.random.key(7), 7)
+    result = trainer.evaluate(many, PREFERENCES[index], keys, 3)
+    assert result.discounted.shape == (7, 4, 2)
+    direct = evaluate(
+        ENV, ENV.default_params, trainer.learner, many, jnp.asarray(PREFERENCES[index]), keys, episodes=4, gamma=0.9
+    )
+    close(result, direct)  # nothing is random here, so which episodes they were does not matter
+
+
+def test_host_and_compiled_evaluation_agree(trained):
+    trainer, policies, _ = trained
+    host = HostBackend(morl.make("deep-sea-treasure-v0", "host"), learner(), PREFERENCES, eval_episodes=2, gamma=0.9)
+    keys = jax.random.split(jax.random.key(7), 3)
+    one = trainer.evaluate(policies, PREFERENCES, keys, 2)
+    two = host.evaluate(policies, PREFERENCES, keys, 2)
+    host.close()
+    close(one, two)
+    assert one.length.max() <= 100
+
+
+def test_evaluation_counts_one_episode_and_discounts_from_the_second_reward():
+    """The delayed probe pays (1, 2) on its second step and is over: 0.9 of it, whatever runs on beside it."""
+    env = Probe("delayed")
+    agent = learner(env)
+    policy = jax.tree.map(lambda x: np.asarray(x)[None], agent.policy(agent.init(KEYS[0], jnp.array([0.5, 0.5]))))
+    result = evaluate(env, (), agent, policy, jnp.ones((1, 2)), jnp.stack(KEYS[:1]), episodes=3, gamma=0.9)
+    np.testing.assert_allclose(result.discounted[0], [[0.9, 1.8]] * 3, rtol=1e-6)
+    np.testing.assert_allclose(result.undiscounted[0], [[1.0, 2.0]] * 3)
+    np.testing.assert_array_equal(result.length[0], [2, 2, 2])
+
+
+def test_evaluation_stops_at_the_time_limit():
+    env = Probe("endless")
+    agent = learner(env)
+    policy = jax.tree.map(lambda x: np.asarray(x)[None], agent.policy(agent.init(KEYS[0], jnp.array([0.5, 0.5]))))
+    result = evaluate(env, (), agent, policy, jnp.ones((1, 2)), jnp.stack(KEYS[:1]), episodes=2, gamma=1.0)
+    np.testing.assert_array_equal(result.length[0], [5, 5])
+    np.testing.assert_allclose(result.discounted[0], [[5.0, 10.0]] * 2)
+
+
+def test_training_continues_the_same_environments():
+    """Episodes go on from one update to the next: the first observations of the second rollout are not all starts."""
+    trainer = backend()
+    state, _ = trainer.run(trainer.init(KEYS), 1)
+    assert np.asarray(state.lanes.steps).max() > 0
+    assert int(state.updates[0]) == 1
