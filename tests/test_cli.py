@@ -154,7 +154,7 @@ def test_train_front_evaluate_and_train_again_from_the_config(capsys, tmp_path):
     for flags, message in (
         (["--preference", "0.7", "0.7"], "the weights of a preference add up to 1, not 1.4; did you mean 0.5 0.5?"),
         (["--preference", "1"], "a preference here has 2 weights"),
-        (["--preference", "-1", "2"], "the weights of a preference are at least 0"),
+        (["--preference", "-1", "2"], "the weights of a preference are finite and at least 0"),
         (["--seed", "3"], "seed 3 is not in this run; it has 0"),
     ):
         code, _, err = run(capsys, "front", str(out), *flags)
