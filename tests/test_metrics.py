@@ -1,6 +1,5 @@
 """Metrics against published values, other libraries' fronts and numbers by hand."""
 
-
 import mo_gymnasium
 import numpy as np
 import pytest

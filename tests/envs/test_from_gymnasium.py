@@ -1,0 +1,189 @@
+"""Host environments: no transition crosses the end of an episode, whatever the auto-reset mode or the processes."""
+
+import sys
+import warnings
+
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv
+from mo_gymnasium.wrappers.vector import MOSyncVectorEnv
+
+import morl
+from morl.envs.from_gymnasium import HostVectorEnv
+from morl.errors import MissingExtraError, UserError
+from tests.envs.counting import ID, Counting
+
+NUMBER, STEPS = 5, 60
+
+
+def transitions(envs):
+    """The valid transitions of each environment: rows of (obs, action, reward, next_obs, terminated, truncated)."""
+    rows = [[] for _ in range(NUMBER)]
+    rng = np.random.default_rng(0)
+    actions_of = [rng.integers(0, 5, size=1000) for _ in range(NUMBER)]
+    obs = envs.reset(seed=7)
+    for _ in range(STEPS):
+        actions = np.array([actions_of[i][len(rows[i])] for i in range(NUMBER)])
+        out = envs.step(actions)
+        for i in np.flatnonzero(out.valid):
+            ended = (out.terminated[i], out.truncated[i])
+            rows[i].append((*obs[i], actions[i], *out.reward[i], *out.next_obs[i], *ended))
+        obs = out.obs
+    envs.close()
+    return [np.array(row, float) for row in rows]
+
+
+def make_counting(mode):
+    def build():
+        return gymnasium.make(ID, disable_env_checker=True)
+
+    if mode == "own":
+        return morl.make(f"tests.envs.counting:{ID}", "host").make_vector(NUMBER)
+    if mode == "processes":
+        return morl.make(f"tests.envs.counting:{ID}", "host").make_vector(NUMBER, processes=NUMBER)
+    return HostVectorEnv(MOSyncVectorEnv([build] * NUMBER), 3)
+
+
+@pytest.fixture(scope="module")
+def reference():
+    return transitions(make_counting("own"))
+
+
+def test_every_transition_is_within_one_episode(reference):
+    for rows in reference:
+        episode, t, action, reward_episode, reward_t, reward_action, next_episode, next_t, terminated, truncated = (
+            rows.T
+        )
+        np.testing.assert_array_equal(next_episode, episode)
+        np.testing.assert_array_equal(next_t, t + 1)
+        np.testing.assert_array_equal(reward_episode, episode)
+        np.testing.assert_array_equal(reward_t, t + 1)
+        np.testing.assert_array_equal(reward_action, action)
+        assert not (terminated * truncated).any()
+        ended = (terminated + truncated) > 0
+        np.testing.assert_array_equal(t[1:], np.where(ended[:-1], 0, t[:-1] + 1))
+        np.testing.assert_array_equal(episode[1:], episode[:-1] + ended[:-1])
+        even = next_t[ended] % 2 == 0
+        np.testing.assert_array_equal(terminated[ended] > 0, even)
+        assert even.any()
+        assert (~even).any()
+
+
+def test_next_step_resets_are_dropped_and_nothing_else(reference):
+    """MO-Gymnasium's vector spends a step on each reset; its valid transitions are the same, only fewer."""
+    for one, two in zip(reference, transitions(make_counting("next_step")), strict=True):
+        ends = int(two[:, -2:].sum())
+        assert len(two) in (STEPS - ends, STEPS - ends + 1)
+        assert ends > 5
+        np.testing.assert_array_equal(two, one[: len(two)])
+
+
+def test_worker_processes_give_the_same(reference):
+    for one, two in zip(reference, transitions(make_counting("processes")), strict=True):
+        np.testing.assert_array_equal(one, two)
+
+
+def test_a_host_environment_describes_itself():
+    env = morl.make("resource-gathering-v0")
+    assert env.id == "resource-gathering-v0"
+    assert [objective.name for objective in env.objectives] == ["enemy", "gold", "gem"]
+    np.testing.assert_array_equal(env.reference_point, [-1, -1, -1])
+    unknown = morl.make(f"tests.envs.counting:{ID}")
+    assert [objective.name for objective in unknown.objectives] == ["objective_0", "objective_1", "objective_2"]
+    assert unknown.reference_point is None
+    assert morl.make("tests.envs.counting:morl-test/Endless-v0").max_episode_steps == 3
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        ("nan", r"Counting-v0, step 2 of an episode: reward \[0.0, nan, 1.0\] is not finite"),
+        ("length", r"Counting-v0, step 2 of an episode: reward of shape \(2,\), not \(3,\) as its reward_space says"),
+        ("shape", r"Counting-v0, step 2 of an episode: observation of shape \(1,\), not \(2,\)"),
+    ],
+)
+def test_faulty_environments_are_named_with_their_step(fault, message):
+    envs = morl.make(f"tests.envs.counting:{ID}", fault=fault).make_vector(4)
+    envs.reset(seed=0)
+    with pytest.raises(UserError, match=message):
+        for _ in range(30):
+            envs.step(np.ones(4, int))
+    envs.close()
+
+
+def test_vectors_that_cannot_work_are_refused():
+    with pytest.raises(UserError, match="has a scalar reward"):
+        morl.make("tests.envs.counting:morl-test/Scalar-v0")
+    with pytest.raises(UserError, match="SyncVectorEnv keeps scalar rewards"):
+        HostVectorEnv(SyncVectorEnv([Counting]), 3)
+    disabled = AsyncVectorEnv([Counting], autoreset_mode=AutoresetMode.DISABLED)
+    with pytest.raises(UserError, match="auto-reset mode AutoresetMode.DISABLED; allowed"):
+        HostVectorEnv(disabled, 3)
+    disabled.close()
+    envs = morl.make(f"tests.envs.counting:{ID}").make_vector(2)
+    with pytest.raises(UserError, match="call reset before step"):
+        envs.step([0, 0])
+    envs.reset(seed=0)
+    with pytest.raises(UserError, match=r"actions of shape \(3,\) for 2 environments"):
+        envs.step([0, 0, 0])
+    envs.close()
+    for wrong, message in (
+        ({"num_envs": 0}, "num_envs must be at least 1"),
+        ({"num_envs": 4, "processes": 3}, "processes"),
+    ):
+        with pytest.raises(UserError, match=message):
+            morl.make(f"tests.envs.counting:{ID}").make_vector(**wrong)
+
+
+def test_minecart_on_the_host_follows_its_seed():
+    """MO-Gymnasium's own ore draws ignore the seed of reset."""
+    env = morl.make("minecart-v0", "host")
+
+    def ore(seed):
+        envs = env.make_vector(1)
+        envs.reset(seed=seed)
+        cart = envs._envs.envs[0].unwrapped.cart
+        cart.pos = np.array([0.5, 0.84])
+        obs = envs.step([0]).obs[0, 5:]
+        envs.close()
+        return obs
+
+    np.testing.assert_array_equal(ore(3), ore(3))
+    assert not np.array_equal(ore(3), ore(4))
+
+
+def test_fishwood_is_cut_off_and_not_over():
+    envs = morl.make("fishwood-v0").make_vector(1)
+    envs.reset(seed=0)
+    for _ in range(1000):
+        out = envs.step([0])
+        if out.terminated[0] or out.truncated[0]:
+            break
+    assert (out.terminated[0], out.truncated[0]) == (False, True)
+    envs.close()
+
+
+@pytest.mark.parametrize(("id", "extra"), [("mo-hopper-v5", "mujoco"), ("mo-lunar-lander-v3", "box2d")])
+def test_missing_extras_say_what_to_install(id, extra, monkeypatch):
+    module = {"mujoco": "mujoco", "box2d": "Box2D"}[extra]
+    monkeypatch.setitem(sys.modules, module, None)  # as if it were not installed
+    with pytest.raises(MissingExtraError, match=rf"needs the '{extra}' extra: pip install 'morl-jax\[{extra}\]'"):
+        morl.make(id)
+
+
+def test_every_installed_mo_gymnasium_id_makes_or_says_what_is_missing():
+    ids = [id for id, spec in gymnasium.registry.items() if str(spec.entry_point).startswith("mo_gymnasium.")]
+    assert len(ids) > 30
+    made = []
+    for id in ids:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            try:
+                env = morl.make(id, "host")
+            except (MissingExtraError, UserError) as error:
+                assert "needs" in str(error), id
+                continue
+        made.append(id)
+        assert env.reward_space.shape[0] == len(env.objectives) >= 2
+    assert {"fruit-tree-v0", "four-room-v0", "water-reservoir-v0", "mo-mountaincar-v0"} <= set(made)
