@@ -54,8 +54,9 @@ def hypervolume_estimate(points: ArrayLike, reference_point: ArrayLike) -> tuple
     """Hypervolume, and whether it is exact: from 5 objectives on and many points it is moocore's approximation.
 
     The approximation is used where the exact one takes beyond about a second. It is the quasi-Monte-Carlo integration
-    of Deng and Zhang (2019) over moocore's Rphi-FWE+ directions, which is deterministic. On random fronts of 6 to 12 objectives it was off by
-    less than 0.5 % mostly, and by 6 % at worst, where all points are close to the reference point.
+    of Deng and Zhang (2019) over moocore's Rphi-FWE+ directions, which is deterministic. On random fronts of 6 to 9
+    objectives it was off by less than 0.5 % mostly; expect a few percent where all points are close to the reference
+    point.
 
     Raises:
         UserError: as :func:`hypervolume`.

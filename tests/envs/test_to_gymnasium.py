@@ -127,7 +127,7 @@ def test_make_vec_is_compiled_and_batched():
 @pytest.mark.parametrize("mode", [AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP])
 @pytest.mark.parametrize("id", ["deep-sea-treasure-v0", "minecart-v0"])
 def test_the_vector_is_gymnasiums_of_single_ones(id, mode):
-    """Gymnasium's own SyncVectorEnv of scalarised single environments, the same seeds and actions, ends of both kinds."""
+    """Gymnasium's own SyncVectorEnv of scalarised single environments: same seeds, same actions, both kinds of end."""
     limit, weight, number = 7, np.array([1.0, 10.0, 100.0])[: len(morl.make(id).objectives)], 6
 
     def single():
