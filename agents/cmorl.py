@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from morl.agents.ppo import PPO, PPOConfig
-from morl.config import check_range
+from morl.config import check_integer
 from morl.errors import UserError
 from morl.preferences import spread
 from morl.types import Task
@@ -28,7 +28,7 @@ class CMORLConfig(PPOConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_range(self, "num_policies", low=2)
+        check_integer(self, "num_policies", low=2)
 
 
 @dataclass(frozen=True)

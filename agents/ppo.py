@@ -16,7 +16,7 @@ import optax
 from gymnasium import Space
 
 from morl import distributions, running, spaces
-from morl.config import check_range
+from morl.config import check_integer, check_range
 from morl.errors import UserError
 from morl.networks import MLP, mlp
 from morl.returns import discounted_sum, gae
@@ -63,7 +63,7 @@ class PPOConfig:
 
     def __post_init__(self) -> None:
         for name in ("num_envs", "rollout_steps", "epochs", "minibatches"):
-            check_range(self, name, low=1)
+            check_integer(self, name, low=1)
         for name in ("learning_rate", "clip", "max_grad_norm"):
             check_range(self, name, low=0, open_low=True)
         for name in ("value_coefficient", "entropy_coefficient"):
@@ -212,7 +212,7 @@ class PPO:
         if (
             c.normalise_rewards
         ):  # scale only: moving the mean of a reward would change what an episode's length is worth
-            reward = reward / jnp.sqrt(return_stats.var + 1e-8)
+            reward = reward / running.deviation(return_stats)
 
         critic = state.params.critic
         value = critic(features)
@@ -246,7 +246,8 @@ class PPO:
             discounted_return=carried,
             updates=state.updates + 1,
         )
-        unexplained = jnp.var(advantage, axis=(0, 1)) / (jnp.var(advantage + value, axis=(0, 1)) + 1e-8)
+        weight = batch.valid[..., None]
+        unexplained = _variance(advantage, weight) / (_variance(advantage + value, weight) + 1e-8)
         return state, {
             **jax.tree.map(jnp.mean, metrics),
             "explained_variance": jnp.mean(jnp.maximum(1.0 - unexplained, -1.0)),
@@ -292,6 +293,13 @@ def _take(batch: Batch, rows: jax.Array) -> Batch:
 
 def _mean(x: jax.Array, weight: jax.Array) -> jax.Array:
     return jnp.sum(x * weight) / jnp.maximum(jnp.sum(weight), 1.0)
+
+
+def _variance(x: jax.Array, weight: jax.Array) -> jax.Array:
+    """Of each of R columns over (T, B)."""
+    number = jnp.maximum(weight.sum(), 1.0)
+    mean = (x * weight).sum(axis=(0, 1)) / number
+    return ((x - mean) ** 2 * weight).sum(axis=(0, 1)) / number
 
 
 def _standardise(x: jax.Array, valid: jax.Array) -> jax.Array:

@@ -88,9 +88,10 @@ class HostVectorEnv:
         self._step = 0
         self._ended: NDArray[np.bool_] | None = None
 
-    def reset(self, seed: int | None = None) -> NDArray[Any]:
-        """Start an episode in each environment: observations (B, ...). One seed gives each environment its own."""
-        obs, _ = self._envs.reset(seed=seed)
+    def reset(self, seed: int | list[int] | None = None) -> NDArray[Any]:
+        """Start an episode in each environment: observations (B, ...). One seed s gives environment i seed s + i."""
+        envs: Any = self._envs  # Gymnasium's vectors take a list of seeds too, which their base class does not say
+        obs, _ = envs.reset(seed=seed)
         self._step = 0
         self._ended = np.zeros(self.num_envs, np.bool_)
         return self._checked(obs)

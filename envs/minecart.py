@@ -113,7 +113,8 @@ class Minecart:
 
     @cached_property
     def reward_space(self) -> spaces.Box:
-        return spaces.Box(np.array([0, 0, -1], np.float32), np.array([1.5, 1.5, 0], np.float32))
+        lowest = min(-1.0, self.frame_skip * (FUEL_IDLE + FUEL_MINE))
+        return spaces.Box(np.array([0, 0, lowest], np.float32), np.array([1.5, 1.5, 0], np.float32))
 
     @property
     def reference_point(self) -> NDArray[np.float64]:

@@ -17,13 +17,14 @@ if TYPE_CHECKING:
     from morl.front import Front, Policy
     from morl.loading import load
     from morl.loading import reevaluate as evaluate
-    from morl.settings import TrainSettings
+    from morl.settings import EvaluateSettings, TrainSettings
     from morl.training import train
 
 __version__ = version("morl-jax")
 __all__ = [
     "AgentSpec",
     "EnvSpec",
+    "EvaluateSettings",
     "Front",
     "Policy",
     "TrainSettings",
@@ -36,6 +37,7 @@ __all__ = [
 ]
 
 _LAZY = {
+    "EvaluateSettings": "morl.settings:EvaluateSettings",
     "Front": "morl.front:Front",
     "Policy": "morl.front:Policy",
     "TrainSettings": "morl.settings:TrainSettings",

@@ -102,11 +102,14 @@ def for_space(space: Space[Any]) -> ActionDistribution:
     """The family for an action space.
 
     Raises:
-        UserError: neither ``Discrete`` nor a bounded, one-dimensional ``Box``.
+        UserError: neither ``Discrete`` nor a bounded, one-dimensional ``Box`` of floats.
     """
     if isinstance(space, spaces.Discrete):
         return Categorical(int(space.n), int(space.start))
-    if isinstance(space, spaces.Box) and len(space.shape) == 1 and space.is_bounded():
+    real = isinstance(space, spaces.Box) and np.issubdtype(space.dtype, np.floating)
+    if isinstance(space, spaces.Box) and real and len(space.shape) == 1 and space.is_bounded():
         bounds = (np.asarray(space.low, float), np.asarray(space.high, float))
         return DiagonalNormal(*(tuple(bound.tolist()) for bound in bounds))
-    raise UserError(f"action space {space} is not supported; allowed: Discrete, or a bounded Box of shape (n,)")
+    raise UserError(
+        f"action space {space} is not supported; allowed: Discrete, or a bounded Box of floats of shape (n,)"
+    )

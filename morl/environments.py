@@ -104,7 +104,7 @@ def _gymnasium_spec(id: str) -> gymnasium.envs.registration.EnvSpec:
     if module:
         try:
             importlib.import_module(module)
-        except ModuleNotFoundError as error:
+        except (ImportError, TypeError, ValueError) as error:
             raise UserError(f"cannot import module {module!r} of environment {id!r}: {error}") from error
     if name in gymnasium.registry:
         return gymnasium.registry[name]

@@ -75,25 +75,28 @@ def in_blocks(
     keys: jax.Array,
     *,
     block: int,
-    repeats: int,
+    episodes: int,
+    each: int,
 ) -> Evaluation:
     """Evaluate N stacked policies by calls of ``run`` that all have the one shape that is compiled.
 
     Args:
-        run: evaluates ``block`` policies under as many preferences and keys for a fixed number of episodes.
+        run: evaluates ``block`` policies under as many preferences and keys for ``each`` episodes.
         policies, preferences, keys: of N policies; the last block is filled up by repeating the last policy.
         block: policies a call.
-        repeats: calls for each block, on fresh episodes each.
+        episodes: E, reached by as many calls on fresh episodes as it takes; what is too much is cut.
+        each: episodes of one call.
 
     Returns:
-        NumPy arrays (N, repeats * episodes of a call, ...).
+        NumPy arrays (N, E, ...).
     """
     rows = []
     for begin in range(0, len(preferences), block):
         index = np.minimum(np.arange(begin, begin + block), len(preferences) - 1)
         chosen = jax.tree.map(lambda x, i=index: np.asarray(x)[i], policies)
-        runs = [run(chosen, preferences[index].astype(np.float32), _fold(keys[index], i)) for i in range(repeats)]
-        rows.append(jax.tree.map(lambda *x: np.concatenate(x, axis=1), *runs))
+        weights = preferences[index].astype(np.float32)
+        runs = [run(chosen, weights, _fold(keys[index], i)) for i in range(-(-episodes // each))]
+        rows.append(jax.tree.map(lambda *x: np.concatenate(x, axis=1)[:, :episodes], *runs))
     result: Evaluation = jax.tree.map(lambda *x: np.concatenate(x)[: len(preferences)], *rows)
     return result
 

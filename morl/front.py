@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -29,21 +30,16 @@ class Policy:
         id: its row in ``front.csv``.
         returns: (R,) discounted vector return.
         preference: (R,) it was trained for.
+        act, params: how it acts: compiled code shared by the front, and its own parameters.
+        observation_ndim: axes of one observation.
     """
 
     id: int
     returns: Floats
     preference: Floats
-    learner: Learner
+    act: Callable[..., jax.Array]
     params: PyTree
     observation_ndim: int
-
-    @cached_property
-    def _act(self) -> Any:
-        def act(params: PyTree, obs: jax.Array, preference: jax.Array, key: jax.Array, greedy: bool) -> jax.Array:
-            return self.learner.to_env(self.learner.act(params, obs, preference, key, greedy=greedy))
-
-        return jax.jit(act, static_argnames="greedy")
 
     def __call__(self, obs: Any, key: jax.Array | None = None) -> np.ndarray[Any, Any]:
         """The action for one observation, or one each for a batch of them.
@@ -56,7 +52,7 @@ class Policy:
         batch = obs if obs.ndim > self.observation_ndim else obs[None]
         preference = jnp.asarray(self.preference, jnp.float32)
         used = jax.random.key(0) if key is None else key  # a greedy action draws nothing
-        action = np.asarray(self._act(self.params, batch, preference, used, greedy=key is None))
+        action = np.asarray(self.act(self.params, batch, preference, used, greedy=key is None))
         return action if obs.ndim > self.observation_ndim else action[0]
 
 
@@ -119,10 +115,19 @@ class Front:
             id=row,
             returns=self.returns[row],
             preference=self.preferences[row],
-            learner=self.learner,
+            act=self._act,
             params=jax.tree.map(lambda x: x[row], self.params),
             observation_ndim=self.observation_ndim,
         )
+
+    @cached_property
+    def _act(self) -> Callable[..., jax.Array]:
+        """Compiled once for all policies of the front."""
+
+        def act(params: PyTree, obs: jax.Array, preference: jax.Array, key: jax.Array, greedy: bool) -> jax.Array:
+            return self.learner.to_env(self.learner.act(params, obs, preference, key, greedy=greedy))
+
+        return jax.jit(act, static_argnames="greedy")
 
 
 def from_evaluation(
@@ -136,7 +141,11 @@ def from_evaluation(
     learner: Learner,
     observation_ndim: int,
 ) -> Front:
-    """The non-dominated rows (of equal ones the first) of an evaluation of policies, by falling first objective."""
+    """The non-dominated rows (of equal ones the first) of an evaluation of policies, by falling first objective.
+
+    Which rows are non-dominated is decided by the same means that are reported: of policies closer than their standard
+    errors the luckier stays. ``morl evaluate`` gives numbers that have not been selected by.
+    """
     mean, stderr = _mean_and_stderr(evaluation.discounted)
     rows = np.flatnonzero(non_dominated(mean, keep_duplicates=False))
     rows = rows[np.argsort(-mean[rows, 0], kind="stable")]

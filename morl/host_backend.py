@@ -59,7 +59,7 @@ class HostBackend:
         """Learners and environments at the start, from one key for each of the P policies."""
         key_init, key_start, key_run = jnp.moveaxis(jax.vmap(partial(jax.random.split, num=3))(jnp.stack(keys)), 1, 0)
         learners = [self.learner.init(key, w) for key, w in zip(key_init, self._preferences, strict=True)]
-        obs = self._train_envs.reset(_seed(key_start[0]))
+        obs = self._train_envs.reset(_seeds(key_start, self.learner.num_envs))
         return HostState(jax.tree.map(lambda *leaves: jnp.stack(leaves), *learners), obs, key_run, 0)
 
     def run(self, state: HostState, updates: int) -> tuple[HostState, Metrics]:
@@ -81,7 +81,7 @@ class HostBackend:
     def evaluate(
         self, policies: PyTree, preferences: np.ndarray[Any, Any], keys: jax.Array, episodes: int
     ) -> Evaluation:
-        """At least ``episodes`` greedy episodes of N stacked policies, (N, E, ...) NumPy arrays.
+        """``episodes`` greedy episodes of N stacked policies, (N, E, ...) NumPy arrays.
 
         Always in blocks of P policies x ``eval_episodes`` episodes, on environments that training does not touch.
         """
@@ -91,7 +91,8 @@ class HostBackend:
             preferences,
             keys,
             block=self.num_policies,
-            repeats=-(-episodes // self._eval_episodes),
+            episodes=episodes,
+            each=self._eval_episodes,
         )
 
     def close(self) -> None:
@@ -133,7 +134,7 @@ class HostBackend:
 
     def _evaluate_block(self, policies: PyTree, preferences: np.ndarray[Any, Any], keys: jax.Array) -> Evaluation:
         lanes = (self.num_policies, self._eval_episodes)
-        obs = self._eval_envs.reset(_seed(keys[0]))
+        obs = self._eval_envs.reset(_seeds(keys, self._eval_episodes))
         alive = np.ones(lanes, bool)
         discounted = np.zeros((*lanes, self._eval_envs.num_objectives))
         undiscounted, length = discounted.copy(), np.zeros(lanes, np.int32)
@@ -153,6 +154,7 @@ class HostBackend:
         return Evaluation(*sums)
 
 
-def _seed(key: jax.Array) -> int:
-    """A seed for Gymnasium out of a JAX key."""
-    return int(jax.random.randint(key, (), 0, 2**31 - 1))
+def _seeds(keys: jax.Array, each: int) -> list[int]:
+    """Seeds for Gymnasium out of P keys, ``each`` a key: policies of the same key meet the same episodes."""
+    first = np.asarray(jax.vmap(lambda key: jax.random.randint(key, (), 0, 2**31 - 1 - each))(keys))
+    return [int(seed) + i for seed in first for i in range(each)]

@@ -102,7 +102,7 @@ class JaxBackend:
     def evaluate(
         self, policies: PyTree, preferences: np.ndarray[Any, Any], keys: jax.Array, episodes: int
     ) -> Evaluation:
-        """At least ``episodes`` greedy episodes of N stacked policies, (N, E, ...) NumPy arrays.
+        """``episodes`` greedy episodes of N stacked policies, (N, E, ...) NumPy arrays.
 
         Always in blocks of the one shape that is compiled: P policies x ``eval_episodes`` episodes.
         """
@@ -112,7 +112,8 @@ class JaxBackend:
             preferences,
             keys,
             block=len(self._preferences),
-            repeats=-(-episodes // self._eval_episodes),
+            episodes=episodes,
+            each=self._eval_episodes,
         )
 
     def close(self) -> None:

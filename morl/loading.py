@@ -18,7 +18,7 @@ from morl.plan import Plan, prepare
 from morl.registry import agent_spec
 from morl.registry import load as load_entry_point
 from morl.runs import FORMAT, Run, read_config, read_fronts
-from morl.settings import TrainSettings
+from morl.settings import EvaluateSettings, TrainSettings
 from morl.types import PyTree
 
 
@@ -61,6 +61,11 @@ def load(path: str | Path) -> Run:
     """
     path = Path(path)
     plan, settings = plan_of(path)
+    return Run(path, plan.resolved(settings), _fronts(path, plan, settings))
+
+
+def _fronts(path: Path, plan: Plan, settings: TrainSettings) -> dict[int, Front]:
+    """The fronts of a finished run by training seed."""
     if not (path / "front.csv").is_file():
         raise UserError(f"{path} has no front.csv: the run has not finished")
     tables = read_fronts(path / "front.csv", plan.objectives)
@@ -73,45 +78,40 @@ def load(path: str | Path) -> Run:
     like = {str(seed): stacked(len(table["length"])) for seed, table in tables.items()}
     params = checkpoint.load(path / "checkpoints" / "front", like)
     context: dict[str, Any] = {**plan.front_context, "episodes": settings.final_episodes}
-    fronts = {seed: Front(**{**context, **table}, params=params[str(seed)]) for seed, table in tables.items()}
-    return Run(path, plan.resolved(settings), fronts)
+    return {seed: Front(**{**context, **table}, params=params[str(seed)]) for seed, table in tables.items()}
 
 
-def reevaluate(
-    path: str | Path, *, episodes: int = 128, seed: int = 1_000_000, gamma: float | None = None
-) -> dict[int, Front]:
-    """Evaluate the policies of a run's fronts again, greedily, on seeds of its own.
+def reevaluate(path: str | Path, settings: EvaluateSettings | None = None) -> dict[int, Front]:
+    """Evaluate the policies of a run's fronts again, greedily, on episodes of its own.
 
     Args:
-        path: a finished run directory.
-        episodes: greedy episodes of each policy, at least 1.
-        seed: of the episodes.
-        gamma: discount; by default the run's.
+        path: a finished run directory; it is not touched.
+        settings: :class:`EvaluateSettings`.
 
     Returns:
         for each training seed the front of the policies that are still non-dominated.
 
     Raises:
-        UserError: not a finished run, or an argument out of range.
+        UserError: not a finished run.
     """
-    if episodes < 1:
-        raise UserError(f"episodes must be at least 1, not {episodes}")
-    if gamma is not None and not 0 <= gamma <= 1:
-        raise UserError(f"gamma must be at least 0 and at most 1, not {gamma}")
-    run = load(path)
-    plan, settings = plan_of(Path(path))
-    gamma = plan.gamma if gamma is None else gamma
-    plan = dataclasses.replace(plan, gamma=gamma)
-    fronts = {}
-    for number, (train_seed, front) in enumerate(run.fronts.items()):
+    settings = settings or EvaluateSettings()
+    plan, trained = plan_of(Path(path))
+    if settings.gamma is not None:
+        plan = dataclasses.replace(plan, gamma=settings.gamma)
+    chosen = devices.choose(settings.device, len(plan.agent.preferences))  # before anything else uses JAX
+    with jax.default_device(chosen[0]):
+        fronts = _fronts(Path(path), plan, trained)
         backend = plan.make_backend(
-            front.preferences,
-            eval_episodes=episodes,
-            devices=devices.choose(settings.device, len(front)),
+            plan.agent.preferences,
+            eval_episodes=min(settings.episodes, trained.eval_episodes),
+            devices=chosen,
         )
-        key = jax.random.fold_in(jax.random.key(seed), number)
-        keys = jnp.repeat(key[None], len(front), axis=0)
-        evaluation = backend.evaluate(front.params, front.preferences, keys, episodes)
+        # a training splits the key of its seed in three; the fourth part is free for any seed
+        root = jax.random.split(jax.random.key(settings.seed), 4)[3]
+        again = {}
+        for seed, front in fronts.items():
+            keys = jnp.repeat(jax.random.fold_in(root, seed)[None], len(front), axis=0)
+            evaluation = backend.evaluate(front.params, front.preferences, keys, settings.episodes)
+            again[seed] = plan.front(evaluation, front.params, front.preferences)
         backend.close()
-        fronts[train_seed] = plan.front(evaluation, front.params, front.preferences)
-    return fronts
+    return again

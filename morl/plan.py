@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import numpy as np
 
 from morl import metrics
 from morl.environments import make
@@ -118,18 +117,25 @@ def prepare(agent: str, settings: TrainSettings, config: Any = None) -> Plan:
     spec = agent_spec(agent)
     env = make(settings.env, backend=settings.backend)
     backend: Backend = "host" if hasattr(env, "make_vector") else "jax"
-    registered = env_specs().get(settings.env)
+    registered = env_specs().get(env.id)
     objectives = tuple(objective.name for objective in env.objectives)
+    if registered and len(registered.objectives) != len(objectives):  # a keyword has changed them
+        registered = None
     gamma = settings.gamma
     if gamma is None:
         gamma = registered.gamma if registered else DEFAULT_GAMMA
-    reference = env.reference_point if settings.reference_point is None else np.asarray(settings.reference_point)
+    reference: Any = settings.reference_point
+    if reference is None:
+        reference = registered.reference_point if registered else env.reference_point
     if reference is None:
         raise UserError(
             f"{settings.env} has no reference point of its own; give --reference-point, one number an objective"
         )
     reference = metrics.check_reference_point(reference, len(objectives))
     task = Task(env.observation_space, env.action_space, len(objectives), gamma, settings.steps)
-    config = load(spec.config)() if config is None else config
+    config_class = load(spec.config)
+    config = config_class() if config is None else config
+    if not isinstance(config, config_class):
+        raise UserError(f"the settings of {agent} are a {config_class.__name__}, not a {type(config).__name__}")
     built: Agent = load(spec.entry_point)(config, task)
     return Plan(agent, built, config, env, backend, objectives, gamma, reference)

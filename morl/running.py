@@ -44,7 +44,11 @@ def update(stats: RunningStats, batch: jax.Array, weight: jax.Array) -> RunningS
     )
 
 
+def deviation(stats: RunningStats) -> jax.Array:
+    """Standard deviations (n,); 1 for what does not vary, so that it can be divided by."""
+    return jnp.where(stats.var > 1e-8, jnp.sqrt(stats.var), 1.0)
+
+
 def normalise(stats: RunningStats, x: jax.Array, clip: float = 10.0) -> jax.Array:
     """``x`` (..., n) in standard deviations from the mean, clipped; a constant component is only centred."""
-    std = jnp.where(stats.var > 1e-8, jnp.sqrt(stats.var), 1.0)
-    return jnp.clip((x - stats.mean) / std, -clip, clip)
+    return jnp.clip((x - stats.mean) / deviation(stats), -clip, clip)

@@ -32,11 +32,10 @@ def create(out: Path | None, name: str) -> Path:
     Raises:
         UserError: ``out`` holds something already, or cannot be written.
     """
-    path = out or Path("runs") / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
-    number = 2
+    named = Path("runs") / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
+    path, number = out or named, 2
     while out is None and path.exists():
-        path = path.with_name(f"{path.name.partition('_')[0]}_{number}")
-        number += 1
+        path, number = named.with_name(f"{named.name}-{number}"), number + 1
     try:
         path.mkdir(parents=True, exist_ok=True)
         if any(path.iterdir()):
@@ -137,13 +136,13 @@ def read_fronts(path: Path, objectives: tuple[str, ...]) -> dict[int, dict[str, 
         table = np.array(rows[1:], dtype=np.float64)
     except ValueError as error:
         raise UserError(f"{path} holds something that is not a number, or rows of different length") from error
-    if not np.all(table[:, 0] == np.round(table[:, 0])):
-        raise UserError(f"{path} holds a seed that is not a whole number")
     number = len(objectives)
     parts = ("preferences", "returns", "stderr", "undiscounted", "undiscounted_stderr")
     fronts = {}
     for seed in dict.fromkeys(table[:, 0].tolist()):
         block = table[table[:, 0] == seed]
+        if not seed.is_integer() or not np.array_equal(block[:, 1], np.arange(len(block))):
+            raise UserError(f"{path} has lost its order: the ids of each seed count from 0 (column 2)")
         fronts[int(seed)] = {
             **{part: block[:, 2 + i * number : 2 + (i + 1) * number] for i, part in enumerate(parts)},
             "length": block[:, -1],

@@ -1,4 +1,4 @@
-"""Settings of a training, whatever the agent. Imports no JAX: the command line's help needs them."""
+"""Settings of a training and of an evaluation, whatever the agent. Imports no JAX: help texts need them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from morl.config import check_range
+from morl.config import check_integer, check_range
 from morl.registry import Backend
 
 Device = Literal["auto", "cpu", "gpu", "tpu"]
@@ -45,8 +45,28 @@ class TrainSettings:
 
     def __post_init__(self) -> None:
         for name in ("steps", "num_seeds", "evaluations", "eval_episodes", "final_episodes"):
-            check_range(self, name, low=1)
-        check_range(self, "seed", low=0, high=2**31 - 1)
-        check_range(self, "archive_capacity", low=2)
+            check_integer(self, name, low=1)
+        check_integer(self, "seed", low=0, high=2**31 - 1)
+        check_integer(self, "archive_capacity", low=2)
+        if self.gamma is not None:
+            check_range(self, "gamma", low=0, high=1)
+
+
+@dataclass(frozen=True)
+class EvaluateSettings:
+    """Settings of an evaluation of a finished run."""
+
+    episodes: int = 128
+    """Greedy episodes of each policy."""
+    seed: int = 0
+    """Seed of the episodes; whatever it is, they are not those of the training."""
+    gamma: float | None = None
+    """Discount; by default the run's."""
+    device: Device = "auto"
+    """Where JAX runs."""
+
+    def __post_init__(self) -> None:
+        check_integer(self, "episodes", low=1)
+        check_integer(self, "seed", low=0, high=2**31 - 1)
         if self.gamma is not None:
             check_range(self, "gamma", low=0, high=1)

@@ -79,7 +79,8 @@ def train(
         should_stop: asked between pieces of about a second; once true, the policies so far are evaluated and written.
 
     Raises:
-        UserError: settings that cannot work; nothing has been compiled or written then.
+        UserError: settings that cannot work, before anything is compiled or written; later, an environment that gives
+            something else than it promises, or a seed all of whose policies have diverged.
     """
     settings = settings or TrainSettings()
     plan = prepare(agent, settings, config)
@@ -115,7 +116,7 @@ class _Training:
         self.eval_keys = jnp.stack([root[1] for root in roots])
         self.final_keys = jnp.stack([root[2] for root in roots])
         self.backend = plan.make_backend(self.preferences, eval_episodes=settings.eval_episodes, devices=chosen)
-        self.device = f"{len(chosen)} x {chosen[0].device_kind}"
+        self.device = f"{min(len(chosen), len(self.preferences))} x {chosen[0].device_kind}"
         self.insert = jax.jit(jax.vmap(archives.insert), donate_argnums=0)
 
     def run(self) -> Run:
@@ -145,6 +146,9 @@ class _Training:
             archive, done = self._loop(csv_writer, tensorboard, say, started)
             fronts = self._final(archive, say)
             self._write(fronts, tensorboard, done)
+        except BaseException as error:
+            say(f"failed: {error!r}")
+            raise
         finally:
             self.backend.close()
             tensorboard.close()
@@ -209,12 +213,12 @@ class _Training:
             empty = archives.empty(self.settings.archive_capacity, len(self.plan.objectives), first)
             archive = jax.tree.map(lambda x: np.repeat(np.asarray(x)[None], seeds, axis=0), empty)
         returns = by_seed(np.asarray(evaluation.discounted).mean(axis=1))
-        archive = self.insert(archive, returns, items, np.ones(returns.shape[:2], bool))
+        # a greedy choice among NaN is still a choice: returns alone do not show that a policy has diverged
+        whole = [np.isfinite(x).reshape(*returns.shape[:2], -1).all(axis=2) for x in jax.tree.leaves(items)]
+        archive = self.insert(archive, returns, items, np.logical_and.reduce(whole))
         for seed, valid in zip(self.seeds, np.asarray(archive.valid), strict=True):
             if not valid.any():
-                raise UserError(
-                    f"no policy of seed {seed} has finite returns: training diverged; try a lower learning_rate"
-                )
+                raise UserError(f"every policy of seed {seed} has diverged; try a lower learning_rate")
         return archive
 
     def _rows(

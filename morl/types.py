@@ -119,7 +119,7 @@ class Trainer(Protocol):
         ...
 
     def evaluate(self, policies: PyTree, preferences: NDArray[Any], keys: jax.Array, episodes: int) -> Evaluation:
-        """At least ``episodes`` greedy episodes of N stacked policies, (N, E, ...) NumPy arrays."""
+        """``episodes`` greedy episodes of N stacked policies, (N, E, ...) NumPy arrays."""
         ...
 
     def close(self) -> None:

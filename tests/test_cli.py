@@ -188,6 +188,12 @@ def test_damaged_runs_are_one_line(dst_run, capsys, tmp_path):
         (run / "front.csv").write_text("\n".join(text))
 
     assert "not a number" in damaged("text", spoil)
+
+    def shuffle(run):
+        header, *rows = (run / "front.csv").read_text().splitlines()
+        (run / "front.csv").write_text("\n".join([header, *rows[::-1]]))
+
+    assert "has lost its order" in damaged("order", shuffle)
     assert "no checkpoint" in damaged("gone", lambda run: shutil.rmtree(run / "checkpoints" / "front"))
     assert "cannot read the checkpoint" in damaged(
         "shapes",
@@ -226,3 +232,32 @@ def test_interrupting_writes_the_front_and_exits_with_130(tmp_path):
     assert "picture:" in stdout
     assert (out / "front.csv").exists()
     assert "stopped early on request" in (out / "log.txt").read_text()
+
+
+def test_names_of_gymnasium_get_the_settings_of_ours(capsys, tmp_path):
+    """morl/deep-sea-treasure-v0 is deep-sea-treasure-v0: reported undiscounted, with its reference point."""
+    out = tmp_path / "run"
+    code, stdout, err = run(capsys, "train", "cmorl", "--env", "morl/deep-sea-treasure-v0", "--out", str(out), *FAST)
+    assert code == 0, err
+    assert "(γ = 1, reference 0 -50)" in stdout
+    code, _, err = run(capsys, "front", str(out), "--csv", "--preference", "1", "0")
+    assert code == 2
+    assert "give it without --preference" in err
+
+
+def test_a_training_that_diverges_says_so(capsys, tmp_path):
+    out = tmp_path / "run"
+    flags = [*FAST, "--learning-rate", "1e30"]
+    code, _, err = run(capsys, "train", "cmorl", "--env", "deep-sea-treasure-v0", "--out", str(out), *flags)
+    assert code == 2
+    assert "every policy of seed 0 has diverged; try a lower learning_rate" in err
+    assert "diverged" in (out / "log.txt").read_text()
+
+
+def test_a_reader_that_goes_away_does_not_end_the_training(tmp_path):
+    out = tmp_path / "run"
+    flags = ["--env", "deep-sea-treasure-v0", "--out", str(out), *FAST]
+    process = subprocess.Popen([sys.executable, "-m", "morl", "train", "cmorl", *flags], stderr=subprocess.PIPE)
+    process.stderr.close()
+    process.wait(timeout=120)
+    assert (out / "front.csv").exists()

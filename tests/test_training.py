@@ -134,11 +134,11 @@ def test_loading_gives_back_what_was_written(dst_run):
 
 
 def test_evaluating_again_gives_the_same_front_where_nothing_is_random(dst_run):
-    again = morl.evaluate(dst_run.path, episodes=3, seed=9)
+    again = morl.evaluate(dst_run.path, morl.EvaluateSettings(episodes=3, seed=9))
     for seed, front in dst_run.fronts.items():
         np.testing.assert_allclose(again[seed].returns, front.returns, atol=1e-4)
         assert again[seed].episodes == 3
-    half = morl.evaluate(dst_run.path, episodes=1, gamma=0.5)[5]
+    half = morl.evaluate(dst_run.path, morl.EvaluateSettings(episodes=1, gamma=0.5))[5]
     assert half.gamma == 0.5
     assert half.returns[:, 1].min() > -2.0  # sum of 0.5^t
     assert np.isnan(half.stderr).all()  # one episode has none

@@ -50,6 +50,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except UserError as error:
         print(f"morl{f' {command}' if command in COMMANDS else ''}: error: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
     except BrokenPipeError:  # the reader of our output, `head` for example, has seen enough
         sys.stderr.close()
         return 0

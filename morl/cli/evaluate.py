@@ -11,28 +11,23 @@ import tyro
 
 from morl.cli.front import describe
 from morl.options import parse
+from morl.settings import EvaluateSettings
 
 
 @dataclass(frozen=True)
 class EvaluateOptions:
-    """Evaluate the policies of a run's front again, greedily, on episodes of its own."""
+    """Evaluate the policies of a run's front again, greedily, on episodes of its own; the run is not touched."""
 
     run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
     """Run directory."""
-    episodes: int = 128
-    """Greedy episodes of each policy."""
-    seed: int = 1_000_000
-    """Seed of the episodes."""
-    gamma: float | None = None
-    """Discount; by default the run's."""
+    evaluation: EvaluateSettings
 
 
 def main(args: Sequence[str]) -> int:
-    """Evaluate and print; the run directory is not touched."""
+    """Evaluate and print."""
     options = parse(EvaluateOptions, args, prog="morl evaluate")
     from morl.loading import reevaluate
 
-    fronts = reevaluate(options.run, episodes=options.episodes, seed=options.seed, gamma=options.gamma)
-    for seed, front in fronts.items():
+    for seed, front in reevaluate(options.run, options.evaluation).items():
         print(describe(seed, front, range(len(front))))
     return 0

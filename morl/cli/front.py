@@ -26,12 +26,14 @@ class FrontOptions:
     preference: tuple[float, ...] | None = None
     """Weights of the objectives, adding up to 1: print only the policy with the largest weighted return."""
     csv: bool = False
-    """Print the run's front.csv as it is."""
+    """Print all numbers as CSV, in the columns of front.csv."""
 
 
 def main(args: Sequence[str]) -> int:
     """Print."""
     options = parse(FrontOptions, args, prog="morl front")
+    if options.csv and options.preference is not None:
+        raise UserError("--csv prints the whole front; give it without --preference")
     from morl.loading import load
 
     run = load(options.run)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from types import TracebackType
 
@@ -53,8 +54,8 @@ class TerminalReporter:
 
     def start(self, headline: str, path: Path) -> None:
         """Print what is going to happen."""
-        self.console.print(headline, highlight=False, markup=False)
-        self.console.print(f"run directory: {path}", highlight=False, markup=False)
+        self._print(headline)
+        self._print(f"run directory: {path}")
         self._progress.start()
 
     def update(self, status: Status) -> None:
@@ -63,8 +64,8 @@ class TerminalReporter:
         self._quality = quality_text(status) if status.evaluated else self._quality.replace("compiling...", "")
         self._progress.update(self._task, completed=status.step, total=status.total, rate=rate, quality=self._quality)
         if status.evaluated and self._progress.disable:
-            print(
-                f"{status.step:>12,}/{status.total:,} steps  {rate}  {self._quality}",
-                file=self.console.file,
-                flush=True,
-            )
+            self._print(f"{status.step:>12,}/{status.total:,} steps  {rate}  {self._quality}")
+
+    def _print(self, text: str) -> None:
+        with contextlib.suppress(BrokenPipeError):  # whoever reads this may stop reading; the training goes on
+            print(text, file=self.console.file, flush=True)

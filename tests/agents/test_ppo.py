@@ -166,5 +166,7 @@ def test_spaces_it_cannot_work_with_are_refused():
         make(observation_space=box, action_space=spaces.MultiDiscrete([2, 2]))
     with pytest.raises(UserError, match="bounded Box"):
         make(observation_space=box, action_space=spaces.Box(-np.inf, np.inf, (1,), np.float32))
+    with pytest.raises(UserError, match="Box of floats"):
+        make(observation_space=box, action_space=spaces.Box(0, 5, (2,), np.int32))
     with pytest.raises(UserError, match="observation space Dict"):
         make(observation_space=spaces.Dict(x=box), action_space=spaces.Discrete(2))

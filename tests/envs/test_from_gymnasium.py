@@ -6,7 +6,7 @@ import warnings
 import gymnasium
 import numpy as np
 import pytest
-from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv
+from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from mo_gymnasium.wrappers.vector import MOSyncVectorEnv
 
 import morl
@@ -121,10 +121,9 @@ def test_vectors_that_cannot_work_are_refused():
         morl.make("tests.envs.counting:morl-test/Scalar-v0")
     with pytest.raises(UserError, match="SyncVectorEnv keeps scalar rewards"):
         HostVectorEnv(SyncVectorEnv([Counting]), 3)
-    disabled = AsyncVectorEnv([Counting], autoreset_mode=AutoresetMode.DISABLED)
+    disabled = SyncVectorEnv([Counting], autoreset_mode=AutoresetMode.DISABLED)
     with pytest.raises(UserError, match=r"auto-reset mode AutoresetMode\.DISABLED; allowed"):
         HostVectorEnv(disabled, 3)
-    disabled.close()
     envs = morl.make(f"tests.envs.counting:{ID}").make_vector(2)
     with pytest.raises(UserError, match="call reset before step"):
         envs.step([0, 0])
