@@ -45,10 +45,10 @@ def make(id: str, backend: Backend | None = None, **kwargs: Any) -> Environment[
     """
     if backend is not None and backend not in get_args(Backend):
         raise UserError(f"unknown backend {backend!r}; allowed: {', '.join(get_args(Backend))}")
-    if backend != "host":
-        id = id.removeprefix(NAMESPACE)
+    if backend != "host" and id.startswith(NAMESPACE):
+        id, backend = id.removeprefix(NAMESPACE), "jax"
     spec = env_specs().get(id)
-    if backend != "host" and spec is not None and spec.entry_point is not None:
+    if spec is not None and spec.entry_point is not None and (backend or spec.backend) == "jax":
         entry_point = load(spec.entry_point)
         check_keywords(id, entry_point, kwargs)
         return cast("Environment[Any, Any]", entry_point(**{**spec.kwargs, **kwargs}))

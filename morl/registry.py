@@ -29,6 +29,8 @@ class EnvSpec:
         kwargs: keywords for the entry point.
         extra: the optional dependency it needs, if any.
         max_episode_steps: time limit of a JAX-native one; Gymnasium's own registration holds that of a host one.
+        prefer_host: runs on the host unless told otherwise, though it has an entry point (physics that only pays off
+            on an accelerator).
     """
 
     id: str
@@ -40,6 +42,7 @@ class EnvSpec:
     kwargs: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     extra: str | None = None
     max_episode_steps: int | None = None
+    prefer_host: bool = False
 
     def __post_init__(self) -> None:
         if len(self.objectives) != len(self.reference_point):
@@ -52,7 +55,7 @@ class EnvSpec:
     @property
     def backend(self) -> Backend:
         """Where it runs unless told otherwise."""
-        return "jax" if self.entry_point else "host"
+        return "jax" if self.entry_point and not self.prefer_host else "host"
 
 
 @dataclass(frozen=True)
