@@ -40,8 +40,9 @@ class Environment(Protocol[State, Params]):
         reference_point: ``(R,)`` point that every sensible policy dominates, for the hypervolume.
         default_params: params pytree for ``reset`` and ``step``.
 
-    An environment whose exact front is computable also has ``true_front(gamma) -> (n, R)``, the non-dominated vector
-    returns from the start state (first reward undiscounted), and may have ``render(state, params) -> (H, W, 3) uint8``.
+    Where they are computable it also has ``true_front(gamma) -> (n, R)``, the non-dominated expected vector returns of
+    deterministic policies from the start state (first reward undiscounted), and ``true_coverage_set(gamma) -> (n, R)``,
+    those returns that are best for some preference. It may have ``render(state, params) -> (H, W, 3) uint8``.
     """
 
     @property

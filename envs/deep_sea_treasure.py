@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from morl.envs.base import Objective
 from morl.errors import UserError
-from morl.pareto import non_dominated
+from morl.pareto import convex_coverage_set, non_dominated
 
 MapName = Literal["convex", "concave", "mirrored"]
 
@@ -176,3 +176,8 @@ class DeepSeaTreasure:
                     queue.append((row, column))
         front = np.array(points, np.float64)
         return front[non_dominated(front)]
+
+    def true_coverage_set(self, gamma: float = 1.0) -> NDArray[np.float64]:
+        """Exact convex coverage set (n, 2), by linear programming over the front."""
+        front = self.true_front(gamma)
+        return front[convex_coverage_set(front)]

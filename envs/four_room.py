@@ -111,10 +111,8 @@ class FourRoom:
 
     def _cells(self, kinds: str) -> list[Cell]:
         """Cells of these kinds, by column and then row, which is the order of the flags."""
-        columns = range(len(self._rows[0]))
-        return [
-            (row, column) for column in columns for row in range(len(self._rows)) if self._rows[row][column] in kinds
-        ]
+        columns = enumerate(zip(*self._rows, strict=True))
+        return [(row, column) for column, cells in columns for row, cell in enumerate(cells) if cell in kinds]
 
     @cached_property
     def observation_space(self) -> spaces.Box:

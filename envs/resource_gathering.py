@@ -47,7 +47,7 @@ class State(NamedTuple):
 
 @dataclass(frozen=True)
 class ResourceGathering:
-    """Grid world with three objectives: -1 when killed by an enemy, 1 for gold brought home, 1 for the gem brought home.
+    """Grid world with three objectives: -1 when killed by an enemy, 1 for gold and 1 for a gem brought home.
 
     The observation is (row, column, has gold, has gem) int32. The four actions are up, down, left and right; a move
     off the map leaves the gatherer where it is. Entering one of two enemies' cells, or staying in it against the edge,

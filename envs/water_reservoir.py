@@ -68,7 +68,7 @@ class WaterReservoir:
     """
 
     time_limit: int = 100
-    nO: int = 2  # noqa: N815  # MO-Gymnasium's keyword
+    nO: int = 2  # MO-Gymnasium's keyword
     penalize: bool = False
     normalized_action: bool = False
     initial_state: float | None = None

@@ -1,9 +1,9 @@
 """Every JAX-native environment of the registry keeps the contract."""
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
+from gymnasium import spaces
 
 import morl
 from morl.errors import UserError
@@ -11,7 +11,15 @@ from morl.registry import EnvSpec, env_specs, register_env
 from morl.rollout import start_batch, step
 
 NATIVE = [spec for spec in env_specs().values() if spec.backend == "jax"]
-T, B = 300, 16
+T, B = 450, 16
+
+
+def random_actions(env, key, num):
+    """(num, ...) random actions; what is unbounded is drawn up to 100."""
+    if isinstance(env.action_space, spaces.Discrete):
+        return jax.random.randint(key, (num,), 0, env.action_space.n)
+    low, high = env.action_space.low, np.minimum(env.action_space.high, 100)
+    return jax.random.uniform(key, (num, *low.shape), minval=low, maxval=high)
 
 
 @pytest.fixture(params=NATIVE, ids=lambda spec: spec.id, scope="module")
@@ -27,7 +35,7 @@ def trajectory(case):
 
     def body(lanes, key):
         key_action, key_step = jax.random.split(key)
-        actions = jax.random.randint(key_action, (B,), 0, env.action_space.n)
+        actions = random_actions(env, key_action, B)
         following, out = jax.vmap(lambda k, lane, a: step(env, params, k, lane, a))(
             jax.random.split(key_step, B), lanes, actions
         )
@@ -67,15 +75,28 @@ def test_ends_are_told_apart_and_lanes_start_over(case, trajectory):
     obs, _, steps, out = trajectory
     assert not (out.terminated & out.truncated).any()
     done = out.terminated | out.truncated
-    assert done.any()
-    _, first = env.reset(jax.random.key(5), env.default_params)
+    assert done.any() or env.max_episode_steps > T
+    starts = jax.vmap(lambda key: env.reset(key, env.default_params)[1])(jax.random.split(jax.random.key(5), 100))
+    low, high = starts.min(axis=0), starts.max(axis=0)
+    spread = 0.1 * (high - low)  # 0 where it always starts in the same place
     for t, b in zip(*np.nonzero(done[:-1]), strict=True):
         assert steps[t + 1, b] == 0
-        np.testing.assert_array_equal(obs[t + 1, b], first)  # these environments always start in the same place
+        assert ((obs[t + 1, b] >= low - spread) & (obs[t + 1, b] <= high + spread)).all()
     on = ~done[:-1]
     np.testing.assert_array_equal(obs[1:][on], out.next_obs[:-1][on])
-    assert (steps + 1 <= env.max_episode_steps).all()
-    np.testing.assert_array_equal(out.truncated, (steps + 1 == env.max_episode_steps) & ~out.terminated)
+    if env.max_episode_steps is None:
+        assert not out.truncated.any()
+    else:
+        np.testing.assert_array_equal(out.truncated, (steps + 1 == env.max_episode_steps) & ~out.terminated)
+        assert (steps < env.max_episode_steps).all()
+
+
+def test_restarts_draw_afresh(case):
+    """Where the start is random, it is another in each lane and each episode."""
+    _, env = case
+    starts = jax.vmap(lambda key: env.reset(key, env.default_params)[1])(jax.random.split(jax.random.key(5), 100))
+    random_start = not (starts == starts[0]).all()
+    assert random_start == env.id.startswith(("mo-mountaincar", "water-reservoir"))
 
 
 def test_one_by_one_is_the_same_as_batched(case):
@@ -83,7 +104,7 @@ def test_one_by_one_is_the_same_as_batched(case):
     params = env.default_params
     keys = jax.random.split(jax.random.key(3), 5)
     states, _ = jax.vmap(env.reset, in_axes=(0, None))(keys, params)
-    actions = jnp.arange(5) % env.action_space.n
+    actions = random_actions(env, jax.random.key(4), 5)
     batched = jax.jit(jax.vmap(env.step, in_axes=(0, 0, 0, None)))(keys, states, actions, params)
     for i in range(5):
         state, _ = env.reset(keys[i], params)
@@ -106,3 +127,19 @@ def test_impossible_settings_are_named():
         morl.make("deep-sea-treasure-v0", map="flat")
     with pytest.raises(UserError, match="frame_skip must be at least 1"):
         morl.make("minecart-v0", frame_skip=0)
+    with pytest.raises(UserError, match="depth must be one of 5, 6, 7, not 8"):
+        morl.make("fruit-tree-v0", depth=8)
+    with pytest.raises(UserError, match="woodproba must be at least 0 and at most 1"):
+        morl.make("fishwood-v0", woodproba=90)
+    with pytest.raises(UserError, match="nO must be 2, 3 or 4"):
+        morl.make("water-reservoir-v0", nO=5)
+    with pytest.raises(UserError, match="size must be at least 3"):
+        morl.make("breakable-bottles-v0", size=2)
+    with pytest.raises(UserError, match="goal_velocity must be at least"):
+        morl.make("mo-mountaincar-v0", goal_velocity=1)
+    with pytest.raises(UserError, match="maze must have one goal G, a start _"):
+        morl.make("four-room-v0", maze=["_1 ", "   "])
+    with pytest.raises(UserError, match="rows of equal length"):
+        morl.make("four-room-v0", maze=["_1G", "  "])
+    with pytest.raises(UserError, match="maze has 'Y'"):
+        morl.make("four-room-v0", maze=["_1G", "  Y"])

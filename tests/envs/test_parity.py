@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import gymnasium
 import jax
 import jax.numpy as jnp
-import mo_gymnasium
 import numpy as np
 import pytest
 from mo_gymnasium.envs.deep_sea_treasure import deep_sea_treasure as mo_dst
@@ -19,67 +16,7 @@ from scipy import stats
 from morl.envs import minecart
 from morl.envs.deep_sea_treasure import MAPS, ROCK, DeepSeaTreasure
 from morl.envs.minecart import ACCELERATE, BRAKE, LEFT, MINE, NONE, RIGHT, Minecart
-
-STEPS = 10_000
-Policy = Callable[[NDArray[Any]], int]
-
-
-def mo_make(id: str, **kwargs: Any) -> gymnasium.Env[Any, Any]:
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*precision lowered")
-        return mo_gymnasium.make(id, **kwargs)
-
-
-class Trace(NamedTuple):
-    """T steps: the observation each starts from (of a reset where ``start``), the action and what came of it."""
-
-    start: NDArray[np.bool_]
-    obs: NDArray[Any]
-    action: NDArray[np.int32]
-    next_obs: NDArray[Any]
-    reward: NDArray[np.float32]
-    terminated: NDArray[np.bool_]
-
-
-def record(env: gymnasium.Env[Any, Any], new_policy: Callable[[], Policy], max_episode_steps: int) -> Trace:
-    """What the reference does in STEPS steps; its time limit must be ours."""
-    rows = []
-    start, length = True, 0
-    for _ in range(STEPS):
-        if start:
-            obs, _ = env.reset()
-            policy, length = new_policy(), 0
-        action = policy(obs)
-        next_obs, reward, terminated, truncated, _ = env.step(action)
-        length += 1
-        assert truncated == (length == max_episode_steps)
-        rows.append((start, obs, action, next_obs, reward, terminated))
-        start, obs = terminated or truncated, next_obs
-    return Trace(*(np.array(column) for column in zip(*rows, strict=True)))
-
-
-def replay(env: Any, start: NDArray[np.bool_], actions: NDArray[np.int32], keys: jax.Array) -> tuple[Any, ...]:
-    """The same actions in ours, from a reset where ``start``: observation before, after, reward and flags."""
-    params = env.default_params
-
-    def one(carry: Any, xs: Any) -> Any:
-        begin, action, key = xs
-        state, obs = jax.tree.map(lambda new, old: jnp.where(begin, new, old), env.reset(key, params), carry)
-        state, next_obs, reward, terminated, truncated, _ = env.step(key, state, action, params)
-        return (state, next_obs), (obs, next_obs, reward, terminated, truncated)
-
-    scan = jax.jit(lambda xs: jax.lax.scan(one, env.reset(keys[0], params), xs)[1])
-    return tuple(np.asarray(x) for x in scan((start, actions.astype(np.int32), keys)))
-
-
-def check(trace: Trace, outcome: tuple[Any, ...], where: NDArray[np.bool_] | slice, tolerance: float) -> None:
-    """``outcome`` is that of ``replay``: the same dtypes, flags and, to an absolute tolerance, numbers as the trace."""
-    *numbers, terminated, truncated = outcome
-    np.testing.assert_array_equal(terminated[where], trace.terminated[where])
-    assert not truncated.any()  # the core adds the time limit
-    for ours, theirs in zip(numbers, (trace.obs, trace.next_obs, trace.reward), strict=True):
-        assert ours.dtype == theirs.dtype
-        np.testing.assert_allclose(ours[where], theirs[where], rtol=0, atol=tolerance)
+from tests.envs.parity import STEPS, Policy, Trace, check, mo_make, record, replay
 
 
 @pytest.mark.parametrize("float_state", [False, True])
