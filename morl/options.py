@@ -67,6 +67,7 @@ def from_mapping(cls: type[Options], values: Mapping[str, Any], *, source: str, 
     Raises:
         UserError: unknown name, or a value that its flag would not take; the message starts with ``source``.
     """
+    mappings = {field.name for field in dataclasses.fields(cls) if field.default_factory is dict}  # type: ignore[arg-type]
     args = []
     for name, value in values.items():
         if name not in field_names(cls):
@@ -76,6 +77,9 @@ def from_mapping(cls: type[Options], values: Mapping[str, Any], *, source: str, 
             args.append(flag if value else f"--no-{flag[2:]}")
         elif isinstance(value, list | tuple):
             args += [flag, *(_text(item, f"{source}: {name}") for item in value)]
+        elif isinstance(value, Mapping) and name in mappings:
+            pairs = [item for pair in value.items() for item in pair]
+            args += [flag, *(_text(item, f"{source}: {name}") for item in pairs)]
         else:
             args.append(f"{flag}={_text(value, f'{source}: {name}')}")
     try:

@@ -115,7 +115,9 @@ def prepare(agent: str, settings: TrainSettings, config: Any = None) -> Plan:
             length, too few steps; before anything is compiled.
     """
     spec = agent_spec(agent)
-    env = make(settings.env, backend=settings.backend)
+    if reserved := {"id", "backend"} & settings.env_kwargs.keys():
+        raise UserError(f"{settings.env} has no keyword {min(reserved)!r}")
+    env = make(settings.env, backend=settings.backend, **settings.env_kwargs)
     backend: Backend = "host" if hasattr(env, "make_vector") else "jax"
     registered = env_specs().get(env.id)
     objectives = tuple(objective.name for objective in env.objectives)

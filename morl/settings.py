@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -18,6 +18,8 @@ class TrainSettings:
 
     env: str = "minecart-v0"
     """Environment id; see `morl envs`."""
+    env_kwargs: dict[str, bool | int | float | str] = field(default_factory=dict)
+    """Keywords of the environment, name and value in turn: depth 7."""
     steps: int = 3_000_000
     """Environment steps of one seed, over all its policies."""
     seed: int = 0

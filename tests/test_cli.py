@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+import morl
 from morl.cli import main
 
 FAST = [
@@ -77,6 +78,11 @@ def test_lists(capsys):
         ("train cmorl --config nowhere.yaml", "cannot read nowhere.yaml: No such file or directory"),
         ("train cmorl --env CartPole-v1", "CartPole-v1 has a scalar reward"),
         ("train cmorl --device tpu", "device 'tpu' is not available to JAX here"),
+        ("train cmorl --env fruit-tree-v0 --env-kwargs dept 7", "fruit-tree-v0 has no keyword 'dept'; allowed: depth"),
+        ("train cmorl --env fruit-tree-v0 --env-kwargs depth", "Failed to parse key-value pairs"),
+        ("train cmorl --env fruit-tree-v0 --env-kwargs depth 8", "depth must be one of 5, 6, 7, not 8"),
+        ("train cmorl --env fruit-tree-v0 --env-kwargs backend jax", "fruit-tree-v0 has no keyword 'backend'"),
+        ("train cmorl --env water-reservoir-v0", "action space Box(0.0, inf, (1,), float32) is not supported"),
         ("front nowhere", "nowhere is not a run directory"),
         ("evaluate", "Missing from morl evaluate: RUN"),
     ],
@@ -104,6 +110,7 @@ def test_mistakes_are_one_line_and_exit_code_2(line, message, capsys, tmp_path, 
         ("env: --help\n", "config.yaml: env must not start with a dash, as '--help' does"),
         ("hidden: ['--help']\n", "config.yaml: hidden must not start with a dash"),
         ("steps: {a: 1}\n", "config.yaml: steps must be a number, a text or a list of them, not dict"),
+        ("env_kwargs: {depth: [1]}\n", "config.yaml: env_kwargs must be a number, a text or a list of them, not list"),
         ("!!python/object/apply:os.system ['touch owned']\n", "config.yaml is not valid YAML"),
     ],
 )
@@ -243,6 +250,16 @@ def test_names_of_gymnasium_get_the_settings_of_ours(capsys, tmp_path):
     code, _, err = run(capsys, "front", str(out), "--csv", "--preference", "1", "0")
     assert code == 2
     assert "give it without --preference" in err
+
+
+def test_keywords_of_the_environment_are_part_of_the_run(capsys, tmp_path):
+    out, again = tmp_path / "run", tmp_path / "again"
+    line = ["train", "cmorl", "--env", "fruit-tree-v0", "--env-kwargs", "depth", "5", "--out", str(out), *FAST]
+    assert run(capsys, *line)[0] == 0
+    assert "env_kwargs:\n  depth: 5\n" in (out / "config.yaml").read_text()
+    assert set(morl.load(out).front.length) == {5.0}
+    assert run(capsys, "train", "cmorl", "--config", str(out / "config.yaml"), "--out", str(again))[0] == 0
+    assert (again / "front.csv").read_text() == (out / "front.csv").read_text()
 
 
 def test_a_training_that_diverges_says_so(capsys, tmp_path):
