@@ -50,7 +50,10 @@ class Plan:
     def true_front(self) -> Floats | None:
         """(n, R) the exact front at ``gamma``, where the environment can compute it."""
         compute = getattr(self.env, "true_front", None)
-        return compute(self.gamma) if compute else None
+        try:
+            return compute(self.gamma) if compute else None
+        except UserError:  # not for these keywords of the environment
+            return None
 
     @cached_property
     def true_hypervolume(self) -> float | None:

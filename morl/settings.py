@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from morl.config import check_integer, check_range
+from morl.errors import UserError
 from morl.registry import Backend
 
 Device = Literal["auto", "cpu", "gpu", "tpu"]
@@ -50,6 +51,10 @@ class TrainSettings:
             check_integer(self, name, low=1)
         check_integer(self, "seed", low=0, high=2**31 - 1)
         check_integer(self, "archive_capacity", low=2)
+        for name, value in self.env_kwargs.items():
+            if not isinstance(value, bool | int | float | str):
+                kind = type(value).__name__
+                raise UserError(f"env_kwargs: {name} must be true or false, a number or a text, not {kind}")
         if self.gamma is not None:
             check_range(self, "gamma", low=0, high=1)
 

@@ -1,6 +1,7 @@
 """The loop as a whole: it learns, repeats itself exactly, keeps seeds apart and leaves a complete run directory."""
 
 import csv
+import dataclasses
 
 import numpy as np
 import pytest
@@ -9,7 +10,9 @@ import yaml
 import morl
 from morl import metrics
 from morl.agents.cmorl import CMORLConfig
+from morl.envs.four_room import FourRoom
 from morl.errors import UserError
+from morl.plan import prepare
 from morl.runs import read_fronts
 from morl.settings import TrainSettings
 
@@ -189,6 +192,7 @@ def test_host_environments_feed_the_same_agent(tmp_path):
     [
         ({"env": "minecart-v00"}, "unknown environment 'minecart-v00'.*minecart-v0"),
         ({"steps": 0}, "steps must be at least 1, not 0"),
+        ({"env_kwargs": {"maze": ["_1G"]}}, "env_kwargs: maze must be true or false, a number or a text, not list"),
         ({"steps": 511}, "steps must be at least 512"),
         ({"reference_point": (0.0, 0.0, 0.0)}, "the reference point has 2 finite numbers"),
         ({"gamma": 1.5}, "gamma must be at least 0 and at most 1, not 1.5"),
@@ -201,6 +205,14 @@ def test_bad_settings_are_refused_before_anything_is_written(changes, message, t
     with pytest.raises(UserError, match=message):
         small(tmp_path / "never", **changes)
     assert not (tmp_path / "never").exists()
+
+
+def test_a_front_that_cannot_be_computed_is_left_out():
+    """Two starts: the environment refuses, and the training must not fail for it."""
+    plan = prepare("cmorl", TrainSettings(env="four-room-v0"))
+    assert plan.true_front.shape == (252, 3)
+    plan = dataclasses.replace(plan, env=FourRoom(maze=("_1G", "_  ")))
+    assert plan.true_hypervolume is None
 
 
 def test_a_run_never_overwrites_another(dst_run):
