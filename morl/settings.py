@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from morl.config import check_integer, check_range
 from morl.errors import UserError
@@ -51,7 +51,8 @@ class TrainSettings:
             check_integer(self, name, low=1)
         check_integer(self, "seed", low=0, high=2**31 - 1)
         check_integer(self, "archive_capacity", low=2)
-        for name, value in self.env_kwargs.items():
+        keywords: dict[str, Any] = self.env_kwargs  # whatever a caller in Python puts there
+        for name, value in keywords.items():
             if not isinstance(value, bool | int | float | str):
                 kind = type(value).__name__
                 raise UserError(f"env_kwargs: {name} must be true or false, a number or a text, not {kind}")

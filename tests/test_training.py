@@ -198,7 +198,7 @@ def test_host_environments_feed_the_same_agent(tmp_path):
         ({"gamma": 1.5}, "gamma must be at least 0 and at most 1, not 1.5"),
         ({"env": "CartPole-v1"}, "CartPole-v1 has a scalar reward"),
         ({"num_seeds": 0}, "num_seeds must be at least 1"),
-        ({"backend": "jax", "env": "fruit-tree-v0"}, "has no JAX-native environment"),
+        ({"backend": "jax", "env": "minecart-rgb-v0"}, "has no JAX-native environment"),
     ],
 )
 def test_bad_settings_are_refused_before_anything_is_written(changes, message, tmp_path):
