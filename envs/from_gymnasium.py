@@ -16,11 +16,12 @@ import numpy as np
 from gymnasium import Space, spaces
 from gymnasium.envs.registration import EnvSpec, load_env_creator
 from gymnasium.error import DependencyNotInstalled
-from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv
+from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 from numpy.typing import ArrayLike, NDArray
 
 from morl.environments import check_keywords
-from morl.envs.wrappers import CutOff, SeededOre
+from morl.envs.repairs import CutOff, SeededOre
+from morl.envs.worker_pool import VectorRewardSync, WorkerPool
 from morl.errors import MissingExtraError, UserError
 from morl.registry import env_specs
 
@@ -105,9 +106,7 @@ class HostVectorEnv:
         """
         if self._ended is None:
             raise UserError(f"{self.id}: call reset before step")
-        actions = np.asarray(actions)
-        if actions.shape[:1] != (self.num_envs,):
-            raise UserError(f"{self.id}: actions of shape {actions.shape} for {self.num_envs} environments")
+        actions = self._checked_actions(np.asarray(actions))
         self._step += 1
         following, raw, terminations, truncations, infos = self._envs.step(actions)
         obs = self._checked(following)
@@ -127,6 +126,24 @@ class HostVectorEnv:
     def close(self) -> None:
         """End worker processes and release what the environments hold. Safe to call again."""
         self._envs.close()
+
+    def _checked_actions(self, actions: NDArray[Any]) -> NDArray[Any]:
+        space, shape = self.action_space, (self.num_envs, *(self.action_space.shape or ()))
+        if actions.shape != shape:
+            raise UserError(
+                f"{self.id}: actions of shape {actions.shape}; allowed: {shape} for {self.num_envs} environments"
+            )
+        if isinstance(space, spaces.Box) and np.issubdtype(space.dtype, np.floating):
+            fits = np.issubdtype(actions.dtype, np.number)
+            inside = ((actions >= space.low) & (actions <= space.high)).all() if fits else False
+        elif isinstance(space, spaces.Discrete):
+            fits = np.issubdtype(actions.dtype, np.integer)
+            inside = ((actions >= space.start) & (actions < space.start + space.n)).all() if fits else False
+        else:
+            inside = all(space.contains(action) for action in actions)
+        if not inside:
+            raise UserError(f"{self.id}: actions {actions.tolist()} ({actions.dtype}); allowed: each in {space}")
+        return actions
 
     def _checked(self, raw: Any) -> NDArray[Any]:
         obs = np.array(raw)  # a vector environment may reuse its buffer
@@ -166,23 +183,24 @@ class HostEnvironment:
 
         Args:
             num_envs: B.
-            processes: 0 steps them one after another in this process; ``num_envs`` gives each a worker process of its
-                own. Workers are spawned: a script must guard its entry by ``if __name__ == "__main__":``.
+            processes: worker processes that share them, up to ``num_envs``; 0 steps them one after another in this
+                process. The episodes are the same. Workers are spawned: a script must guard its entry by
+                ``if __name__ == "__main__":``.
 
         Raises:
-            UserError: a number out of range.
+            UserError: a number out of range; here or later, what goes wrong in a worker.
         """
         if num_envs < 1:
             raise UserError(f"num_envs must be at least 1, not {num_envs}")
-        if processes not in (0, num_envs):
-            raise UserError(f"processes must be 0 or num_envs ({num_envs}), one for each, not {processes}")
-        build = [partial(_build, self.spec, self.kwargs)] * num_envs
+        if not 0 <= processes <= num_envs:
+            raise UserError(f"processes must be from 0 to num_envs ({num_envs}), not {processes}")
+        build = partial(_build, self.spec, self.kwargs)
+        size = len(self.objectives)
         envs: VectorEnv[Any, Any, Any]
         if processes:
-            # Not forked: the parent runs JAX's threads.
-            envs = AsyncVectorEnv(build, context="spawn", autoreset_mode=AutoresetMode.SAME_STEP)
+            envs = WorkerPool(build, num_envs, processes, size, self.id)
         else:
-            envs = _VectorRewardSync(build, len(self.objectives))
+            envs = VectorRewardSync([build] * num_envs, size)
         return HostVectorEnv(envs, len(self.objectives), self.id)
 
 
@@ -289,14 +307,6 @@ class _Guard(gymnasium.Wrapper[Any, Any, Any, Any]):
             where = f"{self._id}, step {self._step} of an episode"
             raise UserError(f"{where}: observation of shape {obs.shape}, not {self.observation_space.shape}")
         return obs
-
-
-class _VectorRewardSync(SyncVectorEnv[Any, Any]):
-    """Gymnasium's in-process vectoriser, SAME_STEP, with room for R rewards each."""
-
-    def __init__(self, build: list[partial[gymnasium.Env[Any, Any]]], num_objectives: int) -> None:
-        super().__init__(build, autoreset_mode=AutoresetMode.SAME_STEP)
-        self._rewards = np.zeros((self.num_envs, num_objectives))
 
 
 def _checked_reward(raw: Any, shape: tuple[int, ...], where: str) -> NDArray[np.float32]:

@@ -1,63 +1,287 @@
-"""Wrappers of single Gymnasium environments with a vector reward."""
+"""Wrappers of single Gymnasium environments with a vector reward; names and arguments are MO-Gymnasium's.
+
+Unlike there nothing is edited in place, no array is shared between steps and nothing carries over into the next
+episode.
+"""
 
 from __future__ import annotations
 
+import time
+from collections import deque
+from collections.abc import Sequence
 from typing import Any, SupportsFloat
 
 import gymnasium
 import numpy as np
+from gymnasium import spaces
 from gymnasium.utils import RecordConstructorArgs
-from numpy.typing import ArrayLike
+from gymnasium.wrappers.utils import RunningMeanStd
+from numpy.typing import ArrayLike, NDArray
 
 from morl.errors import UserError
 
+Wrapper = gymnasium.Wrapper[Any, Any, Any, Any]
+Step = tuple[Any, SupportsFloat, bool, bool, dict[str, Any]]
 
-class LinearReward(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
+
+class LinearReward(Wrapper, RecordConstructorArgs):
     """A scalar reward, the dot product of the vector reward with fixed weights.
 
-    The vector itself is kept, as a fresh float array (R,), in ``info["vector_reward"]`` at each step.
+    The vector itself is kept, as a fresh float array (R,), in ``info["vector_reward"]`` at each step, and the weights
+    in ``info["reward_weights"]``.
 
     Args:
         env: an environment with a ``reward_space`` of shape (R,).
-        weight: (R,) finite weights, of any sign and sum.
+        weight: (R,) finite weights, of any sign and sum; ones by default.
 
     Raises:
         UserError: the environment has no vector reward, or the weights are not R finite numbers.
     """
 
-    def __init__(self, env: gymnasium.Env[Any, Any], weight: ArrayLike) -> None:
-        self.weight = np.array(weight, np.float64)
-        RecordConstructorArgs.__init__(self, weight=self.weight.tolist())
+    def __init__(self, env: gymnasium.Env[Any, Any], weight: ArrayLike | None = None) -> None:
+        RecordConstructorArgs.__init__(self, weight=weight if weight is None else np.asarray(weight).tolist())
         gymnasium.Wrapper.__init__(self, env)
-        if not self.has_wrapper_attr("reward_space"):
-            raise UserError(f"{env} has a scalar reward; LinearReward needs a reward_space of shape (R,)")
-        shape = self.get_wrapper_attr("reward_space").shape
-        if self.weight.shape != shape or not np.isfinite(self.weight).all():
-            raise UserError(f"weight must be {shape[0]} finite numbers, one per objective, not {np.asarray(weight)}")
+        size = _reward_space(env, "LinearReward").shape[0]
+        self.weight = np.ones(size) if weight is None else np.array(weight, np.float64)
+        if self.weight.shape != (size,) or not np.isfinite(self.weight).all():
+            raise UserError(f"weight must be {size} finite numbers, one per objective, not {np.asarray(weight)}")
 
-    def step(self, action: Any) -> tuple[Any, SupportsFloat, bool, bool, dict[str, Any]]:
+    def step(self, action: Any) -> Step:
         """Gymnasium's step, the reward a ``float``."""
         obs, reward, terminated, truncated, info = self.env.step(action)
         vector = np.array(reward)
-        return obs, float(vector @ self.weight), terminated, truncated, {**info, "vector_reward": vector}
+        told = {**info, "vector_reward": vector, "reward_weights": self.weight.copy()}
+        return obs, float(vector @ self.weight), terminated, truncated, told
 
 
-class CutOff(gymnasium.Wrapper[Any, Any, Any, Any]):
-    """For an environment that says it terminated when it was only cut off at its time limit (fishwood)."""
+class MONormalizeReward(Wrapper, RecordConstructorArgs):
+    """Divides one objective by the running standard deviation of its discounted return; the others are left alone.
 
-    def step(self, action: Any) -> tuple[Any, SupportsFloat, bool, bool, dict[str, Any]]:
-        """Gymnasium's step, truncation alone where both flags are set."""
-        obs, reward, terminated, truncated, info = self.env.step(action)
-        return obs, reward, terminated and not truncated, truncated, info
+    The estimate goes on over episodes; the return it is of starts anew with each, truncated ones included.
 
+    Args:
+        env: an environment with a ``reward_space`` of shape (R,).
+        idx: the objective, 0 to R - 1.
+        gamma: discount of the return.
+        epsilon: added to the variance.
 
-class SeededOre(gymnasium.Wrapper[Any, Any, Any, Any]):
-    """MO-Gymnasium's minecart with ore draws that follow ``reset(seed=)`` instead of NumPy's global state."""
+    Attributes:
+        update_running_mean: set it to False to freeze the estimate, for evaluation.
+        reward_space: without bounds in that objective.
+
+    Raises:
+        UserError: no vector reward, no such objective, a discount outside of [0, 1].
+    """
+
+    def __init__(self, env: gymnasium.Env[Any, Any], idx: int, gamma: float = 0.99, epsilon: float = 1e-8) -> None:
+        RecordConstructorArgs.__init__(self, idx=idx, gamma=gamma, epsilon=epsilon)
+        gymnasium.Wrapper.__init__(self, env)
+        space = _reward_space(env, "MONormalizeReward")
+        self.idx = _index(idx, space)
+        self.gamma = _discount(gamma)
+        self.epsilon = epsilon
+        self.update_running_mean = True
+        self.return_rms = RunningMeanStd(shape=())
+        self.reward_space = _with_bounds(space, idx, -np.inf, np.inf)
+        self._return = 0.0
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
-        """Gymnasium's reset; afterwards the mines draw from the environment's own generator."""
+        """Gymnasium's reset."""
+        self._return = 0.0
+        return self.env.reset(seed=seed, options=options)
+
+    def step(self, action: Any) -> Step:
+        """Gymnasium's step, the reward a fresh array."""
+        obs, reward, terminated, truncated, info = self.env.step(action)
+        vector: Any = np.array(reward)
+        self._return = self._return * self.gamma + float(vector[self.idx])
+        if self.update_running_mean:
+            self.return_rms.update(np.array([self._return]))
+        vector[self.idx] /= np.sqrt(self.return_rms.var + self.epsilon)
+        return obs, vector, terminated, truncated, info
+
+
+class MOClipReward(Wrapper, RecordConstructorArgs):
+    """Clips one objective; the others are left alone.
+
+    Args:
+        env: an environment with a ``reward_space`` of shape (R,).
+        idx: the objective, 0 to R - 1.
+        min_r, max_r: its bounds.
+
+    Attributes:
+        reward_space: bounded so in that objective.
+
+    Raises:
+        UserError: no vector reward, no such objective, bounds the wrong way round.
+    """
+
+    def __init__(self, env: gymnasium.Env[Any, Any], idx: int, min_r: float, max_r: float) -> None:
+        RecordConstructorArgs.__init__(self, idx=idx, min_r=min_r, max_r=max_r)
+        gymnasium.Wrapper.__init__(self, env)
+        space = _reward_space(env, "MOClipReward")
+        self.idx = _index(idx, space)
+        if not min_r <= max_r:
+            raise UserError(f"min_r must be at most max_r, not {min_r} and {max_r}")
+        self.min_r, self.max_r = min_r, max_r
+        low, high = np.clip([space.low[idx], space.high[idx]], min_r, max_r)
+        self.reward_space = _with_bounds(space, idx, low, high)
+
+    def step(self, action: Any) -> Step:
+        """Gymnasium's step, the reward a fresh array."""
+        obs, reward, terminated, truncated, info = self.env.step(action)
+        vector: Any = np.array(reward)
+        vector[self.idx] = np.clip(vector[self.idx], self.min_r, self.max_r)
+        return obs, vector, terminated, truncated, info
+
+
+class MORecordEpisodeStatistics(Wrapper, RecordConstructorArgs):
+    """Adds the statistics of an episode to the info of its last step.
+
+    ``info["episode"]`` has ``r``, the vector return (R,) float64; ``dr``, the discounted one (first reward
+    undiscounted); ``l``, the length; ``t``, seconds since the reset. All are fresh objects.
+
+    Args:
+        env: an environment with a ``reward_space`` of shape (R,).
+        gamma: the discount.
+        buffer_length: episodes kept in the queues.
+        stats_key: name in the info.
+
+    Attributes:
+        return_queue, discounted_return_queue, length_queue, time_queue: of the last episodes.
+        episode_count: episodes that ended.
+
+    Raises:
+        UserError: no vector reward, a discount outside of [0, 1], an info that has the key already.
+    """
+
+    def __init__(
+        self,
+        env: gymnasium.Env[Any, Any],
+        gamma: float = 1.0,
+        buffer_length: int = 100,
+        stats_key: str = "episode",
+    ) -> None:
+        RecordConstructorArgs.__init__(self, gamma=gamma, buffer_length=buffer_length, stats_key=stats_key)
+        gymnasium.Wrapper.__init__(self, env)
+        self._size = _reward_space(env, "MORecordEpisodeStatistics").shape[0]
+        self.gamma = _discount(gamma)
+        self._stats_key = stats_key
+        self.return_queue: deque[NDArray[np.float64]] = deque(maxlen=buffer_length)
+        self.discounted_return_queue: deque[NDArray[np.float64]] = deque(maxlen=buffer_length)
+        self.length_queue: deque[int] = deque(maxlen=buffer_length)
+        self.time_queue: deque[float] = deque(maxlen=buffer_length)
+        self.episode_count = 0
+        self._start_over()
+
+    def _start_over(self) -> None:
+        self._return, self._discounted = np.zeros(self._size), np.zeros(self._size)
+        self._length, self._started = 0, time.perf_counter()
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        """Gymnasium's reset."""
         obs, info = self.env.reset(seed=seed, options=options)
-        for mine in self.get_wrapper_attr("mines"):
-            for ore in mine.distributions:
-                ore.random_state = self.unwrapped.np_random
+        self._start_over()
         return obs, info
+
+    def step(self, action: Any) -> Step:
+        """Gymnasium's step."""
+        obs, reward, terminated, truncated, info = self.env.step(action)
+        vector = np.asarray(reward, np.float64)
+        self._return = self._return + vector
+        self._discounted = self._discounted + self.gamma**self._length * vector
+        self._length += 1
+        if terminated or truncated:
+            if self._stats_key in info:
+                raise UserError(f"the info of {self.env} has {self._stats_key!r} already; choose another stats_key")
+            seconds = round(time.perf_counter() - self._started, 6)
+            told = {"r": self._return.copy(), "dr": self._discounted.copy(), "l": self._length, "t": seconds}
+            info = {**info, self._stats_key: told}
+            self.return_queue.append(self._return)
+            self.discounted_return_queue.append(self._discounted)
+            self.length_queue.append(self._length)
+            self.time_queue.append(seconds)
+            self.episode_count += 1
+        return obs, reward, terminated, truncated, info
+
+
+class VectorRewardFromInfo(Wrapper, RecordConstructorArgs):
+    """A vector reward for an environment that rewards with one number and tells its components in ``info``.
+
+    >>> import gymnasium
+    >>> keys = ["reward_forward", "reward_ctrl"]
+    >>> env = VectorRewardFromInfo(gymnasium.make("HalfCheetah-v5"), keys)  # doctest: +SKIP
+
+    Args:
+        env: an environment with a scalar reward.
+        keys: R names in the info of each step, in the order of the objectives.
+        low, high: bounds of the rewards, (R,) or one for all, where they are known.
+
+    Attributes:
+        reward_space: ``Box`` of shape (R,), float32.
+
+    Raises:
+        UserError: fewer than two keys or one twice, bounds that do not fit; in ``step`` an info without one of the
+            keys, or with something else than a finite number there.
+    """
+
+    def __init__(
+        self,
+        env: gymnasium.Env[Any, Any],
+        keys: Sequence[str],
+        low: ArrayLike = -np.inf,
+        high: ArrayLike = np.inf,
+    ) -> None:
+        RecordConstructorArgs.__init__(self, keys=list(keys), low=low, high=high)
+        gymnasium.Wrapper.__init__(self, env)
+        if isinstance(keys, str) or len(keys) < 2 or len(set(keys)) != len(keys):
+            raise UserError(f"keys must be at least 2 different names in the info, not {keys!r}")
+        self.keys = tuple(keys)
+        try:
+            lows, highs = (np.broadcast_to(np.asarray(bound, np.float32), len(keys)).copy() for bound in (low, high))
+        except ValueError:
+            raise UserError(f"low and high must be one number or {len(keys)}, one for each key") from None
+        if not (lows <= highs).all():
+            raise UserError(f"low must be at most high, not {lows.tolist()} and {highs.tolist()}")
+        self.reward_space = spaces.Box(lows, highs, dtype=np.float32)
+
+    def step(self, action: Any) -> Step:
+        """Gymnasium's step, the reward (R,) float32; the scalar is in ``info["scalar_reward"]``."""
+        obs, reward, terminated, truncated, info = self.env.step(action)
+        vector: Any = np.array([self._component(key, info) for key in self.keys], np.float32)
+        return obs, vector, terminated, truncated, {**info, "scalar_reward": reward}
+
+    def _component(self, key: str, info: dict[str, Any]) -> float:
+        if key not in info:
+            raise UserError(f"{self.env} has no {key!r} in its info; allowed: {', '.join(map(str, info)) or 'nothing'}")
+        value = np.asarray(info[key])
+        if value.size != 1 or not np.issubdtype(value.dtype, np.number) or not np.isfinite(value).all():
+            raise UserError(f"{self.env} has {info[key]!r} as {key!r} in its info; allowed: one finite number")
+        return float(value.item())
+
+
+def _reward_space(env: gymnasium.Env[Any, Any], wrapper: str) -> spaces.Box:
+    space = env.get_wrapper_attr("reward_space") if env.has_wrapper_attr("reward_space") else None
+    if not isinstance(space, spaces.Box) or len(space.shape) != 1:
+        raise UserError(f"{env} has a scalar reward; {wrapper} needs a reward_space of shape (R,)")
+    return space
+
+
+def _index(idx: int, space: spaces.Box) -> int:
+    size = space.shape[0]
+    if isinstance(idx, bool) or not isinstance(idx, int | np.integer) or not 0 <= idx < size:
+        raise UserError(f"idx must be an objective from 0 to {size - 1}, not {idx!r}")
+    return int(idx)
+
+
+def _discount(gamma: float) -> float:
+    if not 0 <= gamma <= 1:
+        raise UserError(f"gamma must be at least 0 and at most 1, not {gamma}")
+    return gamma
+
+
+def _with_bounds(space: spaces.Box, idx: int, low: float, high: float) -> spaces.Box:
+    """The space with other bounds in one objective."""
+    lows, highs = space.low.copy(), space.high.copy()
+    lows[idx], highs[idx] = low, high
+    return spaces.Box(lows, highs, dtype=space.dtype)

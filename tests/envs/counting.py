@@ -3,6 +3,8 @@
 Its own file, as worker processes have to import it.
 """
 
+import os
+
 import gymnasium
 import numpy as np
 from gymnasium import spaces
@@ -22,6 +24,8 @@ class Counting(gymnasium.Env):
 
     def __init__(self, fault=None):
         self.fault = fault
+        if fault == "start":
+            raise RuntimeError("no licence")
         self.episode = -1
 
     def reset(self, *, seed=None, options=None):
@@ -38,6 +42,10 @@ class Counting(gymnasium.Env):
         ended = self.t >= self.length
         reward = np.array([self.episode, self.t, action], float)
         obs = np.array([self.episode, self.t], float)
+        if self.fault == "raise" and self.t == 2:
+            1 / 0  # noqa: B018
+        if self.fault == "die" and self.t == 2:
+            os._exit(3)
         if self.fault == "nan" and self.t == 2:
             reward[1] = np.nan
         if self.fault == "length" and self.t == 2:

@@ -1,5 +1,6 @@
 """Host environments: no transition crosses the end of an episode, whatever the auto-reset mode or the processes."""
 
+import dataclasses
 import sys
 import warnings
 
@@ -40,8 +41,8 @@ def make_counting(mode):
 
     if mode == "own":
         return morl.make(f"tests.envs.counting:{ID}", "host").make_vector(NUMBER)
-    if mode == "processes":
-        return morl.make(f"tests.envs.counting:{ID}", "host").make_vector(NUMBER, processes=NUMBER)
+    if mode != "next_step":
+        return morl.make(f"tests.envs.counting:{ID}", "host").make_vector(NUMBER, processes=mode)
     return HostVectorEnv(MOSyncVectorEnv([build] * NUMBER), 3)
 
 
@@ -79,13 +80,14 @@ def test_next_step_resets_are_dropped_and_nothing_else(reference):
         np.testing.assert_array_equal(two, one[: len(two)])
 
 
-def test_worker_processes_give_the_same(reference):
-    for one, two in zip(reference, transitions(make_counting("processes")), strict=True):
+@pytest.mark.parametrize("processes", [1, 2, NUMBER])
+def test_worker_processes_give_the_same(reference, processes):
+    for one, two in zip(reference, transitions(make_counting(processes)), strict=True):
         np.testing.assert_array_equal(one, two)
 
 
 def test_a_host_environment_describes_itself():
-    env = morl.make("resource-gathering-v0")
+    env = morl.make("resource-gathering-v0", "host")
     assert env.id == "resource-gathering-v0"
     assert [objective.name for objective in env.objectives] == ["enemy", "gold", "gem"]
     np.testing.assert_array_equal(env.reference_point, [-1, -1, -1])
@@ -103,8 +105,9 @@ def test_a_host_environment_describes_itself():
         ("shape", r"Counting-v0, step 2 of an episode: observation of shape \(1,\), not \(2,\)"),
     ],
 )
-def test_faulty_environments_are_named_with_their_step(fault, message):
-    envs = morl.make(f"tests.envs.counting:{ID}", fault=fault).make_vector(4)
+@pytest.mark.parametrize("processes", [0, 2])
+def test_faulty_environments_are_named_with_their_step(fault, message, processes):
+    envs = morl.make(f"tests.envs.counting:{ID}", fault=fault).make_vector(4, processes)
     envs.reset(seed=0)
 
     def run():
@@ -113,6 +116,67 @@ def test_faulty_environments_are_named_with_their_step(fault, message):
 
     with pytest.raises(UserError, match=message):
         run()
+    envs.close()
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        ("raise", r"Counting-v0: ZeroDivisionError in a worker process, .*counting.py:\d+: division by zero"),
+        ("die", r"Counting-v0: worker process 0 ended with exit code 3"),
+    ],
+)
+def test_a_lost_worker_is_one_error_and_no_hang(fault, message):
+    envs = morl.make(f"tests.envs.counting:{ID}", fault=fault).make_vector(4, processes=2)
+    workers = envs._envs._workers
+    envs.reset(seed=0)
+
+    def run():
+        for _ in range(30):
+            envs.step(np.ones(4, int))
+
+    with pytest.raises(UserError, match=message):
+        run()
+    with pytest.raises(UserError, match="its worker processes have ended"):
+        envs.step(np.ones(4, int))
+    assert not any(worker.is_alive() for worker in workers)
+    envs.close()
+
+
+def test_an_environment_that_cannot_be_made_in_a_worker_is_one_error():
+    env = morl.make(f"tests.envs.counting:{ID}")
+    broken = dataclasses.replace(env, kwargs={"fault": "start"})
+    with pytest.raises(UserError, match=r"RuntimeError in a worker process, .*: no licence"):
+        broken.make_vector(2, processes=1)
+
+
+@pytest.mark.parametrize("processes", [0, 2])
+@pytest.mark.parametrize(
+    ("actions", "message"),
+    [
+        ([0, 5], r"actions \[0, 5\] \(int64\); allowed: each in Discrete\(5\)"),
+        ([-1, 0], r"allowed: each in Discrete\(5\)"),
+        ([0.0, 1.0], r"actions \[0.0, 1.0\] \(float64\); allowed: each in Discrete\(5\)"),
+        ([0], r"actions of shape \(1,\); allowed: \(2,\)"),
+        ([[0], [1]], r"actions of shape \(2, 1\)"),
+    ],
+)
+def test_actions_outside_the_space_are_refused(actions, message, processes):
+    envs = morl.make(f"tests.envs.counting:{ID}").make_vector(2, processes)
+    envs.reset(seed=0)
+    with pytest.raises(UserError, match=message):
+        envs.step(actions)
+    envs.step([0, 4])  # and it goes on
+    envs.close()
+
+
+@pytest.mark.parametrize("actions", [[[1.5], [0.0]], [[np.nan], [0.0]], [["a"], ["b"]]])
+def test_continuous_actions_outside_the_space_are_refused(actions):
+    envs = morl.make("mo-mountaincarcontinuous-v0", "host").make_vector(2)
+    envs.reset(seed=0)
+    with pytest.raises(UserError, match=r"allowed: each in Box\(-1.0, 1.0"):
+        envs.step(actions)
+    envs.step([[1.0], [0.0]])
     envs.close()
 
 
@@ -128,12 +192,11 @@ def test_vectors_that_cannot_work_are_refused():
     with pytest.raises(UserError, match="call reset before step"):
         envs.step([0, 0])
     envs.reset(seed=0)
-    with pytest.raises(UserError, match=r"actions of shape \(3,\) for 2 environments"):
-        envs.step([0, 0, 0])
     envs.close()
     for wrong, message in (
         ({"num_envs": 0}, "num_envs must be at least 1"),
-        ({"num_envs": 4, "processes": 3}, "processes"),
+        ({"num_envs": 4, "processes": 5}, r"processes must be from 0 to num_envs \(4\), not 5"),
+        ({"num_envs": 4, "processes": -1}, "processes must be from 0"),
     ):
         with pytest.raises(UserError, match=message):
             morl.make(f"tests.envs.counting:{ID}").make_vector(**wrong)
@@ -157,7 +220,7 @@ def test_minecart_on_the_host_follows_its_seed():
 
 
 def test_fishwood_is_cut_off_and_not_over():
-    envs = morl.make("fishwood-v0").make_vector(1)
+    envs = morl.make("fishwood-v0", "host").make_vector(1)
     envs.reset(seed=0)
     for _ in range(1000):
         out = envs.step([0])

@@ -1,0 +1,28 @@
+"""Repairs of faults of MO-Gymnasium's environments that would reach a learner."""
+
+from __future__ import annotations
+
+from typing import Any, SupportsFloat
+
+import gymnasium
+
+
+class CutOff(gymnasium.Wrapper[Any, Any, Any, Any]):
+    """For an environment that says it terminated when it was only cut off at its time limit (fishwood)."""
+
+    def step(self, action: Any) -> tuple[Any, SupportsFloat, bool, bool, dict[str, Any]]:
+        """Gymnasium's step, truncation alone where both flags are set."""
+        obs, reward, terminated, truncated, info = self.env.step(action)
+        return obs, reward, terminated and not truncated, truncated, info
+
+
+class SeededOre(gymnasium.Wrapper[Any, Any, Any, Any]):
+    """MO-Gymnasium's minecart with ore draws that follow ``reset(seed=)`` instead of NumPy's global state."""
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        """Gymnasium's reset; afterwards the mines draw from the environment's own generator."""
+        obs, info = self.env.reset(seed=seed, options=options)
+        for mine in self.get_wrapper_attr("mines"):
+            for ore in mine.distributions:
+                ore.random_state = self.unwrapped.np_random
+        return obs, info

@@ -1,0 +1,183 @@
+"""Gymnasium environments with a vector reward, stepped by worker processes, each its share of them.
+
+Nothing here imports JAX: workers import this module.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import signal
+import traceback
+from collections.abc import Callable, Sequence
+from functools import partial
+from multiprocessing.connection import Connection
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
+from gymnasium.vector.utils import CloudpickleWrapper, batch_space
+from numpy.typing import NDArray
+
+from morl.errors import UserError
+
+Build = Callable[[], gymnasium.Env[Any, Any]]
+Part = tuple[NDArray[Any], NDArray[Any], NDArray[np.bool_], NDArray[np.bool_], dict[int, Any]]
+
+
+class VectorRewardSync(SyncVectorEnv[Any, Any]):
+    """Gymnasium's in-process vectoriser, SAME_STEP, with room for R rewards each."""
+
+    def __init__(self, build: Sequence[Build], num_objectives: int) -> None:
+        super().__init__(list(build), autoreset_mode=AutoresetMode.SAME_STEP)
+        self._rewards = np.zeros((self.num_envs, num_objectives))
+
+
+class WorkerPool(VectorEnv[Any, Any, Any]):
+    """``num_envs`` environments over ``processes`` workers, SAME_STEP; the same episodes whatever their number.
+
+    Workers are spawned, since the parent runs JAX's threads, and end with it. Ctrl-C is the parent's to handle.
+
+    Args:
+        build: makes one environment.
+        num_envs: B.
+        processes: workers, 1 to B.
+        num_objectives: R.
+        id: name to use in errors.
+
+    Raises:
+        UserError: an environment raised, or its worker ended.
+    """
+
+    def __init__(self, build: Build, num_envs: int, processes: int, num_objectives: int, id: str) -> None:
+        self.metadata = {"autoreset_mode": AutoresetMode.SAME_STEP}
+        self.num_envs = num_envs
+        self._id = id
+        self._ends = np.linspace(0, num_envs, processes + 1).astype(int)[1:]
+        self._starts = [0, *self._ends[:-1]]
+        context = multiprocessing.get_context("spawn")
+        self._pipes: list[Connection] = []
+        self._workers: list[multiprocessing.process.BaseProcess] = []
+        for start, end in zip(self._starts, self._ends, strict=True):
+            ours, theirs = context.Pipe()
+            share = (CloudpickleWrapper(build), end - start, num_objectives, id)
+            worker = context.Process(target=_serve, args=(theirs, *share), daemon=True)
+            worker.start()
+            theirs.close()  # so that the end of the worker is the end of the pipe
+            self._pipes.append(ours)
+            self._workers.append(worker)
+        self.single_observation_space, self.single_action_space = self._answers()[0]
+        self.observation_space = batch_space(self.single_observation_space, num_envs)
+        self.action_space = batch_space(self.single_action_space, num_envs)
+
+    def reset(
+        self, *, seed: int | list[int] | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[NDArray[Any], dict[str, Any]]:
+        """Start an episode in each; one seed s gives environment i seed s + i."""
+        seeds = [seed + i for i in range(self.num_envs)] if isinstance(seed, int) else seed
+        parts = [None if seeds is None else seeds[i:j] for i, j in zip(self._starts, self._ends, strict=True)]
+        self._send([("reset", part) for part in parts])
+        return np.concatenate(self._answers()), {}
+
+    def step(self, actions: NDArray[Any]) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
+        """Step each; ``info["final_obs"]`` maps the index of an ended one to the last observation of its episode."""
+        self._send([("step", actions[i:j]) for i, j in zip(self._starts, self._ends, strict=True)])
+        parts: list[Part] = self._answers()
+        obs, reward, terminated, truncated = (np.concatenate([part[k] for part in parts]) for k in range(4))
+        final = {
+            start + i: last for start, part in zip(self._starts, parts, strict=True) for i, last in part[4].items()
+        }
+        return obs, reward, terminated, truncated, {"final_obs": final}
+
+    def close_extras(self, **kwargs: Any) -> None:
+        """End the workers."""
+        for pipe in self._pipes:
+            with contextlib.suppress(OSError):
+                pipe.send(("close", None))
+            pipe.close()
+        for worker in self._workers:
+            worker.join(timeout=5)
+            if worker.is_alive():
+                worker.kill()
+                worker.join()
+
+    def _send(self, messages: list[tuple[str, Any]]) -> None:
+        if self.closed:
+            raise UserError(f"{self._id}: its worker processes have ended")
+        for i, (pipe, message) in enumerate(zip(self._pipes, messages, strict=True)):
+            try:
+                pipe.send(message)
+            except OSError:
+                self._fail(self._end_of(i))
+
+    def _answers(self) -> list[Any]:
+        """What each worker answers; all are heard before an error of one is raised, so that none is left over."""
+        answers, errors = [], []
+        for i, pipe in enumerate(self._pipes):
+            try:
+                error, answer = pipe.recv()
+            except (EOFError, OSError):
+                error, answer = self._end_of(i), None
+            errors += [error] if error else []
+            answers.append(answer)
+        if errors:
+            self._fail(errors[0])
+        return answers
+
+    def _end_of(self, worker: int) -> str:
+        self._workers[worker].join(timeout=5)
+        return f"{self._id}: worker process {worker} ended with exit code {self._workers[worker].exitcode}"
+
+    def _fail(self, message: str) -> None:
+        self.close()
+        raise UserError(message)
+
+
+def _serve(pipe: Connection, build: CloudpickleWrapper[Any], count: int, num_objectives: int, id: str) -> None:
+    """The life of a worker: answers ``(error, answer)`` to each message until it is told to stop."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
+    envs: VectorRewardSync | None = None
+
+    def start() -> Any:
+        nonlocal envs
+        envs = VectorRewardSync([build.fn] * count, num_objectives)
+        return envs.single_observation_space, envs.single_action_space
+
+    if not _answer(pipe, start, id):
+        return
+    assert envs is not None  # noqa: S101
+    with contextlib.suppress(EOFError, OSError), contextlib.closing(envs):  # the parent may be gone
+        while True:
+            command, argument = pipe.recv()
+            if command == "close":
+                return
+            act = partial(_step, envs, argument) if command == "step" else partial(_reset, envs, argument)
+            if not _answer(pipe, act, id):
+                return
+
+
+def _answer(pipe: Connection, act: Callable[[], Any], id: str) -> bool:
+    """Whether ``act`` went well; its answer or its error is sent."""
+    try:
+        pipe.send((None, act()))
+    except UserError as error:
+        pipe.send((str(error), None))
+    except Exception as error:
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        kind = f"{type(error).__name__} in a worker process, {where.filename}:{where.lineno}"
+        pipe.send((f"{id}: {kind}: {error}", None))
+    else:
+        return True
+    return False
+
+
+def _reset(envs: VectorRewardSync, seeds: list[int | None] | None) -> NDArray[Any]:
+    obs: NDArray[Any] = envs.reset(seed=seeds)[0]
+    return obs
+
+
+def _step(envs: VectorRewardSync, actions: NDArray[Any]) -> Part:
+    obs, reward, terminated, truncated, infos = envs.step(actions)
+    ended = np.flatnonzero(terminated | truncated)
+    return obs, reward, terminated, truncated, {int(i): infos["final_obs"][i] for i in ended}
