@@ -34,7 +34,7 @@ _REPAIRS: dict[str, type[gymnasium.Wrapper[Any, Any, Any, Any]]] = {
     "minecart-v0": SeededOre,
     "minecart-rgb-v0": SeededOre,
 }
-_EXTRAS = {"mujoco": "mujoco", "Box2D": "box2d"}  # missing module -> the extra that installs it
+_EXTRAS = {"mujoco": "mujoco", "imageio": "mujoco", "Box2D": "box2d"}  # missing module -> the extra that installs it
 
 
 class HostStep(NamedTuple):

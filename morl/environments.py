@@ -97,6 +97,7 @@ def register_all() -> None:
 def _gymnasium_spec(id: str) -> gymnasium.envs.registration.EnvSpec:
     """Gymnasium's registration of ``[module:]id``, MO-Gymnasium's environments included."""
     os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")  # MO-Gymnasium imports pygame, which greets on stdout
+    os.environ.setdefault("SDL_AUDIODRIVER", "dummy")  # and opens a sound card nobody will hear
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of pygame's own imports
         importlib.import_module("mo_gymnasium")

@@ -14,6 +14,7 @@ class MissingExtraError(UserError, ImportError):
     """An optional package is needed; the message says which extra installs it."""
 
     def __init__(self, what: str, extra: str) -> None:
+        self.extra = extra
         super().__init__(f"{what} needs the '{extra}' extra: pip install 'morl-jax[{extra}]'")
 
 

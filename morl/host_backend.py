@@ -45,11 +45,12 @@ class HostBackend:
         *,
         eval_episodes: int,
         gamma: float,
+        processes: int = 0,
     ) -> None:
         self.learner = learner
         self.num_policies = len(preferences)
         self._preferences = preferences.astype(np.float32)
-        self._env, self._gamma = env, gamma
+        self._env, self._gamma, self._processes = env, gamma, processes
         self._eval_episodes = eval_episodes
         self._act = {greedy: jax.jit(jax.vmap(partial(self._act_one, greedy=greedy))) for greedy in (False, True)}
         self._update = jax.jit(jax.vmap(learner.update, in_axes=(0, 1, 0)), donate_argnums=0)
@@ -103,11 +104,14 @@ class HostBackend:
 
     @cached_property
     def _train_envs(self) -> HostVectorEnv:
-        return self._env.make_vector(self.num_policies * self.learner.num_envs)
+        return self._make_envs(self.num_policies * self.learner.num_envs)
 
     @cached_property
     def _eval_envs(self) -> HostVectorEnv:
-        return self._env.make_vector(self.num_policies * self._eval_episodes)
+        return self._make_envs(self.num_policies * self._eval_episodes)
+
+    def _make_envs(self, num_envs: int) -> HostVectorEnv:
+        return self._env.make_vector(num_envs, min(self._processes, num_envs))
 
     def _act_one(
         self, policy: PyTree, obs: jax.Array, preference: jax.Array, key: jax.Array, *, greedy: bool

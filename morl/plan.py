@@ -35,6 +35,7 @@ class Plan:
         objectives: R names.
         gamma: discount the front is reported at.
         reference_point: (R,) for the hypervolume.
+        processes: workers of an environment on the host.
     """
 
     agent_name: str
@@ -45,6 +46,7 @@ class Plan:
     objectives: tuple[str, ...]
     gamma: float
     reference_point: Floats
+    processes: int
 
     @cached_property
     def true_front(self) -> Floats | None:
@@ -73,7 +75,14 @@ class Plan:
             )
         from morl.host_backend import HostBackend
 
-        return HostBackend(self.env, self.agent.learner, preferences, eval_episodes=eval_episodes, gamma=self.gamma)
+        return HostBackend(
+            self.env,
+            self.agent.learner,
+            preferences,
+            eval_episodes=eval_episodes,
+            gamma=self.gamma,
+            processes=self.processes,
+        )
 
     def front(self, evaluation: Evaluation, params: PyTree, preferences: Floats) -> Front:
         """The front of N evaluated policies, stacked."""
@@ -122,6 +131,8 @@ def prepare(agent: str, settings: TrainSettings, config: Any = None) -> Plan:
         raise UserError(f"{settings.env} has no keyword {min(reserved)!r}")
     env = make(settings.env, backend=settings.backend, **settings.env_kwargs)
     backend: Backend = "host" if hasattr(env, "make_vector") else "jax"
+    if backend == "jax" and settings.processes:
+        raise UserError(f"{settings.env} is compiled with JAX; processes are for environments on the host")
     registered = env_specs().get(env.id)
     objectives = tuple(objective.name for objective in env.objectives)
     if registered and len(registered.objectives) != len(objectives):  # a keyword has changed them
@@ -143,4 +154,4 @@ def prepare(agent: str, settings: TrainSettings, config: Any = None) -> Plan:
     if not isinstance(config, config_class):
         raise UserError(f"the settings of {agent} are a {config_class.__name__}, not a {type(config).__name__}")
     built: Agent = load(spec.entry_point)(config, task)
-    return Plan(agent, built, config, env, backend, objectives, gamma, reference)
+    return Plan(agent, built, config, env, backend, objectives, gamma, reference, settings.processes)

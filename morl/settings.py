@@ -31,6 +31,8 @@ class TrainSettings:
     """Run directory, new or empty; by default runs/<agent>-<env>-<time>."""
     backend: Backend | None = None
     """Where the environment runs; by default in JAX where there is a native one."""
+    processes: int = 0
+    """Worker processes that step an environment on the host; 0 steps it in this one. The numbers are the same."""
     device: Device = "auto"
     """Where JAX runs."""
     gamma: float | None = None
@@ -50,6 +52,7 @@ class TrainSettings:
         for name in ("steps", "num_seeds", "evaluations", "eval_episodes", "final_episodes"):
             check_integer(self, name, low=1)
         check_integer(self, "seed", low=0, high=2**31 - 1)
+        check_integer(self, "processes", low=0)
         check_integer(self, "archive_capacity", low=2)
         keywords: dict[str, Any] = self.env_kwargs  # whatever a caller in Python puts there
         for name, value in keywords.items():

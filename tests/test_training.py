@@ -187,11 +187,20 @@ def test_host_environments_feed_the_same_agent(tmp_path):
         assert (true >= point - 1e-5).all(axis=1).any()
 
 
+def test_worker_processes_change_nothing_but_the_speed(tmp_path):
+    alone = small(tmp_path / "alone", backend="host", steps=2048)
+    shared = small(tmp_path / "shared", backend="host", steps=2048, processes=2)
+    assert metric_rows(alone.path) == metric_rows(shared.path)
+    assert (alone.path / "front.csv").read_text() == (shared.path / "front.csv").read_text()
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"env": "minecart-v00"}, "unknown environment 'minecart-v00'.*minecart-v0"),
         ({"steps": 0}, "steps must be at least 1, not 0"),
+        ({"processes": 2}, "deep-sea-treasure-v0 is compiled with JAX; processes are for environments on the host"),
+        ({"processes": -1}, "processes must be at least 0"),
         ({"env_kwargs": {"maze": ["_1G"]}}, "env_kwargs: maze must be true or false, a number or a text, not list"),
         ({"steps": 511}, "steps must be at least 512"),
         ({"reference_point": (0.0, 0.0, 0.0)}, "the reference point has 2 finite numbers"),
