@@ -188,8 +188,8 @@ def test_host_environments_feed_the_same_agent(tmp_path):
 
 
 def test_worker_processes_change_nothing_but_the_speed(tmp_path):
-    alone = small(tmp_path / "alone", backend="host", steps=2048)
-    shared = small(tmp_path / "shared", backend="host", steps=2048, processes=2)
+    alone = small(tmp_path / "alone", backend="host", steps=1024, evaluations=1)
+    shared = small(tmp_path / "shared", backend="host", steps=1024, evaluations=1, processes=2)
     assert metric_rows(alone.path) == metric_rows(shared.path)
     assert (alone.path / "front.csv").read_text() == (shared.path / "front.csv").read_text()
 

@@ -32,8 +32,9 @@ def test_it_steps_and_follows_its_seed(spec):
         try:
             env = morl.make(spec.id, "host")
         except MissingExtraError as error:
-            assert error.extra == spec.extra
-            pytest.skip(str(error))
+            if error.extra == spec.extra:
+                pytest.skip(str(error))
+            raise
         assert tuple(objective.name for objective in env.objectives) == spec.objectives
         np.testing.assert_array_equal(env.reference_point, spec.reference_point)
         number = 5 if len(env.observation_space.shape) == 3 else 50  # pixels take a tenth of a second
