@@ -34,7 +34,14 @@ _REPAIRS: dict[str, type[gymnasium.Wrapper[Any, Any, Any, Any]]] = {
     "minecart-v0": SeededOre,
     "minecart-rgb-v0": SeededOre,
 }
-_EXTRAS = {"mujoco": "mujoco", "imageio": "mujoco", "Box2D": "box2d"}  # missing module -> the extra that installs it
+_EXTRAS = {
+    "mujoco": "mujoco",
+    "imageio": "mujoco",
+    "Box2D": "box2d",
+    "highway_env": "highway",
+}  # missing module -> the extra that installs it
+
+_UNUSABLE = {"mo-supermario-v0": "its emulator nes-py fails with NumPy 2 (8.2.1 and all before)"}
 
 
 class HostStep(NamedTuple):
@@ -208,9 +215,11 @@ def host_environment(spec: EnvSpec, kwargs: Mapping[str, Any]) -> HostEnvironmen
     """The host environment of a Gymnasium registration; makes one to see its spaces.
 
     Raises:
-        UserError: unknown keyword, scalar reward.
+        UserError: unknown keyword, scalar reward, an environment that cannot work.
         MissingExtraError: it needs an optional package that is not installed.
     """
+    if spec.id in _UNUSABLE:
+        raise UserError(f"{spec.id} cannot be used: {_UNUSABLE[spec.id]}")
     try:
         entry_point = load_env_creator(spec.entry_point) if isinstance(spec.entry_point, str) else spec.entry_point
         if entry_point is not None:

@@ -11,6 +11,7 @@ from functools import partial
 from morl.registry import EnvSpec, register_env
 
 _MuJoCo = partial(EnvSpec, extra="mujoco")
+_HIGHWAY = ("speed", "right_lane", "collision")
 _LANDING = ("landing", "shaping", "main_engine", "side_engine")
 
 for _spec in (
@@ -42,6 +43,8 @@ for _spec in (
         (-110.0, -400.0, -100.0, -100.0),
         extra="box2d",
     ),
+    EnvSpec("mo-highway-v0", "drive fast, keep right, do not crash", _HIGHWAY, (0.0, 0.0, -2.0), extra="highway"),
+    EnvSpec("mo-highway-fast-v0", "the same with less traffic", _HIGHWAY, (0.0, 0.0, -2.0), extra="highway"),
     EnvSpec("minecart-rgb-v0", "minecart seen as pixels", ("ore_1", "ore_2", "fuel"), (-1.0, -1.0, -200.0), gamma=0.98),
 ):
     register_env(_spec)
