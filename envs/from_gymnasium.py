@@ -34,12 +34,13 @@ _REPAIRS: dict[str, type[gymnasium.Wrapper[Any, Any, Any, Any]]] = {
     "minecart-v0": SeededOre,
     "minecart-rgb-v0": SeededOre,
 }
+# Missing module -> the extra that installs it.
 _EXTRAS = {
     "mujoco": "mujoco",
     "imageio": "mujoco",
     "Box2D": "box2d",
     "highway_env": "highway",
-}  # missing module -> the extra that installs it
+}
 
 _UNUSABLE = {"mo-supermario-v0": "its emulator nes-py fails with NumPy 2 (8.2.1 and all before)"}
 
