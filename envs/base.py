@@ -42,7 +42,8 @@ class Environment(Protocol[State, Params]):
 
     Where they are computable it also has ``true_front(gamma) -> (n, R)``, the non-dominated expected vector returns of
     deterministic policies from the start state (first reward undiscounted), and ``true_coverage_set(gamma) -> (n, R)``,
-    those returns that are best for some preference. It may have ``render(state, params) -> (H, W, 3) uint8``.
+    those returns that are best for some preference. It may have ``render(state, params) -> (H, W, 3) uint8`` and
+    ``render_fps``, pictures a second.
     """
 
     @property

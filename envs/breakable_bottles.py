@@ -81,6 +81,7 @@ class BreakableBottles:
 
     id = "breakable-bottles-v0"
     max_episode_steps = 100
+    render_fps = 3
     objectives = (Objective("time", "steps"), Objective("bottles"), Objective("mess"))
 
     def __post_init__(self) -> None:
@@ -142,6 +143,12 @@ class BreakableBottles:
         counts = [jax.nn.one_hot(count, GOAL + 1, dtype=jnp.int32) for count in (state.carrying, state.delivered)]
         flags = (state.dropped > 0).astype(jnp.int32)
         return jnp.concatenate([*counts, flags, jax.nn.one_hot(state.location, self.size, dtype=jnp.int32)])
+
+    def render(self, state: State, params: Params) -> NDArray[np.uint8]:
+        """The corridor, (H, W, 3) uint8."""
+        from morl.envs.pictures import breakable_bottles
+
+        return breakable_bottles.draw(state, self.size)
 
     def true_coverage_set(self, gamma: float = 1.0) -> NDArray[np.float64]:
         """Exact convex coverage set (n, 3) over the 100 steps, by optimistic linear support over dynamic programming.

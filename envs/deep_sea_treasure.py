@@ -97,6 +97,7 @@ class DeepSeaTreasure:
     float_state: bool = False
 
     max_episode_steps = 100
+    render_fps = 4
     objectives = (Objective("treasure"), Objective("time", "steps"))
 
     def __post_init__(self) -> None:
@@ -151,6 +152,12 @@ class DeepSeaTreasure:
 
     def _observe(self, state: State) -> jax.Array:
         return state.position.astype(jnp.float32) * 0.1 if self.float_state else state.position
+
+    def render(self, state: State, params: Params) -> NDArray[np.uint8]:
+        """The sea from the side, (H, W, 3) uint8."""
+        from morl.envs.pictures import deep_sea_treasure
+
+        return deep_sea_treasure.draw(state, params)
 
     def true_front(self, gamma: float = 1.0) -> NDArray[np.float64]:
         """Exact non-dominated discounted returns, (n, 2): the shortest path to each treasure, by breadth-first search.

@@ -57,6 +57,7 @@ class Fishwood:
 
     id = "fishwood-v0"
     max_episode_steps = 200
+    render_fps = 4
     objectives = (Objective("fish"), Objective("wood"))
 
     def __post_init__(self) -> None:
@@ -94,6 +95,12 @@ class Fishwood:
         reward = jax.nn.one_hot(state.place, 2) * found
         state = State(jnp.asarray(action, jnp.int32))
         return state, state.place[None], reward, jnp.bool_(False), jnp.bool_(False), {}
+
+    def render(self, state: State, params: Params) -> NDArray[np.uint8]:
+        """The lake and the woods, (H, W, 3) uint8."""
+        from morl.envs.pictures import fishwood
+
+        return fishwood.draw(state)
 
     def true_coverage_set(self, gamma: float = 1.0) -> NDArray[np.float64]:
         """Exact convex coverage set (n, 2) over the 200 steps, by optimistic linear support.

@@ -93,6 +93,7 @@ class FourRoom:
 
     id = "four-room-v0"
     max_episode_steps = 200
+    render_fps = 6
     objectives = (Objective("blue"), Objective("green"), Objective("red"))
 
     def __post_init__(self) -> None:
@@ -168,6 +169,12 @@ class FourRoom:
 
     def _observe(self, state: State) -> jax.Array:
         return jnp.concatenate([state.position, state.collected])
+
+    def render(self, state: State, params: Params) -> NDArray[np.uint8]:
+        """The rooms from above, (H, W, 3) uint8."""
+        from morl.envs.pictures import four_room
+
+        return four_room.draw(state, params)
 
     def true_front(self, gamma: float = 1.0) -> NDArray[np.float64]:
         """Exact non-dominated discounted returns (n, 3), by dynamic programming over the sets of shapes collected.

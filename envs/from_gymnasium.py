@@ -172,6 +172,7 @@ class HostEnvironment:
         objectives: name of each of the R rewards; ``objective_0`` ... where the registry does not know them.
         max_episode_steps: steps after which an episode is truncated; ``None`` for no limit.
         reference_point: (R,) for the hypervolume, ``None`` where the registry does not know one.
+        metadata: ``render_modes`` and ``render_fps``.
         spec: Gymnasium's registration.
         kwargs: keywords it is made with.
     """
@@ -183,6 +184,7 @@ class HostEnvironment:
     objectives: tuple[Objective, ...]
     max_episode_steps: int | None
     reference_point: NDArray[np.float64] | None
+    metadata: Mapping[str, Any]
     spec: EnvSpec
     kwargs: Mapping[str, Any]
 
@@ -210,6 +212,10 @@ class HostEnvironment:
         else:
             envs = VectorRewardSync([build] * num_envs, size)
         return HostVectorEnv(envs, len(self.objectives), self.id)
+
+    def make_single(self, render_mode: str | None = None) -> gymnasium.Env[Any, Any]:
+        """One environment, by itself, that draws itself where ``render_mode`` is given."""
+        return _build(self.spec, self.kwargs if render_mode is None else {**self.kwargs, "render_mode": render_mode})
 
 
 def host_environment(spec: EnvSpec, kwargs: Mapping[str, Any]) -> HostEnvironment:
@@ -255,6 +261,7 @@ def _described(env: gymnasium.Env[Any, Any], spec: EnvSpec, kwargs: Mapping[str,
         objectives=tuple(Objective(name) for name in names),
         max_episode_steps=env.spec.max_episode_steps if env.spec else None,
         reference_point=np.array(ours.reference_point) if ours else None,
+        metadata={"render_modes": [], **env.metadata},
         spec=spec,
         kwargs=dict(kwargs),
     )

@@ -58,6 +58,7 @@ class FruitTree:
 
     id = "fruit-tree-v0"
     max_episode_steps = None
+    render_fps = 2
     objectives = tuple(Objective(name) for name in NUTRIENTS)
 
     def __post_init__(self) -> None:
@@ -96,6 +97,12 @@ class FruitTree:
         leaf = depth == self.depth
         reward = jnp.where(leaf, params.fruits.at[place].get(mode="clip"), 0.0)
         return state, state.node, reward, leaf, jnp.bool_(False), {}
+
+    def render(self, state: State, params: Params) -> NDArray[np.uint8]:
+        """The tree and the way walked, (H, W, 3) uint8."""
+        from morl.envs.pictures import fruit_tree
+
+        return fruit_tree.draw(state, params)
 
     def true_front(self, gamma: float = 1.0) -> NDArray[np.float64]:
         """Exact non-dominated discounted returns (n, 6), by enumeration of the leaves."""

@@ -93,6 +93,7 @@ class Minecart:
     frame_skip: int = 4
 
     max_episode_steps = 1000
+    render_fps = 15
     objectives = (Objective("ore_1"), Objective("ore_2"), Objective("fuel"))
 
     def __post_init__(self) -> None:
@@ -174,6 +175,12 @@ class Minecart:
     def _observe(self, state: State, params: Params) -> jax.Array:
         direction = jnp.stack([jnp.asarray(_SIN)[state.heading], jnp.asarray(_COS)[state.heading]])
         return jnp.concatenate([state.position, state.speed[None], direction, state.content / params.capacity])
+
+    def render(self, state: State, params: Params) -> NDArray[np.uint8]:
+        """The district from above, (H, W, 3) uint8."""
+        from morl.envs.pictures import minecart
+
+        return minecart.draw(state, params)
 
 
 def _dig(state: State, noise: jax.Array, params: Params) -> jax.Array:

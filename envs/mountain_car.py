@@ -91,6 +91,7 @@ class MountainCar:
     goal_velocity: float = 0.0
 
     max_episode_steps = 200
+    render_fps = 30
 
     def __post_init__(self) -> None:
         check_range(self, "goal_velocity", low=-MAX_SPEED, high=MAX_SPEED)
@@ -150,6 +151,12 @@ class MountainCar:
             rewards.append(SPEED_REWARD * jnp.abs(state.velocity))
         return state, jnp.stack(state), jnp.stack(rewards), terminated, jnp.bool_(False), {}
 
+    def render(self, state: State, params: Params) -> NDArray[np.uint8]:
+        """The valley, (H, W, 3) uint8."""
+        from morl.envs.pictures import mountain_car
+
+        return mountain_car.draw(state, GOAL_POSITION)
+
 
 @dataclass(frozen=True)
 class MountainCarContinuous:
@@ -170,6 +177,7 @@ class MountainCarContinuous:
 
     id = "mo-mountaincarcontinuous-v0"
     max_episode_steps = 999
+    render_fps = 30
     objectives = (Objective("time", "steps"), Objective("fuel"))
 
     def __post_init__(self) -> None:
@@ -206,3 +214,9 @@ class MountainCarContinuous:
         terminated = (state.position >= GOAL_POSITION_CONTINUOUS) & (state.velocity >= params.goal_velocity)
         reward = jnp.stack([jnp.where(terminated, 0.0, -1.0), -(action[0] ** 2)])
         return state, jnp.stack(state), reward, terminated, jnp.bool_(False), {}
+
+    def render(self, state: State, params: Params) -> NDArray[np.uint8]:
+        """The valley, (H, W, 3) uint8."""
+        from morl.envs.pictures import mountain_car
+
+        return mountain_car.draw(state, GOAL_POSITION_CONTINUOUS)

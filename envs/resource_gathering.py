@@ -62,6 +62,7 @@ class ResourceGathering:
 
     id = "resource-gathering-v0"
     max_episode_steps = 100
+    render_fps = 4
     objectives = (Objective("enemy"), Objective("gold"), Objective("gem"))
 
     @cached_property
@@ -103,6 +104,12 @@ class ResourceGathering:
 
     def _observe(self, state: State) -> jax.Array:
         return jnp.concatenate([state.position, state.has])
+
+    def render(self, state: State, params: Params) -> NDArray[np.uint8]:
+        """The field from above, (H, W, 3) uint8."""
+        from morl.envs.pictures import resource_gathering
+
+        return resource_gathering.draw(state, params)
 
     def true_front(self, gamma: float = 1.0) -> NDArray[np.float64]:
         """Exact non-dominated expected returns (n, 3) of deterministic policies, by vector dynamic programming.

@@ -52,8 +52,9 @@ class GymnasiumEnv(gymnasium.Env[Any, Any]):
 
     def __init__(self, env: AnyEnv | str, render_mode: str | None = None, **kwargs: Any) -> None:
         self.functional = _functional(env, kwargs)
-        if not hasattr(self.functional, "render"):
-            self.metadata = {**self.metadata, "render_modes": []}
+        fps = getattr(self.functional, "render_fps", self.metadata["render_fps"])
+        modes = self.metadata["render_modes"] if hasattr(self.functional, "render") else []
+        self.metadata = {"render_modes": modes, "render_fps": fps}
         allowed = self.metadata["render_modes"]
         if render_mode is not None and render_mode not in allowed:
             raise UserError(f"{self.functional.id} has no render mode {render_mode!r}; allowed: {allowed or 'none'}")

@@ -74,6 +74,7 @@ class WaterReservoir:
     initial_state: float | None = None
 
     id = "water-reservoir-v0"
+    render_fps = 4
 
     def __post_init__(self) -> None:
         check_integer(self, "time_limit", low=1)
@@ -144,3 +145,9 @@ class WaterReservoir:
         reward = (penalty - jnp.maximum(missing, 0.0))[: self.nO]
         state = State(level[None])
         return state, state.level, reward, jnp.bool_(False), jnp.bool_(False), {}
+
+    def render(self, state: State, params: Params) -> NDArray[np.uint8]:
+        """The reservoir behind its dam, (H, W, 3) uint8."""
+        from morl.envs.pictures import water_reservoir
+
+        return water_reservoir.draw(state)

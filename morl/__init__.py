@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from morl.front import Front, Policy
     from morl.loading import load
     from morl.loading import reevaluate as evaluate
+    from morl.playback import play
     from morl.settings import EvaluateSettings, TrainSettings
     from morl.training import train
 
@@ -31,6 +32,7 @@ __all__ = [
     "evaluate",
     "load",
     "make",
+    "play",
     "register_agent",
     "register_env",
     "train",
@@ -43,6 +45,7 @@ _LAZY = {
     "TrainSettings": "morl.settings:TrainSettings",
     "evaluate": "morl.loading:reevaluate",
     "load": "morl.loading:load",
+    "play": "morl.playback:play",
     "train": "morl.training:train",
 }
 

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from morl import metrics
+from morl.errors import UserError
 from morl.pareto import non_dominated
 from morl.preferences import check_preference
 from morl.types import Evaluation, Learner, PyTree
@@ -110,7 +111,16 @@ class Front:
 
     def policy(self, preference: Any) -> Policy:
         """The policy for a preference (R,) on the simplex; see :meth:`assign`."""
-        row = self.assign(preference)
+        return self.at(self.assign(preference))
+
+    def at(self, row: int) -> Policy:
+        """The policy of a row.
+
+        Raises:
+            UserError: no such row.
+        """
+        if not 0 <= row < len(self):
+            raise UserError(f"policy {row} is not in this front; it has 0 to {len(self) - 1}")
         return Policy(
             id=row,
             returns=self.returns[row],

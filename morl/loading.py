@@ -61,11 +61,11 @@ def load(path: str | Path) -> Run:
     """
     path = Path(path)
     plan, settings = plan_of(path)
-    return Run(path, plan.resolved(settings), _fronts(path, plan, settings))
+    return Run(path, plan.resolved(settings), fronts_of(path, plan, settings))
 
 
-def _fronts(path: Path, plan: Plan, settings: TrainSettings) -> dict[int, Front]:
-    """The fronts of a finished run by training seed."""
+def fronts_of(path: Path, plan: Plan, settings: TrainSettings) -> dict[int, Front]:
+    """The fronts of a finished run, which ``plan_of`` has read the settings of, by training seed."""
     if not (path / "front.csv").is_file():
         raise UserError(f"{path} has no front.csv: the run has not finished")
     tables = read_fronts(path / "front.csv", plan.objectives)
@@ -100,7 +100,7 @@ def reevaluate(path: str | Path, settings: EvaluateSettings | None = None) -> di
         plan = dataclasses.replace(plan, gamma=settings.gamma)
     chosen = devices.choose(settings.device, len(plan.agent.preferences))  # before anything else uses JAX
     with jax.default_device(chosen[0]):
-        fronts = _fronts(Path(path), plan, trained)
+        fronts = fronts_of(Path(path), plan, trained)
         backend = plan.make_backend(
             plan.agent.preferences,
             eval_episodes=min(settings.episodes, trained.eval_episodes),

@@ -12,6 +12,7 @@ COMMANDS = {
     "train": ("AGENT [flags]", "train an agent and leave a run directory with its Pareto front"),
     "evaluate": ("RUN [flags]", "evaluate the policies of a run's front again on fresh seeds"),
     "front": ("RUN [flags]", "print a run's front, or the policy of it that fits a preference"),
+    "rollout": ("RUN [flags]", "run the policy that fits a preference and show what it does, as a video too"),
     "envs": ("", "list the environments"),
     "agents": ("", "list the agents"),
 }

@@ -1,0 +1,126 @@
+"""``morl rollout RUN``."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import numpy as np
+import tyro
+
+from morl.cli.table import table
+from morl.errors import UserError
+from morl.options import parse
+
+if TYPE_CHECKING:
+    from morl.playback import Episode
+
+
+@dataclass(frozen=True)
+class RolloutOptions:
+    """Run the policy of a front that fits a preference, greedily, and show what it does."""
+
+    run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
+    """Run directory."""
+    preference: tuple[float, ...] | None = None
+    """Weights of the objectives, adding up to 1: the policy with the largest weighted return is taken."""
+    policy: int | None = None
+    """A policy by its number in front.csv instead."""
+    training_seed: int | None = None
+    """Whose front, in a run of several seeds; by default the first one's."""
+    episodes: int = 1
+    """Episodes to run."""
+    seed: int = 0
+    """Seed of the first episode; the others count on from it."""
+    max_steps: int | None = None
+    """Steps after which an episode is cut short; by default the environment's own limit."""
+    video: Path | None = None
+    """Write an animation: a new .gif, .webp or .png file."""
+    trace: Path | None = None
+    """Write every observation, action and reward: a new CSV file."""
+
+    def __post_init__(self) -> None:
+        for name in ("episodes", "max_steps"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise UserError(f"{name} must be at least 1, not {value}")
+        if self.seed < 0:
+            raise UserError(f"seed must be at least 0, not {self.seed}")
+
+
+def main(args: Sequence[str]) -> int:
+    """Run, print, write."""
+    options = parse(RolloutOptions, args, prog="morl rollout")
+    if (options.preference is None) == (options.policy is None):
+        raise UserError("give --preference or --policy, one of the two")
+    from morl import video as videos
+
+    if options.video is not None:
+        videos.check_path(options.video)
+    if options.trace is not None:
+        videos.check_new_file(options.trace)
+    from morl.playback import play
+
+    playback = play(options.run, options.preference, policy=options.policy, training_seed=options.training_seed)
+    video = None
+    if options.video is not None:
+        playback.check_picture()
+        video = videos.Video(options.video, playback.fps)
+    episodes = []
+    for episode in playback.episodes(
+        options.episodes, seed=options.seed, max_steps=options.max_steps, on_frame=None if video is None else video.add
+    ):
+        episodes.append(episode)
+        if video is not None:
+            video.end_episode()
+    objectives = playback.plan.objectives
+    print(describe(episodes, objectives, f"policy {playback.policy.id} of {options.run} on {playback.plan.env.id}"))
+    if video is not None:
+        video.save()
+        print(f"video: {video.path} ({len(video)} pictures)")
+    if options.trace is not None:
+        write_trace(options.trace, episodes, objectives)
+        print(f"trace: {options.trace}")
+    return 0
+
+
+def describe(episodes: Sequence[Episode], objectives: Sequence[str], title: str) -> str:
+    """A title and a line an episode, their mean at the end."""
+    gamma = episodes[0].gamma
+    header = ["episode", *objectives, *(f"{name} (γ = {gamma:g})" for name in objectives), "steps", "ended"]
+    numbers = [np.concatenate([e.returns, e.discounted, [len(e.rewards)]]) for e in episodes]
+    ends = ["terminated" if e.terminated else "truncated" if e.truncated else "cut short" for e in episodes]
+    rows = [[str(i), *(f"{x:.5g}" for x in row), end] for i, (row, end) in enumerate(zip(numbers, ends, strict=True))]
+    if len(episodes) > 1:
+        rows.append(["mean", *(f"{x:.5g}" for x in np.mean(numbers, axis=0)), ""])
+    return f"{title}\n{table(header, rows, right=range(len(header) - 1))}"
+
+
+def write_trace(path: Path, episodes: Sequence[Episode], objectives: Sequence[str]) -> None:
+    """One row a step; arrays are spread over columns."""
+    first = episodes[0]
+    observed, acted = first.observations[0].size, first.actions[0].size
+    header = [
+        *("episode", "step"),
+        *(f"obs_{i}" for i in range(observed)),
+        *(f"action_{i}" for i in range(acted)),
+        *objectives,
+        *("terminated", "truncated"),
+    ]
+    try:
+        with path.open("w", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(header)
+            for number, episode in enumerate(episodes):
+                last = len(episode.rewards) - 1
+                for t, (obs, action, reward) in enumerate(
+                    zip(episode.observations, episode.actions, episode.rewards, strict=False)
+                ):
+                    parts = [*np.ravel(obs).tolist(), *np.ravel(action).tolist(), *reward.tolist()]
+                    ends = (int(t == last and episode.terminated), int(t == last and episode.truncated))
+                    writer.writerow([number, t, *parts, *ends])
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror}") from error

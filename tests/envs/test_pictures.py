@@ -1,0 +1,104 @@
+"""Pictures: of the right shape, the same for the same state, and showing what the state says."""
+
+import gymnasium
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from PIL import ImageColor
+
+import morl
+from morl.envs.pictures import canvas
+from morl.envs.to_gymnasium import GymnasiumEnv
+from morl.errors import UserError
+from morl.registry import env_specs
+
+DRAWN = [spec.id for spec in env_specs().values() if spec.backend == "jax"]
+
+
+def centre(picture, colour):
+    """(x, y) of the middle of the pixels of a colour, as a share of the picture; and how many there are."""
+    y, x = np.nonzero((picture == ImageColor.getrgb(colour)).all(axis=2))
+    assert len(x), f"nothing is {colour}"
+    return x.mean() / picture.shape[1], y.mean() / picture.shape[0], len(x)
+
+
+@pytest.mark.parametrize("id", DRAWN)
+def test_states_look_different(id):
+    env = gymnasium.make(f"morl/{id}", render_mode="rgb_array")
+    env.action_space.seed(0)
+    env.reset(seed=0)
+    first = env.render()
+    assert (first.ndim, first.shape[2], first.dtype) == (3, 3, np.uint8)
+    assert 100 <= min(first.shape[:2]) <= max(first.shape[:2]) <= 700
+    np.testing.assert_array_equal(first, env.render())
+    first[:] = 0  # a picture is the caller's own
+    assert env.render().any()
+    seen = {env.render().tobytes()}
+    for _ in range(30):
+        action = env.action_space.sample()
+        *_, terminated, truncated, _ = env.step(action if np.isfinite(action).all() else np.full(1, 50, np.float32))
+        seen.add(env.render().tobytes())
+        if terminated or truncated:
+            break
+    assert len(seen) >= 2
+    assert env.metadata["render_fps"] > 0
+    env.close()
+
+
+@pytest.mark.parametrize(("row", "column"), [(0, 0), (3, 7), (9, 10)])
+def test_the_submarine_is_where_the_state_says(row, column):
+    env = morl.make("deep-sea-treasure-v0")
+    state, _ = env.reset(jax.random.key(0), env.default_params)
+    picture = env.render(state._replace(position=jnp.array([row, column])), env.default_params)
+    x, y, _ = centre(picture, canvas.RED)
+    assert abs(x - (column + 0.5) / 11) < 0.02
+    assert abs(y - (row + 0.5) / 11) < 0.03
+
+
+@pytest.mark.parametrize("position", [(0.2, 0.6), (0.9, 0.3)])
+def test_the_cart_is_where_the_state_says(position):
+    env = morl.make("minecart-v0")
+    state, _ = env.reset(jax.random.key(0), env.default_params)
+    picture = env.render(state._replace(position=jnp.array(position)), env.default_params)
+    x, y, _ = centre(picture, canvas.RED)
+    assert abs(x - (0.06 + position[0]) / 1.12) < 0.02
+    assert abs(y - (1.06 - position[1]) / 1.22) < 0.02
+
+
+def test_what_was_gathered_is_gone_from_its_place():
+    env = morl.make("resource-gathering-v0")
+    state, _ = env.reset(jax.random.key(0), env.default_params)
+    before = env.render(state, env.default_params)
+    after = env.render(state._replace(has=jnp.array([1, 0])), env.default_params)
+    assert centre(before, canvas.GOLD)[1] < 0.3  # at the top
+    assert not np.array_equal(before[:72, 144:216], after[:72, 144:216])
+    np.testing.assert_array_equal(before[72:144, 288:360], after[72:144, 288:360])  # the gem stays
+
+
+def test_the_final_state_is_drawn_and_not_the_next_start():
+    env = GymnasiumEnv("deep-sea-treasure-v0", render_mode="rgb_array")
+    env.reset(seed=0)
+    start = env.render()
+    *_, terminated, _, _ = env.step(1)
+    assert terminated
+    assert not np.array_equal(env.render(), start)
+    env.reset()
+    np.testing.assert_array_equal(env.render(), start)
+
+
+def test_a_render_mode_there_is_not():
+    with pytest.raises(UserError, match=r"minecart-v0 has no render mode 'human'; allowed: \['rgb_array'\]"):
+        GymnasiumEnv("minecart-v0", render_mode="human")
+
+
+def test_host_environments_draw_themselves():
+    env = morl.make("deep-sea-treasure-v0", "host")
+    assert "rgb_array" in env.metadata["render_modes"]
+    single = env.make_single("rgb_array")
+    single.reset(seed=0)
+    first = single.render()
+    single.step(3)
+    assert first.shape[2] == 3
+    assert not np.array_equal(first, single.render())
+    single.close()
