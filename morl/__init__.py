@@ -10,8 +10,8 @@ import importlib
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from morl.environments import make, register_all
-from morl.registry import AgentSpec, EnvSpec, register_agent, register_env
+from morl.environments import make, register_all, register_env
+from morl.registry import AgentSpec, EnvSpec, register_agent
 
 if TYPE_CHECKING:
     from morl.front import Front, Policy

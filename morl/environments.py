@@ -5,14 +5,16 @@ from __future__ import annotations
 import importlib
 import inspect
 import os
+import sys
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Literal, cast, get_args, overload
 
 import gymnasium
 
+from morl import registry
 from morl.errors import UserError, unknown_name
-from morl.registry import Backend, env_specs, load
+from morl.registry import Backend, EnvSpec, env_specs, load
 
 if TYPE_CHECKING:
     from morl.envs.base import Environment
@@ -45,19 +47,34 @@ def make(id: str, backend: Backend | None = None, **kwargs: Any) -> Environment[
     """
     if backend is not None and backend not in get_args(Backend):
         raise UserError(f"unknown backend {backend!r}; allowed: {', '.join(get_args(Backend))}")
-    if backend != "host" and id.startswith(NAMESPACE):
-        id, backend = id.removeprefix(NAMESPACE), "jax"
-    spec = env_specs().get(id)
+    module, _, name = id.rpartition(":")
+    if module:
+        _import(module, id)
+    if backend != "host" and name.startswith(NAMESPACE):
+        name, backend = name.removeprefix(NAMESPACE), "jax"
+    spec = env_specs().get(name)
     if spec is not None and spec.entry_point is not None and (backend or spec.backend) == "jax":
         entry_point = load(spec.entry_point)
-        check_keywords(id, entry_point, kwargs)
+        check_keywords(name, entry_point, kwargs)
         return cast("Environment[Any, Any]", entry_point(**{**spec.kwargs, **kwargs}))
-    host_spec = _gymnasium_spec(id)
+    host_spec = gymnasium_spec(name)
     if backend == "jax":
-        raise UserError(f"{id!r} has no JAX-native environment; allowed backend: host")
+        raise UserError(f"{name!r} has no JAX-native environment; allowed backend: host")
     from morl.envs.from_gymnasium import host_environment
 
     return host_environment(host_spec, kwargs)
+
+
+def _import(module: str, id: str) -> None:
+    """Import the module of ``module:id``, from the working directory too, where a user's own file is likely to be."""
+    here = os.getcwd()
+    if here not in sys.path and "" not in sys.path:
+        sys.path.append(here)  # at the end: nothing there can stand in for an installed package
+    try:
+        importlib.import_module(module)
+    except Exception as error:  # of any kind: it is the user's own code
+        why = str(error) if isinstance(error, ImportError) else f"{type(error).__name__}: {error}"
+        raise UserError(f"cannot import module {module!r} of environment {id!r}: {why}") from error
 
 
 def check_keywords(
@@ -77,36 +94,45 @@ def check_keywords(
             raise UserError(f"{id} has no keyword {name!r}; allowed: {', '.join(allowed) or 'none'}")
 
 
+def register_env(spec: EnvSpec) -> EnvSpec:
+    """Add an environment to the library, and to Gymnasium as ``morl/<id>`` where it has an entry point.
+
+    Raises:
+        UserError: another environment of that id is there already.
+    """
+    registry.register_env(spec)
+    if spec.entry_point is not None and NAMESPACE + spec.id not in gymnasium.registry:
+        gymnasium.register(
+            NAMESPACE + spec.id,
+            entry_point="morl.envs.to_gymnasium:GymnasiumEnv",
+            vector_entry_point="morl.envs.to_gymnasium:GymnasiumVectorEnv",
+            max_episode_steps=spec.max_episode_steps,
+            disable_env_checker=True,  # it refuses vector rewards
+            kwargs={"env": spec.id},
+        )
+    return spec
+
+
 def register_all() -> None:
-    """Register every JAX-native environment with Gymnasium as ``morl/<id>``, for ``make`` and ``make_vec``.
+    """Register every JAX-native environment of ours with Gymnasium, for ``make`` and ``make_vec``.
 
     Entry points are strings, so nothing but Gymnasium is imported. Safe to call again.
     """
-    for spec in env_specs().values():
-        if spec.entry_point is not None and NAMESPACE + spec.id not in gymnasium.registry:
-            gymnasium.register(
-                NAMESPACE + spec.id,
-                entry_point="morl.envs.to_gymnasium:GymnasiumEnv",
-                vector_entry_point="morl.envs.to_gymnasium:GymnasiumVectorEnv",
-                max_episode_steps=spec.max_episode_steps,
-                disable_env_checker=True,  # it refuses vector rewards
-                kwargs={"env": spec.id},
-            )
+    for spec in env_specs(plug_ins=False).values():
+        register_env(spec)
 
 
-def _gymnasium_spec(id: str) -> gymnasium.envs.registration.EnvSpec:
-    """Gymnasium's registration of ``[module:]id``, MO-Gymnasium's environments included."""
+def gymnasium_spec(name: str) -> gymnasium.envs.registration.EnvSpec:
+    """Gymnasium's registration of an id, MO-Gymnasium's environments included.
+
+    Raises:
+        UserError: there is none.
+    """
     os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")  # MO-Gymnasium imports pygame, which greets on stdout
     os.environ.setdefault("SDL_AUDIODRIVER", "dummy")  # and opens a sound card nobody will hear
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of pygame's own imports
         importlib.import_module("mo_gymnasium")
-    module, _, name = id.rpartition(":")
-    if module:
-        try:
-            importlib.import_module(module)
-        except (ImportError, TypeError, ValueError) as error:
-            raise UserError(f"cannot import module {module!r} of environment {id!r}: {error}") from error
     if name in gymnasium.registry:
         return gymnasium.registry[name]
     ours = env_specs()

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import importlib
+import warnings
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -68,6 +72,7 @@ class AgentSpec:
     config: str
 
 
+PLUG_INS = "morl.environments"  # entry-point group: each names an EnvSpec, or several in a list
 _ENVS: dict[str, EnvSpec] = {}
 _AGENTS: dict[str, AgentSpec] = {}
 
@@ -86,10 +91,33 @@ def register_agent(spec: AgentSpec) -> AgentSpec:
     return spec
 
 
-def env_specs() -> dict[str, EnvSpec]:
-    """All registered environments by id."""
+def env_specs(plug_ins: bool = True) -> dict[str, EnvSpec]:
+    """All registered environments by id; those of other packages' entry points too, unless told otherwise."""
     importlib.import_module("morl.envs")  # registers ours
+    if plug_ins:
+        _load_plug_ins()
     return dict(sorted(_ENVS.items()))
+
+
+@cache  # once
+def _load_plug_ins() -> None:
+    for entry_point in entry_points(group=PLUG_INS):
+        try:
+            _register_plug_in(entry_point)
+        except Exception as error:  # of any kind: one broken package must not cost the others
+            package = entry_point.dist.name if entry_point.dist else "a package"
+            why = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+            where = f"{entry_point.name} = {entry_point.value!r}"
+            warnings.warn(f"environments of {package} not loaded ({where}): {why}", stacklevel=2)
+
+
+def _register_plug_in(entry_point: EntryPoint) -> None:
+    value = entry_point.load()
+    specs = [value] if isinstance(value, EnvSpec) else list(value) if isinstance(value, Iterable) else [None]
+    if not all(isinstance(spec, EnvSpec) for spec in specs):
+        raise UserError(f"it must name a morl.EnvSpec or a list of them, not {value!r}")
+    for spec in specs:
+        importlib.import_module("morl.environments").register_env(spec)
 
 
 def agent_specs() -> dict[str, AgentSpec]:

@@ -38,11 +38,11 @@ def test_the_wheel_holds_every_module_once(wheel):
     rooms = {
         "": ROOT / "morl",
         "cli/": ROOT / "morl" / "cli",
-        **{f"{r}/": ROOT / r for r in ("envs", "agents", "tune")},
+        **{f"{r}/": ROOT / r for r in ("envs", "envs/pictures", "agents", "tune")},
     }
     expected = {f"morl/{prefix}{path.name}" for prefix, room in rooms.items() for path in room.glob("*.py")}
     assert modules == expected
-    assert "morl/py.typed" in names
+    assert {"morl/py.typed", "morl/envs/fruits.csv"} <= set(names)
     assert len(names) == len(set(names))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 
 from morl.errors import UserError, unknown_name
@@ -13,6 +14,7 @@ COMMANDS = {
     "evaluate": ("RUN [flags]", "evaluate the policies of a run's front again on fresh seeds"),
     "front": ("RUN [flags]", "print a run's front, or the policy of it that fits a preference"),
     "rollout": ("RUN [flags]", "run the policy that fits a preference and show what it does, as a video too"),
+    "check-env": ("ID [flags]", "check an environment, your own for example, and print what to fix"),
     "envs": ("", "list the environments"),
     "agents": ("", "list the agents"),
 }
@@ -31,6 +33,10 @@ def usage() -> str:
     )
 
 
+def _one_line(message: Warning | str, *_: object, **__: object) -> str:
+    return f"morl: warning: {message}\n"
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command line; the exit code is 2 for a user's mistake, told in one line."""
     args = list(sys.argv[1:] if argv is None else argv)
@@ -46,7 +52,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if command not in COMMANDS:
             raise unknown_name("command", command, COMMANDS)
-        run: Callable[[Sequence[str]], int] = importlib.import_module(f"morl.cli.{command}").main
+        warnings.formatwarning = _one_line
+        run: Callable[[Sequence[str]], int] = importlib.import_module(f"morl.cli.{command.replace('-', '_')}").main
         return run(rest)
     except UserError as error:
         print(f"morl{f' {command}' if command in COMMANDS else ''}: error: {error}", file=sys.stderr)

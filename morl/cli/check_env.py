@@ -1,0 +1,43 @@
+"""``morl check-env ID``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated
+
+import tyro
+
+from morl.errors import UserError
+from morl.options import parse
+from morl.registry import Backend
+
+
+@dataclass(frozen=True)
+class CheckOptions:
+    """Check that an environment keeps its promises, and print what to fix; exit code 1 if anything is."""
+
+    env: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="ID")]
+    """Environment id, or module:id to import the module that registers it first."""
+    backend: Backend | None = None
+    """Which one, of an environment that has two."""
+    seed: int = 0
+    """Seed of resets, keys and actions."""
+
+    def __post_init__(self) -> None:
+        if self.seed < 0:
+            raise UserError(f"seed must be at least 0, not {self.seed}")
+
+
+def main(args: Sequence[str]) -> int:
+    """Check and print."""
+    options = parse(CheckOptions, args, prog="morl check-env")
+    from morl.envs.checking import check_env
+
+    report = check_env(options.env, options.backend, options.seed)
+    for finding in report.findings:
+        status = finding.status.upper() if finding.status == "fix" else finding.status
+        print(f"{status:<5} {finding.subject}{f': {finding.text}' if finding.text else ''}")
+    number = sum(finding.status == "fix" for finding in report.findings)
+    print(f"{options.env}: {f'{number} to fix' if number else 'nothing to fix'}")
+    return int(not report.passed())
