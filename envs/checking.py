@@ -18,6 +18,7 @@ import numpy as np
 from gymnasium import Space, spaces
 from gymnasium.utils.env_checker import check_env as gymnasium_check_env
 from gymnasium.utils.env_checker import data_equivalence
+from gymnasium.wrappers import OrderEnforcing, TimeLimit
 
 from morl.environments import make
 from morl.envs.from_gymnasium import HostEnvironment
@@ -172,10 +173,13 @@ def _check_spaces(report: Report, env: gymnasium.Env[Any, Any]) -> None:
 
 def _check_by_gymnasium(report: Report, make: Callable[[], gymnasium.Env[Any, Any]]) -> None:
     env = make()
+    bare = env
+    while isinstance(bare, TimeLimit | OrderEnforcing):  # what gymnasium.make adds, and its checker advises against
+        bare = bare.env
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
-            gymnasium_check_env(LinearReward(env.unwrapped if env.spec else env), skip_render_check=True)
+            gymnasium_check_env(LinearReward(bare), skip_render_check=True)
         except AssertionError as error:
             report.fix("Gymnasium's own checker", _first_line(error))
     for warning in caught:
