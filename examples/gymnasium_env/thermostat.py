@@ -72,4 +72,4 @@ class Thermostat(gymnasium.Env[NDArray[np.float32], np.int64]):
         return np.array([self._inside, self._outside, np.sin(angle), np.cos(angle)], np.float32)
 
 
-gymnasium.register("Thermostat-v0", entry_point=Thermostat, max_episode_steps=96, disable_env_checker=True)
+gymnasium.register("Thermostat-v0", entry_point="thermostat:Thermostat", max_episode_steps=96, disable_env_checker=True)

@@ -1,0 +1,120 @@
+"""The examples of a user's own environment do what they say, run as a user runs them."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import gymnasium
+import numpy as np
+import pytest
+
+import morl
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+MORL = str(
+    Path(sys.executable).with_name("morl")
+)  # the console script, which has not the working directory on its path
+FAST = [
+    *["--steps", "4096", "--num-policies", "4", "--num-envs", "8", "--rollout-steps", "16", "--hidden", "16"],
+    *["--evaluations", "2", "--eval-episodes", "2", "--final-episodes", "2"],
+]
+
+
+def run(*command, cwd, path=None):
+    env = {**os.environ, "JAX_PLATFORMS": "cpu"} | ({"PYTHONPATH": str(path)} if path else {})
+    done = subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, timeout=200, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize(
+    ("folder", "id", "flags", "objectives"),
+    [
+        (
+            "gymnasium_env",
+            "thermostat:Thermostat-v0",
+            ["--reference-point", "-1000", "-150"],
+            "objective_0,objective_1",
+        ),
+        ("scalar_with_info", "shop:Shop-v0", [], "profit,holding"),
+    ],
+)
+def test_a_module_is_checked_and_trained_on_from_its_folder(folder, id, flags, objectives, tmp_path):
+    assert "FIX" not in run(MORL, "check-env", id, cwd=EXAMPLES / folder)
+    out = tmp_path / "run"
+    run(MORL, "train", "cmorl", "--env", id, "--out", str(out), *flags, *FAST, cwd=EXAMPLES / folder)
+    assert objectives in run(MORL, "front", str(out), "--csv", cwd=EXAMPLES / folder)
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory):
+    """The package as pip installs it, in a folder of its own."""
+    source, target = tmp_path_factory.mktemp("source") / "package", tmp_path_factory.mktemp("site")
+    shutil.copytree(EXAMPLES / "jax_env_package", source)
+    pip = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--disable-pip-version-check"]
+    run(*pip, "--target", str(target), str(source), cwd=target)
+    return target
+
+
+def test_the_installed_package_is_listed_and_works_by_its_id(installed, tmp_path):
+    listed = run(MORL, "envs", cwd=tmp_path, path=installed)
+    assert re.search(r"^home-battery-v0 +jax +money, wear +-20 -60 +buy power cheap", listed, re.M)
+    assert "home-battery-v0" not in run(MORL, "envs", cwd=tmp_path)
+    assert "FIX" not in run(MORL, "check-env", "home-battery-v0", cwd=tmp_path, path=installed)
+    run(MORL, "check-env", "home_battery:home-battery-v0", cwd=EXAMPLES / "jax_env_package")  # nor need it be installed
+    out = tmp_path / "run"
+    run(MORL, "train", "cmorl", "--env", "home-battery-v0", "--out", str(out), *FAST, cwd=tmp_path, path=installed)
+    assert "money,wear" in (out / "front.csv").read_text()
+
+
+def test_the_package_in_gymnasiums_registry(monkeypatch):
+    monkeypatch.syspath_prepend(EXAMPLES / "jax_env_package")
+    env = gymnasium.make("home_battery:morl/home-battery-v0")
+    env.reset(seed=0)
+    step = env.step(np.array([0.5], np.float32))
+    assert (step[1].shape, env.spec.max_episode_steps) == ((2,), 96)
+    envs = gymnasium.make_vec("home_battery:morl/home-battery-v0", num_envs=3)
+    envs.reset(seed=0)
+    assert envs.step(np.zeros((3, 1), np.float32))[1].shape == (3, 2)
+
+
+def test_what_is_charged_is_paid_for(monkeypatch):
+    """By hand: 4 kWh into an empty battery cost 4 / 0.9 of the price, and come back at the price."""
+    import jax
+    import jax.numpy as jnp
+
+    monkeypatch.syspath_prepend(EXAMPLES / "jax_env_package")
+    env = morl.make("home_battery:home-battery-v0")
+    params = env.default_params
+    state, _ = env.reset(jax.random.key(0), params)
+    state = state._replace(charge=jnp.float32(0.0), price=jnp.float32(0.5))
+    state, _, reward, *_ = env.step(jax.random.key(1), state, jnp.array([1.0]), params)
+    np.testing.assert_allclose(reward, [-0.5 * 4 / 0.9, -4.0], rtol=1e-6)
+    state = state._replace(price=jnp.float32(0.3))
+    state, _, reward, *_ = env.step(jax.random.key(2), state, jnp.array([-1.0]), params)
+    np.testing.assert_allclose(reward, [0.3 * 4, -4.0], rtol=1e-6)
+    assert state.charge == 0
+
+
+def test_directly_as_gymnasium_environments(monkeypatch):
+    monkeypatch.syspath_prepend(EXAMPLES / "gymnasium_env")
+    env = gymnasium.make("thermostat:Thermostat-v0")
+    env.reset(seed=3)
+    reward, truncated = np.zeros(2), False
+    while not truncated:
+        _, step_reward, terminated, truncated, _ = env.step(2)
+        assert not terminated
+        reward += step_reward
+    assert reward[1] == -96.0  # 4 kW for a day
+
+    monkeypatch.syspath_prepend(EXAMPLES / "scalar_with_info")
+    shop = gymnasium.make("shop:Shop-v0")
+    shop.reset(seed=3)
+    for _ in range(30):
+        _, vector, _, truncated, info = shop.step(2)
+        assert info["scalar_reward"] == pytest.approx(vector.sum(), abs=1e-4)
+        assert shop.get_wrapper_attr("reward_space").contains(vector)
+    assert truncated
