@@ -49,7 +49,7 @@ def check_functional(report: Report, env: Any, seed: int = 0) -> None:
     for name in ("true_front", "true_coverage_set"):
         if hasattr(env, name):
             with report.about(f"{name}(gamma)"):
-                _check_front(report, getattr(env, name)(0.95), name, len(env.objectives))
+                _check_front(report, getattr(env, name)(0.99), name, len(env.objectives))
 
 
 def _check_attributes(report: Report, env: Any) -> None:

@@ -1,9 +1,13 @@
 """From a name to an environment."""
 
+import sys
+
 import gymnasium
 import pytest
 
 import morl
+from morl import registry
+from morl.cli import main
 from morl.envs.deep_sea_treasure import DeepSeaTreasure
 from morl.envs.from_gymnasium import HostEnvironment
 from morl.envs.minecart import Minecart
@@ -50,3 +54,82 @@ def test_ours_are_in_gymnasiums_registry_once():
     register_all()
     assert ours == [id for id in gymnasium.registry if id.startswith("morl/")]
     assert gymnasium.spec("morl/minecart-v0").max_episode_steps == 1000
+
+
+class EntryPoint:
+    """Stands in for an installed package's entry point."""
+
+    def __init__(self, name, value):
+        self.name, self.value = name, "package:SPEC"
+        self.loads = value
+        self.dist = type("Distribution", (), {"name": "a-package"})
+
+    def load(self):
+        if isinstance(self.loads, Exception):
+            raise self.loads
+        return self.loads
+
+
+@pytest.fixture
+def plug_ins(monkeypatch):
+    """Installs entry points, and takes them out again."""
+    registered = dict(registry._ENVS)
+
+    def install(**values):
+        found = [EntryPoint(name, value) for name, value in values.items()]
+        monkeypatch.setattr(registry, "entry_points", lambda group: found if group == "morl.environments" else [])
+        registry._load_plug_ins.cache_clear()
+
+    yield install
+    for id in set(registry._ENVS) - set(registered):
+        del registry._ENVS[id]
+        gymnasium.registry.pop(f"morl/{id}", None)
+    registry._load_plug_ins.cache_clear()
+
+
+def spec_of(id):
+    return morl.EnvSpec(
+        id, "a test", ("treasure", "time"), (0.0, -50.0), entry_point="morl.envs.deep_sea_treasure:DeepSeaTreasure"
+    )
+
+
+def test_packages_add_environments_by_entry_point(plug_ins, capsys):
+    plug_ins(one=spec_of("plug-one-v0"), two=[spec_of("plug-two-v0"), spec_of("plug-three-v0")])
+    assert {"plug-one-v0", "plug-two-v0", "plug-three-v0", "minecart-v0"} <= set(morl.registry.env_specs())
+    assert morl.make("plug-two-v0") == DeepSeaTreasure()
+    assert gymnasium.make("morl/plug-three-v0").reset(seed=0)[0].tolist() == [0, 0]
+    assert main(["envs"]) == 0
+    assert "plug-one-v0" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("value", "why"),
+    [
+        (ImportError("No module named 'numpie'"), r"ImportError: No module named 'numpie'"),
+        ("text", r"it must name a morl\.EnvSpec or a list of them, not 'text'"),
+        (3, r"it must name a morl\.EnvSpec or a list of them, not 3"),
+        (spec_of("minecart-v0"), r"environment 'minecart-v0' is already registered"),
+    ],
+)
+def test_a_broken_package_costs_nothing_but_a_warning(plug_ins, value, why):
+    plug_ins(broken=value, sound=spec_of("plug-one-v0"))
+    with pytest.warns(UserWarning, match=rf"environments of a-package not loaded \(broken = 'package:SPEC'\): {why}"):
+        specs = morl.registry.env_specs()
+    assert "plug-one-v0" in specs
+    assert specs["minecart-v0"].entry_point == "morl.envs.minecart:Minecart"
+    morl.registry.env_specs()  # and only once
+
+
+def test_a_module_in_the_working_directory_registers_its_own(plug_ins, tmp_path, monkeypatch):
+    plug_ins()
+    (tmp_path / "my_envs_of_test.py").write_text(
+        "import morl\n"
+        "morl.register_env(morl.EnvSpec('mine-v0', '', ('a', 'b'), (0.0, -50.0),"
+        " entry_point='morl.envs.deep_sea_treasure:DeepSeaTreasure'))\n"
+    )
+    (tmp_path / "my_broken_envs_of_test.py").write_text("1 / 0\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.path", [path for path in sys.path if path])
+    assert morl.make("my_envs_of_test:mine-v0") == DeepSeaTreasure()
+    with pytest.raises(UserError, match=r"cannot import module 'my_broken_envs_of_test' .*: ZeroDivisionError: div"):
+        morl.make("my_broken_envs_of_test:mine-v0")

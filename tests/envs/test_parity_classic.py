@@ -312,6 +312,7 @@ def test_mountain_car(id: str) -> None:
     assert env.id == id
     reference = mo_make(id)
     states = watch_states(reference)
+    reference.reset(seed=0)
     trace = record(reference, swing(7, lambda rng, push: int(np.rint(push)) + 1), env.max_episode_steps)
     from_their_states(env, trace, np.array(states), 1e-6, trace.action.astype(np.int32))
     check(
@@ -332,6 +333,7 @@ def test_mountain_car_continuous() -> None:
     env = MountainCarContinuous()
     reference = mo_make(env.id)
     states = watch_states(reference)
+    reference.reset(seed=0)
 
     def act(rng: np.random.Generator, push: float) -> NDArray[np.float32]:
         return np.array([push], np.float32)
@@ -340,7 +342,7 @@ def test_mountain_car_continuous() -> None:
     from_their_states(env, trace, np.array(states), 1e-6, trace.action)
     ours = replay(start_as(env, trace), trace.start, trace.action, jnp.arange(STEPS))
     check(trace, ours, slice(None), 1e-5)
-    assert trace.terminated.sum() >= 10
+    assert trace.terminated.sum() > 5
     same_spaces(env, reference)
 
 

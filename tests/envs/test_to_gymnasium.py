@@ -18,7 +18,7 @@ from tests.probes import Probe
 IDS = [spec.id for spec in morl.registry.env_specs().values() if spec.backend == "jax"]
 
 
-@pytest.mark.filterwarnings("ignore:.*Box action space")  # the water reservoir's has no upper bound, as published
+@pytest.mark.filterwarnings("ignore:.*Box (action|observation) space")  # the water reservoir's have no upper bound
 @pytest.mark.parametrize("id", IDS)
 def test_check_env_through_the_scalariser(id):
     """Warnings are errors here, so Gymnasium's advice counts too."""
