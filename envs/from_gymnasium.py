@@ -5,6 +5,7 @@ Nothing here imports JAX at load time: worker processes import this module to bu
 
 from __future__ import annotations
 
+import inspect
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 from numpy.typing import ArrayLike, NDArray
 
 from morl.environments import check_keywords
-from morl.envs.repairs import CutOff, SeededOre
+from morl.envs.repairs import CutOff, SeededOre, SeededStart, StillMines
 from morl.envs.worker_pool import VectorRewardSync, WorkerPool
 from morl.errors import MissingExtraError, UserError
 from morl.registry import env_specs
@@ -31,8 +32,9 @@ if TYPE_CHECKING:
 # Faults of MO-Gymnasium's environments that would reach the learner.
 _REPAIRS: dict[str, type[gymnasium.Wrapper[Any, Any, Any, Any]]] = {
     "fishwood-v0": CutOff,
+    "four-room-v0": SeededStart,
     "minecart-v0": SeededOre,
-    "minecart-rgb-v0": SeededOre,
+    "minecart-rgb-v0": StillMines,
 }
 # Missing module -> the extra that installs it.
 _EXTRAS = {
@@ -98,9 +100,13 @@ class HostVectorEnv:
         self._ended: NDArray[np.bool_] | None = None
 
     def reset(self, seed: int | list[int] | None = None) -> NDArray[Any]:
-        """Start an episode in each environment: observations (B, ...). One seed s gives environment i seed s + i."""
+        """Start an episode in each environment: observations (B, ...). One seed s gives environment i seed s + i.
+
+        Raises:
+            UserError: neither a whole number from 0 on nor B of them.
+        """
         envs: Any = self._envs  # Gymnasium's vectors take a list of seeds too, which their base class does not say
-        obs, _ = envs.reset(seed=seed)
+        obs, _ = envs.reset(seed=None if seed is None else self._checked_seeds(seed))
         self._step = 0
         self._ended = np.zeros(self.num_envs, np.bool_)
         return self._checked(obs)
@@ -109,12 +115,13 @@ class HostVectorEnv:
         """Step each environment by ``actions`` (B, ...); an ended one starts its next episode here or in the next step.
 
         Raises:
-            UserError: called before ``reset``, not B actions, or the environment returned a reward that is not R
-                finite numbers or an observation of another shape than its space.
+            UserError: called before ``reset``, not B actions, one out of the space or of another kind of number, or
+                the environment returned a reward that is not R finite numbers or an observation of another shape than
+                its space.
         """
         if self._ended is None:
             raise UserError(f"{self.id}: call reset before step")
-        actions = self._checked_actions(np.asarray(actions))
+        actions = self._checked_actions(actions)
         self._step += 1
         following, raw, terminations, truncations, infos = self._envs.step(actions)
         obs = self._checked(following)
@@ -135,14 +142,26 @@ class HostVectorEnv:
         """End worker processes and release what the environments hold. Safe to call again."""
         self._envs.close()
 
-    def _checked_actions(self, actions: NDArray[Any]) -> NDArray[Any]:
+    def _checked_seeds(self, seed: int | list[int]) -> list[int]:
+        seeds = [seed + i for i in range(self.num_envs)] if isinstance(seed, int | np.integer) else seed
+        whole = isinstance(seeds, list) and all(isinstance(one, int | np.integer) and one >= 0 for one in seeds)
+        if not whole or len(seeds) != self.num_envs:
+            allowed = f"a whole number from 0 on, or a list of {self.num_envs}, one for each environment"
+            raise UserError(f"{self.id}: seed {seed!r}; allowed: {allowed}")
+        return [int(one) for one in seeds]
+
+    def _checked_actions(self, raw: ArrayLike) -> NDArray[Any]:
         space, shape = self.action_space, (self.num_envs, *(self.action_space.shape or ()))
+        try:
+            actions = np.asarray(raw)
+        except ValueError as error:  # rows of different lengths
+            raise UserError(f"{self.id}: actions {raw!r} are no array; allowed: one of shape {shape}") from error
         if actions.shape != shape:
             raise UserError(
                 f"{self.id}: actions of shape {actions.shape}; allowed: {shape} for {self.num_envs} environments"
             )
         if isinstance(space, spaces.Box) and np.issubdtype(space.dtype, np.floating):
-            fits = np.issubdtype(actions.dtype, np.number)
+            fits = actions.dtype.kind in "iuf"
             inside = ((actions >= space.low) & (actions <= space.high)).all() if fits else False
         elif isinstance(space, spaces.Discrete):
             fits = np.issubdtype(actions.dtype, np.integer)
@@ -222,22 +241,24 @@ def host_environment(spec: EnvSpec, kwargs: Mapping[str, Any]) -> HostEnvironmen
     """The host environment of a Gymnasium registration; makes one to see its spaces.
 
     Raises:
-        UserError: unknown keyword, scalar reward, an environment that cannot work.
+        UserError: unknown keyword, scalar reward, an environment that cannot work or fails to be made.
         MissingExtraError: it needs an optional package that is not installed.
     """
     if spec.id in _UNUSABLE:
         raise UserError(f"{spec.id} cannot be used: {_UNUSABLE[spec.id]}")
+    entry_point: Any = spec.entry_point
     try:
-        entry_point = load_env_creator(spec.entry_point) if isinstance(spec.entry_point, str) else spec.entry_point
+        if isinstance(entry_point, str):
+            entry_point = load_env_creator(entry_point)
         if entry_point is not None:
             check_keywords(spec.id, entry_point, kwargs, also=["max_episode_steps"])
         env = _build(spec, kwargs)
+    except UserError:
+        raise
     except (ImportError, DependencyNotInstalled) as error:
         raise _missing(spec.id, error) from error
-    except TypeError as error:
-        if "unexpected keyword argument" in str(error):  # of an environment that takes any and passes them on
-            raise UserError(str(error)) from error
-        raise
+    except Exception as error:  # of any kind: what an environment does with its keywords is its own affair
+        raise _refused(spec, entry_point, kwargs, error) from error
     try:
         return _described(env, spec, kwargs)
     finally:
@@ -349,3 +370,24 @@ def _missing(id: str, error: Exception) -> UserError:
             return MissingExtraError(id, _EXTRAS[cause.name])
         cause = cause.__cause__
     return UserError(f"{id} needs a package that is not installed: {error}")
+
+
+def _refused(spec: EnvSpec, entry_point: Any, kwargs: Mapping[str, Any], error: Exception) -> UserError:
+    """What went wrong in making an environment."""
+    why = str(error).partition(" was raised from the environment creator")[0]  # which Gymnasium adds
+    for name in kwargs:
+        if f"unexpected keyword argument '{name}'" in why:
+            return UserError(f"{spec.id} has no keyword {name!r}; allowed: {', '.join(_keywords(entry_point))}")
+    given = f" with {dict(kwargs)}" if kwargs else ""
+    return UserError(f"{spec.id} cannot be made{given}: {type(error).__name__}: {why}")
+
+
+def _keywords(entry_point: Any) -> list[str]:
+    """Keywords that it takes, and those of its bases for as long as each passes any on."""
+    names: dict[str, None] = {}
+    for owner in inspect.getmro(entry_point) if isinstance(entry_point, type) else (entry_point,):
+        parameters = inspect.signature(owner).parameters.values()
+        names |= dict.fromkeys(p.name for p in parameters if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD))
+        if not any(p.kind is p.VAR_KEYWORD for p in parameters):
+            break
+    return [*names, "max_episode_steps"]

@@ -14,7 +14,7 @@ _MuJoCo = partial(EnvSpec, extra="mujoco")
 _HIGHWAY = ("speed", "right_lane", "collision")
 _LANDING = ("landing", "shaping", "main_engine", "side_engine")
 
-for _spec in (
+_MUJOCO = (
     _MuJoCo("mo-halfcheetah-v5", "run fast, spend little", ("speed", "energy"), (-100.0,) * 2),
     _MuJoCo("mo-hopper-v5", "hop fast, hop high, spend little", ("speed", "height", "energy"), (-100.0,) * 3),
     _MuJoCo("mo-hopper-2obj-v5", "hop fast, hop high", ("speed", "height"), (-100.0,) * 2),
@@ -29,6 +29,18 @@ for _spec in (
         ("target_1", "target_2", "target_3", "target_4"),
         (-50.0,) * 4,  # -1 in each of 50 steps is their reward space's bound
     ),
+)
+for _v5 in _MUJOCO:
+    register_env(_v5)
+    register_env(
+        _MuJoCo(
+            _v5.id.replace("-2obj-v5", "-2d-v4").replace("-v5", "-v4"),
+            f"{_v5.summary} (older version)",
+            _v5.objectives,
+            _v5.reference_point,
+        )
+    )
+for _spec in (
     EnvSpec(
         "mo-lunar-lander-v3",
         "land on the pad, on little fuel",

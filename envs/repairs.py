@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, SupportsFloat
 
 import gymnasium
+import numpy as np
 
 
 class CutOff(gymnasium.Wrapper[Any, Any, Any, Any]):
@@ -26,3 +27,28 @@ class SeededOre(gymnasium.Wrapper[Any, Any, Any, Any]):
             for ore in mine.distributions:
                 ore.random_state = self.unwrapped.np_random
         return obs, info
+
+
+class StillMines(SeededOre):
+    """Pixels of MO-Gymnasium's minecart with the mines turned alike in each, instead of by NumPy's global state."""
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        """Gymnasium's reset; the first one turns the mines."""
+        before = np.random.get_state()  # noqa: NPY002
+        np.random.seed(0)  # noqa: NPY002
+        try:
+            return super().reset(seed=seed, options=options)
+        finally:
+            np.random.set_state(before)  # noqa: NPY002
+
+
+class SeededStart(gymnasium.Wrapper[Any, Any, Any, Any]):
+    """MO-Gymnasium's four rooms with a start that follows ``reset(seed=)`` where the maze has several."""
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        """Gymnasium's reset; the start is drawn again, by the environment's own generator."""
+        _, info = self.env.reset(seed=seed, options=options)
+        env: Any = self.unwrapped
+        start = env.initial[env.np_random.integers(len(env.initial))]
+        env.state = (start, *env.state[1:])
+        return env.state_to_array(env.state), info

@@ -9,9 +9,12 @@ import contextlib
 import multiprocessing
 import signal
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from multiprocessing.util import Finalize
 from typing import Any
 
 import gymnasium
@@ -37,7 +40,8 @@ class VectorRewardSync(SyncVectorEnv[Any, Any]):
 class WorkerPool(VectorEnv[Any, Any, Any]):
     """``num_envs`` environments over ``processes`` workers, SAME_STEP; the same episodes whatever their number.
 
-    Workers are spawned, since the parent runs JAX's threads, and end with it. Ctrl-C is the parent's to handle.
+    Workers are spawned, since the parent runs JAX's threads, and end with it. Ctrl-C and SIGTERM, which a terminal and
+    ``timeout`` send to all of them, are the parent's to handle: it may have a front to write yet.
 
     Args:
         build: makes one environment.
@@ -58,16 +62,21 @@ class WorkerPool(VectorEnv[Any, Any, Any]):
         self._starts = [0, *self._ends[:-1]]
         context = multiprocessing.get_context("spawn")
         self._pipes: list[Connection] = []
-        self._workers: list[multiprocessing.process.BaseProcess] = []
-        for start, end in zip(self._starts, self._ends, strict=True):
-            ours, theirs = context.Pipe()
-            share = (CloudpickleWrapper(build), end - start, num_objectives, id)
-            worker = context.Process(target=_serve, args=(theirs, *share), daemon=True)
-            worker.start()
-            theirs.close()  # so that the end of the worker is the end of the pipe
-            self._pipes.append(ours)
-            self._workers.append(worker)
+        self._workers: list[BaseProcess] = []
+        # with a priority it also runs at exit, where multiprocessing would wait for ever for workers left open
+        self._end_workers = Finalize(self, _end, (self._pipes, self._workers), exitpriority=0)
+        with _signals_kept_from_children():
+            for start, end in zip(self._starts, self._ends, strict=True):
+                ours, theirs = context.Pipe()
+                share = (CloudpickleWrapper(build), end - start, num_objectives, id)
+                worker = context.Process(target=_serve, args=(theirs, *share), daemon=True)
+                worker.start()
+                theirs.close()  # so that the end of the worker is the end of the pipe
+                self._pipes.append(ours)
+                self._workers.append(worker)
+        self._started = False
         self.single_observation_space, self.single_action_space = self._answers()[0]
+        self._started = True
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
 
@@ -92,15 +101,7 @@ class WorkerPool(VectorEnv[Any, Any, Any]):
 
     def close_extras(self, **kwargs: Any) -> None:
         """End the workers."""
-        for pipe in self._pipes:
-            with contextlib.suppress(OSError):
-                pipe.send(("close", None))
-            pipe.close()
-        for worker in self._workers:
-            worker.join(timeout=5)
-            if worker.is_alive():
-                worker.kill()
-                worker.join()
+        self._end_workers()
 
     def _send(self, messages: list[tuple[str, Any]]) -> None:
         if self.closed:
@@ -127,16 +128,41 @@ class WorkerPool(VectorEnv[Any, Any, Any]):
 
     def _end_of(self, worker: int) -> str:
         self._workers[worker].join(timeout=5)
-        return f"{self._id}: worker process {worker} ended with exit code {self._workers[worker].exitcode}"
+        ended = f"{self._id}: worker process {worker} ended with exit code {self._workers[worker].exitcode}"
+        if self._started:
+            return ended
+        return f"{ended} before it had its environments; a script must guard its entry by if __name__ == '__main__'"
 
     def _fail(self, message: str) -> None:
         self.close()
         raise UserError(message)
 
 
+@contextlib.contextmanager
+def _signals_kept_from_children() -> Iterator[None]:
+    """Blocks SIGINT and SIGTERM, as a process starts with its parent's mask; one that arrives here is only delayed."""
+    resource_tracker.ensure_running()  # else the first start would run it, which unblocks both
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _end(pipes: list[Connection], workers: list[BaseProcess]) -> None:
+    for pipe in pipes:
+        with contextlib.suppress(OSError):
+            pipe.send(("close", None))
+        pipe.close()
+    for worker in workers:
+        worker.join(timeout=5)
+        if worker.is_alive():
+            worker.kill()
+            worker.join()
+
+
 def _serve(pipe: Connection, build: CloudpickleWrapper[Any], count: int, num_objectives: int, id: str) -> None:
     """The life of a worker: answers ``(error, answer)`` to each message until it is told to stop."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
     envs: VectorRewardSync | None = None
 
     def start() -> Any:
@@ -144,17 +170,18 @@ def _serve(pipe: Connection, build: CloudpickleWrapper[Any], count: int, num_obj
         envs = VectorRewardSync([build.fn] * count, num_objectives)
         return envs.single_observation_space, envs.single_action_space
 
-    if not _answer(pipe, start, id):
-        return
-    assert envs is not None  # noqa: S101
-    with contextlib.suppress(EOFError, OSError), contextlib.closing(envs):  # the parent may be gone
-        while True:
-            command, argument = pipe.recv()
-            if command == "close":
-                return
-            act = partial(_step, envs, argument) if command == "step" else partial(_reset, envs, argument)
-            if not _answer(pipe, act, id):
-                return
+    with contextlib.suppress(EOFError, OSError):  # the parent may be gone
+        if not _answer(pipe, start, id):
+            return
+        assert envs is not None  # noqa: S101
+        with contextlib.closing(envs):
+            while True:
+                command, argument = pipe.recv()
+                if command == "close":
+                    return
+                act = partial(_step, envs, argument) if command == "step" else partial(_reset, envs, argument)
+                if not _answer(pipe, act, id):
+                    return
 
 
 def _answer(pipe: Connection, act: Callable[[], Any], id: str) -> bool:

@@ -66,6 +66,14 @@ class Scalar(Counting):
         return obs, float(reward[0]), *rest
 
 
+class Passing(Counting):
+    """The same, with keywords that it passes on."""
+
+    def __init__(self, note="", **kwargs):
+        super().__init__(**kwargs)
+
+
 gymnasium.register(ID, entry_point=Counting)
 gymnasium.register("morl-test/Scalar-v0", entry_point=Scalar)
 gymnasium.register("morl-test/Endless-v0", entry_point=Counting, max_episode_steps=3)
+gymnasium.register("morl-test/Passing-v0", entry_point=Passing)

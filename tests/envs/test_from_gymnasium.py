@@ -1,6 +1,10 @@
 """Host environments: no transition crosses the end of an episode, whatever the auto-reset mode or the processes."""
 
 import dataclasses
+import os
+import random
+import signal
+import subprocess
 import sys
 import warnings
 
@@ -143,6 +147,67 @@ def test_a_lost_worker_is_one_error_and_no_hang(fault, message):
     envs.close()
 
 
+def test_signals_to_all_of_a_group_are_left_to_the_parent():
+    """A terminal sends Ctrl-C, and ``timeout`` SIGTERM, to the workers too; the parent may have a front to write."""
+    envs = morl.make(f"tests.envs.counting:{ID}").make_vector(4, processes=2)
+    envs.reset(seed=0)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        assert number not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
+        for worker in envs._envs._workers:
+            os.kill(worker.pid, number)
+    for _ in range(3):
+        envs.step(np.ones(4, int))
+    envs.close()
+
+
+SCRIPT = """
+import sys, time
+import numpy as np
+import morl
+
+if __name__ == "__main__":
+    envs = morl.make("tests.envs.counting:morl-test/Counting-v0").make_vector(4, processes=2)
+    envs.reset(seed=0)
+    print(*(worker.pid for worker in envs._envs._workers), flush=True)
+    while sys.argv[1] == "interrupted":
+        envs.step(np.ones(4, int))
+"""
+
+
+@pytest.mark.parametrize("way", ["interrupted", "left open"])
+def test_workers_end_with_a_script_that_does_not_close_them(way, tmp_path):
+    path = tmp_path / "script.py"
+    path.write_text(SCRIPT)
+    script = subprocess.Popen(
+        [sys.executable, path, way],
+        env={**os.environ, "PYTHONPATH": os.getcwd()},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    workers = [int(pid) for pid in script.stdout.readline().split()]
+    assert len(workers) == 2
+    if way == "interrupted":
+        os.killpg(script.pid, signal.SIGINT)
+    _, errors = script.communicate(timeout=30)
+    assert script.returncode == (-signal.SIGINT if way == "interrupted" else 0)
+    assert errors.count("Traceback") == (way == "interrupted"), errors
+    for pid in workers:
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+
+
+def test_a_script_without_a_guard_is_told_so(tmp_path):
+    path = tmp_path / "script.py"
+    path.write_text(SCRIPT.replace('if __name__ == "__main__":', "if True:"))
+    done = subprocess.run(
+        [sys.executable, path, ""], env={**os.environ, "PYTHONPATH": os.getcwd()}, capture_output=True, timeout=60
+    )
+    assert "UserError: morl-test/Counting-v0: worker process 0 ended with exit code 1 before" in done.stderr.decode()
+    assert "guard its entry by if __name__ == '__main__'" in done.stderr.decode()
+
+
 def test_an_environment_that_cannot_be_made_in_a_worker_is_one_error():
     env = morl.make(f"tests.envs.counting:{ID}")
     broken = dataclasses.replace(env, kwargs={"fault": "start"})
@@ -159,6 +224,7 @@ def test_an_environment_that_cannot_be_made_in_a_worker_is_one_error():
         ([0.0, 1.0], r"actions \[0.0, 1.0\] \(float64\); allowed: each in Discrete\(5\)"),
         ([0], r"actions of shape \(1,\); allowed: \(2,\)"),
         ([[0], [1]], r"actions of shape \(2, 1\)"),
+        ([[0], [1, 2]], r"are no array; allowed: one of shape \(2,\)"),
     ],
 )
 def test_actions_outside_the_space_are_refused(actions, message, processes):
@@ -170,7 +236,19 @@ def test_actions_outside_the_space_are_refused(actions, message, processes):
     envs.close()
 
 
-@pytest.mark.parametrize("actions", [[[1.5], [0.0]], [[np.nan], [0.0]], [["a"], ["b"]]])
+@pytest.mark.parametrize("processes", [0, 2])
+@pytest.mark.parametrize("seed", [-1, 1.5, "a", [1], [1, -2], [1, 2, 3]])
+def test_seeds_that_cannot_be_are_refused(seed, processes):
+    envs = morl.make(f"tests.envs.counting:{ID}").make_vector(2, processes)
+    with pytest.raises(UserError, match="allowed: a whole number from 0 on, or a list of 2"):
+        envs.reset(seed)
+    np.testing.assert_array_equal(envs.reset(np.int64(3)), envs.reset([3, 4]))  # and it goes on
+    envs.close()
+
+
+@pytest.mark.parametrize(
+    "actions", [[[1.5], [0.0]], [[np.nan], [0.0]], [["a"], ["b"]], [[1j], [0j]], [[True], [0 > 1]]]
+)
 def test_continuous_actions_outside_the_space_are_refused(actions):
     envs = morl.make("mo-mountaincarcontinuous-v0", "host").make_vector(2)
     envs.reset(seed=0)
@@ -200,6 +278,43 @@ def test_vectors_that_cannot_work_are_refused():
     ):
         with pytest.raises(UserError, match=message):
             morl.make(f"tests.envs.counting:{ID}").make_vector(**wrong)
+
+
+@pytest.mark.parametrize(
+    ("id", "kwargs", "message"),
+    [
+        ("fruit-tree-v0", {"foo": 1}, "fruit-tree-v0 has no keyword 'foo'; allowed: depth, .*max_episode_steps"),
+        (
+            "fruit-tree-v0",
+            {"depth": 2},
+            r"fruit-tree-v0 cannot be made with {'depth': 2}: AssertionError: Depth must be",
+        ),
+        (
+            "fruit-tree-v0",
+            {"max_episode_steps": 0},
+            "cannot be made with .*: ValueError: Expect the `max_episode_steps`",
+        ),
+        (f"tests.envs.counting:{ID}", {"fault": "start"}, "cannot be made with .*: RuntimeError: no licence"),
+        (f"tests.envs.counting:{ID}", {"faul": 1}, "Counting-v0 has no keyword 'faul'; allowed: fault"),
+        ("tests.envs.counting:morl-test/Passing-v0", {"faul": 1}, "'faul'; allowed: note, fault, max_episode_steps"),
+        ("tests.envs.absent:morl-test/Counting-v0", {}, "cannot import module 'tests.envs.absent'.*No module named"),
+        ("tests.envs.counting:morl-test/Absent-v0", {}, "unknown environment 'morl-test/Absent-v0'; did you mean"),
+    ],
+)
+def test_what_cannot_be_made_says_why(id, kwargs, message):
+    with pytest.raises(UserError, match=message):
+        morl.make(id, "host", **kwargs)
+
+
+def test_four_rooms_on_the_host_follow_their_seed():
+    """MO-Gymnasium's draws its start by Python's global generator."""
+    env = morl.make("four-room-v0", "host", maze=np.array([["_", "1", "_"], ["_", "G", "_"], ["_", "2", "3"]]))
+    envs = env.make_vector(20)
+    first = envs.reset(seed=0)
+    random.seed(1)
+    np.testing.assert_array_equal(envs.reset(seed=0), first)
+    assert len(np.unique(first, axis=0)) > 2
+    envs.close()
 
 
 def test_minecart_on_the_host_follows_its_seed():

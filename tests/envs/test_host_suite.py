@@ -2,6 +2,8 @@
 
 import warnings
 
+import gymnasium
+import mo_gymnasium  # noqa: F401 registers
 import numpy as np
 import pytest
 
@@ -45,16 +47,25 @@ def test_it_steps_and_follows_its_seed(spec):
     assert reward.shape == (number, 2, len(spec.objectives))
     assert np.isfinite(reward).all()
     np.testing.assert_array_equal(reward, [out.reward for out in outs_again])
-    if not env.spec.nondeterministic:  # MO-Gymnasium draws minecart's mines turned at random
-        np.testing.assert_array_equal(obs, again)
+    np.testing.assert_array_equal(obs, again)
     assert not np.array_equal(obs, other)
 
 
-def test_over_processes_it_is_the_same():
-    pytest.importorskip("mujoco")
-    env = morl.make("mo-hopper-v5", "host")
-    obs, outs = steps(env, seed=5)
-    obs_2, outs_2 = steps(env, seed=5, processes=2)
+@pytest.mark.parametrize("id", ["mo-hopper-v5", "mo-lunar-lander-v3"])
+def test_over_processes_it_is_the_same(id):
+    spec = env_specs()[id]
+    pytest.importorskip({"mujoco": "mujoco", "box2d": "Box2D"}[spec.extra])
+    env = morl.make(id, "host")
+    obs, outs = steps(env, seed=5, number=130)
+    obs_2, outs_2 = steps(env, seed=5, processes=2, number=130)
     np.testing.assert_array_equal(obs, obs_2)
-    np.testing.assert_array_equal([out.reward for out in outs], [out.reward for out in outs_2])
+    for a, b in zip(outs, outs_2, strict=True):
+        for one, two in zip(a, b, strict=True):
+            np.testing.assert_array_equal(one, two)
     assert any(out.terminated.any() for out in outs)
+
+
+def test_every_id_of_mo_gymnasium_has_names_and_a_reference_point():
+    ids = {id for id, spec in gymnasium.registry.items() if str(spec.entry_point).startswith("mo_gymnasium.")}
+    assert len(ids) > 30
+    assert ids - env_specs().keys() == {"mo-supermario-v0"}  # which cannot be used
