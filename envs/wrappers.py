@@ -63,14 +63,14 @@ class MONormalizeReward(Wrapper, RecordConstructorArgs):
         env: an environment with a ``reward_space`` of shape (R,).
         idx: the objective, 0 to R - 1.
         gamma: discount of the return.
-        epsilon: added to the variance.
+        epsilon: added to the variance; positive.
 
     Attributes:
         update_running_mean: set it to False to freeze the estimate, for evaluation.
         reward_space: without bounds in that objective.
 
     Raises:
-        UserError: no vector reward, no such objective, a discount outside of [0, 1].
+        UserError: no vector reward, no such objective, a discount outside of [0, 1], an epsilon that is not positive.
     """
 
     def __init__(self, env: gymnasium.Env[Any, Any], idx: int, gamma: float = 0.99, epsilon: float = 1e-8) -> None:
@@ -79,6 +79,8 @@ class MONormalizeReward(Wrapper, RecordConstructorArgs):
         space = _reward_space(env, "MONormalizeReward")
         self.idx = _index(idx, space)
         self.gamma = _discount(gamma)
+        if not epsilon > 0:
+            raise UserError(f"epsilon must be greater than 0, not {epsilon}")
         self.epsilon = epsilon
         self.update_running_mean = True
         self.return_rms = RunningMeanStd(shape=())
@@ -93,7 +95,7 @@ class MONormalizeReward(Wrapper, RecordConstructorArgs):
     def step(self, action: Any) -> Step:
         """Gymnasium's step, the reward a fresh array."""
         obs, reward, terminated, truncated, info = self.env.step(action)
-        vector: Any = np.array(reward)
+        vector = _vector(reward)
         self._return = self._return * self.gamma + float(vector[self.idx])
         if self.update_running_mean:
             self.return_rms.update(np.array([self._return]))
@@ -130,7 +132,7 @@ class MOClipReward(Wrapper, RecordConstructorArgs):
     def step(self, action: Any) -> Step:
         """Gymnasium's step, the reward a fresh array."""
         obs, reward, terminated, truncated, info = self.env.step(action)
-        vector: Any = np.array(reward)
+        vector = _vector(reward)
         vector[self.idx] = np.clip(vector[self.idx], self.min_r, self.max_r)
         return obs, vector, terminated, truncated, info
 
@@ -152,7 +154,8 @@ class MORecordEpisodeStatistics(Wrapper, RecordConstructorArgs):
         episode_count: episodes that ended.
 
     Raises:
-        UserError: no vector reward, a discount outside of [0, 1], an info that has the key already.
+        UserError: no vector reward, a discount outside of [0, 1], a buffer of no length, an info that has the key
+            already.
     """
 
     def __init__(
@@ -166,6 +169,8 @@ class MORecordEpisodeStatistics(Wrapper, RecordConstructorArgs):
         gymnasium.Wrapper.__init__(self, env)
         self._size = _reward_space(env, "MORecordEpisodeStatistics").shape[0]
         self.gamma = _discount(gamma)
+        if isinstance(buffer_length, bool) or not isinstance(buffer_length, int) or buffer_length < 1:
+            raise UserError(f"buffer_length must be at least 1, not {buffer_length!r}")
         self._stats_key = stats_key
         self.return_queue: deque[NDArray[np.float64]] = deque(maxlen=buffer_length)
         self.discounted_return_queue: deque[NDArray[np.float64]] = deque(maxlen=buffer_length)
@@ -232,7 +237,6 @@ class VectorRewardFromInfo(Wrapper, RecordConstructorArgs):
         low: ArrayLike = -np.inf,
         high: ArrayLike = np.inf,
     ) -> None:
-        RecordConstructorArgs.__init__(self, keys=list(keys), low=low, high=high)
         gymnasium.Wrapper.__init__(self, env)
         if isinstance(keys, str) or len(keys) < 2 or len(set(keys)) != len(keys):
             raise UserError(f"keys must be at least 2 different names in the info, not {keys!r}")
@@ -243,6 +247,7 @@ class VectorRewardFromInfo(Wrapper, RecordConstructorArgs):
             raise UserError(f"low and high must be one number or {len(keys)}, one for each key") from None
         if not (lows <= highs).all():
             raise UserError(f"low must be at most high, not {lows.tolist()} and {highs.tolist()}")
+        RecordConstructorArgs.__init__(self, keys=list(keys), low=lows.tolist(), high=highs.tolist())
         self.reward_space = spaces.Box(lows, highs, dtype=np.float32)
 
     def step(self, action: Any) -> Step:
@@ -280,8 +285,14 @@ def _discount(gamma: float) -> float:
     return gamma
 
 
+def _vector(reward: Any) -> Any:
+    """A fresh array of the reward, of floats: whole numbers would cut off what is written into them."""
+    vector = np.array(reward)
+    return vector if np.issubdtype(vector.dtype, np.floating) else vector.astype(np.float32)
+
+
 def _with_bounds(space: spaces.Box, idx: int, low: float, high: float) -> spaces.Box:
-    """The space with other bounds in one objective."""
-    lows, highs = space.low.copy(), space.high.copy()
+    """The space with other bounds in one objective, of floats."""
+    lows, highs = _vector(space.low), _vector(space.high)
     lows[idx], highs[idx] = low, high
-    return spaces.Box(lows, highs, dtype=space.dtype)
+    return spaces.Box(lows, highs, dtype=lows.dtype)

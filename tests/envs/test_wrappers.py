@@ -1,6 +1,7 @@
 """Wrappers: against MO-Gymnasium's where those are right, and past their faults where they are not."""
 
 import copy
+import pickle
 
 import gymnasium
 import mo_gymnasium.wrappers as theirs
@@ -118,6 +119,25 @@ def test_normalise():
     assert not np.allclose(leaking[4:], rewards[4:])
 
 
+class Whole(Reusing):
+    """Rewards by whole numbers, in a list."""
+
+    reward_space = spaces.Box(np.array([-5, 0]), np.array([5, 20]), dtype=np.int64)
+
+    def step(self, action):
+        obs, reward, *rest = super().step(action)
+        return obs, [int(value) for value in reward], *rest
+
+
+def test_whole_numbers_are_not_cut_off():
+    for wrapper, args in ((MONormalizeReward, (1,)), (MOClipReward, (0, -0.5, 2.5))):
+        env = wrapper(Whole(), *args)
+        rewards = np.array([reward for reward, *_ in run(env)])
+        np.testing.assert_allclose(rewards, np.array([reward for reward, *_ in run(wrapper(Reusing(), *args))]))
+        assert (rewards % 1 != 0).any()
+        assert env.reward_space.contains(rewards[0])
+
+
 def test_normalise_can_be_frozen():
     env = MONormalizeReward(Reusing(), 1)
     run(env)
@@ -211,9 +231,11 @@ def test_infos_that_do_not_hold_the_reward(info, message):
         (lambda: MONormalizeReward(Scalar({}), 0), "has a scalar reward; MONormalizeReward needs"),
         (lambda: MONormalizeReward(Counting(), 3), "idx must be an objective from 0 to 2, not 3"),
         (lambda: MONormalizeReward(Counting(), 0, gamma=2), "gamma must be at least 0 and at most 1"),
+        (lambda: MONormalizeReward(Counting(), 0, epsilon=0), "epsilon must be greater than 0, not 0"),
         (lambda: MOClipReward(Counting(), -1, 0, 1), "idx must be an objective from 0 to 2, not -1"),
         (lambda: MOClipReward(Counting(), 0, 1, 0), "min_r must be at most max_r, not 1 and 0"),
         (lambda: MORecordEpisodeStatistics(Scalar({})), "has a scalar reward"),
+        (lambda: MORecordEpisodeStatistics(Counting(), buffer_length=0), "buffer_length must be at least 1, not 0"),
         (lambda: VectorRewardFromInfo(Scalar({}), "ab"), "keys must be at least 2 different names"),
         (lambda: VectorRewardFromInfo(Scalar({}), ["a", "a"]), "keys must be at least 2 different names"),
         (lambda: VectorRewardFromInfo(Scalar({}), ["a", "b"], low=[1, 2, 3]), "low and high must be one number or 2"),
@@ -235,3 +257,20 @@ def test_they_work_around_ours_and_can_be_made_again_from_the_spec():
         if terminated or truncated:
             break
     assert info["episode"]["l"] == 1000
+
+
+@pytest.mark.parametrize(
+    ("id", "wrap"),
+    [
+        ("morl/minecart-v0", lambda env: LinearReward(env, [0.1, 0.2, 0.7])),
+        ("morl/minecart-v0", lambda env: MONormalizeReward(env, 2, gamma=0.9)),
+        ("MountainCarContinuous-v0", lambda env: VectorRewardFromInfo(env, ["x", "y"], low=[-1, -2], high=3.0)),
+    ],
+)
+def test_a_spec_remembers_every_argument(id, wrap):
+    env = wrap(gymnasium.make(id))
+    again = gymnasium.make(pickle.loads(pickle.dumps(env.spec)))
+    while type(again) is not type(env):
+        again = again.env
+    assert again._saved_kwargs == env._saved_kwargs
+    assert getattr(again, "reward_space", None) == getattr(env, "reward_space", None)
