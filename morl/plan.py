@@ -154,4 +154,9 @@ def prepare(agent: str, settings: TrainSettings, config: Any = None) -> Plan:
     if not isinstance(config, config_class):
         raise UserError(f"the settings of {agent} are a {config_class.__name__}, not a {type(config).__name__}")
     built: Agent = load(spec.entry_point)(config, task)
+    lanes = settings.num_seeds * len(built.preferences) * built.learner.num_envs
+    if settings.processes > lanes:
+        raise UserError(
+            f"processes must be at most {lanes}, the environments of all policies and seeds, not {settings.processes}"
+        )
     return Plan(agent, built, config, env, backend, objectives, gamma, reference, settings.processes)

@@ -201,6 +201,7 @@ def test_worker_processes_change_nothing_but_the_speed(tmp_path):
         ({"steps": 0}, "steps must be at least 1, not 0"),
         ({"processes": 2}, "deep-sea-treasure-v0 is compiled with JAX; processes are for environments on the host"),
         ({"processes": -1}, "processes must be at least 0"),
+        ({"processes": 99, "backend": "host"}, "processes must be at most 32, the environments of all policies"),
         ({"env_kwargs": {"maze": ["_1G"]}}, "env_kwargs: maze must be true or false, a number or a text, not list"),
         ({"steps": 511}, "steps must be at least 512"),
         ({"reference_point": (0.0, 0.0, 0.0)}, "the reference point has 2 finite numbers"),
