@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import copy
 import random
-import re
-import traceback
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -15,20 +13,16 @@ from typing import Any, Literal
 
 import gymnasium
 import numpy as np
-from gymnasium import Space, spaces
-from gymnasium.utils.env_checker import check_env as gymnasium_check_env
-from gymnasium.utils.env_checker import data_equivalence
-from gymnasium.wrappers import OrderEnforcing, TimeLimit
+from gymnasium.envs.registration import EnvSpec as GymnasiumSpec
+from gymnasium.envs.registration import load_env_creator
+from gymnasium.error import DependencyNotInstalled
+from numpy.typing import NDArray
 
-from morl.environments import make
-from morl.envs.from_gymnasium import HostEnvironment
-from morl.envs.wrappers import LinearReward
-from morl.errors import UserError
-from morl.registry import Backend
+from morl.environments import find, make
+from morl.errors import MissingExtraError, UserError, blame
+from morl.registry import Backend, EnvSpec, env_spec
 
-STEPS = 1000  # random ones
-EPISODES = 3
-UNBOUNDED = 100.0  # random actions go so far where the space does not end
+Builder = Callable[[], gymnasium.Env[Any, Any]]
 
 
 @dataclass(frozen=True)
@@ -36,18 +30,26 @@ class Finding:
     """One line of a report.
 
     Attributes:
-        status: ``ok``, ``fix`` (to be mended), ``note`` (for information).
+        status: ``ok``, ``fix`` (to be mended), ``note`` (for information), ``skip`` (not looked at).
         subject: what was looked at.
-        text: what was seen and, to be mended, what to do.
+        text: what was seen and, to be mended, what to do; why it was skipped.
     """
 
-    status: Literal["ok", "fix", "note"]
+    status: Literal["ok", "fix", "note", "skip"]
     subject: str
     text: str = ""
 
+    def __str__(self) -> str:
+        status = "FIX" if self.status == "fix" else self.status
+        return f"{status:<4}  {self.subject}{f': {self.text}' if self.text else ''}"
+
+
+class Fault(Exception):
+    """What the environment did wrong, where nothing more can be looked at because of it."""
+
 
 class Report:
-    """Findings in the order of the checks; one of a kind is enough."""
+    """Findings in the order of the checks; ``str`` has them line by line."""
 
     def __init__(self) -> None:
         self.findings: list[Finding] = []
@@ -55,259 +57,191 @@ class Report:
     def fix(self, subject: str, text: str) -> None:
         """Something to be mended; only the first of a subject is kept."""
         if not any(f.subject == subject and f.status == "fix" for f in self.findings):
-            self.findings.append(Finding("fix", subject, text))
+            self.findings.append(Finding("fix", subject, " ".join(text.split())))
 
     def note(self, subject: str, text: str) -> None:
         """Something to know."""
-        self.findings.append(Finding("note", subject, text))
+        self.findings.append(Finding("note", subject, " ".join(text.split())))
+
+    def skip(self, subject: str, why: str) -> None:
+        """Something that was not looked at."""
+        self.findings.append(Finding("skip", subject, why))
 
     @contextlib.contextmanager
     def about(self, subject: str, told: str = "") -> Iterator[None]:
-        """``ok`` unless the block finds something to be mended; what the environment raises is that too."""
+        """``ok`` unless the block finds something else to say; what the environment raises is to be mended."""
         before = len(self.findings)
         try:
             yield
+        except Fault as fault:
+            self.fix(subject, str(fault))
+        except MissingExtraError:  # to be installed, not mended
+            raise
         except Exception as error:  # of any kind: it is the environment's
-            self.fix(subject, f"raised {type(error).__name__}: {_first_line(error)} ({_where(error)})")
-        if not any(f.status == "fix" for f in self.findings[before:]):
+            self.fix(subject, f"raised {blame(error)}")
+        if not any(f.status in ("fix", "skip") for f in self.findings[before:]):
             self.findings.insert(before, Finding("ok", subject, told))
 
     def passed(self) -> bool:
         """Nothing is to be mended."""
         return not any(f.status == "fix" for f in self.findings)
 
+    def __str__(self) -> str:
+        return "\n".join(map(str, self.findings))
 
-def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [""])[0]
 
+@dataclass(frozen=True)
+class Subject:
+    """A Gymnasium environment to be checked.
 
-def _where(error: BaseException) -> str:
-    frames = traceback.extract_tb(error.__traceback__)
-    return f"{frames[-1].filename}:{frames[-1].lineno}"
+    Attributes:
+        env: it.
+        again: makes another one of it, where that is known how.
+        limit: steps after which ``env`` is cut off by whoever uses it; a ``TimeLimit`` inside of it counts for itself.
+        nondeterministic: it says of itself that its seed does not decide all.
+        registered: what the library knows of it.
+    """
+
+    env: gymnasium.Env[Any, Any]
+    again: Builder | None
+    limit: int | None = None
+    nondeterministic: bool = False
+    registered: EnvSpec | None = None
 
 
 def check_env(env: Any, backend: Backend | None = None, seed: int = 0) -> Report:
     """Check an environment, and say what is to be mended.
 
+    In a test: ``report = check_env("my_module:my-env-v0"); assert report.passed(), report``.
+
     >>> print(check_env("deep-sea-treasure-v0").findings[0])
-    Finding(status='ok', subject='attributes', text='spaces, objectives, reference point, parameters')
+    ok    attributes: spaces, objectives, reference point, parameters
 
     Args:
-        env: an id as :func:`morl.make` takes it, a functional environment, or what makes a Gymnasium environment (its
-            class, for example). MO-Gymnasium's are checked as they come, without our repairs.
+        env: an id as :func:`morl.make` takes it, a functional environment, a Gymnasium environment, or what makes one
+            (its class, for example). MO-Gymnasium's are checked as they come, without our repairs. One that is given
+            made is stepped and reset, and not closed.
         backend: of an id, which of the two environments if there are two.
         seed: of resets, keys and actions.
 
     Raises:
-        UserError: no such environment.
+        UserError: no such environment, or not one.
+        MissingExtraError: it needs an optional package that is not installed.
     """
     report = Report()
-    made = make(env, backend) if isinstance(env, str) else env
-    if isinstance(made, HostEnvironment):
-        check_gymnasium(report, partial(_make_as_it_comes, made), seed)
-    elif hasattr(made, "default_params"):
-        from morl.envs.checking_jax import check_functional
-
-        check_functional(report, made, seed)
-        if report.passed():
-            check_gymnasium(report, partial(_adapted, made), seed)
-    elif callable(made):
-        check_gymnasium(report, made, seed)
-    else:
-        raise UserError(f"env must be an id, a functional environment or what makes a Gymnasium one, not {env!r}")
+    with global_generators_restored():
+        if isinstance(env, str):
+            _check_id(report, env, backend, seed)
+        elif hasattr(env, "default_params"):
+            _check_functional(report, env, seed)
+        elif isinstance(env, gymnasium.Env):
+            _check_gymnasium(report, Subject(env, _again(env), None, _nondeterministic(env)), seed)
+        elif callable(env):
+            _check_made(report, env, seed)
+        else:
+            raise UserError(
+                "env must be an id, a functional environment, a Gymnasium environment or what makes one,"
+                f" not {type(env).__name__}"
+            )
     return report
 
 
-def _make_as_it_comes(env: HostEnvironment) -> gymnasium.Env[Any, Any]:
+def _check_id(report: Report, id: str, backend: Backend | None, seed: int) -> None:
+    spec = find(id, backend)
+    if isinstance(spec, EnvSpec):
+        made: list[Any] = []
+        with report.about("made", spec.entry_point or ""):
+            made.append(make(id, backend))
+        for env in made:
+            _check_functional(report, env, seed, spec)
+        return
+    _check_made(report, partial(_make_as_it_comes, spec), seed, spec)
+
+
+def _make_as_it_comes(spec: GymnasiumSpec) -> gymnasium.Env[Any, Any]:
+    """Without a time limit: its flags are seen as the environment sets them."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # as when it is used
-        made: gymnasium.Env[Any, Any] = gymnasium.make(env.spec, disable_env_checker=True)
-    return made
+        env: gymnasium.Env[Any, Any] = gymnasium.make(spec, disable_env_checker=True, max_episode_steps=-1)
+    return env
 
 
-def _adapted(env: Any) -> gymnasium.Env[Any, Any]:
+def _check_made(report: Report, build: Builder, seed: int, spec: GymnasiumSpec | None = None) -> None:
+    made: list[gymnasium.Env[Any, Any]] = []
+    with report.about("made"):
+        made.append(_made(build, spec))
+    if not made:
+        return
+    env = made[0]
+    limit, registered = (spec.max_episode_steps, env_spec(spec.id)) if spec else (None, None)
+    try:
+        _check_gymnasium(report, Subject(env, build, limit, _nondeterministic(env), registered), seed)
+    finally:
+        env.close()
+
+
+def _made(build: Callable[[], Any], spec: GymnasiumSpec | None) -> gymnasium.Env[Any, Any]:
+    try:
+        env = build()
+    except (ImportError, DependencyNotInstalled):
+        if spec is not None:
+            make(spec.id, "host")  # says what to install
+        raise
+    if not isinstance(env, gymnasium.Env):
+        raise Fault(f"must be a gymnasium.Env, not {type(env).__name__}")
+    return env
+
+
+def _check_gymnasium(report: Report, subject: Subject, seed: int) -> None:
+    from morl.envs.checking_gymnasium import check_gymnasium
+
+    check_gymnasium(report, subject, seed)
+
+
+def _check_functional(report: Report, env: Any, seed: int, registered: EnvSpec | None = None) -> None:
+    from morl.envs.checking_gymnasium import check_by_gymnasium
+    from morl.envs.checking_jax import check_functional
     from morl.envs.to_gymnasium import GymnasiumEnv
 
-    adapted = GymnasiumEnv(env)
-    return adapted if env.max_episode_steps is None else gymnasium.wrappers.TimeLimit(adapted, env.max_episode_steps)
-
-
-def check_gymnasium(report: Report, make: Callable[[], gymnasium.Env[Any, Any]], seed: int = 0) -> None:
-    """Checks of an environment behind Gymnasium's interface.
-
-    Args:
-        report: where findings go.
-        make: makes the environment, another one at each call.
-        seed: of the resets and the actions.
-    """
-    with _global_generators():
-        _check_gymnasium(report, make, seed)
-
-
-def _check_gymnasium(report: Report, make: Callable[[], gymnasium.Env[Any, Any]], seed: int) -> None:
-    env = make()
-    with report.about("spaces"):
-        _check_spaces(report, env)
-    if not report.passed():
-        return  # nothing else can be told
-    size = env.get_wrapper_attr("reward_space").shape[0]
-    with report.about("Gymnasium's own checker", "on the sum of the rewards"):
-        _check_by_gymnasium(report, make)
-    with report.about("rewards and observations", f"{STEPS} random steps, {size} rewards"):
-        ends = _check_steps(report, env, seed)
-    with report.about("the same seed repeats", "rewards, observations and flags, in this and in another instance"):
-        _check_repeats(report, make, seed)
-    if report.passed() and not ends:
-        limit = env.spec.max_episode_steps if env.spec else None
-        report.note(
-            "ends", f"no episode ended in {STEPS} steps" + ("" if limit else "; register it with max_episode_steps")
-        )
-    env.close()
-
-
-def _check_spaces(report: Report, env: gymnasium.Env[Any, Any]) -> None:
-    for name in ("observation_space", "action_space"):
-        if not isinstance(getattr(env, name, None), Space):
-            report.fix(name, f"must be a gymnasium.Space, not {getattr(env, name, None)!r}")
-    space = env.get_wrapper_attr("reward_space") if env.has_wrapper_attr("reward_space") else None
-    if not isinstance(space, spaces.Box) or len(space.shape) != 1 or space.shape[0] < 2:
-        report.fix("reward_space", f"must be a gymnasium.spaces.Box of shape (R,) with R >= 2, not {space!r}")
-    elif not np.issubdtype(space.dtype, np.floating):
-        report.fix("reward_space", f"must be of floats, not of {space.dtype}")
-
-
-def _check_by_gymnasium(report: Report, make: Callable[[], gymnasium.Env[Any, Any]]) -> None:
-    env = make()
-    bare = env
-    while isinstance(bare, TimeLimit | OrderEnforcing):  # what gymnasium.make adds, and its checker advises against
-        bare = bare.env
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        try:
-            gymnasium_check_env(LinearReward(bare), skip_render_check=True)
-        except AssertionError as error:
-            report.fix("Gymnasium's own checker", _first_line(error))
-    for warning in caught:
-        text = re.sub(r"\x1b\[\d+m|WARN: ", "", str(warning.message).splitlines()[0])
-        if "different from the unwrapped version" not in text:  # it is our wrapper that is meant
-            report.note("Gymnasium advises", text)
-    env.close()
-
-
-def _random_action(space: Space[Any], rng: np.random.Generator) -> Any:
-    if isinstance(space, spaces.Box) and np.issubdtype(space.dtype, np.floating):
-        low, high = np.maximum(space.low, -UNBOUNDED), np.minimum(space.high, UNBOUNDED)
-        return rng.uniform(low, high).astype(space.dtype)
-    return space.sample()
-
-
-def _check_steps(report: Report, env: gymnasium.Env[Any, Any], seed: int) -> int:
-    """Random episodes; how many ended."""
-    rng = np.random.default_rng(seed)
-    env.action_space.seed(seed)
-    reward_space = env.get_wrapper_attr("reward_space")
-    handed: list[tuple[str, int, Any, Any]] = []  # kind, step, the object, a copy of what it was
-    ends, start, length = 0, True, 0
-    for step in range(STEPS):
-        if start:
-            obs, info = env.reset(seed=seed if step == 0 else None)
-            length = 0
-            _check_observation(report, env, obs, "reset")
-            handed += [("observation", step, obs, copy.deepcopy(obs)), ("info", step, info, copy.deepcopy(info))]
-        length += 1
-        obs, reward, terminated, truncated, info = env.step(_random_action(env.action_space, rng))
-        when = f"step {length} of an episode"
-        _check_observation(report, env, obs, when)
-        _check_reward(report, reward, reward_space, when)
-        flag: Any
-        for name, flag in (("terminated", terminated), ("truncated", truncated)):
-            if not isinstance(flag, bool | np.bool_):
-                report.fix(name, f"must be a bool, not {flag!r} ({when})")
-        if terminated and truncated:
-            report.fix(
-                "terminated and truncated",
-                f"are both set at {when}; a time limit only truncates, or a learner takes the state for worthless",
-            )
-        if len(handed) < 100:
-            objects = (("observation", obs), ("reward", reward), ("info", info))
-            handed += [(kind, step, thing, copy.deepcopy(thing)) for kind, thing in objects]
-        start = bool(terminated or truncated)
-        ends += start
-    _check_handed(report, handed)
-    return ends
-
-
-def _check_observation(report: Report, env: gymnasium.Env[Any, Any], obs: Any, when: str) -> None:
-    if not env.observation_space.contains(obs):
-        kind = f"{obs.dtype}, shape {obs.shape}" if isinstance(obs, np.ndarray) else type(obs).__name__
-        text = " ".join(str(obs).split())
-        report.fix("observation", f"{text[:80]} ({kind}) at {when} is not in {env.observation_space}")
-
-
-def _check_reward(report: Report, reward: Any, space: spaces.Box, when: str) -> None:
-    if not isinstance(reward, np.ndarray):
-        report.fix("reward", f"must be a NumPy array of shape {space.shape}, not a {type(reward).__name__} ({when})")
-    elif reward.shape != space.shape:
-        report.fix("reward", f"must have shape {space.shape}, not {reward.shape} ({when})")
-    elif not np.issubdtype(reward.dtype, np.floating):
-        report.fix("reward", f"must be of floats, not of {reward.dtype} ({when})")
-    elif not np.isfinite(reward).all():
-        report.fix("reward", f"{reward.tolist()} is not finite ({when})")
+    check_functional(report, env, seed, registered)
+    subject = "Gymnasium's own checker"
+    if report.passed():
+        with report.about(subject, "on the adapter, with the sum of the rewards"):
+            check_by_gymnasium(report, GymnasiumEnv(env))
     else:
-        slack = 1e-5 * np.maximum(1.0, np.abs(reward))
-        if (reward < space.low - slack).any() or (reward > space.high + slack).any():
-            report.fix("reward", f"{reward.tolist()} at {when} is outside of reward_space {space}: widen its bounds")
+        report.skip(subject, "fix the above first")
 
 
-def _check_handed(report: Report, handed: list[tuple[str, int, Any, Any]]) -> None:
-    """Nothing that was handed out may change later, nor be handed out twice."""
-    seen: dict[int, int] = {}
-    for kind, step, thing, before in handed:
-        if not data_equivalence(thing, before):
-            report.fix(f"shared {kind}", f"that of step {step} changed later: return a copy, a new one at each step")
-        if isinstance(thing, np.ndarray | dict) and seen.setdefault(id(thing), step) != step:
-            report.fix(f"shared {kind}", f"steps {seen[id(thing)]} and {step} gave the same object: return a new one")
+def _again(env: gymnasium.Env[Any, Any]) -> Builder | None:
+    """Makes another one of a given environment, from its registration."""
+    spec = env.spec
+    if spec is None or spec.entry_point is None:
+        return None
+    if env.unwrapped is not env:
+        return lambda: gymnasium.make(copy.deepcopy(spec), disable_env_checker=True)
+    creator: Any = load_env_creator(spec.entry_point) if isinstance(spec.entry_point, str) else spec.entry_point
+    return lambda: creator(**spec.kwargs)
 
 
-def _trajectory(env: gymnasium.Env[Any, Any], seed: int) -> list[Any]:
-    rng = np.random.default_rng(seed)
-    env.action_space.seed(seed)
-    rows: list[Any] = []
-    for episode in range(EPISODES):
-        obs, _ = env.reset(seed=seed if episode == 0 else None)
-        rows.append(copy.deepcopy(obs))
-        for _ in range(STEPS // EPISODES):
-            obs, reward, terminated, truncated, _ = env.step(_random_action(env.action_space, rng))
-            rows.append(copy.deepcopy((obs, np.asarray(reward), bool(terminated), bool(truncated))))
-            if terminated or truncated:
-                break
-    return rows
+def _nondeterministic(env: gymnasium.Env[Any, Any]) -> bool:
+    return env.spec is not None and env.spec.nondeterministic
 
 
-def _check_repeats(report: Report, make: Callable[[], gymnasium.Env[Any, Any]], seed: int) -> None:
-    env, other = make(), make()
-    first = _trajectory(env, seed)
-    if not _same(first, _trajectory(other, seed)) or not _same(first, _trajectory(env, seed)):
-        report.fix(
-            "the same seed repeats",
-            "reset(seed=) and the same actions gave something else: draw from self.np_random after"
-            " super().reset(seed=seed), and start every episode from nothing but that",
+def check_reference_point(report: Report, point: Any, names: Any, returns: NDArray[Any]) -> None:
+    """A note where random policies, of ``returns`` (n, R), do not do better than the reference point (R,)."""
+    mean = returns.mean(axis=0)
+    below = [str(name) for name, low, value in zip(names, point, mean, strict=True) if value < low]
+    if below:
+        report.note(
+            "reference point",
+            f"random actions return {np.round(mean, 3).tolist()} on average, worse than {np.asarray(point).tolist()} in"
+            f" {', '.join(below)}: what is worse than it there counts nothing in the hypervolume",
         )
-    before = _global_state()
-    _trajectory(env, seed)
-    if _global_state() != before:
-        report.fix("global random state", "was drawn from (numpy.random or random): draw from self.np_random")
-    env.close()
-    other.close()
-
-
-def _same(one: list[Any], two: list[Any]) -> bool:
-    return len(one) == len(two) and all(data_equivalence(a, b) for a, b in zip(one, two, strict=True))
 
 
 @contextlib.contextmanager
-def _global_generators() -> Iterator[None]:
-    """Puts the global generators back afterwards."""
+def global_generators_restored() -> Iterator[None]:
+    """Puts NumPy's and Python's global generators back afterwards."""
     numpy_state, python_state = np.random.get_state(), random.getstate()  # noqa: NPY002
     try:
         yield
@@ -316,6 +250,19 @@ def _global_generators() -> Iterator[None]:
         random.setstate(python_state)
 
 
-def _global_state() -> bytes:
+def seed_global_generators(seed: int) -> None:
+    """Start both anew."""
+    np.random.seed(seed)  # noqa: NPY002
+    random.seed(seed)
+
+
+def global_state() -> dict[str, Any]:
+    """Where each of the global generators is, by the name of its module."""
     state: Any = np.random.get_state()  # noqa: NPY002
-    return repr((state[1].tolist(), state[2:], random.getstate())).encode()
+    return {"numpy.random": (state[1].tobytes(), state[2:]), "random": random.getstate()}
+
+
+def drawn_from(before: dict[str, Any]) -> str:
+    """Names of the global generators that moved since ``before``."""
+    now = global_state()
+    return " and ".join(name for name in now if now[name] != before[name])

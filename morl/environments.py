@@ -5,16 +5,18 @@ from __future__ import annotations
 import importlib
 import inspect
 import os
+import re
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Literal, cast, get_args, overload
 
 import gymnasium
+from gymnasium.envs.registration import EnvSpec as GymnasiumSpec
 
 from morl import registry
-from morl.errors import UserError, unknown_name
-from morl.registry import Backend, EnvSpec, env_specs, load
+from morl.errors import UserError, blame, unknown_name
+from morl.registry import Backend, EnvSpec, env_spec, env_specs, load
 
 if TYPE_CHECKING:
     from morl.envs.base import Environment
@@ -45,6 +47,22 @@ def make(id: str, backend: Backend | None = None, **kwargs: Any) -> Environment[
     >>> make("deep-sea-treasure-v0", map="concave").id
     'deep-sea-treasure-concave-v0'
     """
+    spec = find(id, backend)
+    if isinstance(spec, EnvSpec):
+        entry_point = load(cast(str, spec.entry_point))
+        check_keywords(spec.id, entry_point, kwargs)
+        return cast("Environment[Any, Any]", entry_point(**{**spec.kwargs, **kwargs}))
+    from morl.envs.from_gymnasium import host_environment
+
+    return host_environment(spec, kwargs)
+
+
+def find(id: str, backend: Backend | None = None) -> EnvSpec | GymnasiumSpec:
+    """The registration that a name means: ours of one with an entry point in JAX, else Gymnasium's.
+
+    Raises:
+        UserError: unknown id or backend; no such backend for this id; a module that cannot be imported.
+    """
     if backend is not None and backend not in get_args(Backend):
         raise UserError(f"unknown backend {backend!r}; allowed: {', '.join(get_args(Backend))}")
     module, _, name = id.rpartition(":")
@@ -52,17 +70,13 @@ def make(id: str, backend: Backend | None = None, **kwargs: Any) -> Environment[
         _import(module, id)
     if backend != "host" and name.startswith(NAMESPACE):
         name, backend = name.removeprefix(NAMESPACE), "jax"
-    spec = env_specs().get(name)
+    spec = env_spec(name)
     if spec is not None and spec.entry_point is not None and (backend or spec.backend) == "jax":
-        entry_point = load(spec.entry_point)
-        check_keywords(name, entry_point, kwargs)
-        return cast("Environment[Any, Any]", entry_point(**{**spec.kwargs, **kwargs}))
-    host_spec = gymnasium_spec(name)
+        return spec
+    host_spec = _gymnasium_spec(name)
     if backend == "jax":
         raise UserError(f"{name!r} has no JAX-native environment; allowed backend: host")
-    from morl.envs.from_gymnasium import host_environment
-
-    return host_environment(host_spec, kwargs)
+    return host_spec
 
 
 def _import(module: str, id: str) -> None:
@@ -73,8 +87,7 @@ def _import(module: str, id: str) -> None:
     try:
         importlib.import_module(module)
     except Exception as error:  # of any kind: it is the user's own code
-        why = str(error) if isinstance(error, ImportError) else f"{type(error).__name__}: {error}"
-        raise UserError(f"cannot import module {module!r} of environment {id!r}: {why}") from error
+        raise UserError(f"cannot import module {module!r} of environment {id!r}: {blame(error)}") from error
 
 
 def check_keywords(
@@ -98,8 +111,10 @@ def register_env(spec: EnvSpec) -> EnvSpec:
     """Add an environment to the library, and to Gymnasium as ``morl/<id>`` where it has an entry point.
 
     Raises:
-        UserError: another environment of that id is there already.
+        UserError: another environment of that id is there already; an id with an entry point that is not a plain name.
     """
+    if spec.entry_point is not None and not re.fullmatch(r"[\w.-]+", spec.id):
+        raise UserError(f"environment id {spec.id!r} must be letters, digits, '_', '.' and '-', such as my-env-v0")
     registry.register_env(spec)
     if spec.entry_point is not None and NAMESPACE + spec.id not in gymnasium.registry:
         gymnasium.register(
@@ -122,12 +137,8 @@ def register_all() -> None:
         register_env(spec)
 
 
-def gymnasium_spec(name: str) -> gymnasium.envs.registration.EnvSpec:
-    """Gymnasium's registration of an id, MO-Gymnasium's environments included.
-
-    Raises:
-        UserError: there is none.
-    """
+def _gymnasium_spec(name: str) -> GymnasiumSpec:
+    """Gymnasium's registration of an id, MO-Gymnasium's environments included."""
     os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")  # MO-Gymnasium imports pygame, which greets on stdout
     os.environ.setdefault("SDL_AUDIODRIVER", "dummy")  # and opens a sound card nobody will hear
     with warnings.catch_warnings():

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+import os
+import traceback
 from collections.abc import Iterable
 
 
@@ -24,3 +26,17 @@ def unknown_name(kind: str, name: str, valid: Iterable[str]) -> UserError:
     near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(names)}"
     return UserError(f"unknown {kind} {name!r}; {hint}")
+
+
+def blame(error: BaseException) -> str:
+    """What was raised and where, in one line: the place is the last one in code that is not of a library."""
+    libraries = {"jax", "jaxlib", "numpy", "gymnasium", "equinox", "importlib", "morl"}
+    places = [
+        (code.co_filename, line)
+        for frame, line in traceback.walk_tb(error.__traceback__)
+        if (code := frame.f_code).co_filename[:1] != "<"
+        and frame.f_globals.get("__name__", "").partition(".")[0] not in libraries
+    ]
+    text = " ".join((str(error).splitlines() or [""])[0].split())
+    where = f" ({os.path.relpath(places[-1][0])}:{places[-1][1]})" if places else ""
+    return f"{type(error).__name__}: {text}{where}"

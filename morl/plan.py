@@ -16,7 +16,7 @@ from morl.environments import make
 from morl.errors import UserError
 from morl.front import Floats, Front, from_evaluation
 from morl.jax_backend import JaxBackend
-from morl.registry import Backend, agent_spec, env_specs, load
+from morl.registry import Backend, agent_spec, env_spec, load
 from morl.settings import TrainSettings
 from morl.types import Agent, Evaluation, PyTree, Task, Trainer
 
@@ -133,7 +133,7 @@ def prepare(agent: str, settings: TrainSettings, config: Any = None) -> Plan:
     backend: Backend = "host" if hasattr(env, "make_vector") else "jax"
     if backend == "jax" and settings.processes:
         raise UserError(f"{settings.env} is compiled with JAX; processes are for environments on the host")
-    registered = env_specs().get(env.id)
+    registered = env_spec(env.id)
     objectives = tuple(objective.name for objective in env.objectives)
     if registered and len(registered.objectives) != len(objectives):  # a keyword has changed them
         registered = None

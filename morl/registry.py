@@ -6,12 +6,11 @@ import importlib
 import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
-from morl.errors import UserError, unknown_name
+from morl.errors import UserError, blame, unknown_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -79,8 +78,10 @@ _AGENTS: dict[str, AgentSpec] = {}
 
 def register_env(spec: EnvSpec) -> EnvSpec:
     """Add an environment; a second one of the same id is refused unless it is identical."""
-    if _ENVS.setdefault(spec.id, spec) != spec:
-        raise UserError(f"environment {spec.id!r} is already registered")
+    there = _ENVS.setdefault(spec.id, spec)
+    if there != spec:
+        first, second = (s.entry_point or f"on the host, {s.summary!r}" for s in (there, spec))
+        raise UserError(f"environment {spec.id!r} is already registered ({first}); the other ({second}) needs a new id")
     return spec
 
 
@@ -99,14 +100,27 @@ def env_specs(plug_ins: bool = True) -> dict[str, EnvSpec]:
     return dict(sorted(_ENVS.items()))
 
 
-@cache  # once
+def env_spec(id: str) -> EnvSpec | None:
+    """The registered environment of that id; other packages are only asked, and imported, where it is not known."""
+    importlib.import_module("morl.envs")  # registers ours
+    if id not in _ENVS:
+        _load_plug_ins()
+    return _ENVS.get(id)
+
+
+_asked: set[tuple[str, str]] = set()  # name and value of the entry points that were loaded: each is once
+
+
 def _load_plug_ins() -> None:
     for entry_point in entry_points(group=PLUG_INS):
+        if (entry_point.name, entry_point.value) in _asked:
+            continue
+        _asked.add((entry_point.name, entry_point.value))  # before it is loaded: it may ask for environments itself
         try:
             _register_plug_in(entry_point)
         except Exception as error:  # of any kind: one broken package must not cost the others
             package = entry_point.dist.name if entry_point.dist else "a package"
-            why = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+            why = str(error) if isinstance(error, UserError) else blame(error)
             where = f"{entry_point.name} = {entry_point.value!r}"
             warnings.warn(f"environments of {package} not loaded ({where}): {why}", stacklevel=2)
 
@@ -139,6 +153,15 @@ def agent_spec(name: str) -> AgentSpec:
 
 
 def load(entry_point: str) -> Any:
-    """The object that ``module:Name`` names."""
+    """The object that ``module:Name`` names.
+
+    Raises:
+        UserError: there is no such module, or no such name in it.
+    """
     module, _, name = entry_point.partition(":")
-    return getattr(importlib.import_module(module), name)
+    try:
+        return getattr(importlib.import_module(module), name)
+    except UserError:
+        raise
+    except (ImportError, AttributeError) as error:
+        raise UserError(f"cannot load {entry_point!r}: {blame(error)}") from error

@@ -1,5 +1,7 @@
 """From a name to an environment."""
 
+import os
+import subprocess
 import sys
 
 import gymnasium
@@ -78,13 +80,12 @@ def plug_ins(monkeypatch):
     def install(**values):
         found = [EntryPoint(name, value) for name, value in values.items()]
         monkeypatch.setattr(registry, "entry_points", lambda group: found if group == "morl.environments" else [])
-        registry._load_plug_ins.cache_clear()
+        monkeypatch.setattr(registry, "_asked", set())
 
     yield install
     for id in set(registry._ENVS) - set(registered):
         del registry._ENVS[id]
         gymnasium.registry.pop(f"morl/{id}", None)
-    registry._load_plug_ins.cache_clear()
 
 
 def spec_of(id):
@@ -108,7 +109,12 @@ def test_packages_add_environments_by_entry_point(plug_ins, capsys):
         (ImportError("No module named 'numpie'"), r"ImportError: No module named 'numpie'"),
         ("text", r"it must name a morl\.EnvSpec or a list of them, not 'text'"),
         (3, r"it must name a morl\.EnvSpec or a list of them, not 3"),
-        (spec_of("minecart-v0"), r"environment 'minecart-v0' is already registered"),
+        (
+            spec_of("minecart-v0"),
+            r"environment 'minecart-v0' is already registered \(morl.envs.minecart:Minecart\);"
+            r" the other \(morl.envs.deep_sea_treasure:DeepSeaTreasure\) needs a new id",
+        ),
+        (spec_of("my/env-v0"), r"environment id 'my/env-v0' must be letters, digits"),
     ],
 )
 def test_a_broken_package_costs_nothing_but_a_warning(plug_ins, value, why):
@@ -131,5 +137,58 @@ def test_a_module_in_the_working_directory_registers_its_own(plug_ins, tmp_path,
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sys.path", [path for path in sys.path if path])
     assert morl.make("my_envs_of_test:mine-v0") == DeepSeaTreasure()
-    with pytest.raises(UserError, match=r"cannot import module 'my_broken_envs_of_test' .*: ZeroDivisionError: div"):
+    with pytest.raises(
+        UserError,
+        match=r"cannot import module 'my_broken_envs_of_test' .*: ZeroDivisionError: division by zero \(.*:1\)$",
+    ):
         morl.make("my_broken_envs_of_test:mine-v0")
+
+
+def test_what_is_known_asks_no_package(plug_ins, monkeypatch):
+    """Nor is one asked again, even while it is loaded."""
+
+    class Curious(EntryPoint):
+        def load(self):
+            loads.append(self.name)
+            assert morl.registry.env_spec("nobody-has-it-v0") is None
+            return self.loads
+
+    loads = []
+    plug_ins()
+    monkeypatch.setattr(registry, "entry_points", lambda group: [Curious("curious", spec_of("plug-one-v0"))])
+    assert morl.make("minecart-v0") == Minecart()
+    assert loads == []
+    assert morl.make("plug-one-v0") == DeepSeaTreasure()
+    assert loads == ["curious"]
+
+
+def test_an_entry_point_that_leads_nowhere(plug_ins):
+    plug_ins()
+    for entry_point, why in (("nowhere.at_all:Env", "No module named 'nowhere'"), ("json:Env", "no attribute 'Env'")):
+        id = f"{entry_point.partition(':')[0]}-v0"
+        morl.register_env(morl.EnvSpec(id, "", ("a", "b"), (0.0, 0.0), entry_point=entry_point))
+        with pytest.raises(UserError, match=rf"cannot load '{entry_point}': .*{why}"):
+            morl.make(id)
+
+
+def test_a_package_that_cannot_be_imported_is_one_line_on_the_command_line(tmp_path):
+    """By the metadata that pip writes, in a process of its own."""
+    for name, text in (("broken", "1 / 0"), ("sound", "import morl\nSPEC = " + SOUND)):
+        (tmp_path / f"a_{name}_one.py").write_text(text)
+        info = tmp_path / f"{name}_envs-1.0.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}-envs\nVersion: 1.0\n")
+        (info / "entry_points.txt").write_text(f"[morl.environments]\n{name} = a_{name}_one:SPEC\n")
+    command = [sys.executable, "-m", "morl", "envs"]
+    env = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=60, check=True)
+    assert "mine-v0" in done.stdout
+    assert "minecart-v0" in done.stdout
+    (line,) = done.stderr.splitlines()
+    assert line == (
+        "morl: warning: environments of broken-envs not loaded (broken = 'a_broken_one:SPEC'):"
+        " ZeroDivisionError: division by zero (a_broken_one.py:1)"
+    )
+
+
+SOUND = "morl.EnvSpec('mine-v0', '', ('a', 'b'), (0.0, 0.0), entry_point='nowhere:Env')"

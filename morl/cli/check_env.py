@@ -25,8 +25,8 @@ class CheckOptions:
     """Seed of resets, keys and actions."""
 
     def __post_init__(self) -> None:
-        if self.seed < 0:
-            raise UserError(f"seed must be at least 0, not {self.seed}")
+        if not 0 <= self.seed < 2**31 - 1:
+            raise UserError(f"seed must be at least 0 and at most {2**31 - 2}, not {self.seed}")
 
 
 def main(args: Sequence[str]) -> int:
@@ -35,9 +35,7 @@ def main(args: Sequence[str]) -> int:
     from morl.envs.checking import check_env
 
     report = check_env(options.env, options.backend, options.seed)
-    for finding in report.findings:
-        status = finding.status.upper() if finding.status == "fix" else finding.status
-        print(f"{status:<5} {finding.subject}{f': {finding.text}' if finding.text else ''}")
+    print(report)
     number = sum(finding.status == "fix" for finding in report.findings)
     print(f"{options.env}: {f'{number} to fix' if number else 'nothing to fix'}")
     return int(not report.passed())
