@@ -82,7 +82,7 @@ class HomeBattery:
 
     @property
     def reference_point(self) -> NDArray[np.float64]:
-        return np.array([-20.0, -60.0])
+        return np.array([-20.0, -200.0])
 
     @property
     def default_params(self) -> Params:
