@@ -11,16 +11,55 @@ from functools import partial
 from morl.registry import EnvSpec, register_env
 
 _MuJoCo = partial(EnvSpec, extra="mujoco")
+_MJX = partial(_MuJoCo, max_episode_steps=1000, prefer_host=True)  # in JAX too, for an accelerator
 _HIGHWAY = ("speed", "right_lane", "collision")
 _LANDING = ("landing", "shaping", "main_engine", "side_engine")
 
 _MUJOCO = (
-    _MuJoCo("mo-halfcheetah-v5", "run fast, spend little", ("speed", "energy"), (-100.0,) * 2),
-    _MuJoCo("mo-hopper-v5", "hop fast, hop high, spend little", ("speed", "height", "energy"), (-100.0,) * 3),
-    _MuJoCo("mo-hopper-2obj-v5", "hop fast, hop high", ("speed", "height"), (-100.0,) * 2),
-    _MuJoCo("mo-walker2d-v5", "walk fast, spend little", ("speed", "energy"), (-100.0,) * 2),
-    _MuJoCo("mo-ant-v5", "walk in x and in y, spend little", ("x_speed", "y_speed", "energy"), (-100.0,) * 3),
-    _MuJoCo("mo-ant-2obj-v5", "walk in x and in y", ("x_speed", "y_speed"), (-100.0,) * 2),
+    _MJX(
+        "mo-halfcheetah-v5",
+        "run fast, spend little",
+        ("speed", "energy"),
+        (-100.0,) * 2,
+        entry_point="morl.envs.mjx:HalfCheetah",
+    ),
+    _MJX(
+        "mo-hopper-v5",
+        "hop fast, hop high, spend little",
+        ("speed", "height", "energy"),
+        (-100.0,) * 3,
+        entry_point="morl.envs.mjx:Hopper",
+    ),
+    _MJX(
+        "mo-hopper-2obj-v5",
+        "hop fast, hop high",
+        ("speed", "height"),
+        (-100.0,) * 2,
+        entry_point="morl.envs.mjx:Hopper",
+        kwargs={"cost_objective": False},
+    ),
+    _MJX(
+        "mo-walker2d-v5",
+        "walk fast, spend little",
+        ("speed", "energy"),
+        (-100.0,) * 2,
+        entry_point="morl.envs.mjx:Walker2d",
+    ),
+    _MJX(
+        "mo-ant-v5",
+        "walk in x and in y, spend little",
+        ("x_speed", "y_speed", "energy"),
+        (-100.0,) * 3,
+        entry_point="morl.envs.mjx:Ant",
+    ),
+    _MJX(
+        "mo-ant-2obj-v5",
+        "walk in x and in y",
+        ("x_speed", "y_speed"),
+        (-100.0,) * 2,
+        entry_point="morl.envs.mjx:Ant",
+        kwargs={"cost_objective": False},
+    ),
     _MuJoCo("mo-swimmer-v5", "swim fast, spend little", ("speed", "energy"), (-100.0,) * 2),
     _MuJoCo("mo-humanoid-v5", "walk fast, spend little", ("speed", "energy"), (-100.0,) * 2),
     _MuJoCo(
