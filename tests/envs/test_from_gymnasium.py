@@ -186,11 +186,15 @@ def test_workers_end_with_a_script_that_does_not_close_them(way, tmp_path):
         text=True,
         start_new_session=True,
     )
-    workers = [int(pid) for pid in script.stdout.readline().split()]
-    assert len(workers) == 2
-    if way == "interrupted":
-        os.killpg(script.pid, signal.SIGINT)
-    _, errors = script.communicate(timeout=30)
+    try:
+        workers = [int(pid) for pid in script.stdout.readline().split()]
+        assert len(workers) == 2
+        if way == "interrupted":
+            os.killpg(script.pid, signal.SIGINT)
+        _, errors = script.communicate(timeout=30)
+    except BaseException:
+        os.killpg(script.pid, signal.SIGKILL)  # a test that fails leaves nothing behind
+        raise
     assert script.returncode == (-signal.SIGINT if way == "interrupted" else 0)
     assert errors.count("Traceback") == (way == "interrupted"), errors
     for pid in workers:
