@@ -24,7 +24,7 @@ from morl.environments import check_keywords
 from morl.envs.repairs import CutOff, SeededOre, SeededStart, StillMines
 from morl.envs.worker_pool import VectorRewardSync, WorkerPool
 from morl.errors import MissingExtraError, UserError
-from morl.registry import env_specs
+from morl.registry import env_spec
 
 if TYPE_CHECKING:
     from morl.envs.base import Objective
@@ -270,7 +270,7 @@ def _described(env: gymnasium.Env[Any, Any], spec: EnvSpec, kwargs: Mapping[str,
 
     reward_space = env.get_wrapper_attr("reward_space")
     size = reward_space.shape[0]
-    ours = env_specs().get(spec.id)
+    ours = env_spec(spec.id)
     if ours is not None and len(ours.objectives) != size:  # a keyword has changed them
         ours = None
     names = ours.objectives if ours else [f"objective_{i}" for i in range(size)]
