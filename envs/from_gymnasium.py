@@ -227,7 +227,7 @@ class HostEnvironment:
         size = len(self.objectives)
         envs: VectorEnv[Any, Any, Any]
         if processes:
-            envs = WorkerPool(build, num_envs, processes, size, self.id)
+            envs = WorkerPool(build, self.observation_space, self.action_space, num_envs, processes, size, self.id)
         else:
             envs = VectorRewardSync([build] * num_envs, size)
         return HostVectorEnv(envs, len(self.objectives), self.id)
@@ -313,6 +313,8 @@ def _prepared(env: gymnasium.Env[Any, Any], id: str) -> gymnasium.Env[Any, Any]:
         env = _REPAIRS[id](env)
     if isinstance(env.observation_space, spaces.Dict | spaces.Tuple):
         env = gymnasium.wrappers.FlattenObservation(env)
+    if env.observation_space.shape is None or env.observation_space.dtype is None:
+        raise UserError(f"{id} has a {type(env.observation_space).__name__} observation space; allowed: one of arrays")
     return _Guard(env, reward_space.shape, id)
 
 

@@ -19,21 +19,27 @@ from typing import Any
 
 import gymnasium
 import numpy as np
+from gymnasium import Space
 from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
-from gymnasium.vector.utils import CloudpickleWrapper, batch_space
+from gymnasium.vector.utils import (
+    CloudpickleWrapper,
+    batch_space,
+    create_shared_memory,
+    read_from_shared_memory,
+)
 from numpy.typing import NDArray
 
 from morl.errors import UserError
 
 Build = Callable[[], gymnasium.Env[Any, Any]]
-Part = tuple[NDArray[Any], NDArray[Any], NDArray[np.bool_], NDArray[np.bool_], dict[int, Any]]
+Part = tuple[NDArray[Any], NDArray[np.bool_], NDArray[np.bool_], dict[int, Any]]
 
 
 class VectorRewardSync(SyncVectorEnv[Any, Any]):
-    """Gymnasium's in-process vectoriser, SAME_STEP, with room for R rewards each."""
+    """Gymnasium's in-process vectoriser, SAME_STEP, with room for R rewards each; the observations are its buffer."""
 
     def __init__(self, build: Sequence[Build], num_objectives: int) -> None:
-        super().__init__(list(build), autoreset_mode=AutoresetMode.SAME_STEP)
+        super().__init__(list(build), copy=False, autoreset_mode=AutoresetMode.SAME_STEP)
         self._rewards = np.zeros((self.num_envs, num_objectives))
 
 
@@ -41,10 +47,12 @@ class WorkerPool(VectorEnv[Any, Any, Any]):
     """``num_envs`` environments over ``processes`` workers, SAME_STEP; the same episodes whatever their number.
 
     Workers are spawned, since the parent runs JAX's threads, and end with it. Ctrl-C and SIGTERM, which a terminal and
-    ``timeout`` send to all of them, are the parent's to handle: it may have a front to write yet.
+    ``timeout`` send to all of them, are the parent's to handle: it may have a front to write yet. Observations come by
+    shared memory, which the next step overwrites: pixels would take longer through a pipe than to draw.
 
     Args:
         build: makes one environment.
+        observation_space, action_space: of one, arrays.
         num_envs: B.
         processes: workers, 1 to B.
         num_objectives: R.
@@ -54,13 +62,27 @@ class WorkerPool(VectorEnv[Any, Any, Any]):
         UserError: an environment raised, or its worker ended.
     """
 
-    def __init__(self, build: Build, num_envs: int, processes: int, num_objectives: int, id: str) -> None:
+    def __init__(
+        self,
+        build: Build,
+        observation_space: Space[Any],
+        action_space: Space[Any],
+        num_envs: int,
+        processes: int,
+        num_objectives: int,
+        id: str,
+    ) -> None:
+        self.single_observation_space, self.single_action_space = observation_space, action_space
+        self.observation_space = batch_space(observation_space, num_envs)
+        self.action_space = batch_space(action_space, num_envs)
         self.metadata = {"autoreset_mode": AutoresetMode.SAME_STEP}
         self.num_envs = num_envs
         self._id = id
         self._ends = np.linspace(0, num_envs, processes + 1).astype(int)[1:]
         self._starts = [0, *self._ends[:-1]]
-        context = multiprocessing.get_context("spawn")
+        context: Any = multiprocessing.get_context("spawn")
+        shared = create_shared_memory(observation_space, num_envs, context)
+        self._obs: Any = read_from_shared_memory(observation_space, shared, num_envs)
         self._pipes: list[Connection] = []
         self._workers: list[BaseProcess] = []
         # with a priority it also runs at exit, where multiprocessing would wait for ever for workers left open
@@ -68,17 +90,15 @@ class WorkerPool(VectorEnv[Any, Any, Any]):
         with _signals_kept_from_children():
             for start, end in zip(self._starts, self._ends, strict=True):
                 ours, theirs = context.Pipe()
-                share = (CloudpickleWrapper(build), end - start, num_objectives, id)
+                share = (CloudpickleWrapper(build), shared, num_envs, slice(start, end), num_objectives, id)
                 worker = context.Process(target=_serve, args=(theirs, *share), daemon=True)
                 worker.start()
                 theirs.close()  # so that the end of the worker is the end of the pipe
                 self._pipes.append(ours)
                 self._workers.append(worker)
         self._started = False
-        self.single_observation_space, self.single_action_space = self._answers()[0]
+        self._answers()
         self._started = True
-        self.observation_space = batch_space(self.single_observation_space, num_envs)
-        self.action_space = batch_space(self.single_action_space, num_envs)
 
     def reset(
         self, *, seed: int | list[int] | None = None, options: dict[str, Any] | None = None
@@ -87,17 +107,18 @@ class WorkerPool(VectorEnv[Any, Any, Any]):
         seeds = [seed + i for i in range(self.num_envs)] if isinstance(seed, int) else seed
         parts = [None if seeds is None else seeds[i:j] for i, j in zip(self._starts, self._ends, strict=True)]
         self._send([("reset", part) for part in parts])
-        return np.concatenate(self._answers()), {}
+        self._answers()
+        return self._obs, {}
 
     def step(self, actions: NDArray[Any]) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
         """Step each; ``info["final_obs"]`` maps the index of an ended one to the last observation of its episode."""
         self._send([("step", actions[i:j]) for i, j in zip(self._starts, self._ends, strict=True)])
         parts: list[Part] = self._answers()
-        obs, reward, terminated, truncated = (np.concatenate([part[k] for part in parts]) for k in range(4))
+        reward, terminated, truncated = (np.concatenate([part[k] for part in parts]) for k in range(3))
         final = {
-            start + i: last for start, part in zip(self._starts, parts, strict=True) for i, last in part[4].items()
+            start + i: last for start, part in zip(self._starts, parts, strict=True) for i, last in part[3].items()
         }
-        return obs, reward, terminated, truncated, {"final_obs": final}
+        return self._obs, reward, terminated, truncated, {"final_obs": final}
 
     def close_extras(self, **kwargs: Any) -> None:
         """End the workers."""
@@ -161,14 +182,24 @@ def _end(pipes: list[Connection], workers: list[BaseProcess]) -> None:
             worker.join()
 
 
-def _serve(pipe: Connection, build: CloudpickleWrapper[Any], count: int, num_objectives: int, id: str) -> None:
+def _serve(
+    pipe: Connection,
+    build: CloudpickleWrapper[Any],
+    shared: Any,
+    num_envs: int,
+    mine: slice,
+    num_objectives: int,
+    id: str,
+) -> None:
     """The life of a worker: answers ``(error, answer)`` to each message until it is told to stop."""
     envs: VectorRewardSync | None = None
+    room: Any = None
 
-    def start() -> Any:
-        nonlocal envs
-        envs = VectorRewardSync([build.fn] * count, num_objectives)
-        return envs.single_observation_space, envs.single_action_space
+    def start() -> None:
+        nonlocal envs, room
+        envs = VectorRewardSync([build.fn] * (mine.stop - mine.start), num_objectives)
+        every: Any = read_from_shared_memory(envs.single_observation_space, shared, num_envs)
+        room = every[mine]
 
     with contextlib.suppress(EOFError, OSError):  # the parent may be gone
         if not _answer(pipe, start, id):
@@ -179,8 +210,8 @@ def _serve(pipe: Connection, build: CloudpickleWrapper[Any], count: int, num_obj
                 command, argument = pipe.recv()
                 if command == "close":
                     return
-                act = partial(_step, envs, argument) if command == "step" else partial(_reset, envs, argument)
-                if not _answer(pipe, act, id):
+                act = _step if command == "step" else _reset
+                if not _answer(pipe, partial(act, envs, argument, room), id):
                     return
 
 
@@ -199,12 +230,11 @@ def _answer(pipe: Connection, act: Callable[[], Any], id: str) -> bool:
     return False
 
 
-def _reset(envs: VectorRewardSync, seeds: list[int | None] | None) -> NDArray[Any]:
-    obs: NDArray[Any] = envs.reset(seed=seeds)[0]
-    return obs
+def _reset(envs: VectorRewardSync, seeds: list[int | None] | None, room: NDArray[Any]) -> None:
+    room[...] = envs.reset(seed=seeds)[0]
 
 
-def _step(envs: VectorRewardSync, actions: NDArray[Any]) -> Part:
-    obs, reward, terminated, truncated, infos = envs.step(actions)
+def _step(envs: VectorRewardSync, actions: NDArray[Any], room: NDArray[Any]) -> Part:
+    room[...], reward, terminated, truncated, infos = envs.step(actions)
     ended = np.flatnonzero(terminated | truncated)
-    return obs, reward, terminated, truncated, {int(i): infos["final_obs"][i] for i in ended}
+    return reward, terminated, truncated, {int(i): infos["final_obs"][i] for i in ended}

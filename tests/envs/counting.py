@@ -73,7 +73,14 @@ class Passing(Counting):
         super().__init__(**kwargs)
 
 
+class Talking(Counting):
+    """The same with text to observe."""
+
+    observation_space = spaces.Text(5)
+
+
 gymnasium.register(ID, entry_point=Counting)
 gymnasium.register("morl-test/Scalar-v0", entry_point=Scalar)
 gymnasium.register("morl-test/Endless-v0", entry_point=Counting, max_episode_steps=3)
 gymnasium.register("morl-test/Passing-v0", entry_point=Passing)
+gymnasium.register("morl-test/Talking-v0", entry_point=Talking)

@@ -301,6 +301,7 @@ def test_vectors_that_cannot_work_are_refused():
         (f"tests.envs.counting:{ID}", {"fault": "start"}, "cannot be made with .*: RuntimeError: no licence"),
         (f"tests.envs.counting:{ID}", {"faul": 1}, "Counting-v0 has no keyword 'faul'; allowed: fault"),
         ("tests.envs.counting:morl-test/Passing-v0", {"faul": 1}, "'faul'; allowed: note, fault, max_episode_steps"),
+        ("tests.envs.counting:morl-test/Talking-v0", {}, "has a Text observation space; allowed: one of arrays"),
         ("tests.envs.absent:morl-test/Counting-v0", {}, "cannot import module 'tests.envs.absent'.*No module named"),
         ("tests.envs.counting:morl-test/Absent-v0", {}, "unknown environment 'morl-test/Absent-v0'; did you mean"),
     ],

@@ -51,18 +51,19 @@ def test_it_steps_and_follows_its_seed(spec):
     assert not np.array_equal(obs, other)
 
 
-@pytest.mark.parametrize("id", ["mo-hopper-v5", "mo-lunar-lander-v3"])
-def test_over_processes_it_is_the_same(id):
-    spec = env_specs()[id]
-    pytest.importorskip({"mujoco": "mujoco", "box2d": "Box2D"}[spec.extra])
-    env = morl.make(id, "host")
-    obs, outs = steps(env, seed=5, number=130)
-    obs_2, outs_2 = steps(env, seed=5, processes=2, number=130)
+@pytest.mark.parametrize(("id", "number"), [("mo-hopper-v5", 130), ("mo-lunar-lander-v3", 130), ("minecart-rgb-v0", 4)])
+def test_over_processes_it_is_the_same(id, number):
+    try:
+        env = morl.make(id, "host")
+    except MissingExtraError as error:
+        pytest.skip(str(error))
+    obs, outs = steps(env, seed=5, number=number)
+    obs_2, outs_2 = steps(env, seed=5, processes=2, number=number)
     np.testing.assert_array_equal(obs, obs_2)
     for a, b in zip(outs, outs_2, strict=True):
         for one, two in zip(a, b, strict=True):
             np.testing.assert_array_equal(one, two)
-    assert any(out.terminated.any() for out in outs)
+    assert any(out.terminated.any() for out in outs) or number < 10
 
 
 def test_every_id_of_mo_gymnasium_has_names_and_a_reference_point():
