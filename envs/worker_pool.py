@@ -97,7 +97,7 @@ class WorkerPool(VectorEnv[Any, Any, Any]):
                 self._pipes.append(ours)
                 self._workers.append(worker)
         self._started = False
-        self._answers()
+        self._ask([])
         self._started = True
 
     def reset(
@@ -106,14 +106,12 @@ class WorkerPool(VectorEnv[Any, Any, Any]):
         """Start an episode in each; one seed s gives environment i seed s + i."""
         seeds = [seed + i for i in range(self.num_envs)] if isinstance(seed, int) else seed
         parts = [None if seeds is None else seeds[i:j] for i, j in zip(self._starts, self._ends, strict=True)]
-        self._send([("reset", part) for part in parts])
-        self._answers()
+        self._ask([("reset", part) for part in parts])
         return self._obs, {}
 
     def step(self, actions: NDArray[Any]) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
         """Step each; ``info["final_obs"]`` maps the index of an ended one to the last observation of its episode."""
-        self._send([("step", actions[i:j]) for i, j in zip(self._starts, self._ends, strict=True)])
-        parts: list[Part] = self._answers()
+        parts: list[Part] = self._ask([("step", actions[i:j]) for i, j in zip(self._starts, self._ends, strict=True)])
         reward, terminated, truncated = (np.concatenate([part[k] for part in parts]) for k in range(3))
         final = {
             start + i: last for start, part in zip(self._starts, parts, strict=True) for i, last in part[3].items()
@@ -124,39 +122,31 @@ class WorkerPool(VectorEnv[Any, Any, Any]):
         """End the workers."""
         self._end_workers()
 
-    def _send(self, messages: list[tuple[str, Any]]) -> None:
+    def _ask(self, messages: list[tuple[str, Any]]) -> list[Any]:
+        """What each worker answers to its message, if any; whatever goes wrong ends them."""
         if self.closed:
             raise UserError(f"{self._id}: its worker processes have ended")
-        for i, (pipe, message) in enumerate(zip(self._pipes, messages, strict=True)):
-            try:
-                pipe.send(message)
-            except OSError:
-                self._fail(self._end_of(i))
+        try:
+            for i, message in enumerate(messages):
+                self._talk(i, Connection.send, message)
+            answers = [self._talk(i, Connection.recv) for i in range(len(self._pipes))]
+            for error, _ in answers:
+                if error:
+                    raise UserError(error)
+        except BaseException:  # Ctrl-C too: an answer left in a pipe would pass for the next one
+            self.close()
+            raise
+        return [answer for _, answer in answers]
 
-    def _answers(self) -> list[Any]:
-        """What each worker answers; all are heard before an error of one is raised, so that none is left over."""
-        answers, errors = [], []
-        for i, pipe in enumerate(self._pipes):
-            try:
-                error, answer = pipe.recv()
-            except (EOFError, OSError):
-                error, answer = self._end_of(i), None
-            errors += [error] if error else []
-            answers.append(answer)
-        if errors:
-            self._fail(errors[0])
-        return answers
-
-    def _end_of(self, worker: int) -> str:
-        self._workers[worker].join(timeout=5)
-        ended = f"{self._id}: worker process {worker} ended with exit code {self._workers[worker].exitcode}"
-        if self._started:
-            return ended
-        return f"{ended} before it had its environments; a script must guard its entry by if __name__ == '__main__'"
-
-    def _fail(self, message: str) -> None:
-        self.close()
-        raise UserError(message)
+    def _talk(self, worker: int, act: Callable[..., Any], *args: Any) -> Any:
+        try:
+            return act(self._pipes[worker], *args)
+        except (EOFError, OSError) as error:
+            process = self._workers[worker]
+            process.join(timeout=5)
+            ended = f"{self._id}: worker process {worker} ended with exit code {process.exitcode}"
+            guard = " before it had its environments; a script must guard its entry by if __name__ == '__main__'"
+            raise UserError(ended if self._started else ended + guard) from error
 
 
 @contextlib.contextmanager

@@ -212,6 +212,21 @@ def test_a_script_without_a_guard_is_told_so(tmp_path):
     assert "guard its entry by if __name__ == '__main__'" in done.stderr.decode()
 
 
+def test_an_interrupted_step_leaves_no_answer_for_the_next(monkeypatch):
+    envs = morl.make(f"tests.envs.counting:{ID}").make_vector(4, processes=2)
+    envs.reset(seed=0)
+
+    def interrupt(self):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(envs._envs._pipes[0]), "recv", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            envs.step(np.ones(4, int))
+    with pytest.raises(UserError, match="its worker processes have ended"):
+        envs.step(np.ones(4, int))
+
+
 def test_an_environment_that_cannot_be_made_in_a_worker_is_one_error():
     env = morl.make(f"tests.envs.counting:{ID}")
     broken = dataclasses.replace(env, kwargs={"fault": "start"})
