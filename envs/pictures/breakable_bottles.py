@@ -18,10 +18,12 @@ def draw(state: State, size: int) -> NDArray[np.uint8]:
         c.bottle(canvas, (0.2 + 0.2 * i, 0.3))
     c.house(canvas, (size - 1, 0))
     for i, dropped in enumerate(np.asarray(state.dropped), start=1):
-        for j in range(min(int(dropped), 3)):
-            x, y = i + 0.25 + 0.22 * j, 0.85
-            canvas.polygon([(x - 0.2, y + 0.07), (x, y - 0.05), (x + 0.2, y + 0.07)], c.GREEN, c.INK)  # shards
+        x, y = i + 0.25, 0.85
+        if dropped:  # shards
+            canvas.polygon([(x - 0.2, y + 0.07), (x, y - 0.05), (x + 0.2, y + 0.07)], c.GREEN, c.INK)
             canvas.polygon([(x - 0.1, y - 0.1), (x, y - 0.22), (x + 0.06, y - 0.06)], c.GREEN, c.INK)
+        if dropped > 1:
+            canvas.text((x + 0.57, y), f"x {dropped}", 0.17)
     x, carrying = int(state.location) + 0.5, int(state.carrying)
     c.person(canvas, (x, 0.55))
     for i in range(carrying):

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageColor, ImageDraw, ImageFont
 
 Point = tuple[float, float]
 
@@ -64,6 +64,12 @@ class Canvas:
 
     def _pixels(self, *points: Point) -> list[Point]:
         return [(float(x) * self._scale, float(y) * self._scale) for x, y in points]
+
+
+def blend(first: str, second: str, share: float) -> str:
+    """A colour between two, ``share`` of the second."""
+    pairs = zip(ImageColor.getrgb(first), ImageColor.getrgb(second), strict=True)
+    return "#" + "".join(f"{round(a + share * (b - a)):02x}" for a, b in pairs)
 
 
 def checkerboard(canvas: Canvas, rows: int, columns: int, colours: tuple[str, str]) -> None:

@@ -21,8 +21,8 @@ def draw(state: State) -> NDArray[np.uint8]:
         canvas.rectangle((x - 0.07, y), (x + 0.07, y + 0.4), c.ROCK)
         canvas.polygon([(x - 0.38, y + 0.08), (x, y - 0.75), (x + 0.38, y + 0.08)], c.GREEN, c.INK)
     in_woods = int(state.place) == WOOD
-    c.person(canvas, (4.3, 2.1) if in_woods else (2.5, 2.2), c.RED)
+    c.person(canvas, (4.3, 2.1) if in_woods else (2.95, 2.15), c.RED)
     if not in_woods:
-        canvas.line([(2.6, 2.1), (2.2, 1.5), (1.9, 1.95)], c.INK)
+        canvas.line([(2.85, 2.2), (2.3, 1.5), (2.3, 2.0)], c.INK, 2)  # the rod
     canvas.text((3, 0.3), "in the woods" if in_woods else "fishing", 0.3)
     return canvas.array()

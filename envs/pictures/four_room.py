@@ -30,5 +30,5 @@ def draw(state: State, params: Params) -> NDArray[np.uint8]:
     canvas.rectangle((column, row), (column + 1, row + 1), c.GOLD, c.INK)
     canvas.text((column + 0.5, row + 0.5), "G", 0.7)
     row, column = (int(x) for x in state.position)
-    canvas.circle((column + 0.5, row + 0.5), 0.3, c.ORANGE, c.INK)
+    c.person(canvas, (column + 0.5, row + 0.5), c.PURPLE)
     return canvas.array()

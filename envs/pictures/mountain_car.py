@@ -11,6 +11,7 @@ from morl.envs.mountain_car import MAX_POSITION, MIN_POSITION, State
 from morl.envs.pictures import canvas as c
 
 HEIGHT = 1.25
+MARGIN = 0.1  # on both sides, for the half of the car that stands out
 
 
 def draw(state: State, goal: float) -> NDArray[np.uint8]:
@@ -20,11 +21,11 @@ def draw(state: State, goal: float) -> NDArray[np.uint8]:
         return math.sin(3 * position) * 0.45 + 0.55
 
     def at(position: float, height: float) -> c.Point:
-        return (position - MIN_POSITION, HEIGHT - height)
+        return (position - MIN_POSITION + MARGIN, HEIGHT - height)
 
-    width = MAX_POSITION - MIN_POSITION
-    canvas = c.Canvas(width, HEIGHT, 280, c.SKY)
-    positions = np.linspace(MIN_POSITION, MAX_POSITION, 120).tolist()
+    width = MAX_POSITION - MIN_POSITION + 2 * MARGIN
+    canvas = c.Canvas(width, HEIGHT, 250, c.SKY)
+    positions = np.linspace(MIN_POSITION - MARGIN, MAX_POSITION + MARGIN, 120).tolist()
     surface = [at(x, hill(x)) for x in positions]
     canvas.polygon([*surface, (width, HEIGHT), (0, HEIGHT)], c.GRASS)
     canvas.line(surface, c.GREEN, 2)

@@ -26,5 +26,5 @@ def draw(state: State) -> NDArray[np.uint8]:
     for threshold, name, colour in ((FLOODING_UPSTREAM, "flooding", c.RED), (CAPACITY, "must release", c.ORANGE)):
         canvas.line([(0, height(threshold)), (300, height(threshold))], colour, 2)
         canvas.text((8, height(threshold) - 9), name, 13, anchor="lm")
-    canvas.text((150, 12), f"level {level:.1f}", 16)
+    canvas.text((394, 12), f"level {level:.1f}", 14, anchor="rm")
     return canvas.array()

@@ -46,24 +46,43 @@ def test_states_look_different(id):
     env.close()
 
 
-@pytest.mark.parametrize(("row", "column"), [(0, 0), (3, 7), (9, 10)])
-def test_the_submarine_is_where_the_state_says(row, column):
-    env = morl.make("deep-sea-treasure-v0")
+@pytest.mark.parametrize(
+    ("id", "change", "colour", "place"),
+    [
+        ("deep-sea-treasure-v0", {"position": [0, 0]}, canvas.RED, (0.5 / 11, 0.4 / 11)),
+        ("deep-sea-treasure-v0", {"position": [3, 7]}, canvas.RED, (7.5 / 11, 3.4 / 11)),
+        ("deep-sea-treasure-v0", {"position": [10, 9]}, canvas.RED, (9.5 / 11, 10.4 / 11)),
+        ("minecart-v0", {"position": [0.2, 0.6]}, canvas.RED, (0.26 / 1.12, 0.46 / 1.25)),
+        ("minecart-v0", {"position": [0.9, 0.3]}, canvas.RED, (0.96 / 1.12, 0.76 / 1.25)),
+        ("four-room-v0", {"position": [3, 8]}, canvas.PURPLE, (8.5 / 13, 3.6 / 13)),
+        ("resource-gathering-v0", {"position": [2, 1]}, canvas.BLUE, (1.5 / 5, 2.6 / 5)),
+        ("breakable-bottles-v0", {"location": 2}, canvas.BLUE, (2.5 / 5, 0.7 / 1.3)),
+        ("mo-mountaincar-v0", {"position": -0.5}, canvas.BLUE, (0.8 / 2.0, 1.1 / 1.25)),
+        ("mo-mountaincarcontinuous-v0", {"position": 0.3}, canvas.BLUE, (1.6 / 2.0, 0.3 / 1.25)),
+        ("water-reservoir-v0", {"level": [100.0]}, canvas.DEEP, (150 / 400, 185 / 260)),
+    ],
+)
+def test_what_moves_is_where_the_state_says(id, change, colour, place):
+    env = morl.make(id)
     state, _ = env.reset(jax.random.key(0), env.default_params)
-    picture = env.render(state._replace(position=jnp.array([row, column])), env.default_params)
-    x, y, _ = centre(picture, canvas.RED)
-    assert abs(x - (column + 0.5) / 11) < 0.02
-    assert abs(y - (row + 0.5) / 11) < 0.03
+    state = state._replace(**{name: jnp.array(value) for name, value in change.items()})
+    x, y, _ = centre(env.render(state, env.default_params), colour)
+    np.testing.assert_allclose((x, y), place, atol=0.03)
 
 
-@pytest.mark.parametrize("position", [(0.2, 0.6), (0.9, 0.3)])
-def test_the_cart_is_where_the_state_says(position):
+def test_the_cart_faces_its_heading_and_shows_its_load():
     env = morl.make("minecart-v0")
     state, _ = env.reset(jax.random.key(0), env.default_params)
-    picture = env.render(state._replace(position=jnp.array(position)), env.default_params)
-    x, y, _ = centre(picture, canvas.RED)
-    assert abs(x - (0.06 + position[0]) / 1.12) < 0.02
-    assert abs(y - (1.06 - position[1]) / 1.22) < 0.02
+    middle = state._replace(position=jnp.array([0.4, 0.5]))
+
+    def picture(**change):
+        return env.render(middle._replace(**change), env.default_params)
+
+    nose = [centre(picture(heading=jnp.int32(heading)), canvas.RED)[0] for heading in (0, 18)]
+    assert nose[0] > 0.46 / 1.12 > nose[1]
+    full = picture(content=jnp.array([0.5, 1.0]))
+    for colour in (canvas.ORANGE, canvas.BLUE):
+        assert centre(full, colour)[2] > centre(picture(), colour)[2]
 
 
 def test_what_was_gathered_is_gone_from_its_place():
