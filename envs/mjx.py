@@ -6,6 +6,7 @@ MuJoCo itself, on the host, is faster.
 
 from __future__ import annotations
 
+import atexit
 from dataclasses import dataclass
 from functools import cache, cached_property
 from importlib.resources import files
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 
 from morl.config import check_range
 from morl.envs.base import Objective
-from morl.errors import MissingExtraError
+from morl.errors import MissingExtraError, UserError
 
 
 class Params(NamedTuple):
@@ -70,6 +71,25 @@ def _system(file: str) -> System:
         raise MissingExtraError("an environment on MJX", "mjx") from error
     host = mujoco.MjModel.from_xml_path(str(files("gymnasium") / "envs" / "mujoco" / "assets" / file))
     return System(host, mjx.put_model(host, impl="jax"), mjx.make_data(host, impl="jax"))
+
+
+@cache  # opening one takes longer than drawing with it
+def _renderer(file: str) -> Any:
+    """MuJoCo's renderer of that model, off screen.
+
+    Raises:
+        UserError: there is no OpenGL.
+    """
+    import mujoco
+
+    try:
+        renderer = mujoco.Renderer(_system(file).host, 480, 480)
+    except (mujoco.FatalError, ImportError, RuntimeError) as error:  # which one depends on the backend of OpenGL
+        raise UserError(
+            "pictures of MuJoCo need OpenGL; without a display set the environment variable MUJOCO_GL to egl or osmesa"
+        ) from error
+    atexit.register(renderer.close)  # later the library it closes with is gone
+    return renderer
 
 
 @dataclass(frozen=True)
@@ -168,6 +188,28 @@ class _Locomotion:
 
     def _observe(self, data: Any) -> jax.Array:
         return jnp.concatenate([data.qpos[1:], data.qvel])
+
+    @property
+    def render_fps(self) -> int:
+        return round(1 / self._dt)
+
+    def render(self, state: State, params: Params) -> NDArray[np.uint8]:
+        """The body as the model's own camera sees it, which follows it, (480, 480, 3) uint8.
+
+        Raises:
+            UserError: there is no OpenGL.
+        """
+        import mujoco
+
+        host, renderer = self.system.host, _renderer(self.file)
+        data = mujoco.MjData(host)
+        data.qpos[:] = state.qpos
+        mujoco.mj_kinematics(host, data)
+        mujoco.mj_comPos(host, data)  # which the camera follows
+        mujoco.mj_camlight(host, data)
+        renderer.update_scene(data, "track")
+        picture: NDArray[np.uint8] = renderer.render()
+        return picture
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -170,6 +174,64 @@ def test_in_the_cores_rollout() -> None:
     np.testing.assert_array_equal(np.asarray(steps)[done], 0)
     assert np.isfinite(out.reward).all()
     assert not out.truncated.any()
+
+
+DRAWING = """
+import sys, jax, mujoco, numpy as np
+import morl
+from morl.errors import UserError
+from tests.envs.parity import mo_make
+
+for id in sys.argv[1:]:
+    env = morl.make(id, "jax")
+    state, _ = env.reset(jax.random.key(0), env.default_params)
+    state = state._replace(qpos=state.qpos.at[0].add(0.5))
+    try:
+        picture = env.render(state, env.default_params)
+    except UserError:
+        sys.exit(77)
+    reference = mo_make(id, disable_env_checker=True, render_mode="rgb_array", camera_name="track")
+    reference.reset(seed=0)
+    data = reference.unwrapped.data
+    data.qpos[:] = state.qpos
+    mujoco.mj_forward(reference.unwrapped.model, data)
+    assert (picture.shape, picture.dtype) == ((480, 480, 3), np.uint8)
+    difference = np.abs(picture.astype(int) - reference.render()).mean()
+    assert difference < 0.5, difference  # grey levels; 0 on one machine
+    bent = env.render(state._replace(qpos=state.qpos.at[-1].add(0.3)), env.default_params)
+    assert np.abs(picture.astype(int) - bent).mean() > 0.5
+    assert env.render_fps == reference.metadata["render_fps"]
+    reference.close()
+"""
+
+
+def test_pictures_are_those_of_the_reference() -> None:
+    # a process of its own: MuJoCo chooses its OpenGL when it is imported
+    run = subprocess.run(
+        [sys.executable, "-c", DRAWING, "mo-hopper-v5", "mo-ant-v5"],
+        cwd=Path(__file__).parents[2],
+        env={**os.environ, "MUJOCO_GL": "egl"},
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    if run.returncode == 77:
+        pytest.skip("no OpenGL without a display here")
+    assert run.returncode == 0, run.stderr
+    assert "Exception ignored" not in run.stderr
+
+
+def test_pictures_without_opengl(monkeypatch: pytest.MonkeyPatch) -> None:
+    import mujoco
+
+    def refuse(*_: Any) -> None:
+        raise mujoco.FatalError("an OpenGL platform library has not been loaded")
+
+    monkeypatch.setattr(mujoco, "Renderer", refuse)
+    env = morl.make("mo-halfcheetah-v5", "jax")
+    state, _ = env.reset(jax.random.key(0), env.default_params)
+    with pytest.raises(UserError, match="set the environment variable MUJOCO_GL to egl or osmesa"):
+        env.render(state, env.default_params)
 
 
 def test_wrong_keywords() -> None:
