@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,12 +13,13 @@ import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
-from morl.errors import UserError
+from morl.errors import UserError, blame
 from morl.evaluation import MAX_STEPS
 from morl.front import Front, Policy
 from morl.loading import fronts_of, plan_of
 from morl.plan import Plan
 
+DEFAULT_FPS = 30  # as Gymnasium's
 OnFrame = Callable[[NDArray[np.uint8]], None]
 
 
@@ -29,7 +32,7 @@ class Episode:
         actions: (T, ...).
         rewards: (T, R) float32.
         terminated, truncated: how it ended; neither where ``max_steps`` cut it short.
-        gamma: discount of :attr:`discounted`.
+        gamma: discount of :attr:`discounted`, the run's.
     """
 
     observations: NDArray[Any]
@@ -69,9 +72,8 @@ class Playback:
     @property
     def fps(self) -> float:
         env = self.plan.env
-        if self.plan.backend == "jax":
-            return float(getattr(env, "render_fps", 10))
-        return float(env.metadata.get("render_fps", 30))
+        own = getattr(env, "render_fps", None) if self.plan.backend == "jax" else env.metadata.get("render_fps")
+        return float(own or DEFAULT_FPS)
 
     def check_picture(self) -> None:
         """Refuse an environment that cannot be drawn.
@@ -131,14 +133,14 @@ class Playback:
         actions: list[Any] = []
         rewards: list[Any] = []
         terminated = truncated = False
-        _show(env, on_frame)
+        self._show(env, on_frame)
         while not (terminated or truncated) and len(actions) < max_steps:
             action = self.policy(obs)
             obs, reward, terminated, truncated, _ = env.step(action)
             observations.append(obs)
             actions.append(action)
             rewards.append(np.asarray(reward, np.float32))
-            _show(env, on_frame)
+            self._show(env, on_frame)
         return Episode(
             np.stack(observations),
             np.stack(actions),
@@ -147,6 +149,18 @@ class Playback:
             truncated and not terminated,
             self.plan.gamma,
         )
+
+    def _show(self, env: gymnasium.Env[Any, Any], on_frame: OnFrame | None) -> None:
+        if on_frame is None:
+            return
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # GLFW warns before it fails
+                picture: Any = env.render()
+        except Exception as error:  # of OpenGL, SDL and the like, of any kind
+            hint = "; set MUJOCO_GL=egl where there is no screen" if "mujoco" in sys.modules else ""
+            raise UserError(f"{self.plan.env.id} cannot be drawn on this machine: {blame(error)}{hint}") from error
+        on_frame(np.asarray(picture, np.uint8))
 
 
 def play(
@@ -181,13 +195,3 @@ def _front_of(fronts: dict[int, Front], seed: int | None) -> Front:
     if seed not in fronts:
         raise UserError(f"seed {seed} is not in this run; it has {', '.join(map(str, fronts))}")
     return fronts[seed]
-
-
-def _show(env: gymnasium.Env[Any, Any], on_frame: OnFrame | None) -> None:
-    if on_frame is None:
-        return
-    try:
-        picture: Any = env.render()
-    except Exception as error:  # of OpenGL, SDL and the like, of any kind
-        raise UserError(f"{env} cannot be drawn on this machine: {type(error).__name__}: {error}") from error
-    on_frame(np.asarray(picture, np.uint8))

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from morl.errors import UserError
 
 FORMATS = {".gif": "GIF", ".webp": "WEBP", ".png": "PNG"}
+MAX_PICTURES = 1500  # Pillow holds all of them until it writes: 0.5 to 1.7 MB each
 LAST_SECONDS = 1.0  # the last picture of an episode stays this long
 
 
@@ -18,7 +19,7 @@ def check_path(path: Path) -> None:
     """Refuse a file that cannot be written, before anything runs.
 
     Raises:
-        UserError: another suffix than those of :data:`FORMATS`, a file that exists, a folder that does not.
+        UserError: another suffix than those of :data:`FORMATS`, a file that exists or cannot be made.
     """
     if path.suffix.lower() not in FORMATS:
         raise UserError(f"cannot write a video to {path}; allowed: {', '.join(FORMATS)}")
@@ -26,28 +27,35 @@ def check_path(path: Path) -> None:
 
 
 def check_new_file(path: Path) -> None:
-    """Refuse a file that exists and a folder that does not.
+    """Refuse a file that exists or cannot be made, by making it for a moment.
 
     Raises:
         UserError: either.
     """
-    if path.exists():
-        raise UserError(f"{path} exists already; choose another name")
-    if not path.parent.is_dir():
-        raise UserError(f"cannot write {path}: there is no folder {path.parent}")
+    try:
+        path.open("x").close()
+        path.unlink()
+    except FileExistsError:
+        raise UserError(f"{path} exists already; choose another name") from None
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror}") from error
 
 
 class Video:
-    """Collects pictures of one size and writes them as an animation.
+    """Collects pictures of one size, up to :data:`MAX_PICTURES`, and writes them as an animation.
 
     Args:
         path: ``.gif``, ``.webp`` or ``.png`` (animated).
         fps: pictures a second.
+
+    Attributes:
+        left_out: pictures that were too many.
     """
 
     def __init__(self, path: Path, fps: float) -> None:
         self.path = path
-        self._duration = max(20, round(1000 / fps))  # viewers slow faster ones down
+        self.left_out = 0
+        self._duration = 10 * max(2, round(100 / fps))  # GIF counts in 10 ms; viewers slow down what is under 20
         self._images: list[Any] = []
         self._durations: list[int] = []
 
@@ -56,6 +64,9 @@ class Video:
 
     def add(self, frame: NDArray[np.uint8]) -> None:
         """The next picture, (H, W, 3)."""
+        if len(self) == MAX_PICTURES:
+            self.left_out += 1
+            return
         from PIL import Image
 
         image = Image.fromarray(frame)
@@ -65,10 +76,11 @@ class Video:
 
     def end_episode(self) -> None:
         """Let the last picture stay for a while."""
-        self._durations[-1] += round(1000 * LAST_SECONDS)
+        if not self.left_out:
+            self._durations[-1] += round(1000 * LAST_SECONDS)
 
     def save(self) -> None:
-        """Write the file.
+        """Write the file, whole or not at all.
 
         Raises:
             UserError: it cannot be written.
@@ -76,7 +88,11 @@ class Video:
         first, *rest = self._images
         kind = FORMATS[self.path.suffix.lower()]
         options: dict[str, Any] = {"lossless": True} if kind == "WEBP" else {}
+        temporary = self.path.with_name(f".{self.path.name}.tmp")
         try:
-            first.save(self.path, kind, save_all=True, append_images=rest, duration=self._durations, loop=0, **options)
+            first.save(temporary, kind, save_all=True, append_images=rest, duration=self._durations, loop=0, **options)
+            temporary.replace(self.path)
         except OSError as error:
-            raise UserError(f"cannot write {self.path}: {error}") from error
+            raise UserError(f"cannot write {self.path}: {error.strerror or error}") from error
+        finally:
+            temporary.unlink(missing_ok=True)

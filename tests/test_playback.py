@@ -7,8 +7,11 @@ import pytest
 from PIL import Image
 
 import morl
+from morl import video as videos
 from morl.cli import main
 from morl.errors import UserError
+from morl.plan import prepare
+from morl.playback import Playback
 
 
 def run(capsys, *args):
@@ -57,7 +60,11 @@ def test_video_and_trace(dst_run, suffix, capsys, tmp_path):
     flags = ("--preference", 1, 0, "--episodes", 2, "--video", video, "--trace", trace)
     code, out, err = run(capsys, "rollout", dst_run.path, *flags)
     assert (code, err) == (0, "")
-    length = int(dst_run.front.length[dst_run.front.assign([1, 0])])
+    row = dst_run.front.assign([1, 0])
+    length = int(dst_run.front.length[row])
+    printed = out.splitlines()[2].split()
+    assert printed[1:3] == [f"{x:.5g}" for x in dst_run.front.undiscounted[row]]
+    assert printed[-2:] == [str(length), "terminated"]
     assert f"video: {video} ({2 * (length + 1)} pictures)" in out
     with Image.open(video) as image:
         assert image.n_frames == 2 * (length + 1)
@@ -99,7 +106,10 @@ def test_the_table(dst_run, capsys):
         ("--policy 0 --seed -1", "seed must be at least 0, not -1"),
         ("--policy 0 --video out.mp4", "cannot write a video to out.mp4; allowed: .gif, .webp, .png"),
         ("--policy 0 --video here.gif", "here.gif exists already; choose another name"),
-        ("--policy 0 --trace nowhere/out.csv", "cannot write nowhere/out.csv: there is no folder nowhere"),
+        ("--policy 0 --trace nowhere/out.csv", "cannot write nowhere/out.csv: No such file or directory"),
+        ("--policy 0 --video here.gif/out.gif", "cannot write here.gif/out.gif: Not a directory"),
+        (f"--policy 0 --video {'a' * 300}.gif", "File name too long"),
+        ("--policy 0 --video a.png --trace ./a.png", "--video and --trace are both a.png; choose two names"),
     ],
 )
 def test_mistakes(dst_run, flags, message, capsys, tmp_path, monkeypatch):
@@ -112,22 +122,71 @@ def test_mistakes(dst_run, flags, message, capsys, tmp_path, monkeypatch):
     assert [path.name for path in tmp_path.iterdir()] == ["here.gif"]
 
 
-def test_what_draws_no_pictures_says_so(tmp_path):
-    """MO-Gymnasium's fishwood only prints."""
-    settings = morl.TrainSettings(
-        env="fishwood-v0",
-        backend="host",
-        steps=512,
-        evaluations=1,
-        eval_episodes=1,
-        final_episodes=1,
-        out=tmp_path / "r",
-    )
-    from morl.agents.cmorl import CMORLConfig
+def test_a_long_video_is_cut_and_the_numbers_are_not(dst_run, capsys, tmp_path, monkeypatch):
+    monkeypatch.setattr(videos, "MAX_PICTURES", 3)
+    path = tmp_path / "out.gif"
+    code, out, _ = run(capsys, "rollout", dst_run.path, "--preference", 1, 0, "--episodes", 2, "--video", path)
+    assert code == 0
+    length = int(dst_run.front.length[dst_run.front.assign([1, 0])])
+    assert out.splitlines()[-2].split()[0] == "mean"
+    assert f"(3 pictures, the most a video holds: {2 * (length + 1) - 3} are not in it)" in out
+    with Image.open(path) as image:
+        assert image.n_frames == 3
+        assert image.info["duration"] == 250
 
-    run = morl.train("cmorl", settings, CMORLConfig(num_policies=2, num_envs=4, rollout_steps=16, hidden=(8,)))
-    playback = morl.play(run.path, policy=0)
+
+def test_a_video_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
+    video = videos.Video(tmp_path / "out.gif", fps=15)
+    for shade in (0, 255):
+        video.add(np.full((8, 8, 3), shade, np.uint8))
+
+    def full(self, file, *args, **kwargs):
+        file.write_bytes(b"GIF")
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Image.Image, "save", full)
+        with pytest.raises(UserError, match=r"cannot write .*out.gif: No space left on device"):
+            video.save()
+    assert list(tmp_path.iterdir()) == []
+    video.save()
+    with Image.open(tmp_path / "out.gif") as image:
+        assert image.info["duration"] == 70  # the nearest to 15 a second that a GIF can say
+
+
+def on_host(id, action):
+    """A playback of an environment on the host by somebody who always does the same; no training."""
+    return Playback(prepare("cmorl", morl.TrainSettings(env=id, backend="host")), lambda obs: action)
+
+
+def test_host_environments_are_drawn_by_themselves():
+    frames = []
+    (episode,) = on_host("deep-sea-treasure-v0", 1).episodes(on_frame=frames.append)
+    assert (len(episode.rewards), episode.terminated) == (1, True)
+    assert len(frames) == 2
+    assert not np.array_equal(*frames)
+
+
+def test_what_draws_no_pictures_says_so():
+    """MO-Gymnasium's fishwood only prints."""
+    playback = on_host("fishwood-v0", 0)
     (episode,) = playback.episodes()
     assert (len(episode.rewards), episode.truncated, episode.terminated) == (200, True, False)
     with pytest.raises(UserError, match="fishwood-v0 draws no pictures: its render modes are human, not rgb_array"):
         next(playback.episodes(on_frame=print))
+
+
+def test_a_picture_that_fails_is_one_line():
+    playback = on_host("deep-sea-treasure-v0", 1)
+
+    def broken():
+        raise RuntimeError("no screen\nat all")
+
+    env = playback._make("rgb_array")
+    env.reset(seed=0)
+    env.render = broken
+    with pytest.raises(
+        UserError, match=r"deep-sea-treasure-v0 cannot be drawn on this machine: RuntimeError: no screen"
+    ):
+        playback._show(env, print)
+    env.close()

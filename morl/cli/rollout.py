@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RolloutOptions:
-    """Run the policy of a front that fits a preference, greedily, and show what it does."""
+    """Run the policy of a front that fits a preference, greedily, and show what it does.
+
+    Returns are printed without discount and at the run's own (γ). The same seed gives the same episodes.
+    """
 
     run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
     """Run directory."""
@@ -62,6 +65,8 @@ def main(args: Sequence[str]) -> int:
         videos.check_path(options.video)
     if options.trace is not None:
         videos.check_new_file(options.trace)
+        if options.video is not None and options.trace.resolve() == options.video.resolve():
+            raise UserError(f"--video and --trace are both {options.trace}; choose two names")
     from morl.playback import play
 
     playback = play(options.run, options.preference, policy=options.policy, training_seed=options.training_seed)
@@ -80,7 +85,8 @@ def main(args: Sequence[str]) -> int:
     print(describe(episodes, objectives, f"policy {playback.policy.id} of {options.run} on {playback.plan.env.id}"))
     if video is not None:
         video.save()
-        print(f"video: {video.path} ({len(video)} pictures)")
+        left_out = f", the most a video holds: {video.left_out} are not in it" if video.left_out else ""
+        print(f"video: {video.path} ({len(video)} pictures{left_out})")
     if options.trace is not None:
         write_trace(options.trace, episodes, objectives)
         print(f"trace: {options.trace}")
