@@ -17,6 +17,7 @@ from scipy import stats
 pytest.importorskip("mujoco.mjx", reason="needs the mjx extra")
 
 import morl
+from morl.envs import mjx_contacts
 from morl.errors import UserError
 from morl.rollout import start_batch, step
 from tests.envs.parity import mo_make
@@ -76,29 +77,6 @@ def replayed(env: Any, trace: Trace) -> tuple[Any, Any, Any]:
     return np.asarray(obs), np.asarray(reward), np.asarray(terminated)
 
 
-@pytest.fixture
-def aligned_capsules(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Gives MJX MuJoCo's tangents for a capsule on a plane.
-
-    MuJoCo lays the first along the capsule always, MJX only along one that lies rather flat (MuJoCo's issue 2774);
-    friction pyramids turn with them. The feet of the ant are such capsules, and all that differs is this.
-    """
-    from mujoco.mjx._src import collision_driver, collision_primitive, math
-    from mujoco.mjx._src.types import GeomType
-
-    @collision_primitive.collider(ncon=2)
-    def plane_capsule(plane: Any, capsule: Any) -> Any:
-        normal, axis = plane.mat[:, 2], capsule.mat[:, 2]
-        tangent = math.normalize(axis - normal * jnp.dot(normal, axis))
-        frame = jnp.array([[normal, tangent, jnp.cross(normal, tangent)]])
-        ends = [capsule.pos + sign * axis * capsule.size[1] for sign in (1, -1)]
-        hits = [collision_primitive._plane_sphere(normal, plane.pos, end, capsule.size[0]) for end in ends]
-        parts = [(dist[None], pos[None], frame) for dist, pos in hits]
-        return jax.tree.map(lambda *x: jnp.concatenate(x), *parts)
-
-    monkeypatch.setitem(collision_driver._COLLISION_FUNC, (GeomType.PLANE, GeomType.CAPSULE), plane_capsule)
-
-
 def check(trace: Trace, outcome: Any, tolerance: float) -> None:
     obs, reward, terminated = outcome
     np.testing.assert_array_equal(terminated, trace.terminated)
@@ -117,7 +95,7 @@ def test_steps_are_those_of_mujoco(id: str) -> None:
         assert trace.terminated.sum() > 5
 
 
-def test_the_ant_steps_as_in_mujoco(aligned_capsules: None) -> None:
+def test_the_ant_steps_as_in_mujoco() -> None:
     trace = record("mo-ant-v5")
     obs, reward, terminated = replayed(morl.make("mo-ant-v5", "jax"), trace)
     check(trace, (obs, reward, terminated), TOLERANCE["mo-ant-v5"])
@@ -129,7 +107,7 @@ def test_the_ant_steps_as_in_mujoco(aligned_capsules: None) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("id", ["mo-hopper-2obj-v5", "mo-ant-2obj-v5"])
-def test_two_objectives(id: str, aligned_capsules: None) -> None:
+def test_two_objectives(id: str) -> None:
     trace = record(id)
     check(trace, replayed(morl.make(id, "jax"), trace), TOLERANCE[id.replace("-2obj", "")])
 
@@ -232,6 +210,28 @@ def test_pictures_without_opengl(monkeypatch: pytest.MonkeyPatch) -> None:
     state, _ = env.reset(jax.random.key(0), env.default_params)
     with pytest.raises(UserError, match="set the environment variable MUJOCO_GL to egl or osmesa"):
         env.render(state, env.default_params)
+
+
+def test_mjx_stays_as_it_is_elsewhere() -> None:
+    from mujoco.mjx._src.collision_driver import _COLLISION_FUNC
+
+    before = dict(_COLLISION_FUNC)
+    env = morl.make("mo-ant-v5", "jax")
+    state, _ = env.reset(jax.random.key(0), env.default_params)
+    jax.eval_shape(env.step, jax.random.key(0), state, jnp.zeros(8), env.default_params)
+    assert before == _COLLISION_FUNC
+    with pytest.raises(KeyError), mjx_contacts.as_in_mujoco():
+        _COLLISION_FUNC["a trace that fails"]
+    assert before == _COLLISION_FUNC
+
+
+def test_an_unknown_release_of_mjx(monkeypatch: pytest.MonkeyPatch) -> None:
+    from mujoco.mjx._src import collision_driver
+
+    monkeypatch.delattr(collision_driver, "_COLLISION_FUNC")
+    monkeypatch.setattr(mjx_contacts, "_inside_mjx", mjx_contacts._inside_mjx.__wrapped__)
+    with pytest.raises(UserError, match=r"mujoco-mjx 3.* keeps its collisions otherwise"):
+        mjx_contacts.check()
 
 
 def test_wrong_keywords() -> None:
