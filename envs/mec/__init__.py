@@ -1,0 +1,5 @@
+"""Task offloading in mobile edge computing."""
+
+from morl.envs.mec.environment import MecOffloading
+
+__all__ = ["MecOffloading"]

@@ -1,0 +1,105 @@
+"""Tasks of an episode: when they arrive, how large they are, and in which order they are offered."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+Queue = Literal["fifo", "edf", "priority"]
+
+
+class ArrivalParams(NamedTuple):
+    """Constants of the arrivals.
+
+    Attributes:
+        rate: () tasks a second, of all users together.
+        mean_size: () Mbit, of the exponential distribution; 0 for what the servers can just do.
+        size_range: (2,) Mbit that sizes are clipped to.
+        deadline: (2,) seconds from arrival, bounds of the uniform distribution.
+        priorities: () int32 classes.
+    """
+
+    rate: jax.Array
+    mean_size: jax.Array
+    size_range: jax.Array
+    deadline: jax.Array
+    priorities: jax.Array
+
+
+class Tasks(NamedTuple):
+    """M tasks of an episode in the order they arrive, of which those after its end are never seen.
+
+    Attributes:
+        arrival: (M,) float32 seconds; infinite once it was offered, where the queue is not first in, first out.
+        size: (M,) float32 Mbit.
+        user: (M,) int32.
+        urgency: (M,) float32, the smallest is offered first; (0,) where the order of arrival decides.
+        taken: () int32 tasks that were offered.
+    """
+
+    arrival: jax.Array
+    size: jax.Array
+    user: jax.Array
+    urgency: jax.Array
+    taken: jax.Array
+
+
+def enough(rate: float, seconds: float) -> int:
+    """M so that more arrivals than that in so many seconds are rarer than one in 10^9."""
+    mean = rate * seconds
+    return math.ceil(mean + 6.5 * math.sqrt(mean) + 10)
+
+
+def draw(
+    key: jax.Array,
+    number: int,
+    num_users: int,
+    queue: Queue,
+    mean_size: jax.Array,
+    step_s: jax.Array,
+    params: ArrivalParams,
+) -> Tasks:
+    """A Poisson process that began a step before the episode, so that the first step may have a task too."""
+    key_arrival, key_size, key_user, key_urgency = jax.random.split(key, 4)
+    gaps = jax.random.exponential(key_arrival, (number,)) / params.rate
+    arrival = jnp.cumsum(gaps) - step_s
+    size = jnp.clip(mean_size * jax.random.exponential(key_size, (number,)), *params.size_range)
+    user = _integers(key_user, number, num_users)
+    if queue == "edf":
+        low, high = params.deadline
+        urgency = arrival + jax.random.uniform(key_urgency, (number,), minval=low, maxval=high)
+    elif queue == "priority":
+        urgency = _integers(key_urgency, number, params.priorities).astype(jnp.float32)
+    else:
+        urgency = jnp.zeros(0)
+    return Tasks(arrival, size, user, urgency, jnp.int32(0))
+
+
+def _integers(key: jax.Array, number: int, below: jax.Array | int) -> jax.Array:
+    """(number,) int32 from 0; ``jax.random.randint`` draws twice as much for them."""
+    return jnp.minimum((jax.random.uniform(key, (number,)) * below).astype(jnp.int32), below - 1)
+
+
+def offer(tasks: Tasks, queue: Queue, now: jax.Array) -> tuple[Tasks, jax.Array, jax.Array]:
+    """The task that leaves the queue at ``now`` seconds: the tasks without it, its number (-1 for none) and its size."""
+    if queue == "fifo":
+        first = jnp.minimum(tasks.taken, len(tasks.arrival) - 1)
+        there = (tasks.arrival[first] <= now) & (tasks.taken < len(tasks.arrival))
+    else:
+        waiting = tasks.arrival <= now
+        first = jnp.argmin(jnp.where(waiting, tasks.urgency, jnp.inf))  # of equals the one that came first
+        there = waiting[first]
+        tasks = tasks._replace(
+            arrival=tasks.arrival.at[jnp.where(there, first, len(tasks.arrival))].set(jnp.inf, mode="drop")
+        )
+    size = jnp.where(there, tasks.size[first], 0.0)
+    return tasks._replace(taken=tasks.taken + there), jnp.where(there, first, -1), size
+
+
+def waiting(tasks: Tasks, queue: Queue, now: jax.Array) -> jax.Array:
+    """() int32 tasks in the queue at ``now`` seconds."""
+    arrived = jnp.sum(tasks.arrival <= now)
+    return arrived - tasks.taken if queue == "fifo" else arrived

@@ -1,0 +1,507 @@
+"""Task offloading in mobile edge computing: delay against energy (Yang et al., 2025, arXiv 2509.10474)."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields
+from functools import cached_property
+from typing import Any, Literal, NamedTuple, get_args
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from gymnasium import spaces
+from numpy.typing import NDArray
+
+from morl.batching import where_wanted
+from morl.config import check_integer, check_range
+from morl.envs.base import Objective
+from morl.envs.mec import arrivals, flights, links, sharing
+from morl.envs.mec.arrivals import ArrivalParams, Queue, Tasks
+from morl.envs.mec.flights import Flights
+from morl.envs.mec.links import Channel, LinkParams
+from morl.envs.mec.sharing import Servers
+from morl.errors import UserError, unknown_name
+
+Interval = tuple[float, float]
+Fading = Literal["episode", "task"]
+
+NUM_FEATURES = 5  # of a server, before its histogram
+
+
+class Context(NamedTuple):
+    """Ranges a system is drawn from: edge servers, and GHz of the cloud and of each edge server."""
+
+    num_edges: tuple[int, int]
+    cloud_frequency: Interval
+    edge_frequency: Interval
+
+
+CONTEXTS = {
+    "train": Context((1, 8), (3.5, 4.5), (1.75, 2.25)),
+    "test": Context((1, 10), (3.0, 5.0), (1.5, 2.5)),
+}
+
+
+class Params(NamedTuple):
+    """What may change without compiling again; S servers, the cloud first.
+
+    Attributes:
+        num_edges: (2,) int32 fewest and most edge servers of an episode.
+        frequency: (S, 2) float32 GHz, bounds of each server's uniform distribution.
+        cycles_per_bit: () float32 η.
+        capacitance: () float32 κ, in J per cycle and Hz².
+        step_seconds: () float32 Δt.
+        arrivals, links: constants of the tasks and of the radio links.
+    """
+
+    num_edges: jax.Array
+    frequency: jax.Array
+    cycles_per_bit: jax.Array
+    capacitance: jax.Array
+    step_seconds: jax.Array
+    arrivals: ArrivalParams
+    links: LinkParams
+
+
+class State(NamedTuple):
+    """A system between two steps.
+
+    Attributes:
+        servers: what the servers run.
+        flights: uploads that outlast their step.
+        tasks: the episode's tasks.
+        frequency: (S,) float32 GHz, 0 for servers that do not exist.
+        gain: (U, S) float32 share of the power that arrives, with its fading where that lasts an episode.
+        uploading: (U,) float32 seconds until a user's last upload ends.
+        step: () int32 decisions taken.
+        task: () int32 number of the task to place in ``tasks``, -1 for none.
+        size: () float32 Mbit of it, 0 for none.
+        rate: (S,) float32 Mbit/s at which it would be sent to each server.
+        dropped: () int32 tasks lost because a server was full.
+        masked: () int32 actions on servers that do not exist.
+        lost: () int32, 1 when more tasks arrive than the episode has room for.
+    """
+
+    servers: Servers
+    flights: Flights
+    tasks: Tasks
+    frequency: jax.Array
+    gain: jax.Array
+    uploading: jax.Array
+    step: jax.Array
+    task: jax.Array
+    size: jax.Array
+    rate: jax.Array
+    dropped: jax.Array
+    masked: jax.Array
+    lost: jax.Array
+
+
+@dataclass(frozen=True)
+class MecOffloading:
+    """Send each task to the cloud or to one of up to ``max_edges`` edge servers: minus delay (s), minus energy (J).
+
+    A step places one task of the queue on a server. It uploads at the rate of the user's link to that server and then
+    shares the server's processor with the others there, in continuous time. The rewards are minus the increase of the
+    total of the predicted completion times of the server's tasks, so that they add up to minus the real delays once
+    all is done, and minus the energy of the upload and of the execution. An empty queue offers a task of size 0, which
+    changes nothing.
+
+    The action is the number of a server, 0 for the cloud. The observation has ``servers``, (S, 5 + bins) float32 with
+    S = max_edges + 1, a row each: the task's size in Mbit, its rate in Mbit/s, the server's frequency in GHz, the
+    number of tasks it runs, the number of edge servers, and how many of its running tasks have [i, i + 1) Mbit left,
+    the last bin open; -1 for servers that do not exist. ``action_mask``, (S,) int8, says which exist. An action on
+    another is refused through Gymnasium; here it is counted and means the cloud. Tasks that find ``capacity`` others on
+    their server push the shortest of them out, which is counted too (``info``).
+
+    The core truncates the episode after ``steps`` steps. Each episode draws its system from ``contexts``, but for what
+    is given.
+
+    >>> env = MecOffloading(num_edges=6, cloud_frequency=4.0, edge_frequency=2.0)
+    >>> state, obs = env.reset(jax.random.key(0), env.default_params)
+    >>> obs["servers"].shape, obs["action_mask"].tolist()
+    ((11, 65), [1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0])
+    """
+
+    contexts: str = "train"
+    """Ranges of the number of edge servers and of the frequencies: train or test, as published."""
+    num_edges: int | tuple[int, int] | None = None
+    """Edge servers: a number, or fewest and most."""
+    cloud_frequency: float | Interval | None = None
+    """GHz of the cloud, or a range."""
+    edge_frequency: float | Interval | None = None
+    """GHz of every edge server, or a range each is drawn from."""
+    frequencies: tuple[float, ...] | None = None
+    """GHz of every server, the cloud first, instead of the three above."""
+    max_edges: int = 10
+    """Rows of the observation and actions, less one; E_max."""
+    users: int = 10
+    """U."""
+    steps: int = 100
+    """Decisions in an episode, T."""
+    step_seconds: float = 1.0
+    """Seconds between decisions, Δt."""
+    arrival_rate: float = 0.1
+    """Tasks a second and user, λ_p."""
+    mean_size: float | None = None
+    """Mbit; by default what all servers together can do in a step."""
+    size_range: Interval = (0.1, 100.0)
+    """Mbit that sizes are clipped to."""
+    cycles_per_bit: float = 1e3
+    """η."""
+    capacitance: float = 5e-31
+    """κ."""
+    channel: Channel = "high_rate"
+    """The published link rates (the gain enters squared), or physical ones."""
+    fading: Fading = "episode"
+    """Rayleigh fading is drawn once an episode, as published, or for each task."""
+    interference: bool = False
+    """Users whose uploads are under way disturb the link of the next."""
+    bandwidth: float = 16.6
+    """MHz of each link, W."""
+    power: float = 0.01
+    """W of an upload, p_off."""
+    cloud_distance: Interval = (1000.0, 2000.0)
+    """Metres from a user to the cloud."""
+    edge_distance: Interval = (50.0, 500.0)
+    """Metres from a user to an edge server."""
+    path_loss: tuple[float, float] = (133.6, 35.0)
+    """dB at 1 km, and dB a decade of distance."""
+    shadowing: float = 8.0
+    """dB lost to obstacles on every link, as published."""
+    shadowing_spread: float = 0.0
+    """dB by which that deviates from link to link (log-normal)."""
+    antenna_gain: float = 0.0
+    """dB."""
+    noise: float = -174.0
+    """dBm/Hz."""
+    queue: Queue = "fifo"
+    """The task that leaves first: first come, earliest deadline, or highest priority (a later one goes before)."""
+    deadline: Interval = (5.0, 50.0)
+    """Seconds from arrival to deadline, for edf."""
+    priorities: int = 3
+    """Classes, for priority."""
+    bins: int = 60
+    """Of the histogram, N; 1 Mbit each."""
+    capacity: int = 64
+    """Tasks a server can run at once."""
+
+    id = "mec-offloading-v0"
+    objectives = (Objective("delay", "s"), Objective("energy", "J"))
+    reference_point = np.array([-10_000.0, -20.0])
+    render_fps = 4
+
+    def __post_init__(self) -> None:
+        for field in fields(self):  # lists of a YAML file
+            if isinstance(value := getattr(self, field.name), list):
+                object.__setattr__(self, field.name, tuple(value))
+        if self.contexts not in CONTEXTS:
+            raise unknown_name("contexts", self.contexts, CONTEXTS)
+        for name, allowed in (("channel", Channel), ("fading", Fading), ("queue", Queue)):
+            if getattr(self, name) not in get_args(allowed):
+                raise unknown_name(name, getattr(self, name), get_args(allowed))
+        for name in ("max_edges", "users", "steps", "priorities", "bins", "capacity"):
+            check_integer(self, name, low=1)
+        for name in ("step_seconds", "arrival_rate", "cycles_per_bit", "bandwidth", "power"):
+            check_range(self, name, low=0, open_low=True)
+        if self.mean_size is not None:
+            check_range(self, "mean_size", low=0, open_low=True)
+        for name in ("capacitance", "shadowing_spread"):
+            check_range(self, name, low=0)
+        for name in ("shadowing", "antenna_gain", "noise"):
+            check_range(self, name, low=-math.inf)
+        for name in ("size_range", "cloud_distance", "edge_distance"):
+            _check_interval(name, getattr(self, name), low=0, open_low=True)
+        _check_interval("deadline", self.deadline, low=0)
+        _check_numbers("path_loss", self.path_loss, 2)
+        if not isinstance(self.interference, bool):
+            raise UserError(f"interference must be true or false, not {self.interference!r}")
+        _ = self.default_params  # checks the context
+
+    # The system's parameters
+
+    def context(
+        self,
+        num_edges: int | tuple[int, int] | None = None,
+        cloud_frequency: float | Interval | None = None,
+        edge_frequency: float | Interval | None = None,
+        frequencies: tuple[float, ...] | None = None,
+    ) -> Params:
+        """The parameters of another system, or range of systems, for the same compiled functions.
+
+        Args:
+            num_edges, cloud_frequency, edge_frequency, frequencies: as the keywords of the class; what is not given is
+                the ``contexts``' own.
+
+        Raises:
+            UserError: a number out of range, or ``frequencies`` beside the others.
+        """
+        preset = CONTEXTS[self.contexts]
+        if frequencies is not None:
+            if not (num_edges is cloud_frequency is edge_frequency is None):
+                raise UserError("frequencies names every server: give it without num_edges and the other frequencies")
+            _check_numbers("frequencies", frequencies, None)
+            if not 2 <= len(frequencies) <= self.max_edges + 1:
+                raise UserError(
+                    f"frequencies has one number for the cloud and 1 to {self.max_edges} for edge servers, "
+                    f"not {len(frequencies)} in all"
+                )
+            edges = (len(frequencies) - 1,) * 2
+            ranges = [(_check_interval("frequencies", f, low=0, open_low=True)) for f in frequencies]
+            ranges += [ranges[-1]] * (self.max_edges + 1 - len(ranges))  # of servers that never exist
+        else:
+            preset_edges = tuple(min(n, self.max_edges) for n in preset.num_edges)
+            edges = _check_interval("num_edges", preset_edges if num_edges is None else num_edges, low=1)
+            if edges[1] > self.max_edges or any(not isinstance(n, int) for n in edges):
+                raise UserError(
+                    f"num_edges must be whole numbers from 1 to max_edges = {self.max_edges}, not {num_edges}"
+                )
+            cloud = preset.cloud_frequency if cloud_frequency is None else cloud_frequency
+            edge = preset.edge_frequency if edge_frequency is None else edge_frequency
+            ranges = [
+                _check_interval("cloud_frequency", cloud, low=0, open_low=True),
+                *[_check_interval("edge_frequency", edge, low=0, open_low=True)] * self.max_edges,
+            ]
+        return self._constants._replace(
+            num_edges=jnp.asarray(edges, jnp.int32), frequency=jnp.asarray(ranges, jnp.float32)
+        )
+
+    @property
+    def default_params(self) -> Params:
+        return self.context(self.num_edges, self.cloud_frequency, self.edge_frequency, self.frequencies)
+
+    @property
+    def _constants(self) -> Params:
+        """All but the context."""
+        distance = [self.cloud_distance, *[self.edge_distance] * self.max_edges]
+        numbers = ("shadowing", "antenna_gain", "noise", "bandwidth", "power")
+        return Params(
+            num_edges=jnp.zeros(2, jnp.int32),
+            frequency=jnp.zeros((self.max_edges + 1, 2)),
+            cycles_per_bit=jnp.float32(self.cycles_per_bit),
+            capacitance=jnp.float32(self.capacitance),
+            step_seconds=jnp.float32(self.step_seconds),
+            arrivals=ArrivalParams(
+                rate=jnp.float32(self.arrival_rate * self.users),
+                mean_size=jnp.float32(self.mean_size or 0.0),
+                size_range=jnp.asarray(self.size_range, jnp.float32),
+                deadline=jnp.asarray(self.deadline, jnp.float32),
+                priorities=jnp.int32(self.priorities),
+            ),
+            links=LinkParams(
+                distance=jnp.asarray(distance, jnp.float32),
+                path_loss=jnp.asarray(self.path_loss, jnp.float32),
+                **{name: jnp.float32(getattr(self, name)) for name in numbers},
+            ),
+        )
+
+    # Spaces
+
+    @property
+    def num_servers(self) -> int:
+        """S, those that do not exist included."""
+        return self.max_edges + 1
+
+    @property
+    def max_episode_steps(self) -> int:
+        return self.steps
+
+    @cached_property
+    def observation_space(self) -> spaces.Dict:
+        shape = (self.num_servers, NUM_FEATURES + self.bins)
+        return spaces.Dict(
+            servers=spaces.Box(-1.0, np.inf, shape, np.float32), action_mask=spaces.MultiBinary(self.num_servers)
+        )
+
+    @cached_property
+    def action_space(self) -> spaces.Discrete:
+        return spaces.Discrete(self.num_servers)
+
+    @cached_property
+    def reward_space(self) -> spaces.Box:
+        return spaces.Box(-np.inf, 0.0, (2,), np.float32)
+
+    # The system
+
+    def reset(self, key: jax.Array, params: Params) -> tuple[State, dict[str, jax.Array]]:
+        key_edges, key_frequency, key_tasks, key_gain, key_fading, key_task = jax.random.split(key, 6)
+        fewest, most = params.num_edges
+        num_edges = jax.random.randint(key_edges, (), fewest, most + 1)
+        low, high = params.frequency.T
+        frequency = jax.random.uniform(key_frequency, (self.num_servers,), minval=low, maxval=high)
+        frequency = jnp.where(jnp.arange(self.num_servers) <= num_edges, frequency, 0.0)
+        at_hand = jnp.sum(_speed(frequency, params)) * params.step_seconds
+        mean_size = jnp.where(params.arrivals.mean_size > 0, params.arrivals.mean_size, at_hand)
+        number = arrivals.enough(self.arrival_rate * self.users, (self.steps + 1) * self.step_seconds)
+        tasks = arrivals.draw(
+            key_tasks, number, self.users, self.queue, mean_size, params.step_seconds, params.arrivals
+        )
+        gain = links.draw_gains(key_gain, self.users, self.shadowing_spread, params.links)
+        if self.fading == "episode":
+            gain = gain * links.draw_fading(key_fading, gain.shape)
+        nothing = jnp.int32(0)
+        state = State(
+            servers=sharing.idle(self.num_servers, self.capacity),
+            flights=flights.none(self.steps),
+            tasks=tasks,
+            frequency=frequency,
+            gain=gain,
+            uploading=jnp.zeros(self.users),
+            step=nothing,
+            task=jnp.int32(-1),
+            size=jnp.float32(0.0),
+            rate=jnp.zeros(self.num_servers),
+            dropped=nothing,
+            masked=nothing,
+            lost=(tasks.arrival[-1] <= (self.steps - 1) * params.step_seconds).astype(jnp.int32),
+        )
+        state = self._offered(key_task, state, params)
+        return state, self._observe(state)
+
+    def step(
+        self, key: jax.Array, state: State, action: jax.Array, params: Params
+    ) -> tuple[State, dict[str, jax.Array], jax.Array, jax.Array, jax.Array, dict[str, Any]]:
+        speed, step_s = _speed(state.frequency, params), params.step_seconds
+        masked = state.frequency[action] <= 0
+        server = jnp.where(masked, 0, action)
+        size, there = state.size, state.size > 0
+        upload = jnp.where(there, size / state.rate[server], 0.0)
+        energy = size * _energy(state.frequency[server], params) + params.links.power * upload
+
+        row = sharing.row_of(state.servers, server)
+        then = sharing.advance(row, (upload * speed[server])[None])
+        under_way = jnp.any((state.flights.step != flights.LANDED) & (state.flights.server == server))
+        delay = _delay_with_flights(
+            there & under_way,
+            upload + sharing.marginal_delay(then, size, speed[server]),
+            *(row, state.flights, server, state.step, step_s, upload, size, speed[server]),
+        )
+
+        # A task that joins within its step, before or after no other, does so at once; others are put in flight.
+        slots = len(state.flights.step)
+        at_once = there & (upload < step_s) & ~jnp.any(state.flights.step == state.step)
+        joined, full = sharing.add(then, size)
+        servers = sharing.put_row(state.servers, jnp.where(at_once, server, self.num_servers), joined)
+        clock = jnp.where(at_once & (jnp.arange(self.num_servers) == server), upload, 0.0)
+        put_off, slot = there & ~at_once, state.step % slots
+        overwritten = put_off & (state.flights.step[slot] != flights.LANDED)
+        in_flight = flights.launch(
+            state.flights, jnp.where(put_off, slot, slots), state.step, upload, step_s, server, size
+        )
+        landing = _landed(
+            jnp.any(in_flight.step == state.step),
+            flights.Landing(servers, in_flight.step, clock, state.dropped + (full & at_once) + overwritten),
+            *(in_flight, state.step, speed),
+        )
+        servers = sharing.advance(landing.servers, (step_s - landing.clock) * speed)
+
+        uploading = state.uploading
+        if self.interference:
+            user = jnp.where(there, state.tasks.user[state.task], self.users)
+            uploading = jnp.maximum(uploading.at[user].max(upload, mode="drop") - step_s, 0.0)
+        state = state._replace(
+            servers=servers,
+            flights=in_flight._replace(step=landing.step),
+            uploading=uploading,
+            step=state.step + 1,
+            dropped=landing.dropped,
+            masked=state.masked + masked,
+        )
+        state = self._offered(key, state, params)
+        reward = -jnp.where(there, jnp.stack([delay, energy]), 0.0)
+        no = jnp.bool_(False)
+        return state, self._observe(state), reward, no, no, self.info(state, params)
+
+    def info(self, state: State, params: Params) -> dict[str, jax.Array]:
+        """The context, the mask, and what was counted in this episode so far.
+
+        Returns:
+            ``num_edges``; ``frequencies`` (S,) GHz, 0 for servers that do not exist; ``action_mask`` (S,) int8;
+            ``queue_length``, tasks that wait behind the offered one; ``dropped``, ``masked_actions`` and
+            ``lost_arrivals``.
+        """
+        return {
+            "num_edges": _num_edges(state),
+            "frequencies": state.frequency,
+            "action_mask": (state.frequency > 0).astype(jnp.int8),
+            "queue_length": arrivals.waiting(state.tasks, self.queue, state.step * params.step_seconds),
+            "dropped": state.dropped,
+            "masked_actions": state.masked,
+            "lost_arrivals": state.lost,
+        }
+
+    def _offered(self, key: jax.Array, state: State, params: Params) -> State:
+        """With the next task taken from the queue, and its link rates."""
+        tasks, task, size = arrivals.offer(state.tasks, self.queue, state.step * params.step_seconds)
+        user = tasks.user[jnp.maximum(task, 0)]
+        gain = state.gain
+        if self.fading == "task":
+            gain = gain * links.draw_fading(key, gain.shape)
+        received = links.signal(gain[user], self.channel, params.links)
+        interference: jax.Array | float = 0.0
+        if self.interference:
+            others = (state.uploading > 0) & (jnp.arange(self.users) != user)
+            interference = jnp.sum(
+                jnp.where(others[:, None], links.signal(gain, self.channel, params.links), 0.0), axis=0
+            )
+        rate = links.rate(received, interference, params.links)
+        return state._replace(tasks=tasks, task=task, size=size, rate=rate)
+
+    def _observe(self, state: State) -> dict[str, jax.Array]:
+        exists = state.frequency > 0
+        running = state.servers.running.astype(jnp.float32)
+        full = jnp.ones(self.num_servers)
+        features = jnp.stack(
+            [
+                state.size * full,
+                jnp.where(state.size > 0, state.rate, 0.0),
+                state.frequency,
+                running,
+                _num_edges(state) * full,
+            ],
+            axis=1,
+        )
+        servers = jnp.concatenate([features, sharing.histogram(state.servers, self.bins)], axis=1)
+        return {
+            "servers": jnp.where(exists[:, None], servers, -1.0),
+            "action_mask": exists.astype(jnp.int8),
+        }
+
+
+_delay_with_flights = where_wanted(lambda _, *args: flights.marginal_delay(*args))
+_landed = where_wanted(flights.land)
+
+
+def _num_edges(state: State) -> jax.Array:
+    return jnp.sum(state.frequency > 0) - 1
+
+
+def _speed(frequency: jax.Array, params: Params) -> jax.Array:
+    """Mbit/s of servers of so many GHz."""
+    return frequency * 1e3 / params.cycles_per_bit
+
+
+def _energy(frequency: jax.Array, params: Params) -> jax.Array:
+    """J a Mbit of a server of so many GHz, κ η f²."""
+    return params.capacitance * 1e24 * params.cycles_per_bit * frequency**2
+
+
+def _check_numbers(name: str, value: Any, count: int | None) -> None:
+    good = isinstance(value, tuple) and (count is None or len(value) == count)
+    if not good or any(isinstance(x, bool) or not isinstance(x, int | float) or not math.isfinite(x) for x in value):
+        raise UserError(f"{name} must be {count or 'some'} finite numbers, not {value!r}")
+
+
+def _check_interval(name: str, value: Any, low: float, open_low: bool = False) -> Any:
+    """``(lowest, highest)`` of a number or a pair of them."""
+    if isinstance(value, list):
+        value = tuple(value)
+    interval = value if isinstance(value, tuple) else (value, value)
+    _check_numbers(name, interval, 2)
+    if interval[0] > interval[1] or interval[0] < low or (open_low and interval[0] == low):
+        raise UserError(
+            f"{name} must be a number {'greater than' if open_low else 'of at least'} {low}, or two in ascending order, "
+            f"not {value}"
+        )
+    return interval
