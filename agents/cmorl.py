@@ -74,4 +74,5 @@ class CMORL:
             action_space=self.task.action_space,
             gamma=min(self.task.gamma, 0.995) if gamma is None else gamma,
             total_updates=self.updates,
+            action_mask=self.task.action_mask,
         )

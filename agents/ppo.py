@@ -6,6 +6,7 @@ objectives' advantages (Liu et al., 2025, C-MORL, section 4.1), normalised over 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
@@ -127,17 +128,22 @@ class Batch(NamedTuple):
     advantage: jax.Array
     target: jax.Array
     weight: jax.Array
+    mask: jax.Array | None
 
 
 @dataclass(frozen=True)
 class PPO:
-    """The learner of :class:`PPOState`, for spaces it is made for. ``total_updates`` is for annealing only."""
+    """The learner of :class:`PPOState`, for spaces it is made for. ``total_updates`` is for annealing only.
+
+    With an ``action_mask`` of observations, actions it forbids have no likelihood.
+    """
 
     config: PPOConfig
     observation_space: Space[Any]
     action_space: Space[Any]
     gamma: float
     total_updates: int
+    action_mask: Callable[[jax.Array], jax.Array] | None = None
 
     def __post_init__(self) -> None:
         distributions.for_space(self.action_space)
@@ -189,7 +195,7 @@ class PPO:
 
     def act(self, policy: Policy, obs: jax.Array, preference: jax.Array, key: jax.Array, *, greedy: bool) -> jax.Array:
         """Actions for a batch of observations. The preference is not looked at: each policy was trained for its own."""
-        output = policy.actor(self._features(policy.obs_stats, obs))
+        output = _masked(policy.actor(self._features(policy.obs_stats, obs)), self._mask(obs))
         if greedy:
             return self._actions.mode(output, policy.log_std)
         return self._actions.sample(output, policy.log_std, key)
@@ -217,7 +223,8 @@ class PPO:
         critic = state.params.critic
         value = critic(features)
         advantage = gae(reward, value, critic(next_features), batch.terminated, done, self.gamma, c.gae_lambda)
-        output = state.params.actor(features)
+        mask = self._mask(batch.obs)
+        output = _masked(state.params.actor(features), mask)
         flat = jax.tree.map(
             lambda x: x.reshape(-1, *x.shape[2:]),
             Batch(
@@ -227,6 +234,7 @@ class PPO:
                 advantage=_standardise(advantage @ state.preference, batch.valid),
                 target=advantage + value,
                 weight=batch.valid.astype(jnp.float32),
+                mask=mask,
             ),
         )
 
@@ -264,7 +272,7 @@ class PPO:
     def _loss(self, params: Params, batch: Batch) -> tuple[jax.Array, dict[str, jax.Array]]:
         """Clipped surrogate (Schulman et al., 2017, eq. 9) with a squared error for each objective's value."""
         c = self.config
-        output = params.actor(batch.features)
+        output = _masked(params.actor(batch.features), batch.mask)
         log_ratio = self._actions.log_prob(output, params.log_std, batch.action) - batch.log_prob
         ratio = jnp.exp(log_ratio)
         clipped = jnp.clip(ratio, 1 - c.clip, 1 + c.clip)
@@ -281,9 +289,17 @@ class PPO:
             "clip_fraction": _mean(jnp.abs(ratio - 1) > c.clip, batch.weight),
         }
 
+    def _mask(self, obs: jax.Array) -> jax.Array | None:
+        return None if self.action_mask is None else self.action_mask(obs)
+
     def _features(self, stats: RunningStats, obs: jax.Array) -> jax.Array:
         features = spaces.encoder(self.observation_space)[0](obs)
         return running.normalise(stats, features) if self.config.normalise_observations else features
+
+
+def _masked(logits: jax.Array, mask: jax.Array | None) -> jax.Array:
+    """Logits that no softmax can tell from minus infinity where the mask is 0."""
+    return logits if mask is None else jnp.where(mask > 0, logits, -1e9)
 
 
 def _take(batch: Batch, rows: jax.Array) -> Batch:

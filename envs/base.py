@@ -43,7 +43,10 @@ class Environment(Protocol[State, Params]):
     Where they are computable it also has ``true_front(gamma) -> (n, R)``, the non-dominated expected vector returns of
     deterministic policies from the start state (first reward undiscounted), and ``true_coverage_set(gamma) -> (n, R)``,
     those returns that are best for some preference. It may have ``render(state, params) -> (H, W, 3) uint8`` and
-    ``render_fps``, pictures a second.
+    ``render_fps``, pictures a second; ``info(state, params)``, what ``step`` puts into its info, also known after a
+    reset. Where not every action of a ``Discrete`` space is allowed always, ``action_mask(obs) -> (..., n) int8`` tells
+    it of observations (..., *shape), as JAX's or NumPy's arrays; through Gymnasium the observation is then a ``Dict``
+    of the array, under ``observation_key``, and ``action_mask``.
     """
 
     @property

@@ -23,6 +23,7 @@ from morl.environments import make
 from morl.envs.base import Environment
 from morl.errors import UserError
 
+MASK = "action_mask"  # Gymnasium's name, in observations and infos
 AnyEnv = Environment[Any, Any]
 Array = NDArray[Any]
 
@@ -59,12 +60,13 @@ class GymnasiumEnv(gymnasium.Env[Any, Any]):
         if render_mode is not None and render_mode not in allowed:
             raise UserError(f"{self.functional.id} has no render mode {render_mode!r}; allowed: {allowed or 'none'}")
         self.render_mode = render_mode
-        self.observation_space = self.functional.observation_space
+        self.observation_space = _presented_space(self.functional)
         self.action_space = self.functional.action_space
         self.reward_space = self.functional.reward_space
         self.objectives = self.functional.objectives
         self._params = self.functional.default_params
         self._key: jax.Array | None = None
+        self._mask: Array | None = None
         self._state: Any = None
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
@@ -73,18 +75,22 @@ class GymnasiumEnv(gymnasium.Env[Any, Any]):
         _refuse_options(self.functional, options)
         if seed is not None or self._key is None:
             self._key = jax.random.key(_draw_seed(self.np_random))
-        self._key, self._state, obs = _reset_one(self.functional, self._key, self._params)
-        return _fresh(obs, self.observation_space), {}
+        self._key, self._state, obs, info = _reset_one(self.functional, self._key, self._params)
+        obs = _present(self.functional, obs, self.observation_space)
+        self._mask = _mask_of(self.functional, obs)
+        return obs, jax.tree.map(np.array, info)
 
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
         """Advance one step; all arrays are fresh."""
         if self._key is None:
             raise ResetNeeded("call reset before step")
         action = _checked_action(self.functional, self.action_space, action)
+        _refuse_masked(self.functional, action, self._mask)
         self._key, self._state, obs, reward, terminated, truncated, info = _step_one(
             self.functional, self._key, self._state, action, self._params
         )
-        obs, reward = _fresh(obs, self.observation_space), np.array(reward, np.float32)
+        obs, reward = _present(self.functional, obs, self.observation_space), np.array(reward, np.float32)
+        self._mask = _mask_of(self.functional, obs)
         return obs, reward, bool(terminated), bool(truncated), jax.tree.map(np.array, info)
 
     def render(self) -> Any:
@@ -169,7 +175,7 @@ class GymnasiumVectorEnv(VectorEnv[Any, Any, Any]):
         self._mode = AutoresetMode(autoreset_mode)
         self.metadata = {"render_modes": [], "autoreset_mode": self._mode}
         self.num_envs = num_envs
-        self.single_observation_space = self.functional.observation_space
+        self.single_observation_space = _presented_space(self.functional)
         self.single_action_space = self.functional.action_space
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
@@ -177,6 +183,7 @@ class GymnasiumVectorEnv(VectorEnv[Any, Any, Any]):
         self.objectives = self.functional.objectives
         self._params = self.functional.default_params
         self._lanes: Lanes | None = None
+        self._mask: Array | None = None
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Start an episode in every environment. One seed gives each its own; there are no options."""
@@ -189,8 +196,10 @@ class GymnasiumVectorEnv(VectorEnv[Any, Any, Any]):
             keys = _keys_of(self.np_random.integers(2**32, size=self.num_envs, dtype=np.uint32))
         else:
             keys = self._lanes.key
-        self._lanes, obs = _reset_all(self.functional, keys, self._params)
-        return _fresh(obs, self.observation_space), {}
+        self._lanes, obs, info = _reset_all(self.functional, keys, self._params)
+        obs = _present(self.functional, obs, self.observation_space)
+        self._mask = _mask_of(self.functional, obs)
+        return obs, _with_masks(jax.tree.map(np.asarray, info), np.ones(self.num_envs, bool))
 
     def step(self, actions: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
         """Advance all environments; all arrays are fresh."""
@@ -198,6 +207,7 @@ class GymnasiumVectorEnv(VectorEnv[Any, Any, Any]):
             raise ResetNeeded("call reset before step")
         actions = _checked_action(self.functional, self.action_space, actions)
         was_reset = np.asarray(self._lanes.ended)
+        _refuse_masked(self.functional, actions, self._mask, ~was_reset)
         self._lanes, out = _step_all(self.functional, self._mode, self._limit, self._lanes, actions, self._params)
         terminated, truncated = np.array(out.terminated), np.array(out.truncated)
         ended = terminated | truncated
@@ -208,7 +218,8 @@ class GymnasiumVectorEnv(VectorEnv[Any, Any, Any]):
             infos = _with_masks(info, ~ended)
             if ended.any():
                 infos |= self._final(out.final_obs, info, ended)
-        obs = _fresh(out.obs, self.observation_space)
+        obs = _present(self.functional, out.obs, self.observation_space)
+        self._mask = _mask_of(self.functional, obs)
         return obs, np.array(out.reward, np.float32), terminated, truncated, infos
 
     def _final(self, final_obs: jax.Array, info: dict[str, Any], ended: NDArray[np.bool_]) -> dict[str, Any]:
@@ -216,7 +227,7 @@ class GymnasiumVectorEnv(VectorEnv[Any, Any, Any]):
         batch = np.asarray(final_obs)
         each = np.full(self.num_envs, None, object)
         for i in np.flatnonzero(ended):
-            each[i] = _fresh(batch[i], self.single_observation_space)
+            each[i] = _present(self.functional, batch[i], self.single_observation_space)
         return {
             "final_obs": each,
             "_final_obs": ended.copy(),
@@ -263,6 +274,39 @@ def _fresh(obs: Any, space: Space[Any]) -> Any:
     return array[()] if isinstance(space, spaces.Discrete) else array
 
 
+def _presented_space(env: AnyEnv) -> Space[Any]:
+    """The observation space as Gymnasium sees it: with the mask of actions, where there is one."""
+    if not hasattr(env, "action_mask"):
+        return env.observation_space
+    mask = spaces.MultiBinary(int(env.action_space.n))  # type: ignore[attr-defined]
+    return spaces.Dict({env.observation_key: env.observation_space, MASK: mask})  # type: ignore[attr-defined]
+
+
+def _present(env: AnyEnv, obs: Any, space: Space[Any]) -> Any:
+    """An observation, or a batch of them, in its presented space."""
+    if not isinstance(space, spaces.Dict):
+        return _fresh(obs, space)
+    array = np.asarray(obs)
+    mask = env.action_mask(array)  # type: ignore[attr-defined]
+    return {name: _fresh(mask if name == MASK else array, part) for name, part in space.items()}
+
+
+def _mask_of(env: AnyEnv, obs: Any) -> Array | None:
+    return obs[MASK].copy() if hasattr(env, "action_mask") else None  # the caller may change what it was given
+
+
+def _refuse_masked(env: AnyEnv, action: Array, mask: Array | None, rows: Any = True) -> None:
+    """Refuse an action (...) that its mask (..., n) forbids; only those of ``rows`` count."""
+    if mask is None:
+        return
+    forbidden = (np.take_along_axis(mask, action[..., None], axis=-1)[..., 0] == 0) & rows
+    if forbidden.any():
+        first = np.argwhere(forbidden)[0]
+        allowed = ", ".join(map(str, np.flatnonzero(mask[tuple(first)])))
+        where = f" in environment {first[0]}" if len(first) else ""
+        raise UserError(f"action {action[tuple(first)]} for {env.id} is masked{where}; allowed now: {allowed}")
+
+
 def _with_masks(info: dict[str, Any], mask: NDArray[np.bool_]) -> dict[str, Any]:
     """Batched infos where ``mask``, zero elsewhere, each key with its ``_key`` mask, as Gymnasium has them."""
     if not mask.any():
@@ -281,9 +325,16 @@ def _with_masks(info: dict[str, Any], mask: NDArray[np.bool_]) -> dict[str, Any]
 
 
 @partial(jax.jit, static_argnums=0)
-def _reset_one(env: AnyEnv, key: jax.Array, params: Any) -> tuple[jax.Array, Any, jax.Array]:
+def _reset_one(env: AnyEnv, key: jax.Array, params: Any) -> tuple[jax.Array, Any, jax.Array, dict[str, Any]]:
     key, key_reset = jax.random.split(key)
-    return key, *env.reset(key_reset, params)
+    state, obs = env.reset(key_reset, params)
+    return key, state, obs, _info(env, state, params)
+
+
+def _info(env: AnyEnv, state: Any, params: Any) -> dict[str, Any]:
+    """What is known of a fresh episode."""
+    info: dict[str, Any] = env.info(state, params) if hasattr(env, "info") else {}
+    return info
 
 
 @partial(jax.jit, static_argnums=0)
@@ -304,10 +355,11 @@ def _split(keys: jax.Array) -> tuple[jax.Array, jax.Array]:
 
 
 @partial(jax.jit, static_argnums=0)
-def _reset_all(env: AnyEnv, keys: jax.Array, params: Any) -> tuple[Lanes, jax.Array]:
+def _reset_all(env: AnyEnv, keys: jax.Array, params: Any) -> tuple[Lanes, jax.Array, dict[str, Any]]:
     keys, keys_reset = _split(keys)
     state, obs = jax.vmap(env.reset, (0, None))(keys_reset, params)
-    return Lanes(keys, state, jnp.zeros(len(keys), jnp.int32), jnp.zeros(len(keys), bool)), obs
+    info = jax.vmap(partial(_info, env), (0, None))(state, params)
+    return Lanes(keys, state, jnp.zeros(len(keys), jnp.int32), jnp.zeros(len(keys), bool)), obs, info
 
 
 @partial(jax.jit, static_argnums=(0, 1, 2))

@@ -8,7 +8,7 @@ here, and any number of ``vmap`` around it is folded into that axis.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -17,23 +17,51 @@ from jax.custom_batching import custom_vmap
 
 def batched(function: Callable[..., Any]) -> Callable[..., Any]:
     """A function of single lanes from one of a batch, whose arguments and results are pytrees of (B, ...) arrays."""
+    call = batched_with(lambda _shared, _axis, *args: function(*args))
+    return lambda *args: call((), *args)
 
-    @custom_vmap
-    def over_batch(*args: Any) -> Any:
-        return function(*args)
 
-    @over_batch.def_vmap
-    def _(axis_size: int, in_batched: Any, *args: Any) -> Any:
-        def merge(x: jax.Array, is_batched: bool) -> jax.Array:
-            x = x if is_batched else jnp.broadcast_to(x, (axis_size, *x.shape))
-            return x.reshape(-1, *x.shape[2:])
+def batched_with(function: Callable[..., Any]) -> Callable[..., Any]:
+    """As :func:`batched`, where the lanes share the first argument.
 
-        out = over_batch(*jax.tree.map(merge, args, tuple(in_batched)))
-        out = jax.tree.map(lambda x: x.reshape(axis_size, -1, *x.shape[1:]), out)
-        return out, jax.tree.map(lambda _: True, out)
+    ``function(shared, axis, *args)`` gets it once, with ``axis`` None, or where ``vmap`` went over it too, (B, ...)
+    with ``axis`` 0: what ``in_axes`` takes.
+    """
 
-    def single(*args: Any) -> Any:
-        out = over_batch(*jax.tree.map(lambda x: x[None], args))
+    def over_batch(axis: int | None) -> Callable[..., Any]:
+        @custom_vmap
+        def call(shared: Any, *args: Any) -> Any:
+            return function(shared, axis, *args)
+
+        @call.def_vmap
+        def _(axis_size: int, in_batched: Any, shared: Any, *args: Any) -> Any:
+            width = jax.tree.leaves(args)[0].shape[1 if jax.tree.leaves(in_batched[1:])[0] else 0]
+
+            def fold(x: jax.Array, is_batched: bool) -> jax.Array:
+                x = x if is_batched else jnp.broadcast_to(x, (axis_size, *x.shape))
+                return x.reshape(x.shape[0] * x.shape[1], *x.shape[2:])  # -1 fails where there are no elements
+
+            def spread(x: jax.Array, is_batched: bool) -> jax.Array:
+                """Of each of the new axis' lanes, to each of the batch; what has its own axis already is folded."""
+                if axis == 0:
+                    return fold(x, is_batched)
+                x = x if is_batched else jnp.broadcast_to(x, (axis_size, *x.shape))
+                return jnp.repeat(x, width, axis=0)
+
+            following: Callable[..., Any] = call
+            if axis == 0 or any(jax.tree.leaves(in_batched[0])):
+                shared = jax.tree.map(spread, shared, in_batched[0])
+                following = over_batch(0)
+            out = following(shared, *jax.tree.map(fold, args, tuple(in_batched[1:])))
+            out = jax.tree.map(lambda x: x.reshape(axis_size, len(x) // axis_size, *x.shape[1:]), out)
+            return out, jax.tree.map(lambda _: True, out)
+
+        return cast(Callable[..., Any], call)
+
+    shared_by_all = over_batch(None)
+
+    def single(shared: Any, *args: Any) -> Any:
+        out = shared_by_all(shared, *jax.tree.map(lambda x: x[None], args))
         return jax.tree.map(lambda x: x[0], out)
 
     return single

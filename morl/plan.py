@@ -148,7 +148,8 @@ def prepare(agent: str, settings: TrainSettings, config: Any = None) -> Plan:
             f"{settings.env} has no reference point of its own; give --reference-point, one number an objective"
         )
     reference = metrics.check_reference_point(reference, len(objectives))
-    task = Task(env.observation_space, env.action_space, len(objectives), gamma, settings.steps)
+    mask = getattr(env, "action_mask", None)
+    task = Task(env.observation_space, env.action_space, len(objectives), gamma, settings.steps, mask)
     config_class = load(spec.config)
     config = config_class() if config is None else config
     if not isinstance(config, config_class):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
+from morl.batching import batched_with
 from morl.envs.base import Environment
 from morl.types import Learner, PyTree, Transition
 
@@ -57,9 +59,25 @@ def step(env: AnyEnv, params: PyTree, key: jax.Array, lane: Lane, action: jax.Ar
         truncated = truncated | (steps >= env.max_episode_steps)
     truncated = truncated & ~terminated
     done = terminated | truncated
-    following = Lane(env_state, obs, steps)
-    following = jax.tree.map(lambda new, old: jnp.where(done, new, old), start(env, params, key_reset), following)
+    following = _restarted(env)(params, done, key_reset, Lane(env_state, obs, steps))
     return following, Outcome(obs, reward, terminated, truncated)
+
+
+def _restarted(env: AnyEnv) -> Callable[..., Lane]:
+    """``(params, done, key, lane)``: the lane, at the start of an episode where it is done; free where none is."""
+
+    def restart(params: PyTree, axis: int | None, done: jax.Array, keys: jax.Array, lanes: Lane) -> Lane:
+        def fresh() -> Lane:
+            starts = jax.vmap(partial(start, env), (axis, 0))(params, keys)
+            chosen: Lane = jax.tree.map(
+                lambda new, old: jnp.where(done.reshape(-1, *[1] * (old.ndim - 1)), new, old), starts, lanes
+            )
+            return chosen
+
+        restarted: Lane = jax.lax.cond(jnp.any(done), fresh, lambda: lanes)
+        return restarted
+
+    return batched_with(restart)
 
 
 def rollout(

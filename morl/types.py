@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
@@ -60,6 +60,7 @@ class Task:
         num_objectives: R.
         gamma: discount at which the front is reported.
         steps: environment steps one seed may use, over all its policies.
+        action_mask: the environment's, where not every action is allowed always (:mod:`morl.envs.base`).
     """
 
     observation_space: Space[Any]
@@ -67,6 +68,7 @@ class Task:
     num_objectives: int
     gamma: float
     steps: int
+    action_mask: Callable[[jax.Array], jax.Array] | None = None
 
 
 class Learner(Protocol):

@@ -84,7 +84,7 @@ def _integers(key: jax.Array, number: int, below: jax.Array | int) -> jax.Array:
 
 
 def offer(tasks: Tasks, queue: Queue, now: jax.Array) -> tuple[Tasks, jax.Array, jax.Array]:
-    """The task that leaves the queue at ``now`` seconds: the tasks without it, its number (-1 for none) and its size."""
+    """The task that leaves the queue at ``now`` seconds: the tasks without it, its number (-1: none) and its size."""
     if queue == "fifo":
         first = jnp.minimum(tasks.taken, len(tasks.arrival) - 1)
         there = (tasks.arrival[first] <= now) & (tasks.taken < len(tasks.arrival))

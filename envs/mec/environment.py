@@ -11,7 +11,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from gymnasium import spaces
-from numpy.typing import NDArray
 
 from morl.batching import where_wanted
 from morl.config import check_integer, check_range
@@ -108,19 +107,20 @@ class MecOffloading:
     all is done, and minus the energy of the upload and of the execution. An empty queue offers a task of size 0, which
     changes nothing.
 
-    The action is the number of a server, 0 for the cloud. The observation has ``servers``, (S, 5 + bins) float32 with
-    S = max_edges + 1, a row each: the task's size in Mbit, its rate in Mbit/s, the server's frequency in GHz, the
-    number of tasks it runs, the number of edge servers, and how many of its running tasks have [i, i + 1) Mbit left,
-    the last bin open; -1 for servers that do not exist. ``action_mask``, (S,) int8, says which exist. An action on
-    another is refused through Gymnasium; here it is counted and means the cloud. Tasks that find ``capacity`` others on
-    their server push the shortest of them out, which is counted too (``info``).
+    The action is the number of a server, 0 for the cloud. The observation is (S, 5 + bins) float32 with S = max_edges
+    + 1, a row for each server: the task's size in Mbit, its rate in Mbit/s (both 0 when there is none), the server's
+    frequency in GHz, the number of tasks it runs, the number of edge servers, and how many of its running tasks have
+    [i, i + 1) Mbit left, the last bin open; -1 for servers that do not exist. ``action_mask(obs)`` says which do.
+    Through Gymnasium the observation is a ``Dict`` of ``servers`` and ``action_mask``, and an action on a server that
+    does not exist is refused; here it is counted and means the cloud. A task that finds ``capacity`` others on its
+    server pushes the shortest of them out, which is counted too (see :meth:`info`).
 
     The core truncates the episode after ``steps`` steps. Each episode draws its system from ``contexts``, but for what
     is given.
 
     >>> env = MecOffloading(num_edges=6, cloud_frequency=4.0, edge_frequency=2.0)
     >>> state, obs = env.reset(jax.random.key(0), env.default_params)
-    >>> obs["servers"].shape, obs["action_mask"].tolist()
+    >>> obs.shape, env.action_mask(obs).tolist()
     ((11, 65), [1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0])
     """
 
@@ -190,6 +190,7 @@ class MecOffloading:
     id = "mec-offloading-v0"
     objectives = (Objective("delay", "s"), Objective("energy", "J"))
     reference_point = np.array([-10_000.0, -20.0])
+    observation_key = "servers"
     render_fps = 4
 
     def __post_init__(self) -> None:
@@ -308,11 +309,8 @@ class MecOffloading:
         return self.steps
 
     @cached_property
-    def observation_space(self) -> spaces.Dict:
-        shape = (self.num_servers, NUM_FEATURES + self.bins)
-        return spaces.Dict(
-            servers=spaces.Box(-1.0, np.inf, shape, np.float32), action_mask=spaces.MultiBinary(self.num_servers)
-        )
+    def observation_space(self) -> spaces.Box:
+        return spaces.Box(-1.0, np.inf, (self.num_servers, NUM_FEATURES + self.bins), np.float32)
 
     @cached_property
     def action_space(self) -> spaces.Discrete:
@@ -322,9 +320,13 @@ class MecOffloading:
     def reward_space(self) -> spaces.Box:
         return spaces.Box(-np.inf, 0.0, (2,), np.float32)
 
+    def action_mask(self, obs: Any) -> Any:
+        """(..., S) int8, 1 for servers that exist, of observations (..., S, 5 + bins) of JAX or NumPy."""
+        return (obs[..., 2] >= 0).astype(np.int8)
+
     # The system
 
-    def reset(self, key: jax.Array, params: Params) -> tuple[State, dict[str, jax.Array]]:
+    def reset(self, key: jax.Array, params: Params) -> tuple[State, jax.Array]:
         key_edges, key_frequency, key_tasks, key_gain, key_fading, key_task = jax.random.split(key, 6)
         fewest, most = params.num_edges
         num_edges = jax.random.randint(key_edges, (), fewest, most + 1)
@@ -361,7 +363,7 @@ class MecOffloading:
 
     def step(
         self, key: jax.Array, state: State, action: jax.Array, params: Params
-    ) -> tuple[State, dict[str, jax.Array], jax.Array, jax.Array, jax.Array, dict[str, Any]]:
+    ) -> tuple[State, jax.Array, jax.Array, jax.Array, jax.Array, dict[str, Any]]:
         speed, step_s = _speed(state.frequency, params), params.step_seconds
         masked = state.frequency[action] <= 0
         server = jnp.where(masked, 0, action)
@@ -431,6 +433,12 @@ class MecOffloading:
             "lost_arrivals": state.lost,
         }
 
+    def render(self, state: State, params: Params) -> NDArray[np.uint8]:
+        """The queue, the uploads under way and what each server has left to do, (H, W, 3) uint8."""
+        from morl.envs.pictures import mec_offloading
+
+        return mec_offloading.draw(self, state, params)
+
     def _offered(self, key: jax.Array, state: State, params: Params) -> State:
         """With the next task taken from the queue, and its link rates."""
         tasks, task, size = arrivals.offer(state.tasks, self.queue, state.step * params.step_seconds)
@@ -448,25 +456,20 @@ class MecOffloading:
         rate = links.rate(received, interference, params.links)
         return state._replace(tasks=tasks, task=task, size=size, rate=rate)
 
-    def _observe(self, state: State) -> dict[str, jax.Array]:
-        exists = state.frequency > 0
-        running = state.servers.running.astype(jnp.float32)
-        full = jnp.ones(self.num_servers)
+    def _observe(self, state: State) -> jax.Array:
+        each = jnp.ones(self.num_servers)
         features = jnp.stack(
             [
-                state.size * full,
+                state.size * each,
                 jnp.where(state.size > 0, state.rate, 0.0),
                 state.frequency,
-                running,
-                _num_edges(state) * full,
+                state.servers.running.astype(jnp.float32),
+                _num_edges(state) * each,
             ],
             axis=1,
         )
-        servers = jnp.concatenate([features, sharing.histogram(state.servers, self.bins)], axis=1)
-        return {
-            "servers": jnp.where(exists[:, None], servers, -1.0),
-            "action_mask": exists.astype(jnp.int8),
-        }
+        rows = jnp.concatenate([features, sharing.histogram(state.servers, self.bins)], axis=1)
+        return jnp.where(state.frequency[:, None] > 0, rows, -1.0)
 
 
 _delay_with_flights = where_wanted(lambda _, *args: flights.marginal_delay(*args))
@@ -500,8 +503,6 @@ def _check_interval(name: str, value: Any, low: float, open_low: bool = False) -
     interval = value if isinstance(value, tuple) else (value, value)
     _check_numbers(name, interval, 2)
     if interval[0] > interval[1] or interval[0] < low or (open_low and interval[0] == low):
-        raise UserError(
-            f"{name} must be a number {'greater than' if open_low else 'of at least'} {low}, or two in ascending order, "
-            f"not {value}"
-        )
+        least = f"greater than {low}" if open_low else f"of at least {low}"
+        raise UserError(f"{name} must be a number {least}, or two in ascending order, not {value}")
     return interval

@@ -123,4 +123,5 @@ def marginal_delay(
         return left, jnp.where(join - now <= passed, join, now + passed), total
 
     zero = jnp.float32(0.0)
-    return jax.lax.while_loop(lambda carry: jnp.any(carry[0] > 0.0), until_next, (both, zero, zero))[2]
+    total: jax.Array = jax.lax.while_loop(lambda carry: jnp.any(carry[0] > 0.0), until_next, (both, zero, zero))[2]
+    return total

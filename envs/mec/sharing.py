@@ -14,7 +14,6 @@ import jax.numpy as jnp
 
 from morl.batching import batched
 
-
 _COLUMNS = 8
 
 
@@ -101,7 +100,8 @@ def marginal_delay(row: Servers, size: jax.Array, speed: jax.Array) -> jax.Array
 
 def histogram(servers: Servers, bins: int) -> jax.Array:
     """(S, bins) float32 running tasks with [i, i + 1) Mbit left, the last bin open."""
-    return batched(partial(_histograms, bins=bins))(servers)
+    counts: jax.Array = batched(partial(_histograms, bins=bins))(servers)
+    return counts
 
 
 def _histograms(servers: Servers, bins: int) -> jax.Array:

@@ -96,7 +96,7 @@ def test_restarts_draw_afresh(case):
     _, env = case
     starts = jax.vmap(lambda key: env.reset(key, env.default_params)[1])(jax.random.split(jax.random.key(5), 100))
     random_start = not (starts == starts[0]).all()
-    assert random_start == env.id.startswith(("mo-mountaincar", "water-reservoir"))
+    assert random_start == env.id.startswith(("mo-mountaincar", "water-reservoir", "mec-"))
 
 
 def test_one_by_one_is_the_same_as_batched(case):

@@ -27,7 +27,7 @@ def centre(picture, colour):
 def test_states_look_different(id):
     env = gymnasium.make(f"morl/{id}", render_mode="rgb_array")
     env.action_space.seed(0)
-    env.reset(seed=0)
+    _, info = env.reset(seed=0)
     first = env.render()
     assert (first.ndim, first.shape[2], first.dtype) == (3, 3, np.uint8)
     assert 100 <= min(first.shape[:2]) <= max(first.shape[:2]) <= 700
@@ -36,8 +36,8 @@ def test_states_look_different(id):
     assert env.render().any()
     seen = {env.render().tobytes()}
     for _ in range(30):
-        action = env.action_space.sample()
-        *_, terminated, truncated, _ = env.step(action if np.isfinite(action).all() else np.full(1, 50, np.float32))
+        action = env.action_space.sample(info["action_mask"]) if "action_mask" in info else env.action_space.sample()
+        *_, terminated, truncated, info = env.step(action if np.isfinite(action).all() else np.full(1, 50, np.float32))
         seen.add(env.render().tobytes())
         if terminated or truncated:
             break

@@ -22,7 +22,8 @@ IDS = [spec.id for spec in morl.registry.env_specs().values() if spec.backend ==
 @pytest.mark.parametrize("id", IDS)
 def test_check_env_through_the_scalariser(id):
     """Warnings are errors here, so Gymnasium's advice counts too."""
-    made = gymnasium.make(f"morl/{id}").unwrapped
+    # every action is allowed: Gymnasium's checker knows no masks
+    made = gymnasium.make(f"morl/{id}", **({"num_edges": 10} if id == "mec-offloading-v0" else {})).unwrapped
     env = LinearReward(made, np.ones(made.reward_space.shape))
     with pytest.warns(UserWarning, match="different from the unwrapped version"):  # it is the wrapper that is checked
         check_env(env, skip_render_check=True)
@@ -35,8 +36,8 @@ def test_make_gives_a_vector_reward_and_the_time_limit(id):
     assert env.spec.max_episode_steps == functional.max_episode_steps
     obs, info = env.reset(seed=1)
     assert env.observation_space.contains(obs)
-    assert info == {}
-    obs, reward, terminated, truncated, info = env.step(env.action_space.sample())
+    assert bool(info) == hasattr(functional, "info")
+    obs, reward, terminated, truncated, info = env.step(env.action_space.sample(info.get("action_mask")))
     assert (reward.shape, reward.dtype) == (functional.reward_space.shape, np.float32)
     assert type(terminated) is type(truncated) is bool
     env.close()
@@ -185,3 +186,48 @@ def test_stepping_compiles_once():
         envs.step(np.zeros(3, int))
         envs.reset()
     assert to_gymnasium._step_all._cache_size() == before + 1
+
+
+def test_masked_actions_are_shown_and_refused():
+    env = gymnasium.make("morl/mec-offloading-v0", num_edges=2, arrival_rate=1.0)
+    obs, info = env.reset(seed=0)
+    assert env.observation_space.contains(obs)
+    assert obs["servers"].shape == (11, 65)
+    assert obs["action_mask"].tolist() == info["action_mask"].tolist() == [1] * 3 + [0] * 8
+    assert info["num_edges"] == 2
+    for _ in range(20):
+        action = env.action_space.sample(info["action_mask"])
+        assert action <= 2
+        obs, _, _, _, info = env.step(action)
+    with pytest.raises(UserError, match="action 7 for mec-offloading-v0 is masked; allowed now: 0, 1, 2"):
+        env.step(7)
+    flat = gymnasium.wrappers.FlattenObservation(env)
+    obs, _ = flat.reset(seed=0)
+    assert obs.shape == (11 * 65 + 11,)
+
+
+@pytest.mark.parametrize("mode", ["NextStep", "SameStep"])
+def test_masked_actions_in_a_batch(mode):
+    envs = gymnasium.make_vec(
+        "morl/mec-offloading-v0",
+        num_envs=4,
+        vectorization_mode="vector_entry_point",
+        max_episode_steps=3,
+        autoreset_mode=mode,
+    )
+    obs, info = envs.reset(seed=0)
+    assert envs.observation_space.contains(obs)
+    np.testing.assert_array_equal(obs["action_mask"], info["action_mask"])
+    edges = set()
+    for _ in range(12):
+        edges.add(tuple(obs["servers"][:, 0, 4]))
+        np.testing.assert_array_equal(obs["action_mask"], obs["servers"][..., 2] >= 0)
+        obs, *_ = envs.step(np.zeros(4, int))
+    assert len(edges) >= 3  # each episode has its own systems, and their masks
+    while obs["action_mask"].all():
+        obs, *_ = envs.step(np.zeros(4, int))
+    row = int(np.argmin(obs["action_mask"].sum(axis=1)))
+    actions = np.zeros(4, int)
+    actions[row] = np.argmin(obs["action_mask"][row])
+    with pytest.raises(UserError, match=f"is masked in environment {row}; allowed now: 0"):
+        envs.step(actions)
