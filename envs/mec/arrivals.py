@@ -36,7 +36,7 @@ class Tasks(NamedTuple):
         arrival: (M,) float32 seconds; infinite once it was offered, where the queue is not first in, first out.
         size: (M,) float32 Mbit.
         user: (M,) int32.
-        urgency: (M,) float32, the smallest is offered first; (0,) where the order of arrival decides.
+        urgency: (M,) float32, the smallest is offered first; (1,), unused, where the order of arrival decides.
         taken: () int32 tasks that were offered.
     """
 
@@ -63,24 +63,23 @@ def draw(
     params: ArrivalParams,
 ) -> Tasks:
     """A Poisson process that began a step before the episode, so that the first step may have a task too."""
-    key_arrival, key_size, key_user, key_urgency = jax.random.split(key, 4)
-    gaps = jax.random.exponential(key_arrival, (number,)) / params.rate
-    arrival = jnp.cumsum(gaps) - step_s
-    size = jnp.clip(mean_size * jax.random.exponential(key_size, (number,)), *params.size_range)
-    user = _integers(key_user, number, num_users)
+    # one draw for all: each compiles for a tenth of a second, and every episode pays for it
+    gap, size, user, urgency = jax.random.uniform(key, (4, number))
+    arrival = jnp.cumsum(-jnp.log1p(-gap)) / params.rate - step_s
+    size = jnp.clip(-mean_size * jnp.log1p(-size), *params.size_range)
     if queue == "edf":
         low, high = params.deadline
-        urgency = arrival + jax.random.uniform(key_urgency, (number,), minval=low, maxval=high)
+        urgency = arrival + low + (high - low) * urgency
     elif queue == "priority":
-        urgency = _integers(key_urgency, number, params.priorities).astype(jnp.float32)
+        urgency = _below(params.priorities, urgency).astype(jnp.float32)
     else:
-        urgency = jnp.zeros(0)
-    return Tasks(arrival, size, user, urgency, jnp.int32(0))
+        urgency = jnp.zeros(1)
+    return Tasks(arrival, size, _below(num_users, user), urgency, jnp.int32(0))
 
 
-def _integers(key: jax.Array, number: int, below: jax.Array | int) -> jax.Array:
-    """(number,) int32 from 0; ``jax.random.randint`` draws twice as much for them."""
-    return jnp.minimum((jax.random.uniform(key, (number,)) * below).astype(jnp.int32), below - 1)
+def _below(limit: jax.Array | int, share: jax.Array) -> jax.Array:
+    """int32 from 0 to below the limit, of uniform draws in [0, 1)."""
+    return jnp.minimum((share * limit).astype(jnp.int32), limit - 1)
 
 
 def offer(tasks: Tasks, queue: Queue, now: jax.Array) -> tuple[Tasks, jax.Array, jax.Array]:

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from gymnasium import spaces
+from numpy.typing import NDArray
 
 from morl.batching import where_wanted
 from morl.config import check_integer, check_range
@@ -327,11 +328,12 @@ class MecOffloading:
     # The system
 
     def reset(self, key: jax.Array, params: Params) -> tuple[State, jax.Array]:
-        key_edges, key_frequency, key_tasks, key_gain, key_fading, key_task = jax.random.split(key, 6)
+        key_system, key_tasks, key_gain, key_task = jax.random.split(key, 4)
+        share = jax.random.uniform(key_system, (self.num_servers + 1,))
         fewest, most = params.num_edges
-        num_edges = jax.random.randint(key_edges, (), fewest, most + 1)
+        num_edges = jnp.minimum(fewest + (share[-1] * (most + 1 - fewest)).astype(jnp.int32), most)
         low, high = params.frequency.T
-        frequency = jax.random.uniform(key_frequency, (self.num_servers,), minval=low, maxval=high)
+        frequency = low + (high - low) * share[:-1]
         frequency = jnp.where(jnp.arange(self.num_servers) <= num_edges, frequency, 0.0)
         at_hand = jnp.sum(_speed(frequency, params)) * params.step_seconds
         mean_size = jnp.where(params.arrivals.mean_size > 0, params.arrivals.mean_size, at_hand)
@@ -339,9 +341,8 @@ class MecOffloading:
         tasks = arrivals.draw(
             key_tasks, number, self.users, self.queue, mean_size, params.step_seconds, params.arrivals
         )
-        gain = links.draw_gains(key_gain, self.users, self.shadowing_spread, params.links)
-        if self.fading == "episode":
-            gain = gain * links.draw_fading(key_fading, gain.shape)
+        fades = self.fading == "episode"
+        gain = links.draw_gains(key_gain, self.users, self.shadowing_spread, fades, params.links)
         nothing = jnp.int32(0)
         state = State(
             servers=sharing.idle(self.num_servers, self.capacity),
@@ -415,6 +416,28 @@ class MecOffloading:
         no = jnp.bool_(False)
         return state, self._observe(state), reward, no, no, self.info(state, params)
 
+    def outlook(self, state: State, params: Params) -> jax.Array:
+        """What placing the task on each server would give, without doing it.
+
+        Returns:
+            (S, 3) float32: the two rewards, and minus the task's own delay in seconds if no other came; minus infinity
+            for servers that do not exist, 0 without a task.
+        """
+        speed, size = _speed(state.frequency, params), state.size
+        exists = state.frequency > 0
+        upload = jnp.where(exists, size / state.rate, 0.0)
+        then = sharing.advance(state.servers, upload * speed)
+        held_up = jnp.sum(jnp.minimum(sharing.residuals(then), size), axis=1)
+        pace = jnp.where(exists, 1.0 / jnp.maximum(speed, 1e-9), 0.0)
+        delay = _delays_with_flights(
+            (size > 0) & jnp.any(state.flights.step != flights.LANDED),
+            upload + (size + 2.0 * held_up) * pace,
+            *(state.servers, state.flights, state.step, params.step_seconds, upload, size, speed),
+        )
+        energy = size * _energy(state.frequency, params) + params.links.power * upload
+        own = upload + (size + held_up) * pace
+        return jnp.where(exists[:, None], -jnp.stack([delay, energy, own], axis=1), -jnp.inf)
+
     def info(self, state: State, params: Params) -> dict[str, jax.Array]:
         """The context, the mask, and what was counted in this episode so far.
 
@@ -473,6 +496,7 @@ class MecOffloading:
 
 
 _delay_with_flights = where_wanted(lambda _, *args: flights.marginal_delay(*args))
+_delays_with_flights = where_wanted(flights.marginal_delays)
 _landed = where_wanted(flights.land)
 
 

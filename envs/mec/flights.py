@@ -125,3 +125,28 @@ def marginal_delay(
     zero = jnp.float32(0.0)
     total: jax.Array = jax.lax.while_loop(lambda carry: jnp.any(carry[0] > 0.0), until_next, (both, zero, zero))[2]
     return total
+
+
+def marginal_delays(
+    simple: jax.Array,
+    servers: Servers,
+    flights: Flights,
+    now: jax.Array,
+    step_s: jax.Array,
+    upload: jax.Array,
+    size: jax.Array,
+    speed: jax.Array,
+) -> jax.Array:
+    """(S,) :func:`marginal_delay` of placing a task on each server; ``simple`` (S,) where nothing uploads to it."""
+
+    def one(value: jax.Array, server: jax.Array) -> jax.Array:
+        aloft = jnp.any((flights.step != LANDED) & (flights.server == server)) & (speed[server] > 0)
+        none = jax.tree.map(jnp.zeros_like, flights)._replace(step=jnp.full_like(flights.step, LANDED))
+        there = jax.tree.map(lambda x, y: jnp.where(aloft, x, y), flights, none)
+        row = sharing.row_of(servers, server)
+        upload_s, size_left = jnp.where(aloft, upload[server], 0.0), jnp.where(aloft, size, 0.0)
+        row = row._replace(running=jnp.where(aloft, row.running, 0))
+        delay = marginal_delay(row, there, server, now, step_s, upload_s, size_left, jnp.maximum(speed[server], 1e-9))
+        return jnp.where(aloft, delay, value)
+
+    return jax.vmap(one)(simple, jnp.arange(len(simple)))

@@ -32,17 +32,17 @@ class LinkParams(NamedTuple):
     power: jax.Array
 
 
-def draw_gains(key: jax.Array, num_users: int, spread: float, params: LinkParams) -> jax.Array:
-    """(U, S) share of the power that arrives, without fading. Shadowing differs by ``spread`` dB, static."""
-    key_distance, key_shadow = jax.random.split(key)
-    shape = (num_users, len(params.distance))
+def draw_gains(key: jax.Array, num_users: int, spread: float, fades: bool, params: LinkParams) -> jax.Array:
+    """(U, S) share of the power that arrives. Shadowing differs by ``spread`` dB, static; ``fades``: with fading."""
+    key_uniform, key_shadow = jax.random.split(key)
+    place, fading = jax.random.uniform(key_uniform, (2, num_users, len(params.distance)))
     low, high = params.distance.T
-    metres = jax.random.uniform(key_distance, shape, minval=low, maxval=high)
-    loss = params.path_loss[0] + params.path_loss[1] * jnp.log10(metres / 1000.0)
+    loss = params.path_loss[0] + params.path_loss[1] * jnp.log10((low + (high - low) * place) / 1000.0)
     shadowing = params.shadowing
     if spread > 0:
-        shadowing = shadowing + spread * jax.random.normal(key_shadow, shape)
-    return 10.0 ** ((params.antenna_gain - loss - shadowing) / 10.0)
+        shadowing = shadowing + spread * jax.random.normal(key_shadow, place.shape)
+    gain = 10.0 ** ((params.antenna_gain - loss - shadowing) / 10.0)
+    return gain * -jnp.log1p(-fading) if fades else gain
 
 
 def draw_fading(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from morl.envs.mec import arrivals, flights, sharing
+from morl.envs.mec import flights, sharing
 from morl.envs.pictures import canvas as c
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def draw(env: MecOffloading, state: Any, params: Any) -> NDArray[np.uint8]:
     servers = np.flatnonzero(frequencies > 0)
     now = float(state.step * params.step_seconds)
     canvas = c.Canvas(LEFT + WIDTH + 60, TOP + ROW * len(servers) + 34, 1, c.PAPER)
-    size, queue = float(state.size), int(arrivals.waiting(state.tasks, env.queue, now))
+    size, queue = float(state.size), int(env.info(state, params)["queue_length"])
     canvas.text((12, 20), f"t = {now:g} s", 15, anchor="lm")
     offered = f"next: {size:.1f} Mbit of user {int(state.tasks.user[state.task])}" if size > 0 else "no task to place"
     canvas.text((LEFT, 20), offered, 15, anchor="lm")

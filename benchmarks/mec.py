@@ -1,0 +1,211 @@
+"""The task-offloading simulator: its speed beside one in plain Python, and the fronts of schemes that do not learn.
+
+    python benchmarks/mec.py speed
+    python benchmarks/mec.py fronts --out docs/mec-fronts.png   # about half an hour on two cores
+    python benchmarks/mec.py fronts --quick                     # the same in a minute, to see that it runs
+
+Speed: random actions, observation and resets included, E = 6 unless said otherwise; ours split over the CPU's cores as
+virtual devices. Each number is the best of five, all of one run. Fronts: E = 6, f_0 = 4 GHz, f_e = 2 GHz, 101
+preferences, 1000 episodes of each policy, the same for all; the reference point is the worst delay and the worst
+energy of the five fronts (Yang et al., 2025).
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import sys
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, PartitionSpec
+
+from morl import metrics
+from morl.envs.mec import MecOffloading, schemes, search
+from morl.rollout import start_batch, step
+
+sys.path.insert(0, str(Path(__file__).parent / "peers"))
+from mec_python import PythonMec
+
+CORES = os.cpu_count() or 1
+jax.config.update("jax_num_cpu_devices", CORES)  # one virtual device each
+BATCHES = (1, 64, 512, 4096)
+SYSTEM = {"cloud_frequency": 4.0, "edge_frequency": 2.0}
+
+
+def best(run: Callable[[], int]) -> float:
+    """Steps a second, best of five."""
+    rates = []
+    for _ in range(5):
+        started = time.perf_counter()
+        taken = run()
+        rates.append(taken / (time.perf_counter() - started))
+    return max(rates)
+
+
+def python_speed(num_edges: int = 6) -> float:
+    env, draw = PythonMec(num_edges), random.Random(1)
+
+    def run() -> int:
+        for _ in range(30):
+            env.reset()
+            for _ in range(100):
+                env.step(draw.randrange(num_edges + 1))
+        return 3000
+
+    return best(run)
+
+
+def our_speed(num_edges: int, batch: int, **kwargs: Any) -> tuple[float, float]:
+    """Steps a second, and seconds to trace and compile the step with its restart."""
+    env = MecOffloading(num_edges=num_edges, **SYSTEM, **kwargs)
+    params = env.default_params
+    devices = jax.devices()[: min(CORES, batch)]
+    lanes_each = batch // len(devices)
+    length = max(100, 100 * round(400_000 / batch / 100)) if batch > 1 else 2000
+
+    def shard(lanes: Any, keys: jax.Array) -> Any:
+        def one(lanes: Any, key: jax.Array) -> Any:
+            key_action, key_step = jax.random.split(key)
+            actions = jax.random.randint(key_action, (lanes_each,), 0, num_edges + 1)
+            lanes, out = jax.vmap(partial(step, env, params))(jax.random.split(key_step, lanes_each), lanes, actions)
+            return lanes, (out.reward.sum(axis=0), out.next_obs.sum(axis=0))
+
+        return jax.lax.scan(one, lanes, jax.random.split(keys[0], length))
+
+    mesh = Mesh(np.asarray(devices), ("lanes",))
+    split = PartitionSpec("lanes")
+    run = jax.jit(
+        jax.shard_map(
+            shard, mesh=mesh, in_specs=(split, split), out_specs=(split, PartitionSpec(None, "lanes")), check_vma=False
+        ),
+        compiler_options={"xla_backend_optimization_level": 1},
+    )
+    lanes = jax.jit(lambda key: start_batch(env, params, key, batch))(jax.random.key(0))
+    keys = iter(jax.random.split(jax.random.key(1), (20, len(devices))))
+    started = time.perf_counter()
+    compiled = run.lower(lanes, next(keys)).compile()
+    compiling = time.perf_counter() - started
+    sharding = jax.sharding.NamedSharding(mesh, split)
+
+    def go() -> int:
+        nonlocal lanes
+        lanes, sums = compiled(*jax.device_put((lanes, next(keys)), sharding))
+        jax.block_until_ready(sums)
+        return batch * length
+
+    go()
+    return best(go), compiling
+
+
+def speed() -> None:
+    print(f"{CORES} cores, JAX {jax.__version__} on {jax.devices()[0].device_kind}")
+    theirs = python_speed()
+    print(f"plain Python, E = 6: {theirs:,.0f} steps/s")
+    for batch in BATCHES:
+        rate, compiling = our_speed(6, batch)
+        print(
+            f"E = 6, batch {batch}: {rate:,.0f} steps/s, {rate / theirs:.3g} times; compiled in {compiling:.1f} s",
+            flush=True,
+        )
+    for num_edges in (1, 2, 4, 8, 10):
+        print(f"E = {num_edges}, batch 512: {our_speed(num_edges, 512)[0]:,.0f} steps/s", flush=True)
+    print(f"E = 6, batch 512, channel physical: {our_speed(6, 512, channel='physical')[0]:,.0f} steps/s", flush=True)
+    env = MecOffloading()
+    state, obs = jax.eval_shape(env.reset, jax.random.key(0), env.default_params)
+    bytes_of = sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(state))
+    print(f"bytes of state an environment: {bytes_of}; of an observation: {obs.size * 4}")
+    for name, function in (("reset", env.reset), ("step", env.step)):
+        arguments = (
+            (jax.random.key(0), env.default_params)
+            if name == "reset"
+            else (jax.random.key(0), jax.tree.map(jnp.zeros_like, state), jnp.int32(0), env.default_params)
+        )
+        started = time.perf_counter()
+        jax.jit(function).lower(*arguments).compile()
+        print(f"{name} alone compiled in {time.perf_counter() - started:.1f} s")
+
+
+def fronts(out: Path | None, quick: bool) -> None:
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    env = MecOffloading(num_edges=6, **SYSTEM)
+    number, episodes = (11, 50) if quick else (101, 1000)
+    grid = schemes.grid(number)
+    none = np.zeros(number, np.float32)
+    searched = {"iterations": 20} if quick else {}
+
+    def bandit() -> Any:
+        theta = search.linucb(env, rounds=10 if quick else 200)
+        return schemes.Linear(), np.repeat(theta[None].astype(np.float32), number, axis=0), grid
+
+    def genetic() -> Any:
+        plans = search.nsga2(env, generations=3 if quick else 100)
+        return schemes.Plan(), plans, np.tile(grid[:1], (len(plans), 1))
+
+    made: dict[str, Callable[[], Any]] = {
+        "greedy-ω": lambda: (schemes.Greedy(), none, grid),
+        "LinUCB": bandit,
+        "least delay": lambda: (schemes.LeastDelay(), none[:1], grid[:1]),
+        "least energy": lambda: (schemes.LeastEnergy(), none[:1], grid[:1]),
+        "random, p swept": lambda: (schemes.Random(), np.linspace(0, 1, number, dtype=np.float32), grid),
+        "simulated annealing": lambda: (schemes.Plan(), search.annealing(env, grid, **searched), grid),
+        "NSGA-II": genetic,
+    }
+    found, seconds = {}, {}
+    for name, make in made.items():
+        started = time.perf_counter()
+        found[name] = schemes.front(env, *make(), episodes=episodes)
+        seconds[name] = time.perf_counter() - started
+        print(f"# {name}: {len(found[name])} policies in {seconds[name]:.0f} s", flush=True)
+    # of the fronts proper: a scheme that looks at one objective has one policy, at any price in the other
+    worst = np.min([front.undiscounted.min(axis=0) for name, front in found.items() if "least" not in name], axis=0)
+    print(f"reference point: {-worst[0]:.0f} s, {-worst[1]:.2f} J (worst of the fronts)")
+    print("| scheme | policies | fastest: s, J | thriftiest: s, J | hypervolume, s J | of greedy-ω |")
+    print("|---|---|---|---|---|---|")
+    yardstick = metrics.hypervolume(found["greedy-ω"].undiscounted, worst)
+    for name, front in found.items():
+        points = -front.undiscounted
+        fast, thrifty = points[points[:, 0].argmin()], points[points[:, 1].argmin()]
+        volume = metrics.hypervolume(-points, worst)
+        ends = " | ".join(f"{delay:.0f}, {energy:.2f}" for delay, energy in (fast, thrifty))
+        print(f"| {name} | {len(points)} | {ends} | {volume:.0f} | {volume / yardstick:.3f} |")
+    if out is None:
+        return
+    figure, axes = plt.subplots(figsize=(7, 4.5), layout="constrained")
+    for name, front in found.items():
+        points = -front.undiscounted[np.argsort(front.undiscounted[:, 0])]
+        axes.plot(*points.T, marker="o", markersize=4, linewidth=1, label=name)
+    axes.plot(*-worst, "k+", markersize=12, label="reference point")
+    axes.set(xlabel="delay, s an episode", ylabel="energy, J an episode", xscale="log")
+    axes.set_title("mec-offloading-v0, E = 6, 4 and 2 GHz: lower left is better", fontsize=11)
+    axes.grid(alpha=0.3, which="both")
+    axes.legend(fontsize=9)
+    figure.savefig(out, dpi=120)
+    print(f"# wrote {out}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=["speed", "fronts"])
+    parser.add_argument("--out", type=Path, help="picture of the fronts")
+    parser.add_argument("--quick", action="store_true", help="few episodes")
+    arguments = parser.parse_args()
+    if arguments.what == "speed":
+        speed()
+    else:
+        fronts(arguments.out, arguments.quick)
+
+
+if __name__ == "__main__":
+    main()

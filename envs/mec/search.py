@@ -1,0 +1,201 @@
+"""Searches for fixed plans (a server for each step) by simulated annealing and NSGA-II, and LinUCB's bandit."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from numpy.typing import NDArray
+
+from morl.envs.mec.environment import MecOffloading, Params
+from morl.envs.mec.schemes import SCALES, Floats, Revealed, features, view
+from morl.errors import MissingExtraError
+
+Plans = NDArray[np.int32]
+
+
+def plan_returns(env: MecOffloading, params: Params, plans: jax.Array, key: jax.Array, episodes: int) -> jax.Array:
+    """(N, 2) mean returns of plans (N, T) over the same random episodes."""
+
+    def episode(plan: jax.Array, key: jax.Array) -> jax.Array:
+        key_reset, key_steps = jax.random.split(key)
+        state, _ = env.reset(key_reset, params)
+
+        def body(carry: tuple[Any, jax.Array], action: jax.Array) -> tuple[tuple[Any, jax.Array], None]:
+            state, total = carry
+            state, _, reward, _, _, _ = env.step(jax.random.fold_in(key_steps, state.step), state, action, params)
+            return (state, total + reward), None
+
+        return jax.lax.scan(body, (state, jnp.zeros(2)), plan)[0][1]
+
+    keys = jax.random.split(key, episodes)
+    returns = jax.vmap(jax.vmap(episode, (None, 0)), (0, None))(plans, keys)
+    return returns.mean(axis=1)
+
+
+def annealing(
+    env: MecOffloading,
+    preferences: Floats,
+    *,
+    params: Params | None = None,
+    iterations: int = 1000,
+    episodes: int = 10,
+    temperatures: tuple[float, float] = (1.0, 0.01),
+    changes: float = 2.0,
+    seed: int = 0,
+) -> Plans:
+    """A plan for each preference (N, 2) by simulated annealing, (N, T) int32.
+
+    Each iteration changes a few steps of the plan and compares both on the same fresh episodes, half of ``episodes``
+    each; 1000 x 10 is the published budget of 10 000 episodes. Worse plans are taken with the probability
+    exp(change / temperature), which falls geometrically.
+
+    Args:
+        env: the simulator.
+        preferences: weights of the scaled objectives.
+        params: the system; its largest number of edge servers is planned for.
+        iterations, episodes: budget.
+        temperatures: first and last, in units of the weighted return.
+        changes: steps changed at once, on average.
+        seed: of everything random.
+    """
+    params = env.default_params if params is None else params
+    num_servers = params.num_edges[1] + 1
+    number, length = len(preferences), env.steps
+    weights = jnp.asarray(preferences * np.array(SCALES), jnp.float32)
+    cooling = (temperatures[1] / temperatures[0]) ** (1.0 / max(iterations - 1, 1))
+
+    def improve(i: jax.Array, plans: jax.Array) -> jax.Array:
+        key_where, key_what, key_episodes, key_accept = jax.random.split(jax.random.fold_in(key_search, i), 4)
+        change = jax.random.uniform(key_where, plans.shape) < changes / length
+        candidates = jnp.where(change, jax.random.randint(key_what, plans.shape, 0, num_servers), plans)
+        both = plan_returns(env, params, jnp.concatenate([plans, candidates]), key_episodes, max(episodes // 2, 1))
+        scores = jnp.sum(both.reshape(2, number, 2) * weights, axis=-1)
+        temperature = temperatures[0] * cooling**i
+        chance = jnp.exp(jnp.minimum((scores[1] - scores[0]) / temperature, 0.0))
+        accept = jax.random.uniform(key_accept, (number,)) < chance
+        return jnp.where(accept[:, None], candidates, plans)
+
+    key_start, key_search = jax.random.split(jax.random.key(seed))
+    start = jax.random.randint(key_start, (number, length), 0, num_servers)
+    run = jax.jit(lambda plans: jax.lax.fori_loop(0, iterations, improve, plans))
+    return np.asarray(run(start), np.int32)
+
+
+def nsga2(
+    env: MecOffloading,
+    *,
+    params: Params | None = None,
+    population: int = 100,
+    generations: int = 100,
+    episodes: int = 10,
+    seed: int = 0,
+) -> Plans:
+    """Plans (N, T) that no other of NSGA-II's last population dominates (pymoo; Deb et al., 2002).
+
+    Raises:
+        MissingExtraError: pymoo is not installed.
+    """
+    try:
+        from pymoo.algorithms.moo.nsga2 import NSGA2
+        from pymoo.core.problem import Problem
+        from pymoo.operators.crossover.sbx import SBX
+        from pymoo.operators.mutation.pm import PM
+        from pymoo.operators.repair.rounding import RoundingRepair
+        from pymoo.operators.sampling.rnd import IntegerRandomSampling
+        from pymoo.optimize import minimize
+    except ImportError as error:
+        raise MissingExtraError("NSGA-II", "baselines") from error
+    system = env.default_params if params is None else params
+    returns = jax.jit(partial(plan_returns, env, system, episodes=episodes))
+    keys = iter(jax.random.split(jax.random.key(seed), generations + 1))
+
+    class Plan(Problem):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__(n_var=env.steps, n_obj=2, xl=0, xu=int(system.num_edges[1]), vtype=int)
+
+        def _evaluate(self, plans: Any, out: dict[str, Any], *args: Any, **kwargs: Any) -> None:
+            # always of one shape, so that it compiles once
+            plans = np.asarray(plans, np.int32)
+            padded = np.concatenate([plans, np.repeat(plans[:1], population - len(plans), axis=0)])
+            out["F"] = -np.asarray(returns(jnp.asarray(padded), next(keys)), np.float64)[: len(plans)]
+
+    operators = {
+        "sampling": IntegerRandomSampling(),
+        "crossover": SBX(vtype=float, repair=RoundingRepair()),
+        "mutation": PM(vtype=float, repair=RoundingRepair()),
+    }
+    algorithm = NSGA2(pop_size=population, eliminate_duplicates=True, **operators)
+    result = minimize(Plan(), algorithm, ("n_gen", generations), seed=seed, verbose=False)
+    return np.atleast_2d(np.asarray(result.X, np.int32))
+
+
+def linucb(
+    env: MecOffloading,
+    *,
+    params: Params | None = None,
+    rounds: int = 200,
+    num_envs: int = 64,
+    exploration: float = 1.0,
+    ridge: float = 1.0,
+    seed: int = 0,
+) -> Floats:
+    """Weights ``theta`` (S, D) of LinUCB (Li et al., 2010), one arm a server, for :class:`Linear` and any preference.
+
+    The reward of an arm is the weighted sum of the scaled rewards of one step. In a round every environment runs one
+    episode for a random preference with the arm of the largest upper bound; then the estimates are updated. Steps
+    without a task teach nothing.
+
+    Args:
+        env: the simulator.
+        params: the system, or range of systems.
+        rounds, num_envs: their product is the number of episodes.
+        exploration: deviations the bound lies above the estimate.
+        ridge: weight of the prior.
+        seed: of everything random.
+    """
+    params = env.default_params if params is None else params
+    revealed, scales = Revealed(env), jnp.asarray(SCALES)
+    arms, size = env.num_servers, 3 + env.observation_space.shape[1]
+
+    @jax.jit
+    def run(theta: jax.Array, inverse: jax.Array, key: jax.Array) -> tuple[jax.Array, jax.Array]:
+        def episode(key: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
+            key_weight, key_reset, key_steps = jax.random.split(key, 3)
+            first = jax.random.uniform(key_weight)
+            preference = jnp.stack([first, 1.0 - first])
+            state, obs = revealed.reset(key_reset, params)
+
+            def body(carry: tuple[Any, jax.Array], key: jax.Array) -> Any:
+                state, obs = carry
+                seen = view(obs)
+                x = features(seen.servers, preference)
+                spread = jnp.sqrt(jnp.maximum(jnp.einsum("ad,ade,ae->a", x, inverse, x), 0.0))
+                bound = jnp.where(seen.exists, jnp.sum(x * theta, axis=-1) + exploration * spread, -jnp.inf)
+                arm = jnp.argmax(bound)
+                there = state.size > 0
+                state, obs, reward, _, _, _ = revealed.step(key, state, arm, params)
+                return (state, obs), (x[arm], arm, jnp.sum(reward * scales * preference), there)
+
+            rows: tuple[jax.Array, jax.Array, jax.Array, jax.Array]
+            _, rows = jax.lax.scan(body, (state, obs), jax.random.split(key_steps, env.steps))
+            return rows
+
+        x, arm, reward, there = jax.vmap(episode)(jax.random.split(key, num_envs))
+        chosen = jax.nn.one_hot(arm, arms) * there[..., None]
+        added = jnp.einsum("nta,ntd,nte->ade", chosen, x, x, precision="highest")
+        return added, jnp.einsum("nta,ntd,nt->ad", chosen, x, reward, precision="highest")
+
+    gram = np.tile(ridge * np.eye(size), (arms, 1, 1))
+    sums: Floats = np.zeros((arms, size))
+    theta: Floats = np.zeros((arms, size))
+    for key in jax.random.split(jax.random.key(seed), rounds):
+        inverse = np.linalg.inv(gram)  # in double precision, on the host
+        added, weighted = run(jnp.asarray(theta, jnp.float32), jnp.asarray(inverse, jnp.float32), key)
+        gram = gram + np.asarray(added, np.float64)
+        sums += np.asarray(weighted, np.float64)
+        theta[:] = np.linalg.solve(gram, sums[..., None])[..., 0]
+    return theta
