@@ -52,14 +52,14 @@ class Outcome(NamedTuple):
 
 def step(env: AnyEnv, params: PyTree, key: jax.Array, lane: Lane, action: jax.Array) -> tuple[Lane, Outcome]:
     """One step of a lane, cut off at the time limit and reset when the episode ends."""
-    key_step, key_reset = jax.random.split(key)
+    key_step = jax.random.split(key)[0]
     env_state, obs, reward, terminated, truncated, _ = env.step(key_step, lane.env_state, action, params)
     steps = lane.steps + 1
     if env.max_episode_steps is not None:
         truncated = truncated | (steps >= env.max_episode_steps)
     truncated = truncated & ~terminated
     done = terminated | truncated
-    following = _restarted(env)(params, done, key_reset, Lane(env_state, obs, steps))
+    following = _restarted(env)(params, done, key, Lane(env_state, obs, steps))
     return following, Outcome(obs, reward, terminated, truncated)
 
 
@@ -67,14 +67,16 @@ def _restarted(env: AnyEnv) -> Callable[..., Lane]:
     """``(params, done, key, lane)``: the lane, at the start of an episode where it is done; free where none is."""
 
     def restart(params: PyTree, axis: int | None, done: jax.Array, keys: jax.Array, lanes: Lane) -> Lane:
-        def fresh() -> Lane:
-            starts = jax.vmap(partial(start, env), (axis, 0))(params, keys)
+        def fresh(carry: tuple[jax.Array, Lane]) -> tuple[jax.Array, Lane]:
+            key_reset = jax.vmap(jax.random.split)(keys)[:, 1]
+            starts = jax.vmap(partial(start, env), (axis, 0))(params, key_reset)
             chosen: Lane = jax.tree.map(
-                lambda new, old: jnp.where(done.reshape(-1, *[1] * (old.ndim - 1)), new, old), starts, lanes
+                lambda new, old: jnp.where(done.reshape(-1, *[1] * (old.ndim - 1)), new, old), starts, carry[1]
             )
-            return chosen
+            return jnp.bool_(False), chosen
 
-        restarted: Lane = jax.lax.cond(jnp.any(done), fresh, lambda: lanes)
+        # a loop of one or no turn: a branch would copy the lanes where there is nothing to do
+        restarted: Lane = jax.lax.while_loop(lambda carry: carry[0], fresh, (jnp.any(done), lanes))[1]
         return restarted
 
     return batched_with(restart)
