@@ -1,0 +1,154 @@
+"""An episode as a picture: which task uploaded and ran where, and when."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from numpy.typing import NDArray
+
+from morl.envs.mec.environment import MecOffloading, Params
+from morl.envs.mec.schemes import Revealed, Scheme
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """M placed tasks of an episode, and the system run dry after it.
+
+    Attributes:
+        frequencies: (E + 1,) GHz, the cloud first.
+        step_seconds: between decisions.
+        server: (M,) int.
+        size: (M,) Mbit.
+        placed, joined, finished: (M,) seconds at which it was sent, arrived, and was done.
+        energy: (M,) J.
+    """
+
+    frequencies: Floats
+    step_seconds: float
+    server: NDArray[np.int64]
+    size: Floats
+    placed: Floats
+    joined: Floats
+    finished: Floats
+    energy: Floats
+
+    @property
+    def delay(self) -> Floats:
+        """(M,) seconds from sent to done."""
+        return self.finished - self.placed
+
+
+def record(
+    env: MecOffloading,
+    scheme: Scheme,
+    policy: Any = 0.0,
+    preference: Any = (0.5, 0.5),
+    *,
+    params: Params | None = None,
+    seed: int = 0,
+) -> Timeline:
+    """One episode of a policy (see :mod:`morl.envs.mec.schemes`), task by task.
+
+    >>> from morl.envs.mec.schemes import Greedy
+    >>> timeline = record(MecOffloading(num_edges=2, steps=5), Greedy(), preference=[1.0, 0.0])
+    >>> bool((timeline.delay > 0).all())
+    True
+    """
+    revealed, params = Revealed(env), env.default_params if params is None else params
+    weights = jax.numpy.asarray(preference, jax.numpy.float32)
+    key_reset, key_steps = jax.random.split(jax.random.key(seed))
+
+    @jax.jit
+    def episode() -> Any:
+        def body(carry: Any, key: jax.Array) -> Any:
+            state, obs = carry
+            key_act, key_step = jax.random.split(key)
+            action = scheme.act(policy, obs[None], weights, key_act, greedy=True)[0]
+            rate = state.rate[action]
+            following, obs, reward, _, _, _ = revealed.step(key_step, state, action, params)
+            return (following, obs), (state.step, action, state.size, rate, reward[1])
+
+        start = revealed.reset(key_reset, params)
+        return start[0].frequency, jax.lax.scan(body, start, jax.random.split(key_steps, env.steps))[1]
+
+    frequencies, rows = jax.tree.map(lambda x: np.asarray(x, np.float64), episode())
+    step, action, size, rate, energy = (column[rows[2] > 0] for column in rows)
+    seconds = float(params.step_seconds)
+    frequencies = frequencies[frequencies > 0]
+    server, placed = action.astype(np.int64), step * seconds
+    joined = placed + size / rate
+    finished = np.zeros(len(size))
+    for e, frequency in enumerate(frequencies):
+        here = server == e
+        finished[here] = _shared(joined[here], size[here], frequency * 1e3 / float(params.cycles_per_bit))
+    return Timeline(frequencies, seconds, server, size, placed, joined, finished, -energy)
+
+
+def _shared(joined: Floats, size: Floats, speed: float) -> Floats:
+    """When tasks of ``size`` Mbit that join a server of ``speed`` Mbit/s are done, all sharing it equally."""
+    left, finished, now = size.copy(), np.full(len(size), np.inf), 0.0
+    while (left > 0).any():
+        running = (joined <= now) & (left > 0)
+        pace = speed / max(running.sum(), 1)
+        end = now + left[running].min() / pace if running.any() else np.inf
+        join = joined[joined > now].min(initial=np.inf)
+        event = min(end, join)
+        left[running] -= (event - now) * pace
+        ended = running & (left <= 1e-9)
+        left[ended], finished[ended], now = 0.0, event, event
+    return finished
+
+
+def plot(timeline: Timeline, path: str | Path) -> Path:
+    """Write the timeline as a picture, by its suffix (.png, .svg, .pdf): a band a server, a bar a task.
+
+    The thin part of a bar is the upload; what runs at one time is stacked, so that the height of a band is its load.
+    """
+    import matplotlib
+
+    matplotlib.use("Agg", force=False)
+    from matplotlib import pyplot as plt
+
+    servers = len(timeline.frequencies)
+    lanes = [_lanes(timeline.placed[mine], timeline.finished[mine]) for mine in _by_server(timeline)]
+    heights = [max(2, 1 + max(lane, default=0)) for lane in lanes]
+    figure, axes = plt.subplots(figsize=(10, 0.8 + 0.16 * sum(heights) + 0.1 * servers), layout="constrained")
+    colours, bottom, ticks = plt.get_cmap("tab20").colors, 0.0, []  # type: ignore[attr-defined]
+    for e, mine in enumerate(_by_server(timeline)):
+        axes.axhspan(bottom, bottom + heights[e], color="#eef2f7" if e % 2 == 0 else "white", linewidth=0)
+        for i, lane in zip(np.flatnonzero(mine), lanes[e], strict=True):
+            y, colour = bottom + lane, colours[i % len(colours)]
+            placed, joined, finished = timeline.placed[i], timeline.joined[i], timeline.finished[i]
+            axes.barh(y + 0.5, joined - placed, left=placed, height=0.25, color=colour)
+            axes.barh(y + 0.5, finished - joined, left=joined, height=0.85, color=colour)
+        ticks.append(bottom + heights[e] / 2)
+        bottom += heights[e]
+    names = [f"{'cloud' if e == 0 else f'edge {e}'}\n{f:.2f} GHz" for e, f in enumerate(timeline.frequencies)]
+    axes.set_yticks(ticks, names, fontsize=8)
+    axes.set(xlabel="s", ylim=(bottom, 0), xlim=(0, None))
+    total = f"{timeline.delay.sum():.0f} s, {timeline.energy.sum():.2f} J"
+    axes.set_title(f"{len(timeline.size)} tasks: {total} in all (thin: upload)", fontsize=10)
+    figure.savefig(path, dpi=110)
+    plt.close(figure)
+    return Path(path)
+
+
+def _by_server(timeline: Timeline) -> list[NDArray[np.bool_]]:
+    return [timeline.server == e for e in range(len(timeline.frequencies))]
+
+
+def _lanes(start: Floats, end: Floats) -> list[int]:
+    """The lowest free row for each bar, in the order they start."""
+    free: list[float] = []
+    rows = []
+    for begins, ends in zip(start, end, strict=True):
+        row = next((i for i, until in enumerate(free) if until <= begins), len(free))
+        free[row : row + 1] = [ends]
+        rows.append(row)
+    return rows
