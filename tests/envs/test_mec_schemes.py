@@ -49,6 +49,8 @@ def returns(scheme: Any, policies: Any, preferences: Any, env: MecOffloading = S
     return np.asarray(evaluation.undiscounted).mean(axis=1)
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_greedy_is_the_quick_experiments() -> None:
     """What a prototype by somebody else found: 907 s / 5.65 J (delay alone) to 1880 s / 2.98 J (most other weights)."""
     delay, energy = -returns(schemes.Greedy(), np.zeros(2, np.float32), [[1, 0], [0.5, 0.5]], episodes=256).T
@@ -56,6 +58,8 @@ def test_greedy_is_the_quick_experiments() -> None:
     np.testing.assert_allclose(energy, [5.65, 2.98], rtol=0.03)
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_random_is_the_quick_experiments() -> None:
     """Its best were 2036 s / 4.74 J and 3027 s / 2.98 J."""
     p = np.array([0.0, 0.2, 1.0], np.float32)
@@ -65,6 +69,8 @@ def test_random_is_the_quick_experiments() -> None:
     assert delay[2] > 3 * delay[0]  # all to the cloud
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_schemes_that_look_at_one_objective() -> None:
     greedy = -returns(schemes.Greedy(), np.zeros(1, np.float32), [[1, 0]])[0]
     own = -returns(schemes.LeastDelay(), np.zeros(1, np.float32), [[1, 0]])[0]
@@ -90,6 +96,8 @@ def test_ties_go_to_the_faster_server() -> None:
     assert set(taken) == {1, 2}
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_plans_are_followed() -> None:
     plans = np.array([[0] * 30, [1, 2] * 15, [7] * 30], np.int32)
     got = returns(schemes.Plan(), plans, [[1, 0]] * 3, ENV)
@@ -100,6 +108,8 @@ def test_plans_are_followed() -> None:
     np.testing.assert_allclose(mean, returns(schemes.Plan(), plans[:2], [[1, 0]] * 2, ENV, 400), rtol=0.12)
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_annealing_beats_where_it_began() -> None:
     weights = schemes.grid(3)
     begun, found = (
@@ -113,6 +123,8 @@ def test_annealing_beats_where_it_began() -> None:
     )
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_nsga2_spreads_over_both_objectives() -> None:
     pytest.importorskip("pymoo", reason="needs the baselines extra")
     plans = search.nsga2(ENV, population=40, generations=25, episodes=8)
@@ -134,6 +146,8 @@ def test_nsga2_without_pymoo(monkeypatch: pytest.MonkeyPatch) -> None:
         search.nsga2(ENV)
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_linucb_learns_from_what_it_tries() -> None:
     theta = search.linucb(ENV, rounds=30, num_envs=16)
     weights = np.array([[0.9, 0.1], [0.1, 0.9]])
@@ -145,6 +159,8 @@ def test_linucb_learns_from_what_it_tries() -> None:
     assert learnt.sum() > random.sum()
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_a_front_has_no_dominated_policy_and_its_policies_act() -> None:
     front = schemes.front(SIX, schemes.Greedy(), np.zeros(5, np.float32), schemes.grid(5), episodes=32)
     assert 2 <= len(front) <= 5
