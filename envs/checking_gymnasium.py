@@ -337,10 +337,21 @@ def _check_registration(report: Report, subject: Subject, given: list[Given]) ->
 
 
 class _Scalar(LinearReward):
-    """The sum of the rewards; flags as Gymnasium's checker wants them."""
+    """The sum of the rewards; flags as Gymnasium's checker wants them; of masked actions, which it does not know, the
+    first allowed one."""
+
+    _mask: Any = None
+
+    def reset(self, **kwargs: Any) -> Any:
+        obs, info = super().reset(**kwargs)
+        self._mask = info.get("action_mask")
+        return obs, info
 
     def step(self, action: Any) -> Any:
+        if self._mask is not None and not self._mask[action]:
+            action = np.argmax(self._mask)
         obs, reward, terminated, truncated, info = super().step(action)
+        self._mask = info.get("action_mask")
         return obs, reward, bool(terminated), bool(truncated), info
 
 

@@ -128,7 +128,7 @@ class Playback:
         return made if limit is None else gymnasium.wrappers.TimeLimit(made, limit)
 
     def _episode(self, env: gymnasium.Env[Any, Any], seed: int, max_steps: int, on_frame: OnFrame | None) -> Episode:
-        obs, _ = env.reset(seed=seed)
+        obs = self._array(env.reset(seed=seed)[0])
         observations: list[Any] = [obs]
         actions: list[Any] = []
         rewards: list[Any] = []
@@ -136,7 +136,8 @@ class Playback:
         self._show(env, on_frame)
         while not (terminated or truncated) and len(actions) < max_steps:
             action = self.policy(obs)
-            obs, reward, terminated, truncated, _ = env.step(action)
+            presented, reward, terminated, truncated, _ = env.step(action)
+            obs = self._array(presented)
             observations.append(obs)
             actions.append(action)
             rewards.append(np.asarray(reward, np.float32))
@@ -149,6 +150,10 @@ class Playback:
             truncated and not terminated,
             self.plan.gamma,
         )
+
+    def _array(self, obs: Any) -> Any:
+        """What the policy was trained on: through Gymnasium, the mask of actions stands beside it."""
+        return obs[self.plan.env.observation_key] if isinstance(obs, dict) else obs
 
     def _show(self, env: gymnasium.Env[Any, Any], on_frame: OnFrame | None) -> None:
         if on_frame is None:

@@ -38,7 +38,7 @@ def test_the_wheel_holds_every_module_once(wheel):
     rooms = {
         "": ROOT / "morl",
         "cli/": ROOT / "morl" / "cli",
-        **{f"{r}/": ROOT / r for r in ("envs", "envs/pictures", "agents", "tune")},
+        **{f"{r}/": ROOT / r for r in ("envs", "envs/mec", "envs/pictures", "agents", "tune")},
     }
     expected = {f"morl/{prefix}{path.name}" for prefix, room in rooms.items() for path in room.glob("*.py")}
     assert modules == expected
