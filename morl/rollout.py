@@ -94,14 +94,14 @@ def rollout(
 ) -> tuple[Lane, Transition]:
     """``steps`` sampled steps of each lane (B): the lanes to go on from, and the transitions (T, B)."""
     num_envs = lanes.steps.shape[0]
+    # all keys at once: drawn at each step, they take longer than the steps of most environments
+    key_act, key_env = jnp.moveaxis(jax.vmap(jax.random.split)(jax.random.split(key, steps)), 1, 0)
+    keys_env = jax.vmap(partial(jax.random.split, num=num_envs))(key_env)
 
-    def one(lanes: Lane, key: jax.Array) -> tuple[Lane, Transition]:
-        key_act, key_env = jax.random.split(key)
-        action = learner.act(policy, lanes.obs, preference, key_act, greedy=False)
-        following, out = jax.vmap(partial(step, env, params))(
-            jax.random.split(key_env, num_envs), lanes, learner.to_env(action)
-        )
+    def one(lanes: Lane, keys: tuple[jax.Array, jax.Array]) -> tuple[Lane, Transition]:
+        action = learner.act(policy, lanes.obs, preference, keys[0], greedy=False)
+        following, out = jax.vmap(partial(step, env, params))(keys[1], lanes, learner.to_env(action))
         valid = jnp.ones_like(out.terminated)
         return following, Transition(lanes.obs, action, out.reward, out.next_obs, out.terminated, out.truncated, valid)
 
-    return jax.lax.scan(one, lanes, jax.random.split(key, steps))
+    return jax.lax.scan(one, lanes, (key_act, keys_env))

@@ -346,7 +346,7 @@ class MecOffloading:
         nothing = jnp.int32(0)
         state = State(
             servers=sharing.idle(self.num_servers, self.capacity),
-            flights=flights.none(self.steps),
+            flights=flights.none(self.steps, self.num_servers),
             tasks=tasks,
             frequency=frequency,
             gain=gain,
@@ -374,30 +374,25 @@ class MecOffloading:
 
         row = sharing.row_of(state.servers, server)
         then = sharing.advance(row, (upload * speed[server])[None])
-        under_way = jnp.any((state.flights.step != flights.LANDED) & (state.flights.server == server))
-        delay = _delay_with_flights(
-            there & under_way,
-            upload + sharing.marginal_delay(then, size, speed[server]),
-            *(row, state.flights, server, state.step, step_s, upload, size, speed[server]),
-        )
-
+        delay = upload + sharing.marginal_delay(then, size, speed[server])
         # A task that joins within its step, before or after no other, does so at once; others are put in flight.
-        slots = len(state.flights.step)
-        at_once = there & (upload < step_s) & ~jnp.any(state.flights.step == state.step)
+        at_once = there & (upload < step_s) & (state.flights.soonest != state.step)
         joined, full = sharing.add(then, size)
-        servers = sharing.put_row(state.servers, jnp.where(at_once, server, self.num_servers), joined)
-        clock = jnp.where(at_once & (jnp.arange(self.num_servers) == server), upload, 0.0)
-        put_off, slot = there & ~at_once, state.step % slots
-        overwritten = put_off & (state.flights.step[slot] != flights.LANDED)
-        in_flight = flights.launch(
-            state.flights, jnp.where(put_off, slot, slots), state.step, upload, step_s, server, size
+        after = flights.Step(
+            servers=sharing.put_row(state.servers, jnp.where(at_once, server, self.num_servers), joined),
+            clock=jnp.where(at_once & (jnp.arange(self.num_servers) == server), upload, 0.0),
+            flights=state.flights,
+            delay=delay,
+            dropped=state.dropped + (full & at_once),
         )
-        landing = _landed(
-            jnp.any(in_flight.step == state.step),
-            flights.Landing(servers, in_flight.step, clock, state.dropped + (full & at_once) + overwritten),
-            *(in_flight, state.step, speed),
+        put_off = there & ~at_once
+        after = _with_flights(
+            put_off | (there & (state.flights.number[server] > 0)) | (state.flights.soonest == state.step),
+            after,
+            flights.Upload(server, row, speed[server], upload, size),
+            *(put_off, state.step, step_s, speed),
         )
-        servers = sharing.advance(landing.servers, (step_s - landing.clock) * speed)
+        servers = sharing.advance(after.servers, (step_s - after.clock) * speed)
 
         uploading = state.uploading
         if self.interference:
@@ -405,14 +400,14 @@ class MecOffloading:
             uploading = jnp.maximum(uploading.at[user].max(upload, mode="drop") - step_s, 0.0)
         state = state._replace(
             servers=servers,
-            flights=in_flight._replace(step=landing.step),
+            flights=after.flights,
             uploading=uploading,
             step=state.step + 1,
-            dropped=landing.dropped,
+            dropped=after.dropped,
             masked=state.masked + masked,
         )
         state = self._offered(key, state, params)
-        reward = -jnp.where(there, jnp.stack([delay, energy]), 0.0)
+        reward = -jnp.where(there, jnp.stack([after.delay, energy]), 0.0)
         no = jnp.bool_(False)
         return state, self._observe(state), reward, no, no, self.info(state, params)
 
@@ -429,10 +424,14 @@ class MecOffloading:
         then = sharing.advance(state.servers, upload * speed)
         held_up = jnp.sum(jnp.minimum(sharing.residuals(then), size), axis=1)
         pace = jnp.where(exists, 1.0 / jnp.maximum(speed, 1e-9), 0.0)
+        each = jnp.arange(self.num_servers)
+        rows = jax.vmap(sharing.row_of, (None, 0))(state.servers, each)
         delay = _delays_with_flights(
-            (size > 0) & jnp.any(state.flights.step != flights.LANDED),
+            (size > 0) & (state.flights.soonest != flights.LANDED),
             upload + (size + 2.0 * held_up) * pace,
-            *(state.servers, state.flights, state.step, params.step_seconds, upload, size, speed),
+            state.flights,
+            flights.Upload(each, rows, speed, upload, jnp.where(exists, size, 0.0)),
+            *(state.step, params.step_seconds),
         )
         energy = size * _energy(state.frequency, params) + params.links.power * upload
         own = upload + (size + held_up) * pace
@@ -491,13 +490,14 @@ class MecOffloading:
             ],
             axis=1,
         )
-        rows = jnp.concatenate([features, sharing.histogram(state.servers, self.bins)], axis=1)
-        return jnp.where(state.frequency[:, None] > 0, rows, -1.0)
+        exists = state.frequency[:, None] > 0
+        rows = jnp.broadcast_to(jnp.where(exists, 0.0, -1.0), self.observation_space.shape)
+        rows = jax.lax.dynamic_update_slice(rows, jnp.where(exists, features, -1.0), (0, 0))
+        return sharing.count(rows, state.servers, NUM_FEATURES)
 
 
-_delay_with_flights = where_wanted(lambda _, *args: flights.marginal_delay(*args))
+_with_flights = where_wanted(flights.fly)
 _delays_with_flights = where_wanted(flights.marginal_delays)
-_landed = where_wanted(flights.land)
 
 
 def _num_edges(state: State) -> jax.Array:

@@ -21,97 +21,132 @@ class Flights(NamedTuple):
         offset: (F,) float32 seconds into that step.
         server: (F,) int32 it goes to.
         size: (F,) float32 Mbit.
+        soonest: () int32 no upload ends in a step before this one.
+        number: (S,) int32 uploads to each server.
     """
 
     step: jax.Array
     offset: jax.Array
     server: jax.Array
     size: jax.Array
+    soonest: jax.Array
+    number: jax.Array
 
 
-def none(capacity: int) -> Flights:
+def none(capacity: int, num_servers: int) -> Flights:
     """No uploads."""
-    zeros = jnp.zeros(capacity)
-    return Flights(jnp.full(capacity, LANDED, jnp.int32), zeros, zeros.astype(jnp.int32), zeros)
+    zeros, far = jnp.zeros(capacity), jnp.int32(LANDED)
+    whole = zeros.astype(jnp.int32)
+    return Flights(whole + far, zeros, whole, zeros, far, jnp.zeros(num_servers, jnp.int32))
 
 
-def launch(
-    flights: Flights,
-    slot: jax.Array,
-    now: jax.Array,
-    upload: jax.Array,
-    step_s: jax.Array,
-    server: jax.Array,
-    size: jax.Array,
-) -> Flights:
-    """With one more, which began at step ``now`` and takes ``upload`` seconds; no other when ``slot`` is F."""
-    steps = jnp.minimum(jnp.floor(upload / step_s), 2.0**28)
-    new = Flights(now + steps.astype(jnp.int32), jnp.maximum(upload - steps * step_s, 0.0), server, size)
-    launched: Flights = jax.tree.map(lambda x, value: x.at[slot].set(value, mode="drop"), flights, new)
-    return launched
+class Upload(NamedTuple):
+    """A task on its way to a server.
+
+    Attributes:
+        server: () int32.
+        row: that server as it is now, S = 1.
+        speed: () float32 Mbit/s of that server.
+        seconds: () float32 the upload takes.
+        size: () float32 Mbit, 0 for no task.
+    """
+
+    server: jax.Array
+    row: Servers
+    speed: jax.Array
+    seconds: jax.Array
+    size: jax.Array
 
 
-class Landing(NamedTuple):
-    """Servers in the middle of a step.
+class Step(NamedTuple):
+    """A step of the servers, in the middle.
 
     Attributes:
         servers: each as it is ``clock`` seconds into the step.
-        step: (F,) of the uploads.
         clock: (S,) float32 seconds.
-        dropped: () int32 tasks that were pushed out for want of room.
+        flights: uploads to come.
+        delay: () float32 seconds that the placed task adds to the total of its server's completion times.
+        dropped: () int32 tasks lost for want of room.
     """
 
     servers: Servers
-    step: jax.Array
     clock: jax.Array
+    flights: Flights
+    delay: jax.Array
     dropped: jax.Array
 
 
-def land(before: Landing, flights: Flights, now: jax.Array, speed: jax.Array) -> Landing:
-    """All uploads that end in step ``now`` join their servers of ``speed`` (S,) Mbit/s, in order."""
+def fly(step: Step, upload: Upload, put_off: jax.Array, now: jax.Array, step_s: jax.Array, speed: jax.Array) -> Step:
+    """A step ``now`` of ``step_s`` seconds with uploads that outlast theirs, on servers of (S,) ``speed`` Mbit/s.
 
-    def next_one(landing: Landing) -> Landing:
-        servers, steps, clock, dropped = landing
-        i = jnp.argmin(jnp.where(steps == now, flights.offset, jnp.inf))
+    The task that is placed joins them if it is ``put_off``, () bool, then those that end in this step land.
+    """
+    met = step.flights.number[upload.server] > 0
+    delay = jnp.where(
+        met & (upload.size > 0), marginal_delay(_where_met(met, upload), step.flights, now, step_s), step.delay
+    )
+    slot = now % len(step.flights.step)
+    occupied = put_off & (step.flights.step[slot] != LANDED)
+    flights = launch(step.flights, jnp.where(put_off & ~occupied, slot, len(step.flights.step)), upload, now, step_s)
+    return land(step._replace(flights=flights, delay=delay, dropped=step.dropped + occupied), now, speed)
+
+
+def launch(flights: Flights, slot: jax.Array, upload: Upload, now: jax.Array, step_s: jax.Array) -> Flights:
+    """With one more that begins at step ``now``; no other when ``slot`` is F."""
+    steps = jnp.minimum(jnp.floor(upload.seconds / step_s), 2.0**28)
+    ends, offset = now + steps.astype(jnp.int32), jnp.maximum(upload.seconds - steps * step_s, 0.0)
+    there = slot < len(flights.step)
+    return Flights(
+        step=flights.step.at[slot].set(ends, mode="drop"),
+        offset=flights.offset.at[slot].set(offset, mode="drop"),
+        server=flights.server.at[slot].set(upload.server, mode="drop"),
+        size=flights.size.at[slot].set(upload.size, mode="drop"),
+        soonest=jnp.where(there, jnp.minimum(flights.soonest, ends), flights.soonest),
+        number=flights.number.at[upload.server].add(there),
+    )
+
+
+def land(step: Step, now: jax.Array, speed: jax.Array) -> Step:
+    """All uploads that end in step ``now`` join their servers, in order."""
+
+    def next_one(step: Step) -> Step:
+        servers, clock, flights, _, dropped = step
+        i = jnp.argmin(jnp.where(flights.step == now, flights.offset, jnp.inf))
         server, at = flights.server[i], flights.offset[i]
         row = sharing.row_of(servers, server)
         row = sharing.advance(row, jnp.maximum(at - clock[server], 0.0)[None] * speed[server])
         row, full = sharing.add(row, flights.size[i])
-        servers = sharing.put_row(servers, server, row)
-        return Landing(servers, steps.at[i].set(LANDED), clock.at[server].set(at), dropped + full)
+        return step._replace(
+            servers=jax.tree.map(lambda x, new: x.at[server].set(new[0]), servers, row),
+            clock=clock.at[server].set(at),
+            flights=flights._replace(step=flights.step.at[i].set(LANDED), number=flights.number.at[server].add(-1)),
+            dropped=dropped + full,
+        )
 
-    after: Landing = jax.lax.while_loop(lambda landing: jnp.any(landing.step == now), next_one, before)
-    return after
+    after: Step = jax.lax.while_loop(lambda step: jnp.any(step.flights.step == now), next_one, step)
+    return after._replace(flights=after.flights._replace(soonest=after.flights.step.min()))
 
 
-def marginal_delay(
-    row: Servers,
-    flights: Flights,
-    server: jax.Array,
-    now: jax.Array,
-    step_s: jax.Array,
-    upload: jax.Array,
-    size: jax.Array,
-    speed: jax.Array,
-) -> jax.Array:
-    """() seconds a new task adds to the total of its server's completion times, with uploads to it under way.
+def marginal_delay(upload: Upload, flights: Flights, now: jax.Array, step_s: jax.Array) -> jax.Array:
+    """() seconds a task adds to the total of its server's completion times, with other uploads to it under way.
 
-    The server (``row``, as it is now) runs dry twice, with the task and without, from event to event (an upload or a
-    task that ends). The number of tasks there are, integrated over time, is the total of their times.
+    The server runs dry twice, with the task and without, from event to event (an upload or a task that ends). The
+    number of tasks there are, integrated over time, is the total of their times.
     """
     Carry = tuple[jax.Array, jax.Array, jax.Array]
-    ours = (flights.step != LANDED) & (flights.server == server)
+    row = upload.row
+    ours = (flights.step != LANDED) & (flights.server == upload.server)
     joins = jnp.concatenate(
-        [jnp.zeros(row.left.shape[1]), (flights.step - now) * step_s + flights.offset, upload[None]]
+        [jnp.zeros(row.left.shape[1]), (flights.step - now) * step_s + flights.offset, upload.seconds[None]]
     )
     left = jnp.concatenate([sharing.residuals(row)[0], jnp.where(ours, flights.size, 0.0)])
-    both = jnp.stack([jnp.append(left, 0.0), jnp.append(left, size)])
+    both = jnp.stack([jnp.append(left, 0.0), jnp.append(left, upload.size)])
 
     def until_next(carry: Carry) -> Carry:
         left, now, total = carry
         there = left > 0.0
         running = there & (joins <= now)
-        shares = jnp.maximum(running.sum(axis=1), 1) / speed  # seconds a Mbit
+        shares = jnp.maximum(running.sum(axis=1), 1) / upload.speed  # seconds a Mbit
         shortest = jnp.min(jnp.where(running, left, jnp.inf), axis=1)
         to_end = shortest * shares
         join = jnp.min(jnp.where(there & (joins > now), joins, jnp.inf))
@@ -127,26 +162,20 @@ def marginal_delay(
     return total
 
 
+def _where_met(met: jax.Array, upload: Upload) -> Upload:
+    """The upload where others go to its server; elsewhere nothing, which takes no time."""
+    row = upload.row._replace(running=jnp.where(met, upload.row.running, 0))
+    speed = jnp.where(met, upload.speed, 1.0)
+    return Upload(upload.server, row, speed, jnp.where(met, upload.seconds, 0.0), jnp.where(met, upload.size, 0.0))
+
+
 def marginal_delays(
-    simple: jax.Array,
-    servers: Servers,
-    flights: Flights,
-    now: jax.Array,
-    step_s: jax.Array,
-    upload: jax.Array,
-    size: jax.Array,
-    speed: jax.Array,
+    simple: jax.Array, flights: Flights, uploads: Upload, now: jax.Array, step_s: jax.Array
 ) -> jax.Array:
-    """(S,) :func:`marginal_delay` of placing a task on each server; ``simple`` (S,) where nothing uploads to it."""
+    """(S,) :func:`marginal_delay` of an upload to each server; ``simple`` (S,) where none is under way to it."""
 
-    def one(value: jax.Array, server: jax.Array) -> jax.Array:
-        aloft = jnp.any((flights.step != LANDED) & (flights.server == server)) & (speed[server] > 0)
-        none = jax.tree.map(jnp.zeros_like, flights)._replace(step=jnp.full_like(flights.step, LANDED))
-        there = jax.tree.map(lambda x, y: jnp.where(aloft, x, y), flights, none)
-        row = sharing.row_of(servers, server)
-        upload_s, size_left = jnp.where(aloft, upload[server], 0.0), jnp.where(aloft, size, 0.0)
-        row = row._replace(running=jnp.where(aloft, row.running, 0))
-        delay = marginal_delay(row, there, server, now, step_s, upload_s, size_left, jnp.maximum(speed[server], 1e-9))
-        return jnp.where(aloft, delay, value)
+    def one(simple: jax.Array, upload: Upload) -> jax.Array:
+        met = flights.number[upload.server] > 0
+        return jnp.where(met, marginal_delay(_where_met(met, upload), flights, now, step_s), simple)
 
-    return jax.vmap(one)(simple, jnp.arange(len(simple)))
+    return jax.vmap(one)(simple, uploads)

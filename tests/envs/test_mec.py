@@ -130,13 +130,14 @@ def test_tasks_that_end_at_the_same_time() -> None:
     assert not left
     # two uploads that end at one instant, and a task that ends then
     servers, _ = sharing.add(sharing.idle(1, 8), jnp.float32(2.0))
-    aloft = flights.none(3)._replace(
-        step=jnp.array([5, 5, 6]), offset=jnp.full(3, 0.5), size=jnp.array([4.0, 3.0, 1.0])
+    aloft = flights.none(3, 1)._replace(
+        step=jnp.array([5, 5, 6]), offset=jnp.full(3, 0.5), size=jnp.array([4.0, 3.0, 1.0]), number=jnp.array([3])
     )
-    landing = flights.Landing(servers, aloft.step, jnp.zeros(1), jnp.int32(0))
-    landed = flights.land(landing, aloft, jnp.int32(5), jnp.array([4.0]))
+    zero = jnp.int32(0)
+    landed = flights.land(flights.Step(servers, jnp.zeros(1), aloft, zero, zero), jnp.int32(5), jnp.array([4.0]))
     np.testing.assert_allclose(sharing.residuals(landed.servers)[0, -2:], [3.0, 4.0])
-    assert landed.step.tolist() == [flights.LANDED, flights.LANDED, 6]
+    assert landed.flights.step.tolist() == [flights.LANDED, flights.LANDED, 6]
+    assert (int(landed.flights.soonest), landed.flights.number.tolist()) == (6, [1])
     assert float(landed.clock[0]) == 0.5
 
 
@@ -292,9 +293,10 @@ def test_a_full_server_drops_its_shortest_task_and_says_so() -> None:
     assert full
     np.testing.assert_array_equal(servers.left, [[2.0, 3.0, 5.0]])
     # the same for one that arrives from an upload
-    landing = flights.Landing(servers, jnp.array([7, flights.LANDED]), jnp.zeros(1), jnp.int32(0))
-    aloft = flights.Flights(landing.step, jnp.array([0.5, 0.0]), jnp.zeros(2, jnp.int32), jnp.array([9.0, 0.0]))
-    assert int(flights.land(landing, aloft, jnp.int32(7), jnp.ones(1)).dropped) == 1
+    upload = flights.Upload(jnp.int32(0), servers, jnp.float32(1.0), jnp.float32(7.5), jnp.float32(9.0))
+    aloft = flights.launch(flights.none(2, 1), jnp.int32(0), upload, jnp.int32(0), jnp.float32(1.0))
+    step = flights.Step(servers, jnp.zeros(1), aloft, jnp.float32(0.0), jnp.int32(0))
+    assert int(flights.land(step, jnp.int32(7), jnp.ones(1)).dropped) == 1
 
 
 def test_arrivals_beyond_the_room_for_them_are_said() -> None:
