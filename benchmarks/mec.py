@@ -7,7 +7,7 @@
 Speed: random actions, observation and resets included, E = 6 unless said otherwise; ours split over the CPU's cores as
 virtual devices. Each number is the best of five, all of one run. Fronts: E = 6, f_0 = 4 GHz, f_e = 2 GHz, 101
 preferences, 1000 episodes of each policy, the same for all; the reference point is the worst delay and the worst
-energy of the five fronts (Yang et al., 2025).
+energy of all fronts (Yang et al., 2025).
 """
 
 from __future__ import annotations
@@ -146,9 +146,9 @@ def fronts(out: Path | None, quick: bool) -> None:
     none = np.zeros(number, np.float32)
     searched = {"iterations": 20} if quick else {}
 
-    def bandit() -> Any:
-        theta = search.linucb(env, rounds=10 if quick else 200)
-        return schemes.Linear(), np.repeat(theta[None].astype(np.float32), number, axis=0), grid
+    def bandit(products: bool) -> Any:
+        theta = search.linucb(env, rounds=10 if quick else 200, products=products)
+        return schemes.Linear(products), np.repeat(theta[None].astype(np.float32), number, axis=0), grid
 
     def genetic() -> Any:
         plans = search.nsga2(env, generations=3 if quick else 100)
@@ -156,7 +156,8 @@ def fronts(out: Path | None, quick: bool) -> None:
 
     made: dict[str, Callable[[], Any]] = {
         "greedy-ω": lambda: (schemes.Greedy(), none, grid),
-        "LinUCB": bandit,
+        "LinUCB": partial(bandit, False),
+        "LinUCB, ω times row": partial(bandit, True),
         "least delay": lambda: (schemes.LeastDelay(), none[:1], grid[:1]),
         "least energy": lambda: (schemes.LeastEnergy(), none[:1], grid[:1]),
         "random, p swept": lambda: (schemes.Random(), np.linspace(0, 1, number, dtype=np.float32), grid),

@@ -20,48 +20,13 @@ from morl.envs.mec import arrivals, flights, links, sharing
 from morl.envs.mec.arrivals import ArrivalParams, Queue, Tasks
 from morl.envs.mec.flights import Flights
 from morl.envs.mec.links import Channel, LinkParams
+from morl.envs.mec.params import CONTEXTS, Interval, Params, check_interval, check_numbers
 from morl.envs.mec.sharing import Servers
 from morl.errors import UserError, unknown_name
 
-Interval = tuple[float, float]
 Fading = Literal["episode", "task"]
 
 NUM_FEATURES = 5  # of a server, before its histogram
-
-
-class Context(NamedTuple):
-    """Ranges a system is drawn from: edge servers, and GHz of the cloud and of each edge server."""
-
-    num_edges: tuple[int, int]
-    cloud_frequency: Interval
-    edge_frequency: Interval
-
-
-CONTEXTS = {
-    "train": Context((1, 8), (3.5, 4.5), (1.75, 2.25)),
-    "test": Context((1, 10), (3.0, 5.0), (1.5, 2.5)),
-}
-
-
-class Params(NamedTuple):
-    """What may change without compiling again; S servers, the cloud first.
-
-    Attributes:
-        num_edges: (2,) int32 fewest and most edge servers of an episode.
-        frequency: (S, 2) float32 GHz, bounds of each server's uniform distribution.
-        cycles_per_bit: () float32 η.
-        capacitance: () float32 κ, in J per cycle and Hz².
-        step_seconds: () float32 Δt.
-        arrivals, links: constants of the tasks and of the radio links.
-    """
-
-    num_edges: jax.Array
-    frequency: jax.Array
-    cycles_per_bit: jax.Array
-    capacitance: jax.Array
-    step_seconds: jax.Array
-    arrivals: ArrivalParams
-    links: LinkParams
 
 
 class State(NamedTuple):
@@ -214,9 +179,9 @@ class MecOffloading:
         for name in ("shadowing", "antenna_gain", "noise"):
             check_range(self, name, low=-math.inf)
         for name in ("size_range", "cloud_distance", "edge_distance"):
-            _check_interval(name, getattr(self, name), low=0, open_low=True)
-        _check_interval("deadline", self.deadline, low=0)
-        _check_numbers("path_loss", self.path_loss, 2)
+            check_interval(name, getattr(self, name), low=0, open_low=True)
+        check_interval("deadline", self.deadline, low=0)
+        check_numbers("path_loss", self.path_loss, 2)
         if not isinstance(self.interference, bool):
             raise UserError(f"interference must be true or false, not {self.interference!r}")
         _ = self.default_params  # checks the context
@@ -243,18 +208,18 @@ class MecOffloading:
         if frequencies is not None:
             if not (num_edges is cloud_frequency is edge_frequency is None):
                 raise UserError("frequencies names every server: give it without num_edges and the other frequencies")
-            _check_numbers("frequencies", frequencies, None)
+            check_numbers("frequencies", frequencies, None)
             if not 2 <= len(frequencies) <= self.max_edges + 1:
                 raise UserError(
                     f"frequencies has one number for the cloud and 1 to {self.max_edges} for edge servers, "
                     f"not {len(frequencies)} in all"
                 )
             edges = (len(frequencies) - 1,) * 2
-            ranges = [(_check_interval("frequencies", f, low=0, open_low=True)) for f in frequencies]
+            ranges = [(check_interval("frequencies", f, low=0, open_low=True)) for f in frequencies]
             ranges += [ranges[-1]] * (self.max_edges + 1 - len(ranges))  # of servers that never exist
         else:
             preset_edges = tuple(min(n, self.max_edges) for n in preset.num_edges)
-            edges = _check_interval("num_edges", preset_edges if num_edges is None else num_edges, low=1)
+            edges = check_interval("num_edges", preset_edges if num_edges is None else num_edges, low=1)
             if edges[1] > self.max_edges or any(not isinstance(n, int) for n in edges):
                 raise UserError(
                     f"num_edges must be whole numbers from 1 to max_edges = {self.max_edges}, not {num_edges}"
@@ -262,8 +227,8 @@ class MecOffloading:
             cloud = preset.cloud_frequency if cloud_frequency is None else cloud_frequency
             edge = preset.edge_frequency if edge_frequency is None else edge_frequency
             ranges = [
-                _check_interval("cloud_frequency", cloud, low=0, open_low=True),
-                *[_check_interval("edge_frequency", edge, low=0, open_low=True)] * self.max_edges,
+                check_interval("cloud_frequency", cloud, low=0, open_low=True),
+                *[check_interval("edge_frequency", edge, low=0, open_low=True)] * self.max_edges,
             ]
         return self._constants._replace(
             num_edges=jnp.asarray(edges, jnp.int32), frequency=jnp.asarray(ranges, jnp.float32)
@@ -512,21 +477,3 @@ def _speed(frequency: jax.Array, params: Params) -> jax.Array:
 def _energy(frequency: jax.Array, params: Params) -> jax.Array:
     """J a Mbit of a server of so many GHz, κ η f²."""
     return params.capacitance * 1e24 * params.cycles_per_bit * frequency**2
-
-
-def _check_numbers(name: str, value: Any, count: int | None) -> None:
-    good = isinstance(value, tuple) and (count is None or len(value) == count)
-    if not good or any(isinstance(x, bool) or not isinstance(x, int | float) or not math.isfinite(x) for x in value):
-        raise UserError(f"{name} must be {count or 'some'} finite numbers, not {value!r}")
-
-
-def _check_interval(name: str, value: Any, low: float, open_low: bool = False) -> Any:
-    """``(lowest, highest)`` of a number or a pair of them."""
-    if isinstance(value, list):
-        value = tuple(value)
-    interval = value if isinstance(value, tuple) else (value, value)
-    _check_numbers(name, interval, 2)
-    if interval[0] > interval[1] or interval[0] < low or (open_low and interval[0] == low):
-        least = f"greater than {low}" if open_low else f"of at least {low}"
-        raise UserError(f"{name} must be a number {least}, or two in ascending order, not {value}")
-    return interval

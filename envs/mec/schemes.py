@@ -18,7 +18,8 @@ from gymnasium import Space, spaces
 from numpy.typing import NDArray
 
 from morl.envs.base import Objective
-from morl.envs.mec.environment import MecOffloading, Params, State
+from morl.envs.mec.environment import MecOffloading, State
+from morl.envs.mec.params import Params
 from morl.evaluation import evaluate, in_blocks
 from morl.front import Front, from_evaluation
 from morl.types import Evaluation, PyTree
@@ -177,21 +178,24 @@ class Plan(_Scheme):
 class Linear(_Scheme):
     """The arm with the largest estimate; the policy has a row of weights for each, ``theta`` (S, D).
 
-    LinUCB's bandit once it has learnt (see :func:`morl.envs.mec.search.linucb`).
+    LinUCB's bandit once it has learnt (see :func:`morl.envs.mec.search.linucb`, and there for ``products``).
     """
+
+    products: bool = False
 
     def act(self, policy: PyTree, obs: jax.Array, preference: jax.Array, key: jax.Array, *, greedy: bool) -> jax.Array:
         seen = view(obs)
-        estimate = jnp.sum(features(seen.servers, preference) * policy, axis=-1)
+        estimate = jnp.sum(features(seen.servers, preference, self.products) * policy, axis=-1)
         return jnp.argmax(jnp.where(seen.exists, estimate, -jnp.inf), axis=-1)
 
 
-def features(servers: jax.Array, preference: jax.Array) -> jax.Array:
-    """(..., S, D) what the bandit sees of each server: 1, ω, and its row, scaled to about 1."""
+def features(servers: jax.Array, preference: jax.Array, products: bool) -> jax.Array:
+    """(..., S, D) what the bandit sees of each server: 1, ω and its row, scaled to about 1; or ω times (1, its row)."""
     rows = servers / jnp.asarray([10.0, 500.0, 1.0, 1.0, 10.0, *[1.0] * (servers.shape[-1] - 5)])
-    ones = jnp.ones((*servers.shape[:-1], 1))
-    weights = jnp.broadcast_to(preference, (*servers.shape[:-1], preference.shape[-1]))
-    return jnp.concatenate([ones, weights, rows], axis=-1)
+    rows = jnp.concatenate([jnp.ones((*rows.shape[:-1], 1)), rows], axis=-1)
+    if products:
+        return jnp.concatenate([preference[i] * rows for i in range(len(preference))], axis=-1)
+    return jnp.concatenate([jnp.broadcast_to(preference, (*rows.shape[:-1], len(preference))), rows], axis=-1)
 
 
 def grid(number: int) -> Floats:

@@ -10,8 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
-from morl.envs.mec.environment import MecOffloading, Params
-from morl.envs.mec.schemes import SCALES, Floats, Revealed, features, view
+from morl.envs.mec.environment import MecOffloading
+from morl.envs.mec.params import Params
+from morl.envs.mec.schemes import SCALES, Floats, features
 from morl.errors import MissingExtraError
 
 Plans = NDArray[np.int32]
@@ -141,6 +142,7 @@ def linucb(
     num_envs: int = 64,
     exploration: float = 1.0,
     ridge: float = 1.0,
+    products: bool = False,
     seed: int = 0,
 ) -> Floats:
     """Weights ``theta`` (S, D) of LinUCB (Li et al., 2010), one arm a server, for :class:`Linear` and any preference.
@@ -155,11 +157,14 @@ def linucb(
         rounds, num_envs: their product is the number of episodes.
         exploration: deviations the bound lies above the estimate.
         ridge: weight of the prior.
+        products: what the estimate is linear in: the preference and the server's row, as published; or their products,
+            so that an arm has one estimate for each objective, as the reward is.
         seed: of everything random.
     """
     params = env.default_params if params is None else params
-    revealed, scales = Revealed(env), jnp.asarray(SCALES)
-    arms, size = env.num_servers, 3 + env.observation_space.shape[1]
+    scales = jnp.asarray(SCALES)
+    columns = 1 + env.observation_space.shape[1]
+    arms, size = env.num_servers, 2 * columns if products else 2 + columns
 
     @jax.jit
     def run(theta: jax.Array, inverse: jax.Array, key: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -167,17 +172,18 @@ def linucb(
             key_weight, key_reset, key_steps = jax.random.split(key, 3)
             first = jax.random.uniform(key_weight)
             preference = jnp.stack([first, 1.0 - first])
-            state, obs = revealed.reset(key_reset, params)
+            state, obs = env.reset(key_reset, params)
 
             def body(carry: tuple[Any, jax.Array], key: jax.Array) -> Any:
                 state, obs = carry
-                seen = view(obs)
-                x = features(seen.servers, preference)
+                x = features(obs, preference, products)
                 spread = jnp.sqrt(jnp.maximum(jnp.einsum("ad,ade,ae->a", x, inverse, x), 0.0))
-                bound = jnp.where(seen.exists, jnp.sum(x * theta, axis=-1) + exploration * spread, -jnp.inf)
+                bound = jnp.where(
+                    env.action_mask(obs) > 0, jnp.sum(x * theta, axis=-1) + exploration * spread, -jnp.inf
+                )
                 arm = jnp.argmax(bound)
                 there = state.size > 0
-                state, obs, reward, _, _, _ = revealed.step(key, state, arm, params)
+                state, obs, reward, _, _, _ = env.step(key, state, arm, params)
                 return (state, obs), (x[arm], arm, jnp.sum(reward * scales * preference), there)
 
             rows: tuple[jax.Array, jax.Array, jax.Array, jax.Array]

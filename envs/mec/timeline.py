@@ -10,7 +10,8 @@ import jax
 import numpy as np
 from numpy.typing import NDArray
 
-from morl.envs.mec.environment import MecOffloading, Params
+from morl.envs.mec.environment import MecOffloading
+from morl.envs.mec.params import Params
 from morl.envs.mec.schemes import Revealed, Scheme
 
 Floats = NDArray[np.float64]
