@@ -11,7 +11,7 @@ from typing import Any
 
 import jax
 
-from morl import metrics
+from morl import devices, metrics
 from morl.environments import make
 from morl.errors import UserError
 from morl.front import Floats, Front, from_evaluation
@@ -126,6 +126,7 @@ def prepare(agent: str, settings: TrainSettings, config: Any = None) -> Plan:
         UserError: unknown agent or environment, spaces the agent cannot work with, a reference point of the wrong
             length, too few steps; before anything is compiled.
     """
+    devices.reserve()
     spec = agent_spec(agent)
     if reserved := {"id", "backend"} & settings.env_kwargs.keys():
         raise UserError(f"{settings.env} has no keyword {min(reserved)!r}")
