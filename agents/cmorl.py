@@ -1,19 +1,23 @@
-"""C-MORL (Liu et al., ICLR 2025): stage 1, Pareto initialisation.
+"""C-MORL (Liu et al., ICLR 2025): Pareto initialisation, then Pareto extension.
 
-One PPO learner per preference on the simplex, all trained in parallel; every policy met at an evaluation is a
-candidate for the archive of non-dominated ones, which the core keeps and re-evaluates at the end.
+First one PPO learner per preference on the simplex, all trained in parallel. Then, in rounds, the least crowded
+policies of the archive are extended along each objective under constraints on the others (:mod:`.extension`). Every
+policy met at an evaluation is a candidate for the archive of non-dominated ones, which the core keeps and re-evaluates
+at the end.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from morl.agents.extension import ConstrainedPPO, Extension
 from morl.agents.ppo import PPO, PPOConfig
-from morl.config import check_integer
+from morl.config import check_integer, check_range
 from morl.errors import UserError
 from morl.preferences import spread
 from morl.types import Task
@@ -23,17 +27,31 @@ from morl.types import Task
 class CMORLConfig(PPOConfig):
     """Settings of C-MORL; those of PPO hold for each of its policies."""
 
-    num_policies: int = 16
-    """Policies trained in parallel, each for one of as many preferences spread over the simplex."""
+    num_policies: int = 6
+    """Policies trained in parallel: first each for one of as many preferences spread over the simplex."""
+    extension: Literal["ipo", "none"] = "ipo"
+    """Second stage: the interior-point method, or none."""
+    extension_share: float = 0.4
+    """Share of the steps that the second stage gets."""
+    extension_updates: int = 20
+    """Updates of a policy in a round."""
+    keep: float = 0.9
+    """Share of each other objective's return that must be kept while one is raised, β."""
+    barrier: float = 20.0
+    """Sharpness of the interior-point method's barrier, t."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_integer(self, "num_policies", low=2)
+        check_integer(self, "extension_updates", low=1)
+        check_range(self, "extension_share", low=0, high=1, open_high=True)
+        check_range(self, "keep", low=0, high=1)
+        check_range(self, "barrier", low=0, open_low=True)
 
 
 @dataclass(frozen=True)
 class CMORL:
-    """Pareto initialisation: ``num_policies`` PPO learners, one preference each.
+    """Pareto initialisation by ``num_policies`` PPO learners, one preference each, and rounds of extension.
 
     Raises:
         UserError: spaces PPO cannot work with, or fewer steps than one update of every policy takes.
@@ -44,9 +62,10 @@ class CMORL:
 
     def __post_init__(self) -> None:
         if self.updates < 1:
+            c = self.config
             raise UserError(
-                f"steps must be at least {self._steps_per_update} (one update of {self.config.num_policies} policies x "
-                f"{self.config.num_envs} environments x {self.config.rollout_steps} steps), not {self.task.steps}"
+                f"steps must be at least {self._steps_per_update} (one update of {c.num_policies} policies x "
+                f"{c.num_envs} environments x {c.rollout_steps} steps), not {self.task.steps}"
             )
         _ = self.learner  # checks the spaces
 
@@ -55,9 +74,19 @@ class CMORL:
         return self.config.num_policies * self.config.num_envs * self.config.rollout_steps
 
     @property
-    def updates(self) -> int:
-        """Updates of each policy."""
+    def _all_updates(self) -> int:
         return self.task.steps // self._steps_per_update
+
+    @property
+    def _rounds(self) -> int:
+        if self.config.extension == "none":
+            return 0
+        return int(self._all_updates * self.config.extension_share) // self.config.extension_updates
+
+    @property
+    def updates(self) -> int:
+        """Updates of each policy in the first stage: what the second one leaves."""
+        return self._all_updates - self._rounds * self.config.extension_updates
 
     @cached_property
     def preferences(self) -> NDArray[np.float64]:
@@ -65,14 +94,25 @@ class CMORL:
         return spread(self.task.num_objectives, self.config.num_policies)
 
     @cached_property
-    def learner(self) -> PPO:
-        """The learner all policies share the code of."""
+    def learner(self) -> ConstrainedPPO:
+        """The learner all policies share the code of, in both stages."""
         gamma = self.config.train_gamma
-        return PPO(
+        ppo = PPO(
             config=self.config,
             observation_space=self.task.observation_space,
             action_space=self.task.action_space,
             gamma=min(self.task.gamma, 0.995) if gamma is None else gamma,
-            total_updates=self.updates,
+            total_updates=self._all_updates,
             action_mask=self.task.action_mask,
+        )
+        return ConstrainedPPO(ppo, self.config.barrier)
+
+    @cached_property
+    def extension(self) -> Extension | None:
+        """The second stage; none where its share of the steps is too small for a round."""
+        if self._rounds == 0:
+            return None
+        c = self.config
+        return Extension(
+            self.learner, self.task.num_objectives, c.num_policies, self._rounds, c.extension_updates, c.keep
         )

@@ -33,9 +33,9 @@ class PPOConfig:
     """Environments that feed one policy."""
     rollout_steps: int = 64
     """Steps of each environment before an update."""
-    epochs: int = 4
+    epochs: int = 10
     """Passes over the rollout in one update."""
-    minibatches: int = 4
+    minibatches: int = 8
     """Parts a rollout is split into; has to divide num_envs * rollout_steps."""
     learning_rate: float = 1e-3
     """Adam's step size."""
@@ -82,11 +82,13 @@ class PPOConfig:
 
 
 class Policy(NamedTuple):
-    """What acting needs."""
+    """What a learner leaves: what acting needs, and what another learner needs beside that to go on from it."""
 
     actor: MLP
     log_std: jax.Array
     obs_stats: RunningStats
+    critic: MLP
+    return_stats: RunningStats
 
 
 class Params(NamedTuple):
@@ -174,24 +176,32 @@ class PPO:
         rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))
         size = spaces.encoder(self.observation_space)[1]
         num_objectives = preference.shape[0]
-        params = Params(
+        fresh = Policy(
             actor=mlp(rng, (size, *c.hidden, self._actions.num_outputs), c.activation, output_scale=0.01),
             log_std=self._actions.initial_log_std(),
+            obs_stats=running.init(size),
             critic=mlp(rng, (size, *c.hidden, num_objectives), c.activation, output_scale=1.0),
+            return_stats=running.init(num_objectives),
         )
+        return self.begin(fresh, preference)
+
+    def begin(self, policy: Policy, preference: jax.Array) -> PPOState:
+        """A learner that goes on from what another left, for a preference (R,)."""
+        params = Params(policy.actor, policy.log_std, policy.critic)
         return PPOState(
             params=params,
             opt_state=self._optimiser.init(params),
-            obs_stats=running.init(size),
-            return_stats=running.init(num_objectives),
-            discounted_return=jnp.zeros((c.num_envs, num_objectives)),
+            obs_stats=policy.obs_stats,
+            return_stats=policy.return_stats,
+            discounted_return=jnp.zeros((self.config.num_envs, preference.shape[0])),
             preference=preference,
             updates=jnp.int32(0),
         )
 
     def policy(self, state: PPOState) -> Policy:
-        """The part of a learner that acting needs."""
-        return Policy(state.params.actor, state.params.log_std, state.obs_stats)
+        """What is left of a learner."""
+        actor, log_std, critic = state.params
+        return Policy(actor, log_std, state.obs_stats, critic, state.return_stats)
 
     def act(self, policy: Policy, obs: jax.Array, preference: jax.Array, key: jax.Array, *, greedy: bool) -> jax.Array:
         """Actions for a batch of observations. The preference is not looked at: each policy was trained for its own."""

@@ -1,6 +1,5 @@
-"""What the foundation claims, measured: fronts on deep-sea-treasure and minecart, speed beside morl-baselines.
+"""Speed of training on minecart, alone and beside morl-baselines.
 
-    python benchmarks/foundation.py fronts                 # 5 seeds each, every run in a fresh process
     python benchmarks/foundation.py policies               # steps/s as the number of policies grows
     python benchmarks/foundation.py peers --peer-python PY # beside Envelope and GPI-LS (see benchmarks/peers/README.md)
 
@@ -10,97 +9,17 @@ Wall-clock is that of the whole command: start of Python, compilation, evaluatio
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
-import time
-import warnings
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cmorl import MINECART_REFERENCE, minecart_hypervolume, one_run
+
 HERE = Path(__file__).parent
-MINECART_REFERENCE = ["-1", "-1", "-200"]
-
-
-@dataclass
-class Result:
-    """One `morl train cmorl` in a process of its own; the hypervolume is that of the re-evaluated front."""
-
-    seconds: float
-    policies: int
-    hypervolume: float
-    history: list[dict[str, float]]
-
-    def seconds_to(self, hypervolume: float) -> str:
-        """Wall-clock until an evaluation first reached it."""
-        lead = (
-            self.seconds - self.history[-1]["seconds"]
-        )  # imports before the loop, re-evaluation and pictures after it
-        rows = [row for row in self.history if row["hypervolume"] >= hypervolume]
-        return f"{rows[0]['seconds'] + lead:.0f}" if rows else "-"
-
-
-def one_run(*flags: str) -> Result:
-    """Train and read the run back."""
-    import morl
-
-    with tempfile.TemporaryDirectory() as scratch:
-        out = Path(scratch) / "run"
-        command = [sys.executable, "-m", "morl", "train", "cmorl", "--out", str(out), *flags]
-        started = time.perf_counter()
-        subprocess.run(command, check=True, capture_output=True)
-        seconds = time.perf_counter() - started
-        rows = csv.DictReader((out / "metrics.csv").read_text().splitlines())
-        history = [{name: float(value) for name, value in row.items()} for row in rows]
-        front = morl.load(out).front
-    return Result(seconds, len(front), front.hypervolume(), history)
-
-
-def minecart_hypervolume() -> float:
-    """Hypervolume of MO-Gymnasium's own (approximate) front at gamma 0.98: 668.18."""
-    import mo_gymnasium
-
-    from morl.metrics import hypervolume
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of its spaces' precision
-        front = mo_gymnasium.make("minecart-v0").unwrapped.pareto_front(0.98)
-    return hypervolume(front, [float(x) for x in MINECART_REFERENCE])
-
-
-def fronts(seeds: int) -> None:
-    """Deep-sea-treasure with a million steps; minecart with the default steps and with 500 000."""
-    import morl
-    from morl.metrics import hypervolume
-
-    dst = "deep-sea-treasure-v0"
-    cases = [
-        (
-            f"{dst} --steps 1000000 --gamma 1 --reference-point 0 -25",
-            hypervolume(morl.make(dst).true_front(1.0), (0, -25)),
-        ),
-        ("minecart-v0", minecart_hypervolume()),
-        ("minecart-v0 --steps 500000", minecart_hypervolume()),
-    ]
-    for flags, true in cases:
-        print(f"\n--env {flags} (true hypervolume {true:.2f})\nseed policies HV of_true seconds to_0.8 to_0.95")
-        shares, walls = [], []
-        for seed in range(seeds):
-            result = one_run("--env", *flags.split(), "--seed", str(seed))
-            shares.append(result.hypervolume / true)
-            walls.append(result.seconds)
-            print(
-                f"{seed} {result.policies} {result.hypervolume:.2f} {shares[-1]:.3f} {walls[-1]:.1f} "
-                f"{result.seconds_to(0.8 * true)} {result.seconds_to(0.95 * true)}",
-                flush=True,
-            )
-        share, wall = statistics.median(shares), statistics.median(walls)
-        print(f"median {share:.3f} of true (worst {min(shares):.3f}), {wall:.1f} s (worst {max(walls):.1f})")
 
 
 POLICIES = """
@@ -185,14 +104,12 @@ def peers(python: str, seconds: int, seeds: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("fronts", "policies", "peers"))
+    parser.add_argument("what", choices=("policies", "peers"))
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--seconds", type=int, default=600, help="wall-clock of each peer")
     parser.add_argument("--peer-python", default="python", help="interpreter that has morl-baselines")
     args = parser.parse_args()
-    if args.what == "fronts":
-        fronts(args.seeds)
-    elif args.what == "policies":
+    if args.what == "policies":
         policies()
     else:
         peers(args.peer_python, args.seconds, args.seeds)

@@ -25,12 +25,14 @@ class HostState(NamedTuple):
         learners: stacked learners.
         obs: (P * num_envs, ...) what the environments are at.
         keys: (P,) one key for each policy, folded with the count of its updates.
+        preferences: (P, R).
         updates: updates done.
     """
 
     learners: PyTree
     obs: np.ndarray[Any, Any]
     keys: jax.Array
+    preferences: np.ndarray[Any, Any]
     updates: int
 
 
@@ -56,12 +58,19 @@ class HostBackend:
         self._update = jax.jit(jax.vmap(learner.update, in_axes=(0, 1, 0)), donate_argnums=0)
         self._policy = jax.jit(jax.vmap(learner.policy))
 
-    def init(self, keys: Sequence[jax.Array]) -> HostState:
-        """Learners and environments at the start, from one key for each of the P policies."""
+    def init(
+        self,
+        keys: Sequence[jax.Array],
+        learners: Sequence[PyTree] | None = None,
+        preferences: np.ndarray[Any, Any] | None = None,
+    ) -> HostState:
+        """Learners and environments at the start, see :class:`morl.types.Trainer`."""
         key_init, key_start, key_run = jnp.moveaxis(jax.vmap(partial(jax.random.split, num=3))(jnp.stack(keys)), 1, 0)
-        learners = [self.learner.init(key, w) for key, w in zip(key_init, self._preferences, strict=True)]
+        weights = self._preferences if preferences is None else preferences.astype(np.float32)
+        if learners is None:
+            learners = [self.learner.init(key, w) for key, w in zip(key_init, weights, strict=True)]
         obs = self._train_envs.reset(_seeds(key_start, self.learner.num_envs))
-        return HostState(jax.tree.map(lambda *leaves: jnp.stack(leaves), *learners), obs, key_run, 0)
+        return HostState(jax.tree.map(lambda *leaves: jnp.stack(leaves), *learners), obs, key_run, weights, 0)
 
     def run(self, state: HostState, updates: int) -> tuple[HostState, Metrics]:
         """``updates`` updates of every policy; metrics (P,) averaged over them. ``state`` must not be used again."""
@@ -69,9 +78,9 @@ class HostBackend:
         for _ in range(updates):
             keys = jax.vmap(jax.random.fold_in, in_axes=(0, None))(state.keys, state.updates)
             key_rollout, key_update = jnp.moveaxis(jax.vmap(jax.random.split)(keys), 1, 0)
-            batch, obs = self._rollout(self._policy(state.learners), state.obs, key_rollout)
+            batch, obs = self._rollout(self._policy(state.learners), state, key_rollout)
             learners, metrics = self._update(state.learners, batch, key_update)
-            state = HostState(learners, obs, state.keys, state.updates + 1)
+            state = state._replace(learners=learners, obs=obs, updates=state.updates + 1)
             sums = {name: sums.get(name, 0.0) + value for name, value in metrics.items()}
         return state, {name: value / updates for name, value in sums.items()}
 
@@ -119,16 +128,14 @@ class HostBackend:
         action = self.learner.act(policy, obs, preference, key, greedy=greedy)
         return action, self.learner.to_env(action)
 
-    def _rollout(
-        self, policies: PyTree, flat_obs: np.ndarray[Any, Any], keys: jax.Array
-    ) -> tuple[Transition, np.ndarray[Any, Any]]:
+    def _rollout(self, policies: PyTree, state: HostState, keys: jax.Array) -> tuple[Transition, np.ndarray[Any, Any]]:
         """One rollout of every policy, (T, P, B, ...), and the observations to go on from."""
         lanes = (self.num_policies, self.learner.num_envs)
-        steps = []
+        steps, flat_obs = [], state.obs
         step_keys = jnp.moveaxis(jax.vmap(partial(jax.random.split, num=self.learner.rollout_steps))(keys), 1, 0)
         for key in step_keys:
             obs = flat_obs.reshape(*lanes, *flat_obs.shape[1:])
-            action, env_action = self._act[False](policies, obs, self._preferences, key)
+            action, env_action = self._act[False](policies, obs, state.preferences, key)
             out = self._train_envs.step(np.asarray(env_action).reshape(-1, *env_action.shape[2:]))
             flat_obs = out.obs
             parts = (out.reward, out.next_obs, out.terminated, out.truncated, out.valid)

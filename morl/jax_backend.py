@@ -55,7 +55,7 @@ class JaxBackend:
         self.num_policies = len(preferences)
         devices = list(devices or jax.devices())[: self.num_policies]
         self._spare = -self.num_policies % len(devices)
-        self._preferences = np.concatenate([preferences, preferences[: self._spare]]).astype(np.float32)
+        self._preferences = self._filled(preferences)
         self._env, self._params = env, env.default_params
         self._eval_episodes = eval_episodes
 
@@ -66,6 +66,7 @@ class JaxBackend:
         # LLVM's first level compiles these programs in a third of the time and they run as fast
         options = {"xla_backend_optimization_level": 1} if devices[0].platform == "cpu" else None
         compiled = partial(jax.jit, compiler_options=options)
+        self._start = jax.jit(jax.vmap(partial(start_batch, env, self._params, num_envs=learner.num_envs)))
         self._run = compiled(
             shard(self._run_shard, in_specs=(split, whole), out_specs=(split, split)), donate_argnums=0
         )
@@ -77,18 +78,30 @@ class JaxBackend:
             )
         )
 
-    def init(self, keys: Sequence[jax.Array]) -> JaxState:
-        """Learners and environments at the start, from one key for each of the P policies."""
+    def init(
+        self,
+        keys: Sequence[jax.Array],
+        learners: Sequence[PyTree] | None = None,
+        preferences: np.ndarray[Any, Any] | None = None,
+    ) -> JaxState:
+        """Learners and environments at the start, see :class:`morl.types.Trainer`."""
         # spare copies share the key of the policy they copy: they fill a device, nobody reads them
         stacked_keys = jnp.stack([*keys, *keys[: self._spare]])
         key_init, key_start, key_run = jnp.moveaxis(jax.vmap(partial(jax.random.split, num=3))(stacked_keys), 1, 0)
-        learners = [self.learner.init(key, w) for key, w in zip(key_init, self._preferences, strict=True)]
+        weights = self._preferences if preferences is None else self._filled(preferences)
+        if learners is None:
+            learners = [self.learner.init(key, w) for key, w in zip(key_init, weights, strict=True)]
+        else:
+            learners = [*learners, *learners[: self._spare]]
         stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *learners)
-        start = jax.jit(jax.vmap(partial(start_batch, self._env, self._params, num_envs=self.learner.num_envs)))
         updates = jnp.zeros(len(key_run), jnp.int32)
-        state = JaxState(stacked, start(key_start), key_run, jnp.asarray(self._preferences), updates)
+        state = JaxState(stacked, self._start(key_start), key_run, jnp.asarray(weights), updates)
         placed: JaxState = jax.device_put(state, self._split)
         return placed
+
+    def _filled(self, preferences: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        """With those of the spare copies."""
+        return np.concatenate([preferences, preferences[: self._spare]]).astype(np.float32)
 
     def run(self, state: JaxState, updates: int) -> tuple[JaxState, Metrics]:
         """``updates`` updates of every policy; metrics (P,) averaged over them. ``state`` must not be used again."""

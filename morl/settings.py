@@ -21,7 +21,7 @@ class TrainSettings:
     """Environment id; see `morl envs`."""
     env_kwargs: dict[str, bool | int | float | str] = field(default_factory=dict)
     """Keywords of the environment, name and value in turn: depth 7."""
-    steps: int = 3_000_000
+    steps: int = 1_000_000
     """Environment steps of one seed, over all its policies."""
     seed: int = 0
     """Seed of everything random; with several seeds the first one."""

@@ -104,28 +104,33 @@ class _Training:
     ) -> None:
         self.plan, self.settings, self.path = plan, settings, path
         self.reporter, self.should_stop = reporter, should_stop
-        agent = plan.agent
+        agent, extension = plan.agent, plan.agent.extension
         self.per_seed = len(agent.preferences)
         self.seeds = range(settings.seed, settings.seed + settings.num_seeds)
         self.preferences = np.tile(agent.preferences, (settings.num_seeds, 1))
         self.steps_per_update = self.per_seed * agent.learner.num_envs * agent.learner.rollout_steps
-        self.total = agent.updates * self.steps_per_update
+        self.total_updates = agent.updates + (extension.rounds * extension.updates if extension else 0)
+        self.total = self.total_updates * self.steps_per_update
         self.weights = spread(len(plan.objectives), EXPECTED_UTILITY_WEIGHTS)
         roots = [jax.random.split(jax.random.key(seed), 3) for seed in self.seeds]
-        self.learner_keys = [key for root in roots for key in jax.random.split(root[0], self.per_seed)]
+        self.learner_keys = jnp.stack([root[0] for root in roots])
         self.eval_keys = jnp.stack([root[1] for root in roots])
         self.final_keys = jnp.stack([root[2] for root in roots])
         self.backend = plan.make_backend(self.preferences, eval_episodes=settings.eval_episodes, devices=chosen)
         self.device = f"{min(len(chosen), len(self.preferences))} x {chosen[0].device_kind}"
         self.insert = jax.jit(jax.vmap(archives.insert), donate_argnums=0)
+        self.archive: PyTree = None
+        self.taken: list[set[bytes]] = [set() for _ in self.seeds]
+        self.steps = self.evaluations = 0
 
     def run(self) -> Run:
         """Everything from the headline to the front."""
         agent, settings, started = self.plan.agent, self.settings, time.perf_counter()
         seeds = "" if settings.num_seeds == 1 else f"{settings.num_seeds} seeds x "
+        rounds = f" + {agent.extension.rounds} x {agent.extension.updates}" if agent.extension else ""
         headline = (
             f"{self.plan.agent_name} on {settings.env} ({self.plan.backend}, {self.device}): {seeds}{self.per_seed} "
-            f"policies x {agent.updates} updates x {self.steps_per_update // self.per_seed} steps = "
+            f"policies x {agent.updates}{rounds} updates x {self.steps_per_update // self.per_seed} steps = "
             f"{self.total * settings.num_seeds:,} steps"
         )
         resolved = self.plan.resolved(settings)
@@ -142,10 +147,16 @@ class _Training:
         say(headline)
         if self.reporter:
             self.reporter.start(headline, self.path)
+
+        def write(row: dict[str, float | int]) -> None:
+            csv_writer.write(row)
+            tensorboard.write(row)
+            say(" ".join(f"{name}={value:.6g}" for name, value in row.items()))
+
         try:
-            archive, done = self._loop(csv_writer, tensorboard, say, started)
-            fronts = self._final(archive, say)
-            self._write(fronts, tensorboard, done)
+            self._loop(write, say, started)
+            fronts = self._final(say)
+            self._write(fronts, tensorboard)
         except BaseException as error:
             say(f"failed: {error!r}")
             raise
@@ -156,15 +167,42 @@ class _Training:
             log.close()
         return Run(self.path, resolved, fronts)
 
-    def _loop(
-        self, csv_writer: CsvWriter, tensorboard: TensorBoardWriter, say: Callable[[str], None], started: float
-    ) -> tuple[PyTree, int]:
-        """Train to the end or until told to stop; the archives (leading axis: seeds) and the updates done."""
-        state = self.backend.init(self.learner_keys)
-        archive = None
-        updates, total_updates = 0, self.plan.agent.updates
-        evaluations = min(self.settings.evaluations, total_updates)
-        pace, stopping = 1, False
+    def _loop(self, write: Callable[[dict[str, Any]], None], say: Callable[[str], None], started: float) -> None:
+        """Train to the end or until told to stop: the first stage, then each round of the second."""
+        agent, extension = self.plan.agent, self.plan.agent.extension
+        state = self.backend.init(self._keys(self.learner_keys))
+        stopping = self._train(state, self.preferences, agent.updates, write, started)
+        for index in range(extension.rounds if extension else 0):
+            if extension is None or stopping:
+                break
+            say(f"round {index + 1} of {extension.rounds} begins")
+            preferences = np.tile(extension.preferences, (len(self.seeds), 1))
+            learners: list[PyTree] = []
+            for i, taken in enumerate(self.taken):
+                returns, (policies, _) = archives.compact(jax.tree.map(lambda x, i=i: x[i], self.archive))
+                learners += extension.begin(returns, policies, self.plan.reference_point, taken)
+            keys = self._keys(self._fold(self.learner_keys, index))
+            state = self.backend.init(keys, learners, preferences)
+            stopping = self._train(state, preferences, extension.updates, write, started)
+        if stopping:
+            say("stopped early on request")
+
+    def _keys(self, keys: jax.Array) -> list[jax.Array]:
+        """One for each policy, of one for each seed."""
+        return [key for seed_key in keys for key in jax.random.split(seed_key, self.per_seed)]
+
+    def _train(
+        self,
+        state: Any,
+        preferences: Floats,
+        total_updates: int,
+        write: Callable[[dict[str, Any]], None],
+        started: float,
+    ) -> bool:
+        """One stage: piece after piece of about a second, evaluated and archived now and then; told to stop or not."""
+        share = self.settings.evaluations * total_updates / self.total_updates
+        evaluations = min(max(1, round(share)), total_updates)
+        updates, pace, stopping = 0, 1, False
         for index in range(evaluations):
             target = total_updates * (index + 1) // evaluations
             learning, pieces, begin = 0.0, [], updates
@@ -176,59 +214,55 @@ class _Training:
                 seconds = time.perf_counter() - tick
                 learning += seconds
                 updates += piece
+                self.steps += piece * self.steps_per_update
                 rate = piece * self.steps_per_update * len(self.seeds) / seconds
                 pace = max(1, min(2 * piece, round(piece * PIECE_SECONDS / seconds)))
                 stopping = self.should_stop()
-                self._update(Status(updates * self.steps_per_update, self.total, rate))
+                self._update(Status(self.steps, self.total, rate))
             policies = self.backend.policies(state)
             evaluation = self.backend.evaluate(
                 policies,
-                self.preferences,
-                jnp.repeat(self._fold(self.eval_keys, index), self.per_seed, axis=0),
+                preferences,
+                jnp.repeat(self._fold(self.eval_keys, self.evaluations), self.per_seed, axis=0),
                 self.settings.eval_episodes,
             )
-            archive = self._archive(archive, policies, evaluation)
+            self.evaluations += 1
+            self._archive(policies, preferences, evaluation)
             rate = (updates - begin) * self.steps_per_update * len(self.seeds) / learning
-            rows = self._rows(archive, updates, rate, time.perf_counter() - started, pieces)
+            rows = self._rows(rate, time.perf_counter() - started, pieces)
             for row in rows:
-                csv_writer.write(row)
-                tensorboard.write(row)
-                say(" ".join(f"{name}={value:.6g}" for name, value in row.items()))
-            self._update(self._status(rows, updates, rate))
+                write(row)
+            self._update(self._status(rows, rate))
             if stopping:
-                say("stopped early on request")
                 break
-        return archive, updates
+        return stopping
 
-    def _archive(self, archive: PyTree, policies: PyTree, evaluation: Evaluation) -> PyTree:
+    def _archive(self, policies: PyTree, preferences: Floats, evaluation: Evaluation) -> None:
         """Offer every policy to the archive of its seed."""
         seeds = len(self.seeds)
 
         def by_seed(x: Any) -> Any:
             return np.asarray(x).reshape(seeds, self.per_seed, *np.shape(x)[1:])
 
-        items = jax.tree.map(by_seed, (policies, self.preferences.astype(np.float32)))
-        if archive is None:
+        items = jax.tree.map(by_seed, (policies, preferences.astype(np.float32)))
+        if self.archive is None:
             first = jax.tree.map(lambda x: x[0, 0], items)
             empty = archives.empty(self.settings.archive_capacity, len(self.plan.objectives), first)
-            archive = jax.tree.map(lambda x: np.repeat(np.asarray(x)[None], seeds, axis=0), empty)
+            self.archive = jax.tree.map(lambda x: np.repeat(np.asarray(x)[None], seeds, axis=0), empty)
         returns = by_seed(np.asarray(evaluation.discounted).mean(axis=1))
         # a greedy choice among NaN is still a choice: returns alone do not show that a policy has diverged
         whole = [np.isfinite(x).reshape(*returns.shape[:2], -1).all(axis=2) for x in jax.tree.leaves(items)]
-        archive = self.insert(archive, returns, items, np.logical_and.reduce(whole))
-        for seed, valid in zip(self.seeds, np.asarray(archive.valid), strict=True):
+        self.archive = self.insert(self.archive, returns, items, np.logical_and.reduce(whole))
+        for seed, valid in zip(self.seeds, np.asarray(self.archive.valid), strict=True):
             if not valid.any():
                 raise UserError(f"every policy of seed {seed} has diverged; try a lower learning_rate")
-        return archive
 
-    def _rows(
-        self, archive: PyTree, updates: int, rate: float, seconds: float, pieces: list[tuple[int, dict[str, Any]]]
-    ) -> list[dict[str, float | int]]:
+    def _rows(self, rate: float, seconds: float, pieces: list[tuple[int, dict[str, Any]]]) -> list[dict[str, Any]]:
         """One row of metrics for each seed."""
         weights = np.array([count for count, _ in pieces], float)
         rows = []
         for i, seed in enumerate(self.seeds):
-            returns, _ = archives.compact(jax.tree.map(lambda x, i=i: x[i], archive))
+            returns, _ = archives.compact(jax.tree.map(lambda x, i=i: x[i], self.archive))
             mine = slice(i * self.per_seed, (i + 1) * self.per_seed)
             learnt = {
                 name: float(np.average([piece[name][mine].mean() for _, piece in pieces], weights=weights))
@@ -236,7 +270,7 @@ class _Training:
             }
             rows.append(
                 {
-                    "step": updates * self.steps_per_update,
+                    "step": self.steps,
                     "seed": seed,
                     "seconds": round(seconds, 3),
                     **self._quality(returns),
@@ -259,9 +293,9 @@ class _Training:
             quality["hypervolume_share"] = hypervolume / self.plan.true_hypervolume
         return quality
 
-    def _final(self, archive: PyTree, say: Callable[[str], None]) -> dict[int, Front]:
+    def _final(self, say: Callable[[str], None]) -> dict[int, Front]:
         """Re-evaluate every archived policy on fresh seeds: the estimates that put it there are its luckiest ones."""
-        parts = [archives.compact(jax.tree.map(lambda x, i=i: x[i], archive)) for i in range(len(self.seeds))]
+        parts = [archives.compact(jax.tree.map(lambda x, i=i: x[i], self.archive)) for i in range(len(self.seeds))]
         params, weights = jax.tree.map(lambda *x: np.concatenate(x), *(items for _, items in parts))
         sizes = [len(returns) for returns, _ in parts]
         keys = self.final_keys[np.repeat(np.arange(len(sizes)), sizes)]
@@ -283,23 +317,23 @@ class _Training:
             fronts[seed] = front
         return fronts
 
-    def _write(self, fronts: dict[int, Front], tensorboard: TensorBoardWriter, updates: int) -> None:
+    def _write(self, fronts: dict[int, Front], tensorboard: TensorBoardWriter) -> None:
         from morl import plotting  # matplotlib takes a while to load
 
         policies = {str(seed): front.params for seed, front in fronts.items()}
         checkpoint.save(self.path / "checkpoints" / "front", policies)
         runs.write_text(self.path / "front.csv", to_csv(fronts))
-        title = f"{self.plan.agent_name} on {self.settings.env}, {updates * self.steps_per_update:,} steps"
+        title = f"{self.plan.agent_name} on {self.settings.env}, {self.steps:,} steps"
         figure = plotting.draw_front(fronts, title, self.plan.true_front)
         plotting.save(figure, self.path / "front.png")
-        tensorboard.image("front", plotting.pixels(figure), updates * self.steps_per_update)
+        tensorboard.image("front", plotting.pixels(figure), self.steps)
 
-    def _status(self, rows: list[dict[str, float | int]], updates: int, rate: float) -> Status:
+    def _status(self, rows: list[dict[str, Any]], rate: float) -> Status:
         def column(name: str) -> tuple[Any, ...]:
             return tuple(row[name] for row in rows if name in row)
 
         return Status(
-            updates * self.steps_per_update,
+            self.steps,
             self.total,
             rate,
             hypervolume=column("hypervolume"),

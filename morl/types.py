@@ -89,7 +89,7 @@ class Learner(Protocol):
         ...
 
     def policy(self, state: PyTree) -> PyTree:
-        """The part of a learner that acting needs."""
+        """What is archived of a learner: what acting needs, and what going on from it needs."""
         ...
 
     def act(self, policy: PyTree, obs: jax.Array, preference: jax.Array, key: jax.Array, *, greedy: bool) -> jax.Array:
@@ -108,8 +108,19 @@ class Learner(Protocol):
 class Trainer(Protocol):
     """Trains and evaluates P policies on one kind of environment. Its state is its own."""
 
-    def init(self, keys: Sequence[jax.Array]) -> Any:
-        """Learners and environments at the start, from one key for each policy."""
+    def init(
+        self,
+        keys: Sequence[jax.Array],
+        learners: Sequence[PyTree] | None = None,
+        preferences: NDArray[Any] | None = None,
+    ) -> Any:
+        """Learners and environments at the start, from one key for each of P policies.
+
+        Args:
+            keys: P.
+            learners: P to go on from; by default fresh ones.
+            preferences: (P, R) they act for; by default those the trainer was made with.
+        """
         ...
 
     def run(self, state: Any, updates: int) -> tuple[Any, Metrics]:
@@ -129,6 +140,40 @@ class Trainer(Protocol):
         ...
 
 
+class Extension(Protocol):
+    """A second stage, in rounds that start from policies of the archive, with as many of the agent's own learners.
+
+    Attributes:
+        preferences: (K, R), one for each learner of a seed.
+        rounds: how often.
+        updates: of each learner in a round.
+    """
+
+    @property
+    def preferences(self) -> NDArray[np.float64]: ...
+    @property
+    def rounds(self) -> int: ...
+    @property
+    def updates(self) -> int: ...
+
+    def begin(
+        self,
+        returns: NDArray[np.float64],
+        policies: PyTree,
+        reference_point: NDArray[np.float64],
+        taken: set[bytes],
+    ) -> list[PyTree]:
+        """K learners at the start of a round.
+
+        Args:
+            returns: (n, R) of the policies in the archive of a seed.
+            policies: stacked.
+            reference_point: (R,).
+            taken: empty before the first round; the extension's own notes on what it has started from.
+        """
+        ...
+
+
 class Agent(Protocol):
     """A way to find a front, made of learners.
 
@@ -136,6 +181,7 @@ class Agent(Protocol):
         learner: the one all its policies share the code of.
         preferences: (K, R), one for each learner of a seed.
         updates: of each learner, within the steps of the task.
+        extension: what comes after that, if anything.
     """
 
     @property
@@ -144,3 +190,5 @@ class Agent(Protocol):
     def preferences(self) -> NDArray[np.float64]: ...
     @property
     def updates(self) -> int: ...
+    @property
+    def extension(self) -> Extension | None: ...

@@ -1,0 +1,193 @@
+"""Constraints on returns: the barrier's weights, the returns they rest on, where a round starts, and what is learnt."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from morl.agents.cmorl import CMORL, CMORLConfig
+from morl.agents.extension import STEEPEST, ConstrainedPPO, Extension, barrier_weights, select
+from morl.agents.ppo import PPO, PPOConfig
+from morl.errors import UserError
+from morl.rollout import rollout, start_batch
+from morl.types import Task, Transition
+from tests.probes import Probe
+
+GAMMA = 0.9
+CONFIG = PPOConfig(
+    num_envs=32, rollout_steps=8, epochs=4, minibatches=4, learning_rate=3e-3, hidden=(32,), entropy_coefficient=0.1
+)
+
+
+def learner(kind="steer", barrier=20.0, **changes):
+    env = Probe(kind)
+    config = CONFIG if not changes else PPOConfig(**{**CONFIG.__dict__, **changes})
+    return ConstrainedPPO(PPO(config, env.observation_space, env.action_space, GAMMA, 100), barrier)
+
+
+def run(agent, state, updates, kind="steer"):
+    env = Probe(kind)
+    lanes = start_batch(env, (), jax.random.key(1), agent.num_envs)
+
+    @partial(jax.jit, static_argnums=2)
+    def go(state, lanes, updates):
+        def body(carry, key):
+            state, lanes = carry
+            key_rollout, key_update = jax.random.split(key)
+            policy = agent.policy(state)
+            lanes, batch = rollout(env, (), agent, policy, state.preference, lanes, key_rollout, agent.rollout_steps)
+            state, metrics = agent.update(state, batch, key_update)
+            return (state, lanes), (metrics["feasible_share"], state.returns)
+
+        (state, _), seen = jax.lax.scan(body, (state, lanes), jax.random.split(jax.random.key(2), updates))
+        return state, seen
+
+    state, seen = go(jax.tree.map(jnp.asarray, state), lanes, updates)
+    return state, *map(np.asarray, seen)
+
+
+def greedy_action(agent, state):
+    obs = jnp.zeros((1, 2))
+    return float(agent.to_env(agent.act(agent.policy(state), obs, None, jax.random.key(0), greedy=True))[0, 0])
+
+
+def test_weights_are_those_of_the_barriers_gradient():
+    slack, preference = jnp.array([0.5, jnp.inf, 0.02]), jnp.array([0.0, 1.0, 0.0])
+    got = barrier_weights(preference, slack, 20.0)
+    np.testing.assert_allclose(got, [1 / (20 * 0.5), 1.0, 1 / (20 * 0.02)], rtol=1e-6)
+    value = lambda g: g[1] + (jnp.log(g[0] - 1.0) + jnp.log(g[2] + 3.0)) / 20  # noqa: E731
+    np.testing.assert_allclose(got, jax.grad(value)(jnp.array([1.5, 7.0, -2.98])), rtol=1e-3)
+    assert (barrier_weights(preference, jnp.array([1e-9, jnp.inf, 1.0]), 20.0) <= STEEPEST).all()
+    # without constraints it is the preference alone
+    np.testing.assert_allclose(barrier_weights(jnp.array([0.3, 0.7]), jnp.full(2, jnp.inf), 20.0), [0.3, 0.7])
+
+
+def test_broken_constraints_count_alone_and_by_how_far():
+    got = barrier_weights(jnp.array([1.0, 0.0, 0.0, 0.0]), jnp.array([jnp.inf, -0.4, 0.3, -0.1]), 20.0)
+    assert np.isfinite(got).all()
+    assert got[0] == got[2] == 0
+    assert got[1] > 3.5 * got[3] > 0
+
+
+def test_returns_are_those_of_the_episodes_that_ended():
+    """Two lanes; one episode goes on from one rollout to the next, and a host's reset step is left out."""
+    agent = learner(num_envs=2)
+    state = agent.begin(agent.policy(agent.init(jax.random.key(0), jnp.array([1.0, 0.0]))), [1, 0], [np.inf, 1], [1, 1])
+    rng = np.random.default_rng(0)
+    reward = rng.normal(size=(6, 2, 2)).astype(np.float32)
+    done = np.zeros((6, 2), bool)
+    done[1, 0] = done[4, 0] = done[3, 1] = True
+    valid = np.ones((6, 2), bool)
+    valid[4, 1] = False  # lane 1 was reset there
+    ends = []
+    for lane in range(2):
+        total, discount = np.zeros(2), 1.0
+        for t in range(6):
+            if not valid[t, lane]:
+                continue
+            total, discount = total + discount * reward[t, lane], discount * GAMMA
+            if done[t, lane]:
+                ends.append((t, total))
+                total, discount = np.zeros(2), 1.0
+    for begin, end in ((0, 2), (2, 3), (3, 6)):
+        part = slice(begin, end)
+        none = np.zeros((end - begin, 2))
+        state = agent.seen(
+            state,
+            Transition(none, none, jnp.asarray(reward[part]), none, done[part] & False, done[part], valid[part]),
+        )
+        if end == 2:
+            np.testing.assert_allclose(state.start, ends[0][1], rtol=1e-5)
+            np.testing.assert_allclose(state.returns, state.start)
+        if end == 3:  # nothing ended: no news
+            assert float(state.episodes) == 1
+    old = 0.7
+    late = [total for t, total in ends if t >= 3]
+    assert len(late) == 2
+    np.testing.assert_allclose(state.returns, (old * ends[0][1] + sum(late)) / (old + 2), rtol=1e-5)
+    np.testing.assert_allclose(state.start, ends[0][1], rtol=1e-5)
+
+
+@pytest.fixture(scope="module")
+def settled():
+    """A policy for the second objective alone: it steers to -0.2."""
+    agent = learner()
+    state, feasible, _ = run(agent, agent.init(jax.random.key(0), jnp.array([0.0, 1.0])), 150)
+    assert greedy_action(agent, state) == pytest.approx(-0.2, abs=0.06)
+    assert feasible.all()  # nothing to break
+    return agent, agent.policy(state)
+
+
+def test_it_raises_one_objective_as_far_as_the_other_allows(settled):
+    """-(a + 0.2)^2 may fall by 0.16, so that a comes near 0.2; freely it would go to 0.6."""
+    agent, policy = settled
+    state, feasible, returns = run(agent, agent.begin(policy, [1, 0], [np.inf, 0.16], [0.16, 0.16]), 150)
+    assert 0.05 < greedy_action(agent, state) < 0.25
+    assert returns[-30:, 1].mean() > float(state.start[1]) - 0.16
+    assert feasible.mean() > 0.8
+    free, _, _ = run(agent, agent.begin(policy, [1, 0], [np.inf, np.inf], [1, 1]), 150)
+    assert greedy_action(agent, free) == pytest.approx(0.6, abs=0.08)
+
+
+def test_a_policy_outside_comes_back(settled):
+    agent, policy = settled
+    begun = agent.begin(policy, [1, 0], [np.inf, 0.05], [0.05, 0.05])
+    # as if it had begun far better than it is: for that b alone counts until a is back
+    away, _, _ = run(agent, agent.begin(policy, [1, 0], [np.inf, np.inf], [1, 1]), 150)
+    outside = begun._replace(ppo=away.ppo, start=jnp.array([0.0, -0.05]), returns=away.returns, episodes=jnp.float32(1))
+    assert greedy_action(agent, outside) > 0.5
+    state, feasible, returns = run(agent, outside, 200)
+    assert feasible[:3].max() == 0
+    assert feasible[-50:].mean() > 0.5
+    assert returns[-30:, 1].mean() > -0.105
+    assert all(np.isfinite(x).all() for x in jax.tree.leaves(state.ppo))
+
+
+RETURNS = np.array([[0.0, 10.0], [1.0, 9.0], [5.0, 5.0], [9.0, 1.0], [10.0, -1.0]])
+
+
+def test_a_round_starts_from_the_least_crowded_not_started_from_before():
+    taken = set()
+    reference = np.array([-1.0, 0.0])
+    first = select(RETURNS, reference, 2, taken)
+    assert set(first) == {0, 3}  # the extremes among those above the reference point
+    assert set(select(RETURNS, reference, 2, taken)) == {1, 2}
+    assert sorted(select(RETURNS, reference, 6, taken)[:4]) == [0, 1, 2, 3]  # all were taken: once more
+    assert len(select(RETURNS, reference, 6, taken)) == 6
+    assert set(select(RETURNS, np.array([50.0, 50.0]), 5, set())) == {0, 1, 2, 3, 4}  # nothing is above it
+
+
+def test_thresholds_lie_below_the_returns_whatever_their_sign():
+    agent = learner()
+    policy = agent.policy(agent.init(jax.random.key(0), jnp.array([1.0, 0.0])))
+    returns = np.array([[-10.0, 3.0], [-2.0, 0.0]])
+    stacked = jax.tree.map(lambda x: np.stack([x, x]), policy)
+    extension = Extension(agent, 2, num_learners=4, rounds=1, updates=1, keep=0.9)
+    begun = extension.begin(returns, stacked, np.array([-100.0, -100.0]), set())
+    np.testing.assert_array_equal(extension.preferences, [[1, 0], [0, 1]] * 2)
+    for state, objective in zip(begun, extension.preferences, strict=True):
+        np.testing.assert_array_equal(state.preference, objective)
+        np.testing.assert_array_equal(np.isinf(state.allowance), objective > 0)
+        np.testing.assert_array_equal(state.scale[objective == 0], state.allowance[objective == 0])
+    held = [float(state.allowance[1 - i % 2]) for i, state in enumerate(begun)]
+    # a tenth of |-10|, of |-2|, of 3, and where that is 0 a hundredth of the front's span; selected in any order
+    np.testing.assert_allclose(sorted(held), sorted([1.0, 0.2, 0.3, 0.03]), rtol=1e-5)
+
+
+def test_the_steps_are_shared_between_the_stages():
+    env = Probe("choice")
+
+    def agent(**changes):
+        config = CMORLConfig(num_policies=4, num_envs=2, rollout_steps=4, minibatches=2, **changes)
+        return CMORL(config, Task(env.observation_space, env.action_space, 2, 0.9, 32 * 100))
+
+    both = agent(extension_share=0.5, extension_updates=20)
+    assert (both.updates, both.extension.rounds, both.extension.updates) == (60, 2, 20)
+    assert agent(extension="none").extension is None
+    assert agent(extension="none").updates == 100
+    assert agent(extension_share=0.1).extension is None  # not enough for a round
+    for wrong in ({"extension_share": 1.0}, {"keep": 1.5}, {"barrier": 0.0}, {"extension_updates": 0}):
+        with pytest.raises(UserError, match=next(iter(wrong))):
+            CMORLConfig(**wrong)
