@@ -106,8 +106,8 @@ def reevaluate(path: str | Path, settings: EvaluateSettings | None = None) -> di
             eval_episodes=min(settings.episodes, trained.eval_episodes),
             devices=chosen,
         )
-        # a training splits the key of its seed in three; the fourth part is free for any seed
-        root = jax.random.split(jax.random.key(settings.seed), 4)[3]
+        # of the parts a training splits the key of its seed in, it leaves the fourth, which is free for any seed
+        root = jax.random.split(jax.random.key(settings.seed), 5)[3]
         again = {}
         for seed, front in fronts.items():
             keys = jnp.repeat(jax.random.fold_in(root, seed)[None], len(front), axis=0)

@@ -40,7 +40,7 @@ class TrainSettings:
     reference_point: tuple[float, ...] | None = None
     """Reference point of the hypervolume, one number an objective; by default the environment's."""
     evaluations: int = 20
-    """Evaluations during training; each offers every policy to the archive."""
+    """Evaluations during training, one in each round of a second stage at least; they feed the archive."""
     eval_episodes: int = 32
     """Greedy episodes of each policy in one of them."""
     final_episodes: int = 128

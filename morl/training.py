@@ -22,7 +22,7 @@ from morl.plan import Plan, prepare
 from morl.preferences import spread
 from morl.runs import Run
 from morl.settings import TrainSettings
-from morl.types import Evaluation, PyTree
+from morl.types import Evaluation, Extension, PyTree
 
 EXPECTED_UTILITY_WEIGHTS = 100
 PIECE_SECONDS = 1.0  # about how long compiled code runs before the loop looks up
@@ -112,10 +112,13 @@ class _Training:
         self.total_updates = agent.updates + (extension.rounds * extension.updates if extension else 0)
         self.total = self.total_updates * self.steps_per_update
         self.weights = spread(len(plan.objectives), EXPECTED_UTILITY_WEIGHTS)
-        roots = [jax.random.split(jax.random.key(seed), 3) for seed in self.seeds]
+        roots = [
+            jax.random.split(jax.random.key(seed), 5) for seed in self.seeds
+        ]  # the fourth is for evaluations later
         self.learner_keys = jnp.stack([root[0] for root in roots])
         self.eval_keys = jnp.stack([root[1] for root in roots])
         self.final_keys = jnp.stack([root[2] for root in roots])
+        self.round_keys = jnp.stack([root[4] for root in roots])
         self.backend = plan.make_backend(self.preferences, eval_episodes=settings.eval_episodes, devices=chosen)
         self.device = f"{min(len(chosen), len(self.preferences))} x {chosen[0].device_kind}"
         self.insert = jax.jit(jax.vmap(archives.insert), donate_argnums=0)
@@ -172,20 +175,25 @@ class _Training:
         agent, extension = self.plan.agent, self.plan.agent.extension
         state = self.backend.init(self._keys(self.learner_keys))
         stopping = self._train(state, self.preferences, agent.updates, write, started)
-        for index in range(extension.rounds if extension else 0):
-            if extension is None or stopping:
-                break
-            say(f"round {index + 1} of {extension.rounds} begins")
+        if extension:
             preferences = np.tile(extension.preferences, (len(self.seeds), 1))
-            learners: list[PyTree] = []
-            for i, taken in enumerate(self.taken):
-                returns, (policies, _) = archives.compact(jax.tree.map(lambda x, i=i: x[i], self.archive))
-                learners += extension.begin(returns, policies, self.plan.reference_point, taken)
-            keys = self._keys(self._fold(self.learner_keys, index))
-            state = self.backend.init(keys, learners, preferences)
-            stopping = self._train(state, preferences, extension.updates, write, started)
+            for index in range(extension.rounds):
+                if stopping:
+                    break
+                say(f"round {index + 1} of {extension.rounds} begins")
+                keys = self._keys(self._fold(self.round_keys, index))
+                state = self.backend.init(keys, self._selected(extension), preferences)
+                stopping = self._train(state, preferences, extension.updates, write, started)
         if stopping:
             say("stopped early on request")
+
+    def _selected(self, extension: Extension) -> list[PyTree]:
+        """Learners at the start of a round, from the archives."""
+        learners: list[PyTree] = []
+        for i, taken in enumerate(self.taken):
+            returns, (policies, _) = archives.compact(jax.tree.map(lambda x, i=i: x[i], self.archive))
+            learners += extension.begin(returns, policies, self.plan.reference_point, taken)
+        return learners
 
     def _keys(self, keys: jax.Array) -> list[jax.Array]:
         """One for each policy, of one for each seed."""

@@ -16,7 +16,7 @@ def dst_run(tmp_path_factory):
     out = tmp_path_factory.mktemp("runs") / "dst"
     settings = TrainSettings(
         env="deep-sea-treasure-v0",
-        steps=300_000,
+        steps=500_000,
         num_seeds=2,
         seed=5,
         out=out,

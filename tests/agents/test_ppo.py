@@ -14,7 +14,14 @@ from tests.probes import Probe
 
 GAMMA = 0.9
 CONFIG = PPOConfig(
-    num_envs=16, rollout_steps=16, learning_rate=3e-3, hidden=(32,), normalise_rewards=False, entropy_coefficient=0.001
+    num_envs=16,
+    rollout_steps=16,
+    epochs=4,
+    minibatches=4,
+    learning_rate=3e-3,
+    hidden=(32,),
+    normalise_rewards=False,
+    entropy_coefficient=0.001,
 )
 
 
