@@ -165,6 +165,27 @@ def test_stopping_early_still_leaves_a_front(tmp_path):
     assert morl.load(run.path).front.returns.shape == run.front.returns.shape
 
 
+@pytest.mark.parametrize("backend", ["jax", "host"])
+def test_rounds_of_extension_follow_the_first_stage(backend, tmp_path):
+    """10 updates of 512 steps: 6, then two rounds of 2, each evaluated; on either back-end."""
+    config = dataclasses.replace(SMALL, extension_updates=2)
+    settings = TrainSettings(
+        env="deep-sea-treasure-v0",
+        backend=backend,
+        steps=5120,
+        evaluations=3,
+        eval_episodes=2,
+        final_episodes=2,
+        out=tmp_path / "run",
+    )
+    run = morl.train("cmorl", settings, config)
+    assert [row["step"] for row in metric_rows(run.path)][-2:] == ["4096", "5120"]
+    log = (run.path / "log.txt").read_text()
+    assert "policies x 6 + 2 x 2 updates" in log
+    assert "round 2 of 2 begins" in log
+    assert morl.load(run.path).front.returns.shape[1] == 2
+
+
 def test_host_environments_feed_the_same_agent(tmp_path):
     """MO-Gymnasium's deep-sea-treasure through the host back-end, evaluated by the compiled environment."""
     config = CMORLConfig(num_policies=4, num_envs=8, rollout_steps=32, hidden=(32,))
