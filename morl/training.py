@@ -112,9 +112,8 @@ class _Training:
         self.total_updates = agent.updates + (extension.rounds * extension.updates if extension else 0)
         self.total = self.total_updates * self.steps_per_update
         self.weights = spread(len(plan.objectives), EXPECTED_UTILITY_WEIGHTS)
-        roots = [
-            jax.random.split(jax.random.key(seed), 5) for seed in self.seeds
-        ]  # the fourth is for evaluations later
+        # the fourth part of each is for evaluations of the finished run
+        roots = [jax.random.split(jax.random.key(seed), 5) for seed in self.seeds]
         self.learner_keys = jnp.stack([root[0] for root in roots])
         self.eval_keys = jnp.stack([root[1] for root in roots])
         self.final_keys = jnp.stack([root[2] for root in roots])
@@ -191,7 +190,7 @@ class _Training:
         """Learners at the start of a round, from the archives."""
         learners: list[PyTree] = []
         for i, taken in enumerate(self.taken):
-            returns, (policies, _) = archives.compact(jax.tree.map(lambda x, i=i: x[i], self.archive))
+            returns, (policies, _) = self._archived(i)
             learners += extension.begin(returns, policies, self.plan.reference_point, taken)
         return learners
 
@@ -265,12 +264,16 @@ class _Training:
             if not valid.any():
                 raise UserError(f"every policy of seed {seed} has diverged; try a lower learning_rate")
 
+    def _archived(self, index: int) -> tuple[Floats, PyTree]:
+        """Returns of the policies in the archive of the seed of this index, and the policies with their preferences."""
+        return archives.compact(jax.tree.map(lambda x: x[index], self.archive))
+
     def _rows(self, rate: float, seconds: float, pieces: list[tuple[int, dict[str, Any]]]) -> list[dict[str, Any]]:
         """One row of metrics for each seed."""
         weights = np.array([count for count, _ in pieces], float)
         rows = []
         for i, seed in enumerate(self.seeds):
-            returns, _ = archives.compact(jax.tree.map(lambda x, i=i: x[i], self.archive))
+            returns, _ = self._archived(i)
             mine = slice(i * self.per_seed, (i + 1) * self.per_seed)
             learnt = {
                 name: float(np.average([piece[name][mine].mean() for _, piece in pieces], weights=weights))
@@ -303,7 +306,7 @@ class _Training:
 
     def _final(self, say: Callable[[str], None]) -> dict[int, Front]:
         """Re-evaluate every archived policy on fresh seeds: the estimates that put it there are its luckiest ones."""
-        parts = [archives.compact(jax.tree.map(lambda x, i=i: x[i], self.archive)) for i in range(len(self.seeds))]
+        parts = [self._archived(i) for i in range(len(self.seeds))]
         params, weights = jax.tree.map(lambda *x: np.concatenate(x), *(items for _, items in parts))
         sizes = [len(returns) for returns, _ in parts]
         keys = self.final_keys[np.repeat(np.arange(len(sizes)), sizes)]
