@@ -34,7 +34,7 @@ class ConstrainedState(NamedTuple):
         ppo: the learner.
         preference: (R,) weights of what is raised.
         allowance: (R,) how much of each return may be lost; infinite without a constraint.
-        scale: (R,) what counts as one unit of each return; 0 for the running deviation of the returns.
+        scale: (R,) what counts as one unit of each return; 0 for the unit of PPO's advantages.
         start: (R,) mean return of the first episodes that ended; the thresholds are ``start - allowance``.
         returns: (R,) running mean return of the episodes that ended lately.
         episodes: () float32 weight of that mean; 0 until an episode has ended.
@@ -111,13 +111,13 @@ class ConstrainedPPO:
     ) -> tuple[ConstrainedState, dict[str, jax.Array]]:
         """One update of PPO with the weights of the barrier's gradient; PPO's metrics and ``feasible_share``."""
         state = self.seen(state, batch)
-        own = running.deviation(state.ppo.return_stats)
-        scale = jnp.where(state.scale > 0, state.scale, own)
+        # of PPO's advantages: then the weights of a learner without constraints are its preference
+        unit = running.deviation(state.ppo.return_stats) if self.ppo.config.normalise_rewards else 1.0
+        scale = jnp.where(state.scale > 0, state.scale, unit)
         gained = jnp.where(state.episodes > 0, state.returns - state.start, 0.0)
         slack = (gained + state.allowance) / scale
         weights = barrier_weights(state.preference, slack, self.barrier)
-        # PPO's advantages are in units of the deviation (or in the environment's), the weights are of ``scale``
-        weights = weights * (own if self.ppo.config.normalise_rewards else 1.0) / scale
+        weights = weights * unit / scale
         ppo, metrics = self.ppo.update(state.ppo._replace(preference=weights / weights.sum()), batch, key)
         return state._replace(ppo=ppo), {**metrics, "feasible_share": (slack > 0).all().astype(jnp.float32)}
 

@@ -145,6 +145,23 @@ def test_a_policy_outside_comes_back(settled):
     assert all(np.isfinite(x).all() for x in jax.tree.leaves(state.ppo))
 
 
+@pytest.mark.parametrize("normalise", [True, False])
+def test_without_constraints_it_is_ppo(normalise):
+    agent = learner("cue", normalise_rewards=normalise)
+    env = Probe("cue")
+    state = agent.init(jax.random.key(0), jnp.array([0.2, 0.8]))
+    # objectives whose returns deviate by different amounts
+    unequal = state.ppo.return_stats._replace(var=jnp.array([1.0, 400.0]), seen=jnp.float32(1e6))
+    state = state._replace(ppo=state.ppo._replace(return_stats=unequal))
+    lanes = start_batch(env, (), jax.random.key(1), agent.num_envs)
+    key = jax.random.key(2)
+    batch = rollout(env, (), agent, agent.policy(state), state.preference, lanes, key, agent.rollout_steps)[1]
+    got, _ = agent.update(state, batch, key)
+    expected, _ = agent.ppo.update(state.ppo, batch, key)
+    for one, two in zip(jax.tree.leaves(got.ppo.params), jax.tree.leaves(expected.params), strict=True):
+        np.testing.assert_allclose(one, two, rtol=1e-3, atol=1e-5)
+
+
 RETURNS = np.array([[0.0, 10.0], [1.0, 9.0], [5.0, 5.0], [9.0, 1.0], [10.0, -1.0]])
 
 
