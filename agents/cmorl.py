@@ -15,7 +15,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from morl.agents.extension import ConstrainedPPO, Extension
+from morl.agents.constrained import ConstrainedPPO
+from morl.agents.extension import Extension
 from morl.agents.ppo import PPO, PPOConfig
 from morl.config import check_integer, check_range
 from morl.errors import UserError
@@ -29,8 +30,8 @@ class CMORLConfig(PPOConfig):
 
     num_policies: int = 6
     """Policies trained in parallel: first each for one of as many preferences spread over the simplex."""
-    extension: Literal["ipo", "none"] = "ipo"
-    """Second stage: the interior-point method, or none."""
+    extension: Literal["ipo", "cpo", "none"] = "ipo"
+    """Second stage: the interior-point method, constrained policy optimisation, or none."""
     extension_share: float = 0.4
     """Share of the steps that the second stage gets."""
     extension_updates: int = 20
@@ -39,6 +40,8 @@ class CMORLConfig(PPOConfig):
     """Share of each other objective's return that must be kept while one is raised, β."""
     barrier: float = 20.0
     """Sharpness of the interior-point method's barrier, t."""
+    radius: float = 0.01
+    """Largest Kullback-Leibler divergence of one step of constrained policy optimisation."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -47,6 +50,7 @@ class CMORLConfig(PPOConfig):
         check_range(self, "extension_share", low=0, high=1, open_high=True)
         check_range(self, "keep", low=0, high=1)
         check_range(self, "barrier", low=0, open_low=True)
+        check_range(self, "radius", low=0, open_low=True)
 
 
 @dataclass(frozen=True)
@@ -105,7 +109,8 @@ class CMORL:
             total_updates=self._all_updates,
             action_mask=self.task.action_mask,
         )
-        return ConstrainedPPO(ppo, self.config.barrier)
+        c = self.config
+        return ConstrainedPPO(ppo, self.task.gamma, "cpo" if c.extension == "cpo" else "ipo", c.barrier, c.radius)
 
     @cached_property
     def extension(self) -> Extension | None:

@@ -17,10 +17,11 @@ import optax
 from gymnasium import Space
 
 from morl import distributions, running, spaces
+from morl.agents import trust_region
 from morl.config import check_integer, check_range
 from morl.errors import UserError
 from morl.networks import MLP, mlp
-from morl.returns import discounted_sum, gae
+from morl.returns import discounted_sum, td_error, traced
 from morl.running import RunningStats
 from morl.types import PyTree, Transition
 
@@ -54,7 +55,7 @@ class PPOConfig:
     max_grad_norm: float = 0.5
     """Global norm that gradients are clipped to."""
     normalise_observations: bool = True
-    """Scale observations by their running mean and deviation (kept for evaluation)."""
+    """Scale observations by their running mean and deviation (kept for evaluation); one-hot ones stay as they are."""
     normalise_rewards: bool = True
     """Scale each objective by the running deviation of its discounted return; preferences weigh what is scaled."""
     hidden: tuple[int, ...] = (64, 64)
@@ -133,6 +134,26 @@ class Batch(NamedTuple):
     mask: jax.Array | None
 
 
+class Look(NamedTuple):
+    """A rollout as a learner sees it, (T, B, ...).
+
+    Attributes:
+        features, action, mask: what was acted on, and how.
+        log_prob: (T, B) of the actions, by the policy that acted.
+        delta, advantage, value: (T, B, R), in units of the rewards as the critic gets them.
+        weight: (T, B), 0 for what must not be learnt from.
+    """
+
+    features: jax.Array
+    action: jax.Array
+    log_prob: jax.Array
+    delta: jax.Array
+    advantage: jax.Array
+    value: jax.Array
+    weight: jax.Array
+    mask: jax.Array | None
+
+
 @dataclass(frozen=True)
 class PPO:
     """The learner of :class:`PPOState`, for spaces it is made for. ``total_updates`` is for annealing only.
@@ -174,7 +195,7 @@ class PPO:
         """A fresh learner for one preference (R,)."""
         c = self.config
         rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))
-        size = spaces.encoder(self.observation_space)[1]
+        size = spaces.encoder(self.observation_space).size
         num_objectives = preference.shape[0]
         fresh = Policy(
             actor=mlp(rng, (size, *c.hidden, self._actions.num_outputs), c.activation, output_scale=0.01),
@@ -214,14 +235,33 @@ class PPO:
         """Actions as the environment takes them."""
         return self._actions.to_env(action)
 
-    def update(self, state: PPOState, batch: Transition, key: jax.Array) -> tuple[PPOState, dict[str, jax.Array]]:
-        """Learn from one rollout (T, B) by ``epochs`` passes over it; scalar metrics."""
+    def values(self, state: PPOState, batch: Transition) -> tuple[jax.Array, jax.Array]:
+        """Values (T, B, R) of what was acted on and of what followed, in units of the rewards as the critic gets them."""
+        critic = state.params.critic
+        return tuple(critic(self._features(state.obs_stats, obs)) for obs in (batch.obs, batch.next_obs))
+
+    def update(
+        self, state: PPOState, batch: Transition, key: jax.Array, weights: jax.Array | None = None
+    ) -> tuple[PPOState, dict[str, jax.Array]]:
+        """Learn from one rollout (T, B) by ``epochs`` passes over it; scalar metrics.
+
+        Args:
+            state: the learner.
+            batch: the rollout.
+            key: of the minibatches.
+            weights: (R,) or (T, B, R) of the objectives' temporal differences in the actor's advantage; by default the
+                preference.
+        """
+        state, look = self.look(state, batch)
+        weighed = look.delta * (state.preference if weights is None else weights)
+        done = batch.terminated | batch.truncated
+        actors = traced(weighed.sum(axis=-1, keepdims=True), done, self.gamma * self.config.gae_lambda)[..., 0]
+        return self.fit(state, look, _standardise(actors, batch.valid), key)
+
+    def look(self, state: PPOState, batch: Transition) -> tuple[PPOState, Look]:
+        """A rollout (T, B) as the learner sees it, and the learner with its running statistics brought up to date."""
         c = self.config
         done = batch.terminated | batch.truncated
-        encode = spaces.encoder(self.observation_space)[0]
-        features = self._features(state.obs_stats, batch.obs)
-        next_features = self._features(state.obs_stats, batch.next_obs)
-
         carried, returns = discounted_sum(batch.reward, done, state.discounted_return, self.gamma)
         return_stats = running.update(state.return_stats, returns, batch.valid)
         reward = batch.reward
@@ -229,57 +269,92 @@ class PPO:
             c.normalise_rewards
         ):  # scale only: moving the mean of a reward would change what an episode's length is worth
             reward = reward / running.deviation(return_stats)
-
-        critic = state.params.critic
-        value = critic(features)
-        advantage = gae(reward, value, critic(next_features), batch.terminated, done, self.gamma, c.gae_lambda)
+        value, next_value = self.values(state, batch)
+        delta = td_error(reward, value, next_value, batch.terminated, self.gamma)
+        features = self._features(state.obs_stats, batch.obs)
         mask = self._mask(batch.obs)
         output = _masked(state.params.actor(features), mask)
-        flat = jax.tree.map(
-            lambda x: x.reshape(-1, *x.shape[2:]),
-            Batch(
-                features=features,
-                action=batch.action,
-                log_prob=self._actions.log_prob(output, state.params.log_std, batch.action),
-                advantage=_standardise(advantage @ state.preference, batch.valid),
-                target=advantage + value,
-                weight=batch.valid.astype(jnp.float32),
-                mask=mask,
-            ),
+        look = Look(
+            features=features,
+            action=batch.action,
+            log_prob=self._actions.log_prob(output, state.params.log_std, batch.action),
+            delta=delta,
+            advantage=traced(delta, done, self.gamma * c.gae_lambda),
+            value=value,
+            weight=batch.valid.astype(jnp.float32),
+            mask=mask,
         )
-
-        def epoch(carry: tuple[Params, PyTree], key: jax.Array) -> tuple[tuple[Params, PyTree], dict[str, jax.Array]]:
-            order = jax.random.permutation(key, flat.weight.shape[0]).reshape(c.minibatches, -1)
-            return jax.lax.scan(lambda carry, rows: self._minibatch(*carry, _take(flat, rows)), carry, order)
-
-        (params, opt_state), metrics = jax.lax.scan(
-            epoch, (state.params, state.opt_state), jax.random.split(key, c.epochs)
-        )
-        state = state._replace(
-            params=params,
-            opt_state=opt_state,
+        encode = spaces.encoder(self.observation_space).encode
+        return state._replace(
             # only now, so that the likelihoods above are those of the policy that acted
             obs_stats=running.update(state.obs_stats, encode(batch.obs), batch.valid),
             return_stats=return_stats,
             discounted_return=carried,
             updates=state.updates + 1,
+        ), look
+
+    def outlook(
+        self, params: Params, look: Look, advantage: jax.Array
+    ) -> Callable[[tuple[MLP, jax.Array]], trust_region.Outlook]:
+        """What an actor and its ``log_std`` promise, by a rollout of ``params`` and its advantages (T, B, R)."""
+        before = _masked(params.actor(look.features), look.mask)
+        weight = look.weight[..., None]
+        number = jnp.maximum(weight.sum(), 1.0)
+        centred = (advantage - (advantage * weight).sum(axis=(0, 1)) / number) * weight
+
+        def of(policy: tuple[MLP, jax.Array]) -> trust_region.Outlook:
+            actor, log_std = policy
+            output = _masked(actor(look.features), look.mask)
+            ratio = jnp.exp(self._actions.log_prob(output, log_std, look.action) - look.log_prob)
+            divergence = self._actions.divergence(before, params.log_std, output, log_std)
+            return trust_region.Outlook(
+                gains=(ratio[..., None] * centred).sum(axis=(0, 1)) / number,
+                divergence=_mean(divergence, look.weight),
+            )
+
+        return of
+
+    def fit(
+        self, state: PPOState, look: Look, advantage: jax.Array, key: jax.Array, *, actor: bool = True
+    ) -> tuple[PPOState, dict[str, jax.Array]]:
+        """Passes over a rollout with an advantage (T, B) for the actor; without ``actor`` the critic learns alone."""
+        c = self.config
+        flat = jax.tree.map(
+            lambda x: x.reshape(-1, *x.shape[2:]),
+            Batch(
+                features=look.features,
+                action=look.action,
+                log_prob=look.log_prob,
+                advantage=advantage,
+                target=look.advantage + look.value,
+                weight=look.weight,
+                mask=look.mask,
+            ),
         )
-        weight = batch.valid[..., None]
-        unexplained = _variance(advantage, weight) / (_variance(advantage + value, weight) + 1e-8)
-        return state, {
+
+        def epoch(carry: tuple[Params, PyTree], key: jax.Array) -> tuple[tuple[Params, PyTree], dict[str, jax.Array]]:
+            order = jax.random.permutation(key, flat.weight.shape[0]).reshape(c.minibatches, -1)
+            return jax.lax.scan(lambda carry, rows: self._minibatch(*carry, _take(flat, rows), actor), carry, order)
+
+        (params, opt_state), metrics = jax.lax.scan(
+            epoch, (state.params, state.opt_state), jax.random.split(key, c.epochs)
+        )
+        weight = look.weight[..., None]
+        unexplained = _variance(look.advantage, weight) / (_variance(look.advantage + look.value, weight) + 1e-8)
+        return state._replace(params=params, opt_state=opt_state), {
             **jax.tree.map(jnp.mean, metrics),
             "explained_variance": jnp.mean(jnp.maximum(1.0 - unexplained, -1.0)),
         }
 
     def _minibatch(
-        self, params: Params, opt_state: PyTree, batch: Batch
+        self, params: Params, opt_state: PyTree, batch: Batch, actor: bool
     ) -> tuple[tuple[Params, PyTree], dict[str, jax.Array]]:
         """One step of Adam."""
-        gradient, metrics = jax.grad(self._loss, has_aux=True)(params, batch)
+        gradient, metrics = jax.grad(self._loss, has_aux=True)(params, batch, actor)
         updates, opt_state = self._optimiser.update(gradient, opt_state, params)
         return (optax.apply_updates(params, updates), opt_state), metrics
 
-    def _loss(self, params: Params, batch: Batch) -> tuple[jax.Array, dict[str, jax.Array]]:
+    def _loss(self, params: Params, batch: Batch, actor: bool) -> tuple[jax.Array, dict[str, jax.Array]]:
         """Clipped surrogate (Schulman et al., 2017, eq. 9) with a squared error for each objective's value."""
         c = self.config
         output = _masked(params.actor(batch.features), batch.mask)
@@ -290,7 +365,9 @@ class PPO:
         error = params.critic(batch.features) - batch.target
         critic_loss = 0.5 * _mean(jnp.mean(error**2, axis=-1), batch.weight)
         entropy = _mean(self._actions.entropy(output, params.log_std), batch.weight)
-        loss = actor_loss + c.value_coefficient * critic_loss - c.entropy_coefficient * entropy
+        loss = c.value_coefficient * critic_loss
+        if actor:
+            loss = loss + actor_loss - c.entropy_coefficient * entropy
         return loss, {
             "actor_loss": actor_loss,
             "critic_loss": critic_loss,
@@ -303,8 +380,10 @@ class PPO:
         return None if self.action_mask is None else self.action_mask(obs)
 
     def _features(self, stats: RunningStats, obs: jax.Array) -> jax.Array:
-        features = spaces.encoder(self.observation_space)[0](obs)
-        return running.normalise(stats, features) if self.config.normalise_observations else features
+        encoder = spaces.encoder(self.observation_space)
+        features = encoder.encode(obs)
+        as_is = encoder.one_hot or not self.config.normalise_observations
+        return features if as_is else running.normalise(stats, features)
 
 
 def _masked(logits: jax.Array, mask: jax.Array | None) -> jax.Array:

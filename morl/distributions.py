@@ -16,7 +16,7 @@ from morl.errors import UserError
 class ActionDistribution(Protocol):
     """A distribution family over one action space; ``output`` is what the actor network returns, (..., num_outputs).
 
-    ``log_std`` is () for families without one.
+    ``log_std`` is () for families without one. ``divergence`` is Kullback and Leibler's, of the first from the other.
     """
 
     @property
@@ -26,6 +26,9 @@ class ActionDistribution(Protocol):
     def mode(self, output: jax.Array, log_std: jax.Array) -> jax.Array: ...
     def log_prob(self, output: jax.Array, log_std: jax.Array, action: jax.Array) -> jax.Array: ...
     def entropy(self, output: jax.Array, log_std: jax.Array) -> jax.Array: ...
+    def divergence(
+        self, output: jax.Array, log_std: jax.Array, other: jax.Array, other_log_std: jax.Array
+    ) -> jax.Array: ...
     def to_env(self, action: jax.Array) -> jax.Array: ...
 
 
@@ -57,6 +60,12 @@ class Categorical:
     def entropy(self, output: jax.Array, log_std: jax.Array) -> jax.Array:
         log_prob = jax.nn.log_softmax(output)
         return -jnp.sum(jnp.exp(log_prob) * log_prob, axis=-1)
+
+    def divergence(
+        self, output: jax.Array, log_std: jax.Array, other: jax.Array, other_log_std: jax.Array
+    ) -> jax.Array:
+        log_prob = jax.nn.log_softmax(output)
+        return jnp.sum(jnp.exp(log_prob) * (log_prob - jax.nn.log_softmax(other)), axis=-1)
 
     def to_env(self, action: jax.Array) -> jax.Array:
         return action + self.start
@@ -92,6 +101,13 @@ class DiagonalNormal:
     def entropy(self, output: jax.Array, log_std: jax.Array) -> jax.Array:
         per_axis = log_std + 0.5 * jnp.log(2 * jnp.pi * jnp.e)
         return jnp.broadcast_to(jnp.sum(per_axis), output.shape[:-1])
+
+    def divergence(
+        self, output: jax.Array, log_std: jax.Array, other: jax.Array, other_log_std: jax.Array
+    ) -> jax.Array:
+        variance, other_variance = jnp.exp(2 * log_std), jnp.exp(2 * other_log_std)
+        squares = (variance + (output - other) ** 2) / (2 * other_variance)
+        return jnp.sum(other_log_std - log_std + squares - 0.5, axis=-1)
 
     def to_env(self, action: jax.Array) -> jax.Array:
         low, high = jnp.asarray(self.low), jnp.asarray(self.high)

@@ -27,15 +27,27 @@ def gae(
     Returns:
         (T, B, R) advantages; ``advantage + value`` is the target of the critic.
     """
-    delta = reward + gamma * jnp.where(terminated[..., None], 0.0, next_value) - value
-    decay = gamma * gae_lambda * jnp.where(done[..., None], 0.0, 1.0)
+    delta = td_error(reward, value, next_value, terminated, gamma)
+    return traced(delta, done, gamma * gae_lambda)
 
-    def backward(advantage: jax.Array, step: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+
+def td_error(
+    reward: jax.Array, value: jax.Array, next_value: jax.Array, terminated: jax.Array, gamma: float
+) -> jax.Array:
+    """r + gamma V(s') - V(s) of each objective, (T, B, R); arguments as in :func:`gae`."""
+    return reward + gamma * jnp.where(terminated[..., None], 0.0, next_value) - value
+
+
+def traced(delta: jax.Array, done: jax.Array, decay: float) -> jax.Array:
+    """Sum of what follows within the episode, (T, B, R) like ``delta``, each step back weighing ``decay`` times less."""
+    decays = decay * jnp.where(done[..., None], 0.0, 1.0)
+
+    def backward(total: jax.Array, step: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
         delta_t, decay_t = step
-        advantage = delta_t + decay_t * advantage
-        return advantage, advantage
+        total = delta_t + decay_t * total
+        return total, total
 
-    return jax.lax.scan(backward, jnp.zeros_like(delta[0]), (delta, decay), reverse=True)[1]
+    return jax.lax.scan(backward, jnp.zeros_like(delta[0]), (delta, decays), reverse=True)[1]
 
 
 def discounted_sum(reward: jax.Array, done: jax.Array, start: jax.Array, gamma: float) -> tuple[jax.Array, jax.Array]:

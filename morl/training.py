@@ -181,17 +181,17 @@ class _Training:
                     break
                 say(f"round {index + 1} of {extension.rounds} begins")
                 keys = self._keys(self._fold(self.round_keys, index))
-                state = self.backend.init(keys, self._selected(extension), preferences)
+                state = self.backend.init(keys, self._selected(extension, index), preferences)
                 stopping = self._train(state, preferences, extension.updates, write, started)
         if stopping:
             say("stopped early on request")
 
-    def _selected(self, extension: Extension) -> list[PyTree]:
-        """Learners at the start of a round, from the archives."""
+    def _selected(self, extension: Extension, index: int) -> list[PyTree]:
+        """Learners at the start of the round of this index, from the archives."""
         learners: list[PyTree] = []
         for i, taken in enumerate(self.taken):
             returns, (policies, _) = self._archived(i)
-            learners += extension.begin(returns, policies, self.plan.reference_point, taken)
+            learners += extension.begin(index, returns, policies, self.plan.reference_point, taken)
         return learners
 
     def _keys(self, keys: jax.Array) -> list[jax.Array]:

@@ -158,6 +158,7 @@ class Extension(Protocol):
 
     def begin(
         self,
+        index: int,
         returns: NDArray[np.float64],
         policies: PyTree,
         reference_point: NDArray[np.float64],
@@ -166,6 +167,7 @@ class Extension(Protocol):
         """K learners at the start of a round.
 
         Args:
+            index: of the round.
             returns: (n, R) of the policies in the archive of a seed.
             policies: stacked.
             reference_point: (R,).

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from morl.agents.cmorl import CMORL, CMORLConfig
-from morl.agents.extension import STEEPEST, ConstrainedPPO, Extension, barrier_weights, select
+from morl.agents.constrained import STEEPEST, ConstrainedPPO, barrier_weights
+from morl.agents.extension import Extension, select
 from morl.agents.ppo import PPO, PPOConfig
 from morl.errors import UserError
 from morl.rollout import rollout, start_batch
@@ -24,7 +25,7 @@ CONFIG = PPOConfig(
 def learner(kind="steer", barrier=20.0, **changes):
     env = Probe(kind)
     config = CONFIG if not changes else PPOConfig(**{**CONFIG.__dict__, **changes})
-    return ConstrainedPPO(PPO(config, env.observation_space, env.action_space, GAMMA, 100), barrier)
+    return ConstrainedPPO(PPO(config, env.observation_space, env.action_space, GAMMA, 100), GAMMA, barrier=barrier)
 
 
 def run(agent, state, updates, kind="steer"):
@@ -94,20 +95,20 @@ def test_returns_are_those_of_the_episodes_that_ended():
     for begin, end in ((0, 2), (2, 3), (3, 6)):
         part = slice(begin, end)
         none = np.zeros((end - begin, 2))
-        state = agent.seen(
+        state, _, _ = agent.seen(
             state,
             Transition(none, none, jnp.asarray(reward[part]), none, done[part] & False, done[part], valid[part]),
         )
         if end == 2:
-            np.testing.assert_allclose(state.start, ends[0][1], rtol=1e-5)
-            np.testing.assert_allclose(state.returns, state.start)
+            np.testing.assert_allclose(state.origin, ends[0][1], rtol=1e-5)
+            np.testing.assert_allclose(state.returns, state.origin)
         if end == 3:  # nothing ended: no news
             assert float(state.episodes) == 1
     old = 0.7
     late = [total for t, total in ends if t >= 3]
     assert len(late) == 2
     np.testing.assert_allclose(state.returns, (old * ends[0][1] + sum(late)) / (old + 2), rtol=1e-5)
-    np.testing.assert_allclose(state.start, ends[0][1], rtol=1e-5)
+    np.testing.assert_allclose(state.origin, ends[0][1], rtol=1e-5)
 
 
 @pytest.fixture(scope="module")
@@ -125,7 +126,7 @@ def test_it_raises_one_objective_as_far_as_the_other_allows(settled):
     agent, policy = settled
     state, feasible, returns = run(agent, agent.begin(policy, [1, 0], [np.inf, 0.16], [0.16, 0.16]), 150)
     assert 0.05 < greedy_action(agent, state) < 0.25
-    assert returns[-30:, 1].mean() > float(state.start[1]) - 0.16
+    assert returns[-30:, 1].mean() > float(state.origin[1]) - 0.16
     assert feasible.mean() > 0.8
     free, _, _ = run(agent, agent.begin(policy, [1, 0], [np.inf, np.inf], [1, 1]), 150)
     assert greedy_action(agent, free) == pytest.approx(0.6, abs=0.08)
@@ -136,7 +137,9 @@ def test_a_policy_outside_comes_back(settled):
     begun = agent.begin(policy, [1, 0], [np.inf, 0.05], [0.05, 0.05])
     # as if it had begun far better than it is: for that b alone counts until a is back
     away, _, _ = run(agent, agent.begin(policy, [1, 0], [np.inf, np.inf], [1, 1]), 150)
-    outside = begun._replace(ppo=away.ppo, start=jnp.array([0.0, -0.05]), returns=away.returns, episodes=jnp.float32(1))
+    outside = begun._replace(
+        ppo=away.ppo, origin=jnp.array([0.0, -0.05]), returns=away.returns, episodes=jnp.float32(1)
+    )
     assert greedy_action(agent, outside) > 0.5
     state, feasible, returns = run(agent, outside, 200)
     assert feasible[:3].max() == 0
@@ -182,7 +185,7 @@ def test_thresholds_lie_below_the_returns_whatever_their_sign():
     returns = np.array([[-10.0, 3.0], [-2.0, 0.0]])
     stacked = jax.tree.map(lambda x: np.stack([x, x]), policy)
     extension = Extension(agent, 2, num_learners=4, rounds=1, updates=1, keep=0.9)
-    begun = extension.begin(returns, stacked, np.array([-100.0, -100.0]), set())
+    begun = extension.begin(0, returns, stacked, np.array([-100.0, -100.0]), set())
     np.testing.assert_array_equal(extension.preferences, [[1, 0], [0, 1]] * 2)
     for state, objective in zip(begun, extension.preferences, strict=True):
         np.testing.assert_array_equal(state.preference, objective)
