@@ -133,7 +133,7 @@ class ConstrainedPPO:
             return self._by_barrier(state, batch, key)
 
         def all_learners(state: ConstrainedState, batch: Transition, key: jax.Array) -> Updated:
-            """Those of a stage are alike: one of the two methods is run, which a ``vmap`` of the choice would not do."""
+            """Those of a stage are alike: one of the two methods is run. A ``vmap`` of the choice would run both."""
             constrained = jnp.isfinite(state.allowance).any()
             ways = jax.vmap(self._by_trust_region), jax.vmap(self._by_barrier)
             out: Updated = jax.lax.cond(constrained, *ways, state, batch, key)
@@ -154,11 +154,9 @@ class ConstrainedPPO:
         next_value = jnp.where(batch.terminated[..., None], 0.0, next_value)
         low = state.origin - state.allowance
         # what the episode comes to, as the critic sees it, before and after each step
-        points = (
-            before + discount[..., None] * value,
-            before + discount[..., None] * (batch.reward + self.ppo.gamma * next_value),
-        )
-        slopes = secants(*((x - low) / scale for x in points), self.barrier)
+        here = before + discount[..., None] * value
+        there = before + discount[..., None] * (batch.reward + self.ppo.gamma * next_value)
+        slopes = secants((here - low) / scale, (there - low) / scale, self.barrier)
         of_episodes = (state.preference + slopes) * unit / scale
         weights = jnp.where(state.episodic, of_episodes / of_episodes.mean(), weights / weights.sum())
         ppo, metrics = self.ppo.update(state.ppo, batch, key, weights)

@@ -29,7 +29,7 @@ class Extension:
     Attributes:
         learner: of all of them.
         num_objectives: R.
-        num_learners: K of a seed; each extends one objective, in turn.
+        num_learners: K of a seed; each extends one objective, in turn, R of them the same policy.
         rounds, updates: how often, and how long.
         keep: β, share of the other returns that has to be kept.
     """
@@ -50,25 +50,27 @@ class Extension:
         self, index: int, returns: Floats, policies: PyTree, reference_point: Floats, taken: set[bytes]
     ) -> list[ConstrainedState]:
         """K learners at the start of a round; see :class:`morl.types.Extension`."""
-        turns = (np.arange(self.num_learners) // self.num_objectives + index) % 2
-        gaps = {i: gap(returns, i % self.num_objectives, taken) for i in np.flatnonzero(turns)}
-        rows = select(returns, reference_point, -(-self.num_learners // self.num_objectives), taken)
+        size = self.num_objectives
+        turns = [i for i in range(self.num_learners) if (i // size + index) % 2]
+        gaps = {i: gap(returns, i % size, taken) for i in turns}
+        groups = sorted({i // size for i in range(self.num_learners) if gaps.get(i) is None})
+        rows = dict(zip(groups, select(returns, reference_point, len(groups), taken), strict=True))
         span = np.ptp(returns, axis=0)
         least = 0.01 * np.where(span > 0, span, np.maximum(np.abs(returns).max(axis=0), 1e-6))
         learners = []
         for i, objective in enumerate(self.preferences):
-            found = gaps.get(i)
             archived = None
-            if found is None:
-                row = rows[i // self.num_objectives]
-                # of |G|, not of G: where returns are negative, βG is a stricter bound than G itself
-                scale = np.maximum((1.0 - self.keep) * np.abs(returns[row]), least)
-            else:
-                row, scale = found
+            if found := gaps.get(i):
+                row, allowance = found
                 archived = returns[row] if self.learner.method == "ipo" else None
-            policy = jax.tree.map(lambda x, row=row: x[row], policies)
+            else:
+                row = int(rows[i // size])
+                # of |G|, not of G: where returns are negative, βG is a stricter bound than G itself
+                allowance = np.maximum((1.0 - self.keep) * np.abs(returns[row]), least)
             # what may be lost is the unit: the barrier is then the same for objectives of any scale
-            allowance = np.where(objective > 0, np.inf, scale)
+            scale = np.where(np.isfinite(allowance), allowance, np.where(span > 0, span, 1.0))
+            policy = jax.tree.map(lambda x, row=row: x[row], policies)
+            allowance = np.where(objective > 0, np.inf, allowance)
             learners.append(self.learner.begin(policy, objective, allowance, scale, archived))
         return learners
 
@@ -76,25 +78,30 @@ class Extension:
 def gap(returns: Floats, objective: int, tried: set[bytes]) -> tuple[int, Floats] | None:
     """The widest gap of a front (n, R) in one objective that was not ``tried``; None where there is no other.
 
-    Thresholds on the other objectives, each at the return of some policy, have two bests: of the policies on or above
-    all of them, and of those above. Between these two nothing is archived, as in the boxes of the epsilon-constraint
-    method (Haimes et al., 1971). The second is where to start from.
+    The first is beyond the front's end in that objective, without a constraint. For the others: thresholds on the other
+    objectives, each at the return of some policy, have two bests, of the policies on or above all of them, and of those
+    above. Between these two nothing is archived, as in the boxes of the epsilon-constraint method (Haimes et al.,
+    1971). The second is where to start from.
 
     Returns:
-        its row, and (R,) how much of each return it may lose, the gap's width for ``objective``. ``tried`` is added to.
+        its row, and (R,) how much of each return it may lose, the gap's width for ``objective``; infinite without a
+        constraint. ``tried`` is added to.
     """
     n, num_objectives = returns.shape
+    mine = np.arange(num_objectives) == objective
+    end = b"end %d" % objective
+    if end not in tried:
+        tried.add(end)
+        return int(returns[:, objective].argmax()), np.full(num_objectives, np.inf)
     picks = np.random.default_rng(len(tried)).integers(n, size=(TRIALS, num_objectives))
-    floor = np.unique(
-        np.where(np.arange(num_objectives) == objective, -np.inf, np.take_along_axis(returns, picks, 0)), axis=0
-    )
-    above = (returns > floor[:, None]).all(axis=-1)
-    on = (returns >= floor[:, None]).all(axis=-1)
+    floor = np.unique(np.where(mine, -np.inf, np.take_along_axis(returns, picks, 0)), axis=0)
+    floor = floor[np.any((returns > floor[:, None]).all(axis=-1), axis=1)]
+    above, on = (returns > floor[:, None]).all(axis=-1), (returns >= floor[:, None]).all(axis=-1)
     rows = np.where(above, returns[:, objective], -np.inf).argmax(axis=1)
     widths = returns[rows] - floor
     widths[:, objective] = np.where(on, returns[:, objective], -np.inf).max(axis=1) - returns[rows, objective]
     span = np.ptp(returns, axis=0)
-    volume = np.where(above.any(axis=1), (widths / np.where(span > 0, span, 1.0)).prod(axis=1), 0.0)
+    volume = (widths / np.where(span > 0, span, 1.0)).prod(axis=1)
     for i in np.argsort(-volume, kind="stable"):
         if volume[i] <= 0:
             break
@@ -102,8 +109,7 @@ def gap(returns: Floats, objective: int, tried: set[bytes]) -> tuple[int, Floats
             key = np.append(widths[i], (objective, margin, *returns[rows[i]])).tobytes()
             if key not in tried:
                 tried.add(key)
-                share = np.where(np.arange(num_objectives) == objective, 1.0, 1.0 - margin)
-                return int(rows[i]), widths[i] * share
+                return int(rows[i]), widths[i] * np.where(mine, 1.0, 1.0 - margin)
     return None
 
 

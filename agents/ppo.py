@@ -236,9 +236,10 @@ class PPO:
         return self._actions.to_env(action)
 
     def values(self, state: PPOState, batch: Transition) -> tuple[jax.Array, jax.Array]:
-        """Values (T, B, R) of what was acted on and of what followed, in units of the rewards as the critic gets them."""
+        """Values (T, B, R) of what was acted on and of what followed, in units of rewards as the critic gets them."""
         critic = state.params.critic
-        return tuple(critic(self._features(state.obs_stats, obs)) for obs in (batch.obs, batch.next_obs))
+        features, next_features = (self._features(state.obs_stats, obs) for obs in (batch.obs, batch.next_obs))
+        return critic(features), critic(next_features)
 
     def update(
         self, state: PPOState, batch: Transition, key: jax.Array, weights: jax.Array | None = None

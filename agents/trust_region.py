@@ -22,6 +22,7 @@ from morl.types import PyTree
 ITERATIONS = 10  # of the conjugate gradients
 DAMPING = 0.1  # added to H's diagonal
 SWEEPS = 30  # of the dual's coordinates
+TOLERANCE = 1e-3  # by which the line search lets a constraint be missed
 LARGEST = 100.0  # multiplier; where no step mends a broken constraint, it counts so much more than what is raised
 FRACTIONS = 0.8 ** jnp.arange(10.0)  # of the step that the line search tries
 
@@ -61,7 +62,8 @@ def step(
 
     def curvature(v: jax.Array) -> jax.Array:
         divergence = jax.grad(lambda x: outlook(unravel(x)).divergence)
-        return jax.jvp(divergence, (start,), (v,))[1] + DAMPING * v
+        product: jax.Array = jax.jvp(divergence, (start,), (v,))[1]
+        return product + DAMPING * v
 
     gradients = jax.jacrev(gains)(start)
     directions = jax.vmap(lambda g: conjugate_gradients(curvature, g))(gradients)
@@ -75,7 +77,7 @@ def step(
     broken = slack < 0
     # what is broken has to get better in all, and the rest may give way; else nothing may break and p has to gain
     mends = (jnp.where(broken, trials.gains, 0.0).sum(axis=-1) > 0) & broken.any()
-    holds = (trials.gains >= -slack).all(axis=-1) & (trials.gains @ preference > 0)
+    holds = (trials.gains >= -slack - TOLERANCE).all(axis=-1) & (trials.gains @ preference > 0)
     good = jnp.isfinite(trials.gains).all(axis=-1) & (trials.divergence <= 1.5 * radius) & (mends | holds)
     first = jnp.argmax(good)
     return unravel(start + jnp.where(good.any(), FRACTIONS[first], 0.0) * jnp.where(jnp.isfinite(move), move, 0.0))
@@ -92,7 +94,8 @@ def conjugate_gradients(product: Callable[[jax.Array], jax.Array], b: jax.Array)
         new_size = residual @ residual
         return x, residual, residual + new_size / jnp.maximum(size, 1e-20) * direction, new_size
 
-    return jax.lax.fori_loop(0, ITERATIONS, body, (jnp.zeros_like(b), b, b, b @ b))[0]
+    solution: jax.Array = jax.lax.fori_loop(0, ITERATIONS, body, (jnp.zeros_like(b), b, b, b @ b))[0]
+    return solution
 
 
 def multipliers(gram: jax.Array, preference: jax.Array, slack: jax.Array, radius: float) -> jax.Array:
@@ -114,7 +117,8 @@ def multipliers(gram: jax.Array, preference: jax.Array, slack: jax.Array, radius
         best = jnp.where(a > s**2, (inner - b) / a, jnp.where(s > 0, 0.0, LARGEST))
         return nu.at[j].set(jnp.where(free[j], 0.0, jnp.clip(best, 0.0, LARGEST)))
 
-    def sweep(_: int, nu: jax.Array) -> jax.Array:
-        return jax.lax.fori_loop(0, len(nu), coordinate, nu)
+    def one(i: jax.Array, nu: jax.Array) -> jax.Array:
+        return coordinate(i % len(nu), nu)
 
-    return jax.lax.fori_loop(0, SWEEPS, sweep, jnp.zeros_like(preference))
+    nu: jax.Array = jax.lax.fori_loop(0, SWEEPS * len(preference), one, jnp.zeros_like(preference))
+    return nu

@@ -39,7 +39,7 @@ def td_error(
 
 
 def traced(delta: jax.Array, done: jax.Array, decay: float) -> jax.Array:
-    """Sum of what follows within the episode, (T, B, R) like ``delta``, each step back weighing ``decay`` times less."""
+    """Sum of what follows in the episode, (T, B, R) like ``delta``, each step back weighing ``decay`` times less."""
     decays = decay * jnp.where(done[..., None], 0.0, 1.0)
 
     def backward(total: jax.Array, step: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:

@@ -68,7 +68,10 @@ def _one_hot(sizes: NDArray[np.int64], starts: NDArray[np.int64]) -> Encoder:
     """Each part of a vector of integers in as many features as it has values."""
 
     def encode(obs: jax.Array) -> jax.Array:
-        parts = [jax.nn.one_hot(obs[..., i] - start, int(size)) for i, (size, start) in enumerate(zip(sizes, starts))]
+        parts = [
+            jax.nn.one_hot(obs[..., i] - start, int(size))
+            for i, (size, start) in enumerate(zip(sizes, starts, strict=True))
+        ]
         return jnp.concatenate(parts, axis=-1)
 
     return Encoder(encode, int(sizes.sum()), True)

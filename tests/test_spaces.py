@@ -36,9 +36,9 @@ def test_integers_of_a_grid_are_one_hot():
     encode, size, one_hot = encoder(spaces.Box(np.array([0, -1]), np.array([2, 1]), dtype=np.int32))
     assert (size, one_hot) == (6, True)
     np.testing.assert_array_equal(encode(jnp.array([[2, -1], [0, 1]])), [[0, 0, 1, 1, 0, 0], [1, 0, 0, 0, 0, 1]])
-    pixels, size, one_hot = encoder(spaces.Box(0, 255, (4, 4, 3), np.uint8))
+    _, size, one_hot = encoder(spaces.Box(0, 255, (4, 4, 3), np.uint8))
     assert (size, one_hot) == (48, False)
-    counts, size, one_hot = encoder(spaces.Box(0, 2**31 - 2, (2,), np.int32))  # too many values
+    _, size, one_hot = encoder(spaces.Box(0, 2**31 - 2, (2,), np.int32))  # too many values
     assert (size, one_hot) == (2, False)
     assert encoder(spaces.Discrete(3)).one_hot
 

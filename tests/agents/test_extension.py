@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from morl.agents.cmorl import CMORL, CMORLConfig
-from morl.agents.constrained import STEEPEST, ConstrainedPPO, barrier_weights
-from morl.agents.extension import Extension, select
+from morl.agents.constrained import STEEPEST, ConstrainedPPO, barrier_weights, secants
+from morl.agents.extension import Extension, gap, select
 from morl.agents.ppo import PPO, PPOConfig
 from morl.errors import UserError
 from morl.rollout import rollout, start_batch
@@ -22,10 +22,10 @@ CONFIG = PPOConfig(
 )
 
 
-def learner(kind="steer", barrier=20.0, **changes):
+def learner(kind="steer", method="ipo", **changes):
     env = Probe(kind)
     config = CONFIG if not changes else PPOConfig(**{**CONFIG.__dict__, **changes})
-    return ConstrainedPPO(PPO(config, env.observation_space, env.action_space, GAMMA, 100), GAMMA, barrier=barrier)
+    return ConstrainedPPO(PPO(config, env.observation_space, env.action_space, GAMMA, 100), GAMMA, method)
 
 
 def run(agent, state, updates, kind="steer"):
@@ -47,6 +47,10 @@ def run(agent, state, updates, kind="steer"):
 
     state, seen = go(jax.tree.map(jnp.asarray, state), lanes, updates)
     return state, *map(np.asarray, seen)
+
+
+def greedy_choice(agent, state):
+    return int(agent.act(agent.policy(state), jnp.zeros((1, 2)), None, jax.random.key(0), greedy=True)[0])
 
 
 def greedy_action(agent, state):
@@ -111,10 +115,42 @@ def test_returns_are_those_of_the_episodes_that_ended():
     np.testing.assert_allclose(state.origin, ends[0][1], rtol=1e-5)
 
 
-@pytest.fixture(scope="module")
-def settled():
+def test_slopes_of_the_barrier_are_its_differences():
+    def barrier(x):
+        least = 1 / (20 * STEEPEST)
+        return np.where(x > least, np.log(np.maximum(x, least)), np.log(least) + (x - least) / least) / 20
+
+    begin = np.array([0.5, 0.5, 0.001, -0.3, 0.2, 3e-3])
+    end = np.array([0.7, 0.5, 0.4, -0.1, -0.2, 3e-3 + 1e-7])
+    got = secants(jnp.asarray(begin), jnp.asarray(end), 20.0)
+    apart = np.abs(end - begin) > 1e-5
+    np.testing.assert_allclose(
+        got[apart], ((barrier(end) - barrier(begin)) / np.where(apart, end - begin, 1))[apart], rtol=1e-4
+    )
+    np.testing.assert_allclose(got[~apart], [1 / (20 * 0.5), 1 / (20 * 3e-3)], rtol=1e-3)
+    np.testing.assert_allclose(secants(jnp.inf, jnp.inf, 20.0), 0, atol=1e-9)
+
+
+@pytest.mark.parametrize(("archived", "expected"), [([0.0, 1.0], 2), (None, None)])
+def test_constraints_on_episodes_reach_a_dent_of_the_front(archived, expected):
+    """a may be had at b > 0.05: (0.4, 0.4) in every episode; in the mean, by (1, 0) in nearly all of them."""
+    agent = learner("dent")
+    free, _, _ = run(agent, agent.init(jax.random.key(0), jnp.array([0.0, 1.0])), 30, "dent")
+    assert greedy_choice(agent, free) == 1
+    begun = agent.begin(agent.policy(free), [1, 0], [np.inf, 0.95], [1, 0.95], archived)
+    state, _, returns = run(agent, begun, 150, "dent")
+    if expected is None:
+        assert greedy_choice(agent, state) != 2
+        assert returns[-1, 0] > 0.6
+    else:
+        assert greedy_choice(agent, state) == expected
+        np.testing.assert_allclose(returns[-1], [0.4, 0.4], atol=0.1)
+
+
+@pytest.fixture(scope="module", params=["ipo", "cpo"])
+def settled(request):
     """A policy for the second objective alone: it steers to -0.2."""
-    agent = learner()
+    agent = learner(method=request.param)
     state, feasible, _ = run(agent, agent.init(jax.random.key(0), jnp.array([0.0, 1.0])), 150)
     assert greedy_action(agent, state) == pytest.approx(-0.2, abs=0.06)
     assert feasible.all()  # nothing to break
@@ -137,9 +173,9 @@ def test_a_policy_outside_comes_back(settled):
     begun = agent.begin(policy, [1, 0], [np.inf, 0.05], [0.05, 0.05])
     # as if it had begun far better than it is: for that b alone counts until a is back
     away, _, _ = run(agent, agent.begin(policy, [1, 0], [np.inf, np.inf], [1, 1]), 150)
-    outside = begun._replace(
-        ppo=away.ppo, origin=jnp.array([0.0, -0.05]), returns=away.returns, episodes=jnp.float32(1)
-    )
+    # not so sure of itself that a small divergence is no way at all
+    ppo = away.ppo._replace(params=away.ppo.params._replace(log_std=jnp.array([-2.0])))
+    outside = begun._replace(ppo=ppo, origin=jnp.array([0.0, -0.05]), returns=away.returns, episodes=jnp.float32(1))
     assert greedy_action(agent, outside) > 0.5
     state, feasible, returns = run(agent, outside, 200)
     assert feasible[:3].max() == 0
@@ -184,16 +220,55 @@ def test_thresholds_lie_below_the_returns_whatever_their_sign():
     policy = agent.policy(agent.init(jax.random.key(0), jnp.array([1.0, 0.0])))
     returns = np.array([[-10.0, 3.0], [-2.0, 0.0]])
     stacked = jax.tree.map(lambda x: np.stack([x, x]), policy)
-    extension = Extension(agent, 2, num_learners=4, rounds=1, updates=1, keep=0.9)
+    extension = Extension(agent, 2, num_learners=8, rounds=1, updates=1, keep=0.9)
     begun = extension.begin(0, returns, stacked, np.array([-100.0, -100.0]), set())
-    np.testing.assert_array_equal(extension.preferences, [[1, 0], [0, 1]] * 2)
+    np.testing.assert_array_equal(extension.preferences, [[1, 0], [0, 1]] * 4)
     for state, objective in zip(begun, extension.preferences, strict=True):
         np.testing.assert_array_equal(state.preference, objective)
-        np.testing.assert_array_equal(np.isinf(state.allowance), objective > 0)
-        np.testing.assert_array_equal(state.scale[objective == 0], state.allowance[objective == 0])
-    held = [float(state.allowance[1 - i % 2]) for i, state in enumerate(begun)]
+        assert np.isinf(state.allowance[objective > 0])
+    published = [state for i, state in enumerate(begun) if i // 2 % 2 == 0]
+    assert not any(state.episodic for state in published)
+    held = [float(state.allowance[1 - i % 2]) for i, state in enumerate(published)]
     # a tenth of |-10|, of |-2|, of 3, and where that is 0 a hundredth of the front's span; selected in any order
     np.testing.assert_allclose(sorted(held), sorted([1.0, 0.2, 0.3, 0.03]), rtol=1e-5)
+    assert all(state.scale[1 - i % 2] == held[i] for i, state in enumerate(published))
+    ends, gaps = begun[2:4], begun[6:8]
+    assert all(np.isinf(state.allowance).all() and np.isfinite(state.scale).all() for state in ends)
+    for i, state in enumerate(gaps):  # from one end of the only gap to near the other
+        np.testing.assert_allclose(state.origin, returns[i])
+        np.testing.assert_allclose(state.allowance[1 - i], 0.95 * (8.0 if i else 3.0), rtol=1e-5)
+        assert state.episodic
+    # the next round begins where this one ends
+    assert [bool(state.episodic) for state in extension.begin(1, returns, stacked, np.full(2, -100.0), set())][:2] == [
+        True
+    ] * 2
+
+
+def test_gaps_are_taken_the_widest_first_and_once():
+    tried = set()
+    assert gap(RETURNS, 0, tried)[0] == 4  # beyond the end
+    assert np.isinf(gap(RETURNS, 1, tried)[1]).all()
+    found = [gap(RETURNS, 0, tried) for _ in range(8)]
+    # between (1, 9) and (5, 5), and between (5, 5) and (9, 1): from the one with less of objective 0
+    assert [row for row, _ in found[:4]] == [1, 1, 2, 2] or [row for row, _ in found[:4]] == [2, 2, 1, 1]
+    np.testing.assert_allclose(found[0][1], [4.0, 0.95 * 4.0])
+    np.testing.assert_allclose(found[1][1], [4.0, 0.5 * 4.0])
+    assert {row for row, _ in found[4:]} == {0, 3}
+    assert gap(RETURNS, 0, tried) is None
+    assert gap(RETURNS[:1], 0, tried) is None
+
+
+def test_gaps_of_three_objectives_hold_nothing_archived():
+    rng = np.random.default_rng(0)
+    returns = np.abs(rng.normal(size=(30, 3)))  # of a sphere in the positive octant none dominates another
+    returns = returns / np.linalg.norm(returns, axis=1)[:, None]
+    tried = {b"end 1"}
+    for _ in range(10):
+        row, room = gap(returns, 1, tried)
+        low = returns[row] - room
+        assert (room > 0).all()
+        inside = (returns[:, [0, 2]] > low[[0, 2]]).all(axis=1)
+        assert returns[inside, 1].max() == returns[row, 1]
 
 
 def test_the_steps_are_shared_between_the_stages():
@@ -208,6 +283,6 @@ def test_the_steps_are_shared_between_the_stages():
     assert agent(extension="none").extension is None
     assert agent(extension="none").updates == 100
     assert agent(extension_share=0.1).extension is None  # not enough for a round
-    for wrong in ({"extension_share": 1.0}, {"keep": 1.5}, {"barrier": 0.0}, {"extension_updates": 0}):
+    for wrong in ({"extension_share": 1.0}, {"keep": 1.5}, {"barrier": 0.0}, {"extension_updates": 0}, {"radius": 0.0}):
         with pytest.raises(UserError, match=next(iter(wrong))):
             CMORLConfig(**wrong)
