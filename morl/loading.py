@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,9 +35,14 @@ def split_config(path: Path) -> tuple[str | None, dict[str, Any], dict[str, Any]
     if made_by != FORMAT:
         raise UserError(f"{path} has run format {made_by}; this version of morl reads format {FORMAT}")
     agent = values.pop("agent", None)
+    return agent, *split_settings(values)
+
+
+def split_settings(values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Settings by name as those of the training and those of the agent."""
     names = field_names(TrainSettings)
     training = {name: value for name, value in values.items() if name in names}
-    return agent, training, {name: value for name, value in values.items() if name not in names}
+    return training, {name: value for name, value in values.items() if name not in names}
 
 
 def plan_of(path: Path) -> tuple[Plan, TrainSettings]:

@@ -63,12 +63,31 @@ class EnvSpec:
 
 @dataclass(frozen=True)
 class AgentSpec:
-    """An agent: ``entry_point`` names its class, ``config`` the dataclass of its settings, both ``module:Name``."""
+    """An agent.
+
+    Attributes:
+        name, summary: for ``morl agents``.
+        entry_point, config: ``module:Name`` of its class, and of the dataclass of its settings.
+        protocols: ``module:name`` of functions from an environment's id to settings by name, such as those an agent
+            was published with.
+    """
 
     name: str
     summary: str
     entry_point: str
     config: str
+    protocols: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+
+    def protocol(self, name: str, env: str) -> dict[str, Any]:
+        """Settings by name, of the training and of the agent, that a protocol has for an environment.
+
+        Raises:
+            UserError: no such protocol, or none for this environment.
+        """
+        if name not in self.protocols:
+            raise unknown_name(f"protocol of {self.name}", name, self.protocols)
+        settings: dict[str, Any] = load(self.protocols[name])(env)
+        return settings
 
 
 PLUG_INS = "morl.environments"  # entry-point group: each names an EnvSpec, or several in a list

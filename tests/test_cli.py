@@ -7,9 +7,12 @@ import sys
 import time
 
 import pytest
+from gymnasium import spaces
 
 import morl
+from morl.agents import cmorl_paper
 from morl.cli import main
+from morl.registry import env_spec
 
 FAST = [
     *["--steps", "4096", "--num-policies", "4", "--num-envs", "8", "--rollout-steps", "16", "--hidden", "16"],
@@ -48,6 +51,31 @@ def test_help_of_an_agent_names_every_setting(capsys):
     assert "Adam's step size. (default: 0.001)" in " ".join(out.split())
 
 
+def test_flags_win_over_a_protocol():
+    from morl.agents.cmorl import CMORLConfig
+    from morl.cli.train import parse
+
+    settings, config = parse("cmorl", CMORLConfig, ["--protocol", "cmorl-paper", "--epochs", "3"])
+    assert (settings.steps, settings.gamma, settings.env) == (500_000, 0.98, "minecart-v0")
+    assert (config.num_envs, config.rollout_steps, config.epochs, config.extension_share) == (4, 2048, 3, 0.6)
+    settings, config = parse("cmorl", CMORLConfig, ["--env", "mo-ant-2obj-v5", "--protocol=cmorl-paper"])
+    assert (settings.env_kwargs, config.num_policies) == ({"max_episode_steps": 500}, 3)
+
+
+@pytest.mark.parametrize("env", sorted(cmorl_paper._ROWS))
+def test_the_published_settings_leave_both_stages_updates(env):
+    from morl.agents.cmorl import CMORL, CMORLConfig
+    from morl.cli.train import parse
+    from morl.types import Task
+
+    settings, config = parse("cmorl", CMORLConfig, ["--env", env, "--protocol", "cmorl-paper"])
+    spec = env_spec(env)
+    box = spaces.Box(-1, 1, (3,))
+    agent = CMORL(config, Task(box, box, len(spec.objectives), settings.gamma, settings.steps))
+    assert agent.updates >= 2
+    assert agent.extension.rounds * agent.extension.updates * config.num_policies * 8192 > 0.2 * settings.steps
+
+
 def test_lists(capsys):
     code, out, _ = run(capsys, "envs")
     assert code == 0
@@ -76,6 +104,8 @@ def test_lists(capsys):
         ("train cmorl --learning-rate -1", "learning_rate must be greater than 0, not -1.0"),
         ("train cmorl --activation gelu", "invalid choice 'gelu'"),
         ("train cmorl --config nowhere.yaml", "cannot read nowhere.yaml: No such file or directory"),
+        ("train cmorl --protocol cmorl-papr", "unknown protocol of cmorl 'cmorl-papr'; did you mean cmorl-paper?"),
+        ("train cmorl --protocol cmorl-paper --env four-room-v0", "cmorl-paper has no settings for 'four-room-v0'"),
         ("train cmorl --env CartPole-v1", "CartPole-v1 has a scalar reward"),
         ("train cmorl --device tpu", "device 'tpu' is not available to JAX here"),
         ("train cmorl --env fruit-tree-v0 --env-kwargs dept 7", "fruit-tree-v0 has no keyword 'dept'; allowed: depth"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, make_dataclass
 from pathlib import Path
@@ -32,6 +32,8 @@ class _File:
 
     config: Path | None = None
     """YAML file of settings by name (a run's config.yaml, for example); flags given here win over it."""
+    protocol: str | None = None
+    """Settings an agent was published with, for the environment (cmorl-paper for cmorl); flags given here win."""
 
 
 def main(args: Sequence[str]) -> int:
@@ -55,25 +57,36 @@ def main(args: Sequence[str]) -> int:
 
 
 def parse(agent: str, config_class: type[Any], flags: Sequence[str]) -> tuple[TrainSettings, Any]:
-    """Settings from flags over a YAML file over defaults."""
-    from morl.loading import split_config
+    """Settings from flags over a YAML file or a protocol over defaults."""
+    from morl.loading import split_config, split_settings
     from morl.options import field_names, from_mapping
     from morl.options import parse as parse_flags
 
     prog = f"morl train {agent}"
     options = make_dataclass("Options", [("file", _File), ("training", TrainSettings), (agent, config_class)])
-    defaults = options(file=_File(), training=TrainSettings(), **{agent: config_class()})
+
+    def read(training: Mapping[str, Any], own: Mapping[str, Any], source: str) -> Any:
+        defaults = options(
+            file=_File(path),
+            training=from_mapping(TrainSettings, training, source=source),
+            **{agent: from_mapping(config_class, own, source=source, also=field_names(TrainSettings))},
+        )
+        return parse_flags(options, flags, prog=prog, default=defaults)
+
     path = _config_path(flags)
-    if path is not None:
+    if path is None:
+        parsed = read({}, {}, "")
+    else:
         of, training, own = split_config(path)
         if of not in (None, agent):
             raise UserError(f"{path} holds settings of the agent {of!r}, not of {agent!r}")
-        defaults = options(
-            file=_File(path),
-            training=from_mapping(TrainSettings, training, source=str(path)),
-            **{agent: from_mapping(config_class, own, source=str(path), also=field_names(TrainSettings))},
-        )
-    parsed: Any = parse_flags(options, flags, prog=prog, default=defaults)
+        parsed = read(training, own, str(path))
+    if parsed.file.protocol is not None:
+        if path is not None:
+            raise UserError("give --config or --protocol, not both")
+        values = agent_spec(agent).protocol(parsed.file.protocol, parsed.training.env)
+        training, own = split_settings(values)
+        parsed = read(training, own, parsed.file.protocol)
     return parsed.training, getattr(parsed, agent)
 
 

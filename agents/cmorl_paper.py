@@ -1,0 +1,81 @@
+"""The settings C-MORL was published with (Liu et al., ICLR 2025, appendix), by environment: ``--protocol cmorl-paper``.
+
+Steps are those of all policies together. Where they do not suffice for a round of 20 updates, a round has as many as
+there are. Published environments are the v2 to v4 ones of MuJoCo and of the lunar lander; ours are today's.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from morl.errors import UserError
+
+
+class _Row(NamedTuple):
+    """One line of the table: budgets in steps, preferences of the first stage, discount, episodes of an evaluation."""
+
+    first: int
+    total: int
+    policies: int
+    gamma: float = 0.99
+    episodes: int = 10
+    env_kwargs: dict[str, Any] = {}  # noqa: RUF012  # not changed
+
+
+_LIMIT = {"max_episode_steps": 500}
+_OFFICE = {"time_resolution": 3600, "episode_steps": 480, "target": 20.0}
+_TWO = _Row(1_000_000, 1_500_000, 6, env_kwargs=_LIMIT)  # preferences 0.2 apart
+_THREE = _Row(1_500_000, 2_000_000, 10, env_kwargs=_LIMIT)  # 0.3 apart
+_ROWS = {
+    "minecart-v0": _Row(200_000, 500_000, 6, gamma=0.98),
+    "mo-lunar-lander-v3": _Row(200_000, 500_000, 4),
+    "fruit-tree-v0": _Row(100_000, 500_000, 6),
+    "mo-hopper-2obj-v5": _TWO._replace(episodes=5),
+    "mo-hopper-v5": _THREE,
+    "mo-ant-2obj-v5": _TWO._replace(policies=3),  # 0.5 apart
+    "mo-ant-v5": _THREE,
+    "mo-humanoid-v5": _TWO,
+    # not among the published ones
+    "mo-halfcheetah-v5": _TWO,
+    "mo-walker2d-v5": _TWO,
+    "building-3d-v0": _Row(1_500_000, 2_000_000, 6, gamma=1.0, env_kwargs=_OFFICE),
+    "building-9d-v0": _Row(1_500_000, 2_500_000, 9, gamma=1.0, env_kwargs=_OFFICE),
+}
+ENVS, ROLLOUT = 4, 2048
+
+
+def protocol(env: str) -> dict[str, Any]:
+    """Settings by name, of the training and of C-MORL.
+
+    Raises:
+        UserError: an environment without published settings.
+    """
+    if env not in _ROWS:
+        raise UserError(f"cmorl-paper has no settings for {env!r}; it has them for: {', '.join(_ROWS)}")
+    row = _ROWS[env]
+    updates = row.total // (row.policies * ENVS * ROLLOUT)
+    share = round(1 - row.first / row.total + 5e-7, 6)  # up, so that what it leaves is a whole number of updates
+    return {
+        "steps": row.total,
+        "env_kwargs": row.env_kwargs,
+        "gamma": row.gamma,
+        "eval_episodes": row.episodes,
+        "final_episodes": row.episodes,
+        "archive_capacity": 200,
+        "num_policies": row.policies,
+        "num_envs": ENVS,
+        "rollout_steps": ROLLOUT,
+        "epochs": 10,
+        "minibatches": 32,
+        "learning_rate": 3e-4,
+        "train_gamma": 0.995,
+        "gae_lambda": 0.95,
+        "clip": 0.2,
+        "value_coefficient": 0.5,
+        "entropy_coefficient": 0.0,
+        "max_grad_norm": 0.5,
+        "extension_share": share,
+        "extension_updates": max(1, min(20, int(updates * share))),
+        "keep": 0.9,
+        "barrier": 20.0,
+    }
