@@ -37,7 +37,7 @@ class ConstrainedState(NamedTuple):
         ppo: the learner.
         preference: (R,) weights of what is raised.
         allowance: (R,) how much of each return may be lost; infinite without a constraint.
-        scale: (R,) what counts as one unit of each return; 0 for the unit of PPO's advantages.
+        scale: (R,) what counts as one unit of each return; 0, in the first stage, for the unit of PPO's advantages.
         episodic: () bool, the constraints are on single episodes, not on their mean.
         origin: (R,) return that the thresholds lie ``allowance`` below: of the policy as it was archived for single
             episodes, else the mean of the first episodes that ended, so that the noise of acting is on both sides.
@@ -68,7 +68,7 @@ class ConstrainedPPO:
     Attributes:
         ppo: the learner, with the discount it learns at.
         gamma: discount of the returns that are constrained.
-        method: "ipo", or "cpo" for learners with constraints on the mean.
+        method: "ipo", or "cpo", which knows constraints on the mean alone, for learners of the second stage.
         barrier: t, sharpness of the interior-point method.
         radius: largest divergence of a step of "cpo".
     """
@@ -134,7 +134,7 @@ class ConstrainedPPO:
 
         def all_learners(state: ConstrainedState, batch: Transition, key: jax.Array) -> Updated:
             """Those of a stage are alike: one of the two methods is run. A ``vmap`` of the choice would run both."""
-            constrained = jnp.isfinite(state.allowance).any()
+            constrained = (state.scale > 0).any()  # 0 in the first stage
             ways = jax.vmap(self._by_trust_region), jax.vmap(self._by_barrier)
             out: Updated = jax.lax.cond(constrained, *ways, state, batch, key)
             return out

@@ -60,6 +60,10 @@ class Reporter(Protocol):
         """After each piece of work."""
         ...
 
+    def note(self, text: str) -> None:
+        """What re-evaluation took off each front, at the end."""
+        ...
+
 
 def train(
     agent: str = "cmorl",
@@ -321,10 +325,13 @@ class _Training:
                 weights[mine],
             )
             before = metrics.hypervolume_estimate(estimates, self.plan.reference_point)[0]
-            say(
+            text = (
                 f"seed {seed}: {size} archived policies, hypervolume {before:.6g} by training estimates, "
                 f"{front.hypervolume():.6g} re-evaluated ({len(front)} policies)"
             )
+            say(text)
+            if self.reporter:
+                self.reporter.note(text)
             fronts[seed] = front
         return fronts
 

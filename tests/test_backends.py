@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 import morl
+from morl.agents.constrained import ConstrainedPPO
+from morl.agents.extension import Extension
 from morl.agents.ppo import PPO, PPOConfig
 from morl.evaluation import evaluate
 from morl.host_backend import HostBackend
@@ -48,6 +50,26 @@ def test_the_split_over_devices_changes_nothing(trained):
     assert all(value.shape == (3,) for value in metrics.values())
     close(single_metrics, metrics, rtol=1e-3)
     close(single.policies(state), policies)
+
+
+@pytest.mark.parametrize("method", ["ipo", "cpo"])
+def test_nor_does_it_in_a_round_of_the_extension(trained, method):
+    constrained = ConstrainedPPO(learner(), 1.0, method)
+    extension = Extension(constrained, 2, num_learners=3, rounds=2, updates=2, keep=0.9)
+    policies = trained[1]
+    returns = np.array([[1.0, -1.0], [3.0, -5.0], [8.0, -8.0]])
+    outcomes = []
+    for devices in (jax.devices(), jax.devices()[:1]):
+        trainer = JaxBackend(ENV, constrained, PREFERENCES, eval_episodes=2, gamma=1.0, devices=devices)
+        begun = extension.begin(1, returns, policies, np.array([0.0, -25.0]), set())
+        state, metrics = trainer.run(trainer.init(KEYS, begun, extension.preferences), 2)
+        assert len(jax.tree.leaves(state.learners)[0].sharding.device_set) == len(devices)
+        outcomes.append((trainer.policies(state), metrics))
+    close(*outcomes, rtol=2e-3, atol=1e-4)
+    changed = [
+        not np.allclose(a, b) for a, b in zip(jax.tree.leaves(outcomes[0][0]), jax.tree.leaves(policies), strict=True)
+    ]
+    assert any(changed)
 
 
 def test_pieces_of_any_length_give_the_same_bits(trained):

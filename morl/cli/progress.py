@@ -66,6 +66,10 @@ class TerminalReporter:
         if status.evaluated and self._progress.disable:
             self._print(f"{status.step:>12,}/{status.total:,} steps  {rate}  {self._quality}")
 
+    def note(self, text: str) -> None:
+        """A line that stays."""
+        self._print(text)
+
     def _print(self, text: str) -> None:
         with contextlib.suppress(BrokenPipeError):  # whoever reads this may stop reading; the training goes on
             print(text, file=self.console.file, flush=True)

@@ -164,7 +164,7 @@ def test_it_raises_one_objective_as_far_as_the_other_allows(settled):
     assert 0.05 < greedy_action(agent, state) < 0.25
     assert returns[-30:, 1].mean() > float(state.origin[1]) - 0.16
     assert feasible.mean() > 0.8
-    free, _, _ = run(agent, agent.begin(policy, [1, 0], [np.inf, np.inf], [1, 1]), 150)
+    free, _, _ = run(agent, agent.begin(policy, [1, 0], [np.inf, np.inf], [0, 0]), 150)
     assert greedy_action(agent, free) == pytest.approx(0.6, abs=0.08)
 
 
@@ -172,7 +172,7 @@ def test_a_policy_outside_comes_back(settled):
     agent, policy = settled
     begun = agent.begin(policy, [1, 0], [np.inf, 0.05], [0.05, 0.05])
     # as if it had begun far better than it is: for that b alone counts until a is back
-    away, _, _ = run(agent, agent.begin(policy, [1, 0], [np.inf, np.inf], [1, 1]), 150)
+    away, _, _ = run(agent, agent.begin(policy, [1, 0], [np.inf, np.inf], [0, 0]), 150)
     # not so sure of itself that a small divergence is no way at all
     ppo = away.ppo._replace(params=away.ppo.params._replace(log_std=jnp.array([-2.0])))
     outside = begun._replace(ppo=ppo, origin=jnp.array([0.0, -0.05]), returns=away.returns, episodes=jnp.float32(1))
