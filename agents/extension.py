@@ -29,7 +29,7 @@ class Extension:
     Attributes:
         learner: of all of them.
         num_objectives: R.
-        num_learners: K of a seed; each extends one objective, in turn, R of them the same policy.
+        num_learners: K of a seed; each extends one objective, in turn, R of them one policy, or look for its gaps.
         rounds, updates: how often, and how long.
         keep: β, share of the other returns that has to be kept.
     """
@@ -41,24 +41,26 @@ class Extension:
     updates: int
     keep: float
 
-    @property
-    def preferences(self) -> Floats:
-        """(K, R), the objective each learner raises."""
-        return np.eye(self.num_objectives)[np.arange(self.num_learners) % self.num_objectives]
+    def preferences(self, index: int) -> Floats:
+        """(K, R), the objective each learner raises in the round of this index."""
+        return np.eye(self.num_objectives)[[number % self.num_objectives for number in self._numbers(index)]]
+
+    def _numbers(self, index: int) -> range:
+        """Of the learners, counted over all rounds; each R of them are a group that extends one policy."""
+        return range(index * self.num_learners, (index + 1) * self.num_learners)
 
     def begin(
         self, index: int, returns: Floats, policies: PyTree, reference_point: Floats, taken: set[bytes]
     ) -> list[ConstrainedState]:
         """K learners at the start of a round; see :class:`morl.types.Extension`."""
-        size = self.num_objectives
-        turns = [i for i in range(self.num_learners) if (i // size + index) % 2]
-        gaps = {i: gap(returns, i % size, taken) for i in turns}
-        groups = sorted({i // size for i in range(self.num_learners) if gaps.get(i) is None})
+        numbers, size = self._numbers(index), self.num_objectives
+        gaps = {i: gap(returns, i % size, taken) for i in numbers if i // size % 2}
+        groups = sorted({i // size for i in numbers if gaps.get(i) is None})
         rows = dict(zip(groups, select(returns, reference_point, len(groups), taken), strict=True))
         span = np.ptp(returns, axis=0)
         least = 0.01 * np.where(span > 0, span, np.maximum(np.abs(returns).max(axis=0), 1e-6))
         learners = []
-        for i, objective in enumerate(self.preferences):
+        for i, objective in zip(numbers, self.preferences(index), strict=True):
             archived = None
             if found := gaps.get(i):
                 row, allowance = found

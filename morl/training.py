@@ -179,10 +179,10 @@ class _Training:
         state = self.backend.init(self._keys(self.learner_keys))
         stopping = self._train(state, self.preferences, agent.updates, write, started)
         if extension:
-            preferences = np.tile(extension.preferences, (len(self.seeds), 1))
             for index in range(extension.rounds):
                 if stopping:
                     break
+                preferences = np.tile(extension.preferences(index), (len(self.seeds), 1))
                 say(f"round {index + 1} of {extension.rounds} begins")
                 keys = self._keys(self._fold(self.round_keys, index))
                 state = self.backend.init(keys, self._selected(extension, index), preferences)

@@ -144,17 +144,18 @@ class Extension(Protocol):
     """A second stage, in rounds that start from policies of the archive, with as many of the agent's own learners.
 
     Attributes:
-        preferences: (K, R), one for each learner of a seed.
         rounds: how often.
         updates: of each learner in a round.
     """
 
     @property
-    def preferences(self) -> NDArray[np.float64]: ...
-    @property
     def rounds(self) -> int: ...
     @property
     def updates(self) -> int: ...
+
+    def preferences(self, index: int) -> NDArray[np.float64]:
+        """(K, R), one for each learner of a seed in the round of this index."""
+        ...
 
     def begin(
         self,

@@ -62,7 +62,7 @@ def test_nor_does_it_in_a_round_of_the_extension(trained, method):
     for devices in (jax.devices(), jax.devices()[:1]):
         trainer = JaxBackend(ENV, constrained, PREFERENCES, eval_episodes=2, gamma=1.0, devices=devices)
         begun = extension.begin(1, returns, policies, np.array([0.0, -25.0]), set())
-        state, metrics = trainer.run(trainer.init(KEYS, begun, extension.preferences), 2)
+        state, metrics = trainer.run(trainer.init(KEYS, begun, extension.preferences(1)), 2)
         assert len(jax.tree.leaves(state.learners)[0].sharding.device_set) == len(devices)
         outcomes.append((trainer.policies(state), metrics))
     close(*outcomes, rtol=2e-3, atol=1e-4)

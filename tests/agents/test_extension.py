@@ -222,8 +222,8 @@ def test_thresholds_lie_below_the_returns_whatever_their_sign():
     stacked = jax.tree.map(lambda x: np.stack([x, x]), policy)
     extension = Extension(agent, 2, num_learners=8, rounds=1, updates=1, keep=0.9)
     begun = extension.begin(0, returns, stacked, np.array([-100.0, -100.0]), set())
-    np.testing.assert_array_equal(extension.preferences, [[1, 0], [0, 1]] * 4)
-    for state, objective in zip(begun, extension.preferences, strict=True):
+    np.testing.assert_array_equal(extension.preferences(0), [[1, 0], [0, 1]] * 4)
+    for state, objective in zip(begun, extension.preferences(0), strict=True):
         np.testing.assert_array_equal(state.preference, objective)
         assert np.isinf(state.allowance[objective > 0])
     published = [state for i, state in enumerate(begun) if i // 2 % 2 == 0]
@@ -238,10 +238,22 @@ def test_thresholds_lie_below_the_returns_whatever_their_sign():
         np.testing.assert_allclose(state.origin, returns[i])
         np.testing.assert_allclose(state.allowance[1 - i], 0.95 * (8.0 if i else 3.0), rtol=1e-5)
         assert state.episodic
-    # the next round begins where this one ends
-    assert [bool(state.episodic) for state in extension.begin(1, returns, stacked, np.full(2, -100.0), set())][:2] == [
-        True
-    ] * 2
+
+
+def test_rounds_go_on_where_the_last_one_ended():
+    """With fewer learners than objectives each objective has its turn all the same."""
+    agent = learner()
+    policy = agent.policy(agent.init(jax.random.key(0), jnp.array([1.0, 0.0])))
+    stacked = jax.tree.map(lambda x: np.stack([x, x]), policy)
+    extension = Extension(agent, 2, num_learners=3, rounds=2, updates=1, keep=0.9)
+    np.testing.assert_array_equal(extension.preferences(0), [[1, 0], [0, 1], [1, 0]])
+    np.testing.assert_array_equal(extension.preferences(1), [[0, 1], [1, 0], [0, 1]])
+    returns, taken = np.array([[-10.0, 3.0], [-2.0, 0.0]]), set()
+    episodic = [
+        [bool(state.episodic) for state in extension.begin(index, returns, stacked, np.full(2, -100.0), taken)]
+        for index in range(2)
+    ]
+    assert episodic == [[False, False, True], [True, False, False]]
 
 
 def test_gaps_are_taken_the_widest_first_and_once():
