@@ -20,13 +20,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 MINECART_REFERENCE = ["-1", "-1", "-200"]
+TREASURE = "--steps 500000 --gamma 1 --rollout-steps 16 --minibatches 4 --evaluations 150 --entropy-coefficient 0.1"
 CASES = {
-    "deep-sea-treasure": "deep-sea-treasure-v0 --steps 500000 --gamma 1 --reference-point 0 -25",
-    "deep-sea-treasure, concave": "deep-sea-treasure-concave-v0 --steps 500000 --gamma 1 --evaluations 60",
-    "resource-gathering": "resource-gathering-v0 --steps 500000",
-    "fruit-tree, depth 6": "fruit-tree-v0 --steps 500000 --gamma 0.99 --num-policies 64 --num-envs 16 "
-    "--rollout-steps 12 --minibatches 4 --evaluations 40 --extension-updates 5",
+    "deep-sea-treasure": f"deep-sea-treasure-v0 {TREASURE} --extension-share 0.6 --reference-point 0 -25",
+    "deep-sea-treasure, concave": f"deep-sea-treasure-concave-v0 {TREASURE} --extension-share 0.6",
+    "deep-sea-treasure, concave, CPO": f"deep-sea-treasure-concave-v0 {TREASURE} --extension-share 0.6 --extension cpo",
+    "deep-sea-treasure, concave, first stage alone": f"deep-sea-treasure-concave-v0 {TREASURE} --extension none",
+    "resource-gathering": "resource-gathering-v0 --steps 500000 --num-policies 12 --num-envs 8 --rollout-steps 32 "
+    "--minibatches 4 --entropy-coefficient 0.1 --evaluations 60 --eval-episodes 256 --final-episodes 512",
+    "fruit-tree, depth 6": "fruit-tree-v0 --steps 500000 --gamma 0.99 --num-policies 64 --num-envs 4 "
+    "--rollout-steps 12 --minibatches 2 --learning-rate 3e-3 --evaluations 60",
     "minecart, 500 000 steps": "minecart-v0 --steps 500000",
+    "minecart, 500 000 steps, CPO": "minecart-v0 --steps 500000 --extension cpo",
     "minecart, 500 000 steps, first stage alone": "minecart-v0 --steps 500000 --extension none",
     "minecart, default": "minecart-v0",
 }

@@ -1,8 +1,6 @@
-"""Training and evaluation on environments that step in Python, in vectors that policies share.
+"""Training and evaluation on environments that step in Python: all policies share one vector of environments.
 
 Same interface as :class:`morl.jax_backend.JaxBackend`, and the same learners: only where transitions come from differs.
-The policies are in two halves, each with a vector of environments: while one half's environments step, JAX updates the
-other half. Every policy still acts by what it has learnt from all of its steps.
 """
 
 from __future__ import annotations
@@ -20,26 +18,21 @@ from morl.evaluation import MAX_STEPS, in_blocks
 from morl.types import Evaluation, Learner, Metrics, PyTree, Transition
 
 
-class Half(NamedTuple):
-    """H of the P learners.
+class HostState(NamedTuple):
+    """P learners.
 
     Attributes:
         learners: stacked learners.
-        obs: (H * num_envs, ...) what the environments are at.
-        keys: (H,) one key for each policy, folded with the count of its updates.
-        preferences: (H, R).
+        obs: (P * num_envs, ...) what the environments are at.
+        keys: (P,) one key for each policy, folded with the count of its updates.
+        preferences: (P, R).
+        updates: updates done.
     """
 
     learners: PyTree
     obs: np.ndarray[Any, Any]
     keys: jax.Array
     preferences: np.ndarray[Any, Any]
-
-
-class HostState(NamedTuple):
-    """P learners, in one or two halves; updates done."""
-
-    halves: tuple[Half, ...]
     updates: int
 
 
@@ -76,33 +69,24 @@ class HostBackend:
         weights = self._preferences if preferences is None else preferences.astype(np.float32)
         if learners is None:
             learners = [self.learner.init(key, w) for key, w in zip(key_init, weights, strict=True)]
-        halves = []
-        for part, envs in zip(self._parts, self._train_envs, strict=True):
-            stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *learners[part])
-            obs = envs.reset(_seeds(key_start[part], self.learner.num_envs))
-            halves.append(Half(stacked, obs.copy(), key_run[part], weights[part]))
-        return HostState(tuple(halves), 0)
+        obs = self._train_envs.reset(_seeds(key_start, self.learner.num_envs))
+        return HostState(jax.tree.map(lambda *leaves: jnp.stack(leaves), *learners), obs, key_run, weights, 0)
 
     def run(self, state: HostState, updates: int) -> tuple[HostState, Metrics]:
         """``updates`` updates of every policy; metrics (P,) averaged over them. ``state`` must not be used again."""
-        halves = list(state.halves)
-        sums: list[Metrics] = [{} for _ in halves]
-        for count in range(state.updates, state.updates + updates):
-            for i, (half, envs) in enumerate(zip(halves, self._train_envs, strict=True)):
-                keys = jax.vmap(jax.random.fold_in, in_axes=(0, None))(half.keys, count)
-                key_rollout, key_update = jnp.moveaxis(jax.vmap(jax.random.split)(keys), 1, 0)
-                batch, obs = self._rollout(half, envs, key_rollout)
-                # returns at once: the other half's environments step while this is computed
-                learners, metrics = self._update(half.learners, batch, key_update)
-                halves[i] = half._replace(learners=learners, obs=obs)
-                sums[i] = {name: sums[i].get(name, 0.0) + value for name, value in metrics.items()}
-        means = {name: jnp.concatenate([part[name] for part in sums]) / updates for name in sums[0]}
-        return HostState(tuple(halves), state.updates + updates), means
+        sums: Metrics = {}
+        for _ in range(updates):
+            keys = jax.vmap(jax.random.fold_in, in_axes=(0, None))(state.keys, state.updates)
+            key_rollout, key_update = jnp.moveaxis(jax.vmap(jax.random.split)(keys), 1, 0)
+            batch, obs = self._rollout(self._policy(state.learners), state, key_rollout)
+            learners, metrics = self._update(state.learners, batch, key_update)
+            state = state._replace(learners=learners, obs=obs, updates=state.updates + 1)
+            sums = {name: sums.get(name, 0.0) + value for name, value in metrics.items()}
+        return state, {name: value / updates for name, value in sums.items()}
 
     def policies(self, state: HostState) -> PyTree:
         """The P policies, on the host."""
-        parts = [jax.tree.map(np.asarray, self._policy(half.learners)) for half in state.halves]
-        return jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
+        return jax.tree.map(np.asarray, self._policy(state.learners))
 
     def evaluate(
         self, policies: PyTree, preferences: np.ndarray[Any, Any], keys: jax.Array, episodes: int
@@ -123,20 +107,13 @@ class HostBackend:
 
     def close(self) -> None:
         """Close the environments."""
-        for envs in (*self.__dict__.get("_train_envs", ()), self.__dict__.get("_eval_envs")):
-            if envs is not None:  # made when first used
-                envs.close()
-
-    @property
-    def _parts(self) -> list[slice]:
-        """The halves: the policies of each."""
-        middle = (self.num_policies + 1) // 2
-        parts = [slice(0, middle), slice(middle, self.num_policies)]
-        return [part for part in parts if part.start < part.stop]
+        for name in ("_train_envs", "_eval_envs"):
+            if name in self.__dict__:  # made when first used
+                getattr(self, name).close()
 
     @cached_property
-    def _train_envs(self) -> list[HostVectorEnv]:
-        return [self._make_envs((part.stop - part.start) * self.learner.num_envs) for part in self._parts]
+    def _train_envs(self) -> HostVectorEnv:
+        return self._make_envs(self.num_policies * self.learner.num_envs)
 
     @cached_property
     def _eval_envs(self) -> HostVectorEnv:
@@ -151,16 +128,15 @@ class HostBackend:
         action = self.learner.act(policy, obs, preference, key, greedy=greedy)
         return action, self.learner.to_env(action)
 
-    def _rollout(self, half: Half, envs: HostVectorEnv, keys: jax.Array) -> tuple[Transition, np.ndarray[Any, Any]]:
-        """One rollout of every policy of a half, (T, H, B, ...), and the observations to go on from."""
-        policies = self._policy(half.learners)
-        lanes = (len(keys), self.learner.num_envs)
-        steps, flat_obs = [], half.obs
+    def _rollout(self, policies: PyTree, state: HostState, keys: jax.Array) -> tuple[Transition, np.ndarray[Any, Any]]:
+        """One rollout of every policy, (T, P, B, ...), and the observations to go on from."""
+        lanes = (self.num_policies, self.learner.num_envs)
+        steps, flat_obs = [], state.obs
         step_keys = jnp.moveaxis(jax.vmap(partial(jax.random.split, num=self.learner.rollout_steps))(keys), 1, 0)
         for key in step_keys:
             obs = flat_obs.reshape(*lanes, *flat_obs.shape[1:])
-            action, env_action = self._act[False](policies, obs, half.preferences, key)
-            out = envs.step(np.asarray(env_action).reshape(-1, *env_action.shape[2:]))
+            action, env_action = self._act[False](policies, obs, state.preferences, key)
+            out = self._train_envs.step(np.asarray(env_action).reshape(-1, *env_action.shape[2:]))
             flat_obs = out.obs
             parts = (out.reward, out.next_obs, out.terminated, out.truncated, out.valid)
             steps.append((obs, np.asarray(action), *(part.reshape(*lanes, *part.shape[1:]) for part in parts)))
