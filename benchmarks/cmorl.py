@@ -102,7 +102,7 @@ def minecart_hypervolume() -> float:
 
 
 def reference_hypervolume(name: str, result: Result) -> float:
-    """Of the true front, else of the published one; 1 where there is neither."""
+    """Of the true front, else of the published one; 1 where there is neither, so that shares are hypervolumes."""
     last = result.history[-1]
     if "hypervolume_share" in last:
         return last["hypervolume"] / last["hypervolume_share"]
@@ -124,7 +124,7 @@ def fronts(wanted: str, seeds: int) -> None:
             true = reference_hypervolume(name, result)
             shares.append(result.hypervolume / true)
             results.append(result)
-            reached.append(result.seconds_to(0.95 * true))
+            reached.append("-" if true == 1 else result.seconds_to(0.95 * true))
             quality = f"{result.hypervolume:.6g} {shares[-1]:.4g} {result.utility:.4g} {result.sparsity:.4g}"
             print(f"{seed} {result.policies} {quality} {result.seconds:.1f} {reached[-1]}", flush=True)
         share = f"{statistics.median(shares):.4g} ({min(shares):.4g} to {max(shares):.4g}) of {true:.6g}"
