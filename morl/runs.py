@@ -22,7 +22,7 @@ import yaml
 from morl.errors import UserError
 from morl.front import Floats, Front, columns
 
-FORMAT = 2
+FORMAT = 3
 PACKAGES = ("morl-jax", "jax", "jaxlib", "numpy", "optax", "equinox", "gymnasium", "mo-gymnasium", "moocore")
 
 
