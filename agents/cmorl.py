@@ -100,16 +100,15 @@ class CMORL:
     @cached_property
     def learner(self) -> ConstrainedPPO:
         """The learner all policies share the code of, in both stages."""
-        gamma = self.config.train_gamma
+        c, gamma = self.config, self.config.train_gamma
         ppo = PPO(
-            config=self.config,
+            config=c,
             observation_space=self.task.observation_space,
             action_space=self.task.action_space,
             gamma=min(self.task.gamma, 0.995) if gamma is None else gamma,
             total_updates=self._all_updates,
             action_mask=self.task.action_mask,
         )
-        c = self.config
         return ConstrainedPPO(ppo, self.task.gamma, "cpo" if c.extension == "cpo" else "ipo", c.barrier, c.radius)
 
     @cached_property

@@ -107,7 +107,8 @@ def multipliers(gram: jax.Array, preference: jax.Array, slack: jax.Array, radius
     reach = slack / jnp.sqrt(2 * radius)
     free = jnp.isinf(slack)
 
-    def coordinate(j: jax.Array, nu: jax.Array) -> jax.Array:
+    def coordinate(i: jax.Array, nu: jax.Array) -> jax.Array:
+        j = i % len(nu)
         rest = (preference + nu).at[j].add(-nu[j])
         a = jnp.maximum(gram[j, j], 1e-12)
         b = gram[j] @ rest
@@ -117,8 +118,5 @@ def multipliers(gram: jax.Array, preference: jax.Array, slack: jax.Array, radius
         best = jnp.where(a > s**2, (inner - b) / a, jnp.where(s > 0, 0.0, LARGEST))
         return nu.at[j].set(jnp.where(free[j], 0.0, jnp.clip(best, 0.0, LARGEST)))
 
-    def one(i: jax.Array, nu: jax.Array) -> jax.Array:
-        return coordinate(i % len(nu), nu)
-
-    nu: jax.Array = jax.lax.fori_loop(0, SWEEPS * len(preference), one, jnp.zeros_like(preference))
+    nu: jax.Array = jax.lax.fori_loop(0, SWEEPS * len(preference), coordinate, jnp.zeros_like(preference))
     return nu

@@ -23,39 +23,25 @@ HERE = Path(__file__).parent
 
 
 POLICIES = """
-import sys, time, json, jax
+import sys, json, jax
 count, devices = int(sys.argv[1]), int(sys.argv[2])
 jax.config.update("jax_num_cpu_devices", devices)
-import numpy as np
 import morl
+from training_rate import training_rate
 from morl.agents.cmorl import CMORL, CMORLConfig
-from morl.jax_backend import JaxBackend
 from morl.types import Task
 env = morl.make("minecart-v0")
 config = CMORLConfig(num_policies=max(count, 2), epochs=4, minibatches=4)
 agent = CMORL(config, Task(env.observation_space, env.action_space, 3, 0.98, 10**9))
-backend = JaxBackend(env, agent.learner, agent.preferences[:count], eval_episodes=32, gamma=0.98)
-state = backend.init(list(jax.random.split(jax.random.key(0), count)))
-started = time.perf_counter()
-state, metrics = backend.run(state, 1)
-jax.block_until_ready(metrics)
-compiling = time.perf_counter() - started
-per_update = count * agent.learner.num_envs * agent.learner.rollout_steps
-updates = max(4, 300_000 // per_update)
-rates = []
-for _ in range(5):
-    started = time.perf_counter()
-    state, metrics = backend.run(state, updates)
-    jax.block_until_ready(metrics)
-    rates.append(updates * per_update / (time.perf_counter() - started))
-print(json.dumps({"compiling": compiling, "rate": sorted(rates)[2]}))
+rate = training_rate(env, agent, agent.preferences[:count], eval_episodes=32, gamma=0.98, steps=300_000)
+print(json.dumps(rate))
 """
 
 
 def throughput(count: int, devices: int) -> dict[str, float]:
     """Median of five: steps/s of rollout and update (4 epochs of 4 minibatches) on minecart, in a fresh process."""
     done = subprocess.run(
-        [sys.executable, "-c", POLICIES, str(count), str(devices)], check=True, capture_output=True, text=True
+        [sys.executable, "-c", POLICIES, str(count), str(devices)], check=True, capture_output=True, text=True, cwd=HERE
     )
     result: dict[str, float] = json.loads(done.stdout)
     return result

@@ -16,18 +16,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from training_rate import training_rate
 
 NUMBERS = (2, 3, 6, 9)
 
 
 def throughput(count: int) -> dict[str, float]:
     """Of six policies with ``count`` objectives."""
-    import jax
-
     from morl import devices
     from morl.agents.cmorl import CMORL, CMORLConfig
     from morl.envs.building import Building
-    from morl.jax_backend import JaxBackend
     from morl.types import Task
 
     devices.reserve()
@@ -42,21 +40,7 @@ def throughput(count: int) -> dict[str, float]:
 
     env = Some(by_floor=True)
     agent = CMORL(CMORLConfig(num_policies=6), Task(env.observation_space, env.action_space, count, 1.0, 10**9))
-    backend = JaxBackend(env, agent.learner, agent.preferences, eval_episodes=4, gamma=1.0)
-    state = backend.init(list(jax.random.split(jax.random.key(0), 6)))
-    rates = []
-    started = time.perf_counter()
-    state, metrics = backend.run(state, 1)
-    jax.block_until_ready(metrics)
-    compiling = time.perf_counter() - started
-    updates = 8
-    for _ in range(5):
-        started = time.perf_counter()
-        state, metrics = backend.run(state, updates)
-        jax.block_until_ready(metrics)
-        per_update = 6 * agent.learner.num_envs * agent.learner.rollout_steps
-        rates.append(updates * per_update / (time.perf_counter() - started))
-    return {"compiling": compiling, "rate": sorted(rates)[2]}
+    return training_rate(env, agent, agent.preferences, eval_episodes=4, gamma=1.0, steps=8 * 6 * 1024)
 
 
 def hypervolumes(count: int, size: int = 200) -> str:

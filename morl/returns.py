@@ -6,40 +6,31 @@ import jax
 import jax.numpy as jnp
 
 
-def gae(
-    reward: jax.Array,
-    value: jax.Array,
-    next_value: jax.Array,
-    terminated: jax.Array,
-    done: jax.Array,
-    gamma: float,
-    gae_lambda: float,
+def td_error(
+    reward: jax.Array, value: jax.Array, next_value: jax.Array, terminated: jax.Array, gamma: float
 ) -> jax.Array:
-    """Generalised advantage estimation, one per objective (Schulman et al., 2016, eq. 16).
+    """Temporal differences r + gamma V(s') - V(s), (T, B, R), one for each objective.
 
     Args:
         reward, value: (T, B, R); ``value`` of the observation acted on.
         next_value: (T, B, R), of the true successor, also where the episode was cut off there.
         terminated: (T, B) bool; no value follows.
-        done: (T, B) bool, terminated or truncated; no later reward is counted.
-        gamma, gae_lambda: discount and trace decay in [0, 1].
-
-    Returns:
-        (T, B, R) advantages; ``advantage + value`` is the target of the critic.
+        gamma: discount.
     """
-    delta = td_error(reward, value, next_value, terminated, gamma)
-    return traced(delta, done, gamma * gae_lambda)
-
-
-def td_error(
-    reward: jax.Array, value: jax.Array, next_value: jax.Array, terminated: jax.Array, gamma: float
-) -> jax.Array:
-    """r + gamma V(s') - V(s) of each objective, (T, B, R); arguments as in :func:`gae`."""
     return reward + gamma * jnp.where(terminated[..., None], 0.0, next_value) - value
 
 
 def traced(delta: jax.Array, done: jax.Array, decay: float) -> jax.Array:
-    """Sum of what follows in the episode, (T, B, R) like ``delta``, each step back weighing ``decay`` times less."""
+    """Sum of what follows in the episode, (T, B, R) like ``delta``, each step back weighing ``decay`` times less.
+
+    With temporal differences and a decay of gamma * lambda it is generalised advantage estimation (Schulman et al.,
+    2016, eq. 16); advantage + value is then the target of the critic.
+
+    Args:
+        delta: (T, B, R).
+        done: (T, B) bool, terminated or truncated; nothing later is counted.
+        decay: in [0, 1].
+    """
     decays = decay * jnp.where(done[..., None], 0.0, 1.0)
 
     def backward(total: jax.Array, step: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:

@@ -5,7 +5,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from morl.returns import discounted_sum, gae
+from morl.returns import discounted_sum, td_error, traced
+
+
+def gae(reward, value, next_value, terminated, done, gamma, gae_lambda):
+    """Generalised advantage estimation, as PPO puts it together."""
+    return traced(td_error(reward, value, next_value, terminated, gamma), done, gamma * gae_lambda)
+
 
 T, B, R = 12, 3, 2
 
