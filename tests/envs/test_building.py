@@ -3,9 +3,8 @@ installed, live."""
 
 from __future__ import annotations
 
-import contextlib
 import csv
-import io
+import runpy
 import warnings
 from pathlib import Path
 from typing import Any
@@ -100,17 +99,8 @@ def test_it_does_what_sustaingym_does(time_resolution, target, day, days):
         warnings.simplefilter("ignore")  # of the packages that it imports
         building = pytest.importorskip("sustaingym.envs.building", exc_type=ImportError)
         steps = days * 24 * 3600 // time_resolution
-        with contextlib.redirect_stdout(io.StringIO()):
-            parameters = building.ParameterGenerator(
-                "OfficeLarge",
-                "Warm_Marine",
-                "ElPaso",
-                time_res=time_resolution,
-                target=target,
-                reward_pnorm=1,
-                episode_len=steps,
-            )
-        reference = building.BuildingEnv(parameters)
+        script = runpy.run_path(str(Path(__file__).parents[2] / "benchmarks" / "make_building_data.py"))
+        reference = building.BuildingEnv(script["parameters"](time_resolution, target, days))
     env = Building(time_resolution=time_resolution, target=target, start_day=day, episode_steps=steps)
     rng = np.random.default_rng(day)
     actions = np.repeat(rng.uniform(-1, 1, (steps // 4, ZONES)), 4, axis=0).astype(np.float32)
