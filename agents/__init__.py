@@ -13,3 +13,21 @@ register_agent(
         protocols={"cmorl-paper": "morl.agents.cmorl_paper:protocol"},
     )
 )
+register_agent(
+    AgentSpec(
+        name="gmorl",
+        summary="GMORL: one discrete soft actor-critic for every preference (Yang et al., 2025)",
+        entry_point="morl.agents.gmorl:GMORL",
+        config="morl.agents.gmorl:GMORLConfig",
+        protocols={"gmorl-paper": "morl.agents.gmorl_paper:protocol"},
+    )
+)
+
+register_agent(
+    AgentSpec(
+        name="dsac",
+        summary="one discrete soft actor-critic for each preference: what one policy for all is measured by",
+        entry_point="morl.agents.gmorl:SeparateSAC",
+        config="morl.agents.gmorl:SeparateSACConfig",
+    )
+)

@@ -64,6 +64,9 @@ class CMORL:
     config: CMORLConfig
     task: Task
 
+    num_preferences = 0  # each policy has its own
+    notes = ()
+
     def __post_init__(self) -> None:
         if self.updates < 1:
             c = self.config

@@ -42,11 +42,24 @@ CASES = {
     "mo-lunar-lander": "mo-lunar-lander-v3 --steps 500000 --num-policies 4 --num-envs 8 --rollout-steps 128 "
     "--eval-episodes 10 --final-episodes 20 --processes 2",
     "mo-hopper-2obj": f"mo-hopper-2obj-v5 --steps 1500000 {MUJOCO}",
+    "mo-hopper, 3 objectives": f"mo-hopper-v5 --steps 2000000 {MUJOCO}",
+    "mo-ant-2obj": f"mo-ant-2obj-v5 --steps 1500000 {MUJOCO}",
+    "mo-ant, 3 objectives": f"mo-ant-v5 --steps 2000000 {MUJOCO}",
+    "mo-humanoid": f"mo-humanoid-v5 --steps 1500000 {MUJOCO}",
     "building-3d": "building-3d-v0 --protocol cmorl-paper",
     "building-9d": "building-9d-v0 --protocol cmorl-paper",
 }
 # hypervolumes of fronts nobody knows: C-MORL's published ones, none for the building, whose published setting differs
-PUBLISHED = {"mo-lunar-lander": 1.05e9, "mo-hopper-2obj": 1.37e5, "building-3d": None, "building-9d": None}
+PUBLISHED = {
+    "mo-lunar-lander": 1.05e9,
+    "mo-hopper-2obj": 1.37e5,
+    "mo-hopper, 3 objectives": 2.19e7,
+    "mo-ant-2obj": 1.31e5,
+    "mo-ant, 3 objectives": 2.61e7,
+    "mo-humanoid": 3.43e5,
+    "building-3d": None,
+    "building-9d": None,
+}
 
 
 @dataclass

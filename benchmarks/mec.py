@@ -3,6 +3,7 @@
     python benchmarks/mec.py speed
     python benchmarks/mec.py fronts --out docs/mec-fronts.png   # about half an hour on two cores
     python benchmarks/mec.py fronts --quick                     # the same in a minute, to see that it runs
+    python benchmarks/mec.py fronts --save fronts.npz           # and keep the fronts, for benchmarks/gmorl.py
 
 Speed: random actions, observation and resets included, E = 6 unless said otherwise; ours split over the CPU's cores as
 virtual devices; fifteen rounds in which all take their turn. Fronts: E = 6, f_0 = 4 GHz, f_e = 2 GHz, 101
@@ -141,7 +142,7 @@ def speed() -> None:
     print(f"the step of 256 environments with time limit and restart compiled in {time.perf_counter() - started:.1f} s")
 
 
-def fronts(out: Path | None, quick: bool) -> None:
+def fronts(out: Path | None, quick: bool, save: Path | None) -> None:
     import matplotlib
 
     matplotlib.use("Agg")
@@ -163,6 +164,7 @@ def fronts(out: Path | None, quick: bool) -> None:
 
     made: dict[str, Callable[[], Any]] = {
         "greedy-ω": lambda: (schemes.Greedy(), none, grid),
+        "greedy-ω, α for the front": lambda: (schemes.Greedy(scales=(0.01, 5.0)), none, grid),
         "LinUCB": partial(bandit, False),
         "LinUCB, ω times row": partial(bandit, True),
         "least delay": lambda: (schemes.LeastDelay(), none[:1], grid[:1]),
@@ -177,6 +179,8 @@ def fronts(out: Path | None, quick: bool) -> None:
         found[name] = schemes.front(env, *make(), episodes=episodes)
         seconds[name] = time.perf_counter() - started
         print(f"# {name}: {len(found[name])} policies in {seconds[name]:.0f} s", flush=True)
+    if save:
+        np.savez(save, **{name: front.undiscounted for name, front in found.items()})
     # of the fronts proper: a scheme that looks at one objective has one policy, at any price in the other
     worst = np.min([front.undiscounted.min(axis=0) for name, front in found.items() if "least" not in name], axis=0)
     print(f"reference point: {-worst[0]:.0f} s, {-worst[1]:.2f} J (worst of the fronts)")
@@ -208,12 +212,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=["speed", "fronts"])
     parser.add_argument("--out", type=Path, help="picture of the fronts")
+    parser.add_argument("--save", type=Path, help="file for the points of the fronts, an array for each scheme")
     parser.add_argument("--quick", action="store_true", help="few episodes")
     arguments = parser.parse_args()
     if arguments.what == "speed":
         speed()
     else:
-        fronts(arguments.out, arguments.quick)
+        fronts(arguments.out, arguments.quick, arguments.save)
 
 
 if __name__ == "__main__":

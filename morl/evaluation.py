@@ -26,11 +26,13 @@ def evaluate(
     *,
     episodes: int,
     gamma: float,
+    conditional: bool = False,
 ) -> Evaluation:
     """Greedy episodes of N stacked policies under their preferences (N, R). To be jitted by the caller.
 
-    Policies of the same key (N keys) meet the same episodes (common random numbers), so that their differences are
-    their own. An episode ends by itself or at the environment's time limit; what comes after is not counted.
+    ``conditional`` policies are evaluated under M preferences each, (N, M, R), all on the same episodes. Policies of
+    the same key (N keys) meet the same episodes too (common random numbers), so that their differences are their own.
+    An episode ends by itself or at the environment's time limit; what comes after is not counted.
     """
     num_objectives = preferences.shape[-1]
 
@@ -65,6 +67,8 @@ def evaluate(
 
         return jax.lax.while_loop(running, advance, carry)[3]
 
+    if conditional:
+        run = jax.vmap(run, in_axes=(None, 0, None))
     return jax.vmap(run)(policies, preferences, keys)
 
 
@@ -88,17 +92,39 @@ def in_blocks(
         each: episodes of one call.
 
     Returns:
-        NumPy arrays (N, E, ...).
+        NumPy arrays (N, E, ...); where preferences are (N, M, R), as policies that take any have them, (N, M, E, ...).
     """
+    axis = preferences.ndim - 1  # of the episodes
+
+    def gathered(*parts: Any) -> Any:
+        return np.concatenate(parts, axis=axis).take(np.arange(episodes), axis=axis)
+
     rows = []
     for begin in range(0, len(preferences), block):
         index = np.minimum(np.arange(begin, begin + block), len(preferences) - 1)
         chosen = jax.tree.map(lambda x, i=index: np.asarray(x)[i], policies)
         weights = preferences[index].astype(np.float32)
         runs = [run(chosen, weights, _fold(keys[index], i)) for i in range(-(-episodes // each))]
-        rows.append(jax.tree.map(lambda *x: np.concatenate(x, axis=1)[:, :episodes], *runs))
+        rows.append(jax.tree.map(gathered, *runs))
     result: Evaluation = jax.tree.map(lambda *x: np.concatenate(x)[: len(preferences)], *rows)
     return result
+
+
+def in_widths(
+    run: Callable[[PyTree, np.ndarray[Any, Any], jax.Array], Evaluation], width: int
+) -> Callable[[PyTree, np.ndarray[Any, Any], jax.Array], Evaluation]:
+    """``run``, which takes ``width`` preferences of each policy, (P, width, R), for any number of them, (P, M, R)."""
+
+    def wide(policies: PyTree, preferences: np.ndarray[Any, Any], keys: jax.Array) -> Evaluation:
+        number = preferences.shape[1]
+        parts = [
+            run(policies, preferences[:, np.minimum(np.arange(begin, begin + width), number - 1)], keys)
+            for begin in range(0, number, width)
+        ]
+        joined: Evaluation = jax.tree.map(lambda *x: np.concatenate(x, axis=1)[:, :number], *parts)
+        return joined
+
+    return wide
 
 
 _fold = jax.jit(jax.vmap(jax.random.fold_in, in_axes=(0, None)))

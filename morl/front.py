@@ -6,11 +6,10 @@ import csv
 import io
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
@@ -33,6 +32,7 @@ class Policy:
         preference: (R,) it was trained for.
         act, params: how it acts: compiled code shared by the front, and its own parameters.
         observation_ndim: axes of one observation.
+        conditional: takes any preference.
     """
 
     id: int
@@ -41,20 +41,40 @@ class Policy:
     act: Callable[..., jax.Array]
     params: PyTree
     observation_ndim: int
+    conditional: bool = False
 
-    def __call__(self, obs: Any, key: jax.Array | None = None) -> np.ndarray[Any, Any]:
+    def __call__(self, obs: Any, preference: Any = None, *, key: jax.Array | None = None) -> np.ndarray[Any, Any]:
         """The action for one observation, or one each for a batch of them.
 
         Args:
             obs: of the observation space's shape, or with one leading axis more.
+            preference: (R,) on the simplex, in units of the agent that trained the policy; only of one that takes any,
+                by default the one it stands for in its front. (B, R), one for each observation of a batch, is taken as
+                it is.
             key: JAX key to sample with; greedy without.
+
+        Raises:
+            UserError: a preference off the simplex, or for a policy that was trained for one only.
         """
-        obs = jnp.asarray(obs)
+        obs = np.asarray(obs)
         batch = obs if obs.ndim > self.observation_ndim else obs[None]
-        preference = jnp.asarray(self.preference, jnp.float32)
-        used = jax.random.key(0) if key is None else key  # a greedy action draws nothing
-        action = np.asarray(self.act(self.params, batch, preference, used, greedy=key is None))
+        used = _no_key() if key is None else key  # a greedy action draws nothing
+        action = np.asarray(self.act(self.params, batch, self._weights(preference), used, greedy=key is None))
         return action if obs.ndim > self.observation_ndim else action[0]
+
+    def _weights(self, preference: Any) -> NDArray[np.float32]:
+        if preference is None:
+            return self.preference.astype(np.float32)
+        if not self.conditional:
+            raise UserError("this policy was trained for one preference; ask its front for the policy of another")
+        if np.ndim(preference) == 2:
+            return np.asarray(preference, np.float32)
+        return check_preference(preference, len(self.preference)).astype(np.float32)
+
+
+@cache
+def _no_key() -> jax.Array:
+    return jax.random.key(0)
 
 
 @dataclass(frozen=True)
@@ -72,6 +92,7 @@ class Front:
         reference_point: (R,) for the hypervolume.
         learner, params: how to act: the learner and the stacked parameters of the policies.
         observation_ndim: axes of one observation.
+        conditional: the rows are one policy under n preferences; ``params`` are that policy's, not stacked.
     """
 
     objectives: tuple[str, ...]
@@ -87,6 +108,7 @@ class Front:
     learner: Learner
     params: PyTree
     observation_ndim: int
+    conditional: bool = False
 
     def __len__(self) -> int:
         return len(self.returns)
@@ -126,8 +148,9 @@ class Front:
             returns=self.returns[row],
             preference=self.preferences[row],
             act=self._act,
-            params=jax.tree.map(lambda x: x[row], self.params),
+            params=self.params if self.conditional else jax.tree.map(lambda x: x[row], self.params),
             observation_ndim=self.observation_ndim,
+            conditional=self.conditional,
         )
 
     @cached_property
@@ -150,6 +173,7 @@ def from_evaluation(
     reference_point: Floats,
     learner: Learner,
     observation_ndim: int,
+    conditional: bool = False,
 ) -> Front:
     """The non-dominated rows (of equal ones the first) of an evaluation of policies, by falling first objective.
 
@@ -172,8 +196,9 @@ def from_evaluation(
         episodes=evaluation.discounted.shape[1],
         reference_point=reference_point,
         learner=learner,
-        params=jax.tree.map(lambda x: x[rows], params),
+        params=params if conditional else jax.tree.map(lambda x: x[rows], params),
         observation_ndim=observation_ndim,
+        conditional=conditional,
     )
 
 

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from morl.envs.from_gymnasium import HostEnvironment, HostVectorEnv
-from morl.evaluation import MAX_STEPS, in_blocks
+from morl.evaluation import MAX_STEPS, in_blocks, in_widths
 from morl.types import Evaluation, Learner, Metrics, PyTree, Transition
 
 
@@ -25,7 +25,7 @@ class HostState(NamedTuple):
         learners: stacked learners.
         obs: (P * num_envs, ...) what the environments are at.
         keys: (P,) one key for each policy, folded with the count of its updates.
-        preferences: (P, R).
+        preferences: (P, R), or (P, B, R) one for each environment.
         updates: updates done.
     """
 
@@ -37,7 +37,10 @@ class HostState(NamedTuple):
 
 
 class HostBackend:
-    """Runs ``learner`` for the ``preferences`` (P, R) of all policies on P x num_envs host environments."""
+    """Runs ``learner`` for the ``preferences`` (P, R) or (P, B, R) of all policies on P x num_envs host environments.
+
+    ``width`` is 0 where each policy has its own preference; else policies take any.
+    """
 
     def __init__(
         self,
@@ -47,13 +50,14 @@ class HostBackend:
         *,
         eval_episodes: int,
         gamma: float,
+        width: int = 0,
         processes: int = 0,
     ) -> None:
         self.learner = learner
         self.num_policies = len(preferences)
         self._preferences = preferences.astype(np.float32)
         self._env, self._gamma, self._processes = env, gamma, processes
-        self._eval_episodes = eval_episodes
+        self._eval_episodes, self._width = eval_episodes, width
         self._act = {greedy: jax.jit(jax.vmap(partial(self._act_one, greedy=greedy))) for greedy in (False, True)}
         self._update = jax.jit(jax.vmap(learner.update, in_axes=(0, 1, 0)), donate_argnums=0)
         self._policy = jax.jit(jax.vmap(learner.policy))
@@ -91,12 +95,19 @@ class HostBackend:
     def evaluate(
         self, policies: PyTree, preferences: np.ndarray[Any, Any], keys: jax.Array, episodes: int
     ) -> Evaluation:
-        """``episodes`` greedy episodes of N stacked policies, (N, E, ...) NumPy arrays.
+        """``episodes`` greedy episodes of N stacked policies, see :class:`morl.types.Trainer`.
 
-        Always in blocks of P policies x ``eval_episodes`` episodes, on environments that training does not touch.
+        Always in blocks of P policies x ``eval_episodes`` episodes, on environments that training does not touch: one
+        preference after another where policies take any, as environments on the host are dear.
         """
+
+        def one_preference(policies: PyTree, weights: np.ndarray[Any, Any], keys: jax.Array) -> Evaluation:
+            evaluation = self._evaluate_block(policies, weights[:, 0], keys)
+            expanded: Evaluation = jax.tree.map(lambda x: x[:, None], evaluation)
+            return expanded
+
         return in_blocks(
-            self._evaluate_block,
+            in_widths(one_preference, 1) if self._width else self._evaluate_block,
             policies,
             preferences,
             keys,

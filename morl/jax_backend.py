@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 
-from morl.evaluation import evaluate, in_blocks
+from morl.evaluation import evaluate, in_blocks, in_widths
 from morl.rollout import AnyEnv, Lane, rollout, start_batch
 from morl.types import Evaluation, Learner, Metrics, PyTree
 
@@ -27,7 +27,7 @@ class JaxState(NamedTuple):
         learners: stacked learners.
         lanes: (P, B) running environments.
         keys: (P,) one key for each policy, folded with the count of its updates.
-        preferences: (P, R).
+        preferences: (P, R), or (P, B, R) one for each environment.
         updates: () int32, updates done.
     """
 
@@ -39,7 +39,11 @@ class JaxState(NamedTuple):
 
 
 class JaxBackend:
-    """Runs ``learner`` for the ``preferences`` (P, R) of all policies on an environment of pure functions."""
+    """Runs ``learner`` for the ``preferences`` (P, R) or (P, B, R) of all policies on an environment of pure functions.
+
+    ``width`` is 0 where each policy has its own preference; else policies take any, and are evaluated for that many at
+    a time.
+    """
 
     def __init__(
         self,
@@ -49,6 +53,7 @@ class JaxBackend:
         *,
         eval_episodes: int,
         gamma: float,
+        width: int = 0,
         devices: Sequence[jax.Device] | None = None,
     ) -> None:
         self.learner = learner
@@ -57,7 +62,7 @@ class JaxBackend:
         self._spare = -self.num_policies % len(devices)
         self._preferences = self._filled(preferences)
         self._env, self._params = env, env.default_params
-        self._eval_episodes = eval_episodes
+        self._eval_episodes, self._width = eval_episodes, width
 
         mesh = jax.sharding.Mesh(np.asarray(devices), ("policies",))
         split, whole = PartitionSpec("policies"), PartitionSpec()
@@ -72,7 +77,9 @@ class JaxBackend:
         )
         self._evaluate = compiled(
             shard(
-                partial(evaluate, env, self._params, learner, episodes=eval_episodes, gamma=gamma),
+                partial(
+                    evaluate, env, self._params, learner, episodes=eval_episodes, gamma=gamma, conditional=bool(width)
+                ),
                 in_specs=(split, split, split),
                 out_specs=split,
             )
@@ -115,12 +122,17 @@ class JaxBackend:
     def evaluate(
         self, policies: PyTree, preferences: np.ndarray[Any, Any], keys: jax.Array, episodes: int
     ) -> Evaluation:
-        """``episodes`` greedy episodes of N stacked policies, (N, E, ...) NumPy arrays.
+        """``episodes`` greedy episodes of N stacked policies, see :class:`morl.types.Trainer`.
 
-        Always in blocks of the one shape that is compiled: P policies x ``eval_episodes`` episodes.
+        Always in blocks of the one shape that is compiled: P policies (x ``width`` preferences) x ``eval_episodes``.
         """
+
+        def run(*inputs: Any) -> Evaluation:
+            evaluation: Evaluation = self._evaluate(*jax.device_put(inputs, self._split))
+            return evaluation
+
         return in_blocks(
-            lambda *inputs: self._evaluate(*jax.device_put(inputs, self._split)),
+            in_widths(run, self._width) if self._width else run,
             policies,
             preferences,
             keys,

@@ -20,7 +20,7 @@ from morl.registry import agent_spec
 from morl.registry import load as load_entry_point
 from morl.runs import FORMAT, Run, read_config, read_fronts
 from morl.settings import EvaluateSettings, TrainSettings
-from morl.types import PyTree
+from morl.types import Evaluation, PyTree, Trainer
 
 
 def split_config(path: Path) -> tuple[str | None, dict[str, Any], dict[str, Any]]:
@@ -45,8 +45,8 @@ def split_settings(values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str,
     return training, {name: value for name, value in values.items() if name not in names}
 
 
-def plan_of(path: Path) -> tuple[Plan, TrainSettings]:
-    """What a run directory's ``config.yaml`` describes."""
+def plan_of(path: Path, env_kwargs: Mapping[str, Any] | None = None) -> tuple[Plan, TrainSettings]:
+    """What a run directory's ``config.yaml`` describes, but for keywords of the environment that are given."""
     source = path / "config.yaml"
     if not source.is_file():
         raise UserError(f"{path} is not a run directory: it has no config.yaml")
@@ -54,6 +54,7 @@ def plan_of(path: Path) -> tuple[Plan, TrainSettings]:
     if not isinstance(agent, str):
         raise UserError(f"{source} names no agent")
     settings = from_mapping(TrainSettings, training, source=str(source))
+    settings = dataclasses.replace(settings, env_kwargs={**settings.env_kwargs, **(env_kwargs or {})})
     config_class = load_entry_point(agent_spec(agent).config)
     config = from_mapping(config_class, own, source=str(source), also=field_names(TrainSettings))
     return prepare(agent, settings, config), settings
@@ -81,7 +82,8 @@ def fronts_of(path: Path, plan: Plan, settings: TrainSettings) -> dict[int, Fron
     def stacked(number: int) -> PyTree:
         return jax.tree.map(lambda x: np.empty((number, *np.shape(x)), np.asarray(x).dtype), one)
 
-    like = {str(seed): stacked(len(table["length"])) for seed, table in tables.items()}
+    conditional = bool(plan.agent.num_preferences)
+    like = {str(seed): one if conditional else stacked(len(table["length"])) for seed, table in tables.items()}
     params = checkpoint.load(path / "checkpoints" / "front", like)
     context: dict[str, Any] = {**plan.front_context, "episodes": settings.final_episodes}
     return {seed: Front(**{**context, **table}, params=params[str(seed)]) for seed, table in tables.items()}
@@ -98,10 +100,10 @@ def reevaluate(path: str | Path, settings: EvaluateSettings | None = None) -> di
         for each training seed the front of the policies that are still non-dominated.
 
     Raises:
-        UserError: not a finished run.
+        UserError: not a finished run, or keywords that the environment or the policies cannot work with.
     """
     settings = settings or EvaluateSettings()
-    plan, trained = plan_of(Path(path))
+    plan, trained = plan_of(Path(path), settings.env_kwargs)
     if settings.gamma is not None:
         plan = dataclasses.replace(plan, gamma=settings.gamma)
     chosen = devices.choose(settings.device, len(plan.agent.preferences))  # before anything else uses JAX
@@ -116,8 +118,19 @@ def reevaluate(path: str | Path, settings: EvaluateSettings | None = None) -> di
         root = jax.random.split(jax.random.key(settings.seed), 5)[3]
         again = {}
         for seed, front in fronts.items():
-            keys = jnp.repeat(jax.random.fold_in(root, seed)[None], len(front), axis=0)
-            evaluation = backend.evaluate(front.params, front.preferences, keys, settings.episodes)
-            again[seed] = plan.front(evaluation, front.params, front.preferences)
+            key = jax.random.fold_in(root, seed)[None]
+            again[seed] = plan.front(
+                _evaluated(backend, front, key, settings.episodes), front.params, front.preferences
+            )
         backend.close()
     return again
+
+
+def _evaluated(backend: Trainer, front: Front, key: jax.Array, episodes: int) -> Evaluation:
+    """The rows of a front on episodes of a key (1,)."""
+    if not front.conditional:
+        return backend.evaluate(front.params, front.preferences, jnp.repeat(key, len(front), axis=0), episodes)
+    policy = jax.tree.map(lambda x: np.asarray(x)[None], front.params)
+    evaluation = backend.evaluate(policy, front.preferences[None], key, episodes)
+    rows: Evaluation = jax.tree.map(lambda x: x[0], evaluation)
+    return rows

@@ -43,9 +43,13 @@ def mlp(rng: np.random.Generator, sizes: Sequence[int], activation: str, *, outp
     """
     layers = []
     for i, (size_in, size_out) in enumerate(itertools.pairwise(sizes)):
-        gain = output_scale if i == len(sizes) - 2 else 2**0.5
-        layers.append(Linear(gain * _orthogonal(rng, size_in, size_out), np.zeros(size_out, np.float32)))
+        layers.append(linear(rng, size_in, size_out, output_scale if i == len(sizes) - 2 else 2**0.5))
     return MLP(tuple(layers), activation)
+
+
+def linear(rng: np.random.Generator, size_in: int, size_out: int, gain: float) -> Linear:
+    """One affine layer with orthogonal weights times ``gain`` and zero biases, as NumPy arrays."""
+    return Linear(gain * _orthogonal(rng, size_in, size_out), np.zeros(size_out, np.float32))
 
 
 def _orthogonal(rng: np.random.Generator, rows: int, columns: int) -> NDArray[np.float32]:

@@ -16,6 +16,7 @@ from morl.environments import make
 from morl.errors import UserError
 from morl.front import Floats, Front, from_evaluation
 from morl.jax_backend import JaxBackend
+from morl.keeping import WATCHED
 from morl.registry import Backend, agent_spec, env_spec, load
 from morl.settings import TrainSettings
 from morl.types import Agent, Evaluation, PyTree, Task, Trainer
@@ -63,7 +64,8 @@ class Plan:
         return None if self.true_front is None else metrics.hypervolume(self.true_front, self.reference_point)
 
     def make_backend(self, preferences: Floats, *, eval_episodes: int, devices: Sequence[jax.Device]) -> Trainer:
-        """What trains and evaluates policies of ``preferences`` (P, R) on this environment."""
+        """What trains and evaluates policies of ``preferences``, (P, R) or (P, B, R), on this environment."""
+        width = min(WATCHED, self.agent.num_preferences)
         if self.backend == "jax":
             return JaxBackend(
                 self.env,
@@ -71,6 +73,7 @@ class Plan:
                 preferences,
                 eval_episodes=eval_episodes,
                 gamma=self.gamma,
+                width=width,
                 devices=devices,
             )
         from morl.host_backend import HostBackend
@@ -81,11 +84,12 @@ class Plan:
             preferences,
             eval_episodes=eval_episodes,
             gamma=self.gamma,
+            width=width,
             processes=self.processes,
         )
 
     def front(self, evaluation: Evaluation, params: PyTree, preferences: Floats) -> Front:
-        """The front of N evaluated policies, stacked."""
+        """The front of N evaluated policies, stacked, or of one policy evaluated for N preferences."""
         return from_evaluation(evaluation, params, preferences, **self.front_context)
 
     @property
@@ -97,6 +101,7 @@ class Plan:
             "reference_point": self.reference_point,
             "learner": self.agent.learner,
             "observation_ndim": len(self.env.observation_space.shape),
+            "conditional": bool(self.agent.num_preferences),
         }
 
     def resolved(self, settings: TrainSettings) -> dict[str, Any]:
@@ -149,8 +154,14 @@ def prepare(agent: str, settings: TrainSettings, config: Any = None) -> Plan:
             f"{settings.env} has no reference point of its own; give --reference-point, one number an objective"
         )
     reference = metrics.check_reference_point(reference, len(objectives))
-    mask = getattr(env, "action_mask", None)
-    task = Task(env.observation_space, env.action_space, len(objectives), gamma, settings.steps, mask)
+    task = Task(
+        env.observation_space,
+        env.action_space,
+        len(objectives),
+        gamma,
+        settings.steps,
+        *(getattr(env, name, None) for name in ("action_mask", "action_features")),
+    )
     config_class = load(spec.config)
     config = config_class() if config is None else config
     if not isinstance(config, config_class):

@@ -81,9 +81,12 @@ class AgentSpec:
     def protocol(self, name: str, env: str) -> dict[str, Any]:
         """Settings by name, of the training and of the agent, that a protocol has for an environment.
 
+        Its name may be given without the agent's: paper for cmorl-paper.
+
         Raises:
             UserError: no such protocol, or none for this environment.
         """
+        name = f"{self.name}-{name}" if f"{self.name}-{name}" in self.protocols else name
         if name not in self.protocols:
             raise unknown_name(f"protocol of {self.name}", name, self.protocols)
         settings: dict[str, Any] = load(self.protocols[name])(env)

@@ -11,6 +11,7 @@ from morl.errors import UserError
 from morl.registry import Backend
 
 Device = Literal["auto", "cpu", "gpu", "tpu"]
+EnvKwargs = dict[str, bool | int | float | str]
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,7 @@ class TrainSettings:
 
     env: str = "minecart-v0"
     """Environment id; see `morl envs`."""
-    env_kwargs: dict[str, bool | int | float | str] = field(default_factory=dict)
+    env_kwargs: EnvKwargs = field(default_factory=dict)
     """Keywords of the environment, name and value in turn: depth 7."""
     steps: int = 1_000_000
     """Environment steps of one seed, over all its policies."""
@@ -54,11 +55,7 @@ class TrainSettings:
         check_integer(self, "seed", low=0, high=2**31 - 1)
         check_integer(self, "processes", low=0)
         check_integer(self, "archive_capacity", low=2)
-        keywords: dict[str, Any] = self.env_kwargs  # whatever a caller in Python puts there
-        for name, value in keywords.items():
-            if not isinstance(value, bool | int | float | str):
-                kind = type(value).__name__
-                raise UserError(f"env_kwargs: {name} must be true or false, a number or a text, not {kind}")
+        _check_keywords(self.env_kwargs)
         if self.gamma is not None:
             check_range(self, "gamma", low=0, high=1)
 
@@ -71,6 +68,8 @@ class EvaluateSettings:
     """Greedy episodes of each policy."""
     seed: int = 0
     """Seed of the episodes; whatever it is, they are not those of the training."""
+    env_kwargs: EnvKwargs = field(default_factory=dict)
+    """Keywords of the environment that differ from the training's, name and value in turn: num_edges 9."""
     gamma: float | None = None
     """Discount; by default the run's."""
     device: Device = "auto"
@@ -79,5 +78,14 @@ class EvaluateSettings:
     def __post_init__(self) -> None:
         check_integer(self, "episodes", low=1)
         check_integer(self, "seed", low=0, high=2**31 - 1)
+        _check_keywords(self.env_kwargs)
         if self.gamma is not None:
             check_range(self, "gamma", low=0, high=1)
+
+
+def _check_keywords(keywords: dict[str, Any]) -> None:
+    """Whatever a caller in Python puts there."""
+    for name, value in keywords.items():
+        if not isinstance(value, bool | int | float | str):
+            kind = type(value).__name__
+            raise UserError(f"env_kwargs: {name} must be true or false, a number or a text, not {kind}")

@@ -13,16 +13,15 @@ import jax.numpy as jnp
 import numpy as np
 import yaml
 
-from morl import archive as archives
 from morl import checkpoint, devices, metrics, runs
-from morl.errors import UserError
 from morl.front import Floats, Front, to_csv
+from morl.keeping import Archives, Keeper, LastPolicies
 from morl.logging import CsvWriter, TensorBoardWriter
 from morl.plan import Plan, prepare
 from morl.preferences import spread
 from morl.runs import Run
 from morl.settings import TrainSettings
-from morl.types import Evaluation, Extension, PyTree
+from morl.types import Extension, PyTree
 
 EXPECTED_UTILITY_WEIGHTS = 100
 PIECE_SECONDS = 1.0  # about how long compiled code runs before the loop looks up
@@ -61,7 +60,7 @@ class Reporter(Protocol):
         ...
 
     def note(self, text: str) -> None:
-        """What re-evaluation took off each front, at the end."""
+        """The agent's notes at the start, and what re-evaluation took off each front at the end."""
         ...
 
 
@@ -111,7 +110,7 @@ class _Training:
         agent, extension = plan.agent, plan.agent.extension
         self.per_seed = len(agent.preferences)
         self.seeds = range(settings.seed, settings.seed + settings.num_seeds)
-        self.preferences = np.tile(agent.preferences, (settings.num_seeds, 1))
+        self.preferences = np.concatenate([agent.preferences] * settings.num_seeds)
         self.steps_per_update = self.per_seed * agent.learner.num_envs * agent.learner.rollout_steps
         self.total_updates = agent.updates + (extension.rounds * extension.updates if extension else 0)
         self.total = self.total_updates * self.steps_per_update
@@ -124,8 +123,11 @@ class _Training:
         self.round_keys = jnp.stack([root[4] for root in roots])
         self.backend = plan.make_backend(self.preferences, eval_episodes=settings.eval_episodes, devices=chosen)
         self.device = f"{min(len(chosen), len(self.preferences))} x {chosen[0].device_kind}"
-        self.insert = jax.jit(jax.vmap(archives.insert), donate_argnums=0)
-        self.archive: PyTree = None
+        self.kept: Keeper = (
+            LastPolicies(self.seeds, len(plan.objectives), agent.num_preferences)
+            if agent.num_preferences
+            else Archives(self.seeds, self.per_seed, settings.archive_capacity)
+        )
         self.taken: list[set[bytes]] = [set() for _ in self.seeds]
         self.steps = self.evaluations = 0
 
@@ -134,9 +136,10 @@ class _Training:
         agent, settings, started = self.plan.agent, self.settings, time.perf_counter()
         seeds = "" if settings.num_seeds == 1 else f"{settings.num_seeds} seeds x "
         rounds = f" + {agent.extension.rounds} x {agent.extension.updates}" if agent.extension else ""
+        policies = "1 policy" if self.per_seed == 1 else f"{self.per_seed} policies"
         headline = (
-            f"{self.plan.agent_name} on {settings.env} ({self.plan.backend}, {self.device}): {seeds}{self.per_seed} "
-            f"policies x {agent.updates}{rounds} updates x {self.steps_per_update // self.per_seed} steps = "
+            f"{self.plan.agent_name} on {settings.env} ({self.plan.backend}, {self.device}): {seeds}{policies} x "
+            f"{agent.updates}{rounds} updates x {self.steps_per_update // self.per_seed} steps = "
             f"{self.total * settings.num_seeds:,} steps"
         )
         resolved = self.plan.resolved(settings)
@@ -153,6 +156,10 @@ class _Training:
         say(headline)
         if self.reporter:
             self.reporter.start(headline, self.path)
+        for note in agent.notes:
+            say(note)
+            if self.reporter:
+                self.reporter.note(note)
 
         def write(row: dict[str, float | int]) -> None:
             csv_writer.write(row)
@@ -194,7 +201,7 @@ class _Training:
         """Learners at the start of the round of this index, from the archives."""
         learners: list[PyTree] = []
         for i, taken in enumerate(self.taken):
-            returns, (policies, _) = self._archived(i)
+            returns, policies = self.kept.returns(i), self.kept.policies(i)
             learners += extension.begin(index, returns, policies, self.plan.reference_point, taken)
         return learners
 
@@ -230,15 +237,14 @@ class _Training:
                 pace = max(1, min(2 * piece, round(piece * PIECE_SECONDS / seconds)))
                 stopping = self.should_stop()
                 self._update(Status(self.steps, self.total, rate))
-            policies = self.backend.policies(state)
-            evaluation = self.backend.evaluate(
-                policies,
+            self.kept.look(
+                self.backend,
+                self.backend.policies(state),
                 preferences,
-                jnp.repeat(self._fold(self.eval_keys, self.evaluations), self.per_seed, axis=0),
+                self._fold(self.eval_keys, self.evaluations),
                 self.settings.eval_episodes,
             )
             self.evaluations += 1
-            self._archive(policies, preferences, evaluation)
             rate = (updates - begin) * self.steps_per_update * len(self.seeds) / learning
             rows = self._rows(rate, time.perf_counter() - started, pieces)
             for row in rows:
@@ -248,36 +254,11 @@ class _Training:
                 break
         return stopping
 
-    def _archive(self, policies: PyTree, preferences: Floats, evaluation: Evaluation) -> None:
-        """Offer every policy to the archive of its seed."""
-        seeds = len(self.seeds)
-
-        def by_seed(x: Any) -> Any:
-            return np.asarray(x).reshape(seeds, self.per_seed, *np.shape(x)[1:])
-
-        items = jax.tree.map(by_seed, (policies, preferences.astype(np.float32)))
-        if self.archive is None:
-            first = jax.tree.map(lambda x: x[0, 0], items)
-            empty = archives.empty(self.settings.archive_capacity, len(self.plan.objectives), first)
-            self.archive = jax.tree.map(lambda x: np.repeat(np.asarray(x)[None], seeds, axis=0), empty)
-        returns = by_seed(np.asarray(evaluation.discounted).mean(axis=1))
-        # a greedy choice among NaN is still a choice: returns alone do not show that a policy has diverged
-        whole = [np.isfinite(x).reshape(*returns.shape[:2], -1).all(axis=2) for x in jax.tree.leaves(items)]
-        self.archive = self.insert(self.archive, returns, items, np.logical_and.reduce(whole))
-        for seed, valid in zip(self.seeds, np.asarray(self.archive.valid), strict=True):
-            if not valid.any():
-                raise UserError(f"every policy of seed {seed} has diverged; try a lower learning_rate")
-
-    def _archived(self, index: int) -> tuple[Floats, PyTree]:
-        """Returns of the policies in the archive of the seed of this index, and the policies with their preferences."""
-        return archives.compact(jax.tree.map(lambda x: x[index], self.archive))
-
     def _rows(self, rate: float, seconds: float, pieces: list[tuple[int, dict[str, Any]]]) -> list[dict[str, Any]]:
         """One row of metrics for each seed."""
         weights = np.array([count for count, _ in pieces], float)
         rows = []
         for i, seed in enumerate(self.seeds):
-            returns, _ = self._archived(i)
             mine = slice(i * self.per_seed, (i + 1) * self.per_seed)
             learnt = {
                 name: float(np.average([piece[name][mine].mean() for _, piece in pieces], weights=weights))
@@ -288,7 +269,7 @@ class _Training:
                     "step": self.steps,
                     "seed": seed,
                     "seconds": round(seconds, 3),
-                    **self._quality(returns),
+                    **self._quality(self.kept.returns(i)),
                     "steps_per_second": round(rate, 1),
                     **learnt,
                 }
@@ -309,24 +290,14 @@ class _Training:
         return quality
 
     def _final(self, say: Callable[[str], None]) -> dict[int, Front]:
-        """Re-evaluate every archived policy on fresh seeds: the estimates that put it there are its luckiest ones."""
-        parts = [self._archived(i) for i in range(len(self.seeds))]
-        params, weights = jax.tree.map(lambda *x: np.concatenate(x), *(items for _, items in parts))
-        sizes = [len(returns) for returns, _ in parts]
-        keys = self.final_keys[np.repeat(np.arange(len(sizes)), sizes)]
-        evaluation = self.backend.evaluate(params, weights, keys, self.settings.final_episodes)
-        fronts, begin = {}, 0
-        for seed, size, (estimates, _) in zip(self.seeds, sizes, parts, strict=True):
-            mine = slice(begin, begin + size)
-            begin += size
-            front = self.plan.front(
-                jax.tree.map(lambda x, mine=mine: x[mine], evaluation),
-                jax.tree.map(lambda x, mine=mine: x[mine], params),
-                weights[mine],
-            )
-            before = metrics.hypervolume_estimate(estimates, self.plan.reference_point)[0]
+        """Evaluate what is kept on fresh seeds: estimates that put a policy into an archive are its luckiest ones."""
+        found = self.kept.final(self.backend, self.final_keys, self.settings.final_episodes)
+        fronts = {}
+        for i, (seed, (evaluation, params, preferences)) in enumerate(zip(self.seeds, found, strict=True)):
+            front = self.plan.front(evaluation, params, preferences)
+            before = metrics.hypervolume_estimate(self.kept.returns(i), self.plan.reference_point)[0]
             text = (
-                f"seed {seed}: {size} archived policies, hypervolume {before:.6g} by training estimates, "
+                f"seed {seed}: {self.kept.size(i)}, hypervolume {before:.6g} by training estimates, "
                 f"{front.hypervolume():.6g} re-evaluated ({len(front)} policies)"
             )
             say(text)

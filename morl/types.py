@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 PyTree = Any
 Metrics = dict[str, jax.Array]
+Features = Callable[[jax.Array], jax.Array]
 
 
 class Evaluation(NamedTuple):
@@ -61,6 +62,7 @@ class Task:
         gamma: discount at which the front is reported.
         steps: environment steps one seed may use, over all its policies.
         action_mask: the environment's, where not every action is allowed always (:mod:`morl.envs.base`).
+        action_features: the environment's, where its observations have a part for each action.
     """
 
     observation_space: Space[Any]
@@ -68,7 +70,8 @@ class Task:
     num_objectives: int
     gamma: float
     steps: int
-    action_mask: Callable[[jax.Array], jax.Array] | None = None
+    action_mask: Features | None = None
+    action_features: Features | None = None
 
 
 class Learner(Protocol):
@@ -85,7 +88,10 @@ class Learner(Protocol):
     def rollout_steps(self) -> int: ...
 
     def init(self, key: jax.Array, preference: jax.Array) -> PyTree:
-        """A fresh learner for one preference (R,); not called under ``jit`` or ``vmap``, its leaves may be NumPy's."""
+        """A fresh learner for one preference (R,), or for one of each of its environments (B, R).
+
+        Not called under ``jit`` or ``vmap``; its leaves may be NumPy's.
+        """
         ...
 
     def policy(self, state: PyTree) -> PyTree:
@@ -93,7 +99,10 @@ class Learner(Protocol):
         ...
 
     def act(self, policy: PyTree, obs: jax.Array, preference: jax.Array, key: jax.Array, *, greedy: bool) -> jax.Array:
-        """Actions (B, ...), as the agent records them, of a policy for observations (B, ...) and a preference (R,)."""
+        """Actions (B, ...), as the agent records them, of a policy for observations (B, ...).
+
+        The preference is (R,), or (B, R) where the policy takes any.
+        """
         ...
 
     def to_env(self, action: jax.Array) -> jax.Array:
@@ -119,7 +128,7 @@ class Trainer(Protocol):
         Args:
             keys: P.
             learners: P to go on from; by default fresh ones.
-            preferences: (P, R) they act for; by default those the trainer was made with.
+            preferences: (P, R) or (P, B, R) they act for; by default those the trainer was made with.
         """
         ...
 
@@ -132,7 +141,11 @@ class Trainer(Protocol):
         ...
 
     def evaluate(self, policies: PyTree, preferences: NDArray[Any], keys: jax.Array, episodes: int) -> Evaluation:
-        """``episodes`` greedy episodes of N stacked policies, (N, E, ...) NumPy arrays."""
+        """``episodes`` greedy episodes of N stacked policies, NumPy arrays.
+
+        Of policies of one preference each, (N, R), it is (N, E, ...); of policies that take any, (N, M, R), it is
+        (N, M, E, ...). The keys are N, and all M meet the same episodes.
+        """
         ...
 
     def close(self) -> None:
@@ -182,9 +195,12 @@ class Agent(Protocol):
 
     Attributes:
         learner: the one all its policies share the code of.
-        preferences: (K, R), one for each learner of a seed.
+        preferences: (K, R), one for each learner of a seed; or (K, B, R), one for each environment of a learner.
         updates: of each learner, within the steps of the task.
         extension: what comes after that, if anything.
+        num_preferences: 0 where each policy is for its own preference and the front is made of policies. Else K is 1,
+            that policy takes any preference, and the front is what it does for so many.
+        notes: what is worth knowing before it begins, such as the memory it takes.
     """
 
     @property
@@ -195,3 +211,7 @@ class Agent(Protocol):
     def updates(self) -> int: ...
     @property
     def extension(self) -> Extension | None: ...
+    @property
+    def num_preferences(self) -> int: ...
+    @property
+    def notes(self) -> tuple[str, ...]: ...

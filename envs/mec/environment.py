@@ -18,6 +18,7 @@ from morl.config import check_integer, check_range
 from morl.envs.base import Objective
 from morl.envs.mec import arrivals, flights, links, sharing
 from morl.envs.mec.arrivals import ArrivalParams, Queue, Tasks
+from morl.envs.mec.features import per_server
 from morl.envs.mec.flights import Flights
 from morl.envs.mec.links import Channel, LinkParams
 from morl.envs.mec.params import CONTEXTS, Interval, Params, check_interval, check_numbers
@@ -289,6 +290,10 @@ class MecOffloading:
     def action_mask(self, obs: Any) -> Any:
         """(..., S) int8, 1 for servers that exist, of observations (..., S, 5 + bins) of JAX or NumPy."""
         return (obs[..., 2] >= 0).astype(np.int8)
+
+    def action_features(self, obs: jax.Array) -> jax.Array:
+        """(..., S, 12 + bins) of each server, for networks; see :func:`.features.per_server`."""
+        return per_server(obs, self.cycles_per_bit, self.capacitance)
 
     # The system
 

@@ -22,7 +22,7 @@ from morl.envs.mec.environment import MecOffloading, State
 from morl.envs.mec.params import Params
 from morl.evaluation import evaluate, in_blocks
 from morl.front import Front, from_evaluation
-from morl.types import Evaluation, PyTree
+from morl.types import Evaluation, Learner, PyTree
 
 Floats = NDArray[np.float64]
 SCALES = (0.01, 50.0)  # α_T per s and α_E per J: both objectives in one order of magnitude (Yang et al., 2025)
@@ -187,6 +187,16 @@ class Linear(_Scheme):
         seen = view(obs)
         estimate = jnp.sum(features(seen.servers, preference, self.products) * policy, axis=-1)
         return jnp.argmax(jnp.where(seen.exists, estimate, -jnp.inf), axis=-1)
+
+
+@dataclass(frozen=True)
+class Learned(_Scheme):
+    """A learner's policies, which see the simulator's own observation alone."""
+
+    learner: Learner
+
+    def act(self, policy: PyTree, obs: jax.Array, preference: jax.Array, key: jax.Array, *, greedy: bool) -> jax.Array:
+        return self.learner.act(policy, view(obs).servers, preference, key, greedy=greedy)
 
 
 def features(servers: jax.Array, preference: jax.Array, products: bool) -> jax.Array:

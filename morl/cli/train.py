@@ -9,7 +9,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, make_dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Annotated, Any
+
+import tyro
 
 from morl.errors import UserError
 from morl.registry import agent_spec, agent_specs, load
@@ -32,8 +34,8 @@ class _File:
 
     config: Path | None = None
     """YAML file of settings by name (a run's config.yaml, for example); flags given here win over it."""
-    protocol: str | None = None
-    """Settings an agent was published with, for the environment (cmorl-paper for cmorl); flags given here win."""
+    protocol: Annotated[str | None, tyro.conf.arg(aliases=["--preset"])] = None
+    """Settings an agent was published with, for the environment (paper); flags given here win."""
 
 
 def main(args: Sequence[str]) -> int:
