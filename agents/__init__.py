@@ -20,6 +20,7 @@ register_agent(
         entry_point="morl.agents.gmorl:GMORL",
         config="morl.agents.gmorl:GMORLConfig",
         protocols={"gmorl-paper": "morl.agents.gmorl_paper:protocol"},
+        split_cores=False,
     )
 )
 

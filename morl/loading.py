@@ -106,7 +106,9 @@ def reevaluate(path: str | Path, settings: EvaluateSettings | None = None) -> di
     plan, trained = plan_of(Path(path), settings.env_kwargs)
     if settings.gamma is not None:
         plan = dataclasses.replace(plan, gamma=settings.gamma)
-    chosen = devices.choose(settings.device, len(plan.agent.preferences))  # before anything else uses JAX
+    chosen = devices.choose(
+        settings.device, len(plan.agent.preferences), plan.split_cores
+    )  # before anything else uses JAX
     with jax.default_device(chosen[0]):
         fronts = fronts_of(Path(path), plan, trained)
         backend = plan.make_backend(

@@ -37,6 +37,7 @@ class Plan:
         gamma: discount the front is reported at.
         reference_point: (R,) for the hypervolume.
         processes: workers of an environment on the host.
+        split_cores: see :class:`morl.registry.AgentSpec`.
     """
 
     agent_name: str
@@ -48,6 +49,7 @@ class Plan:
     gamma: float
     reference_point: Floats
     processes: int
+    split_cores: bool = True
 
     @cached_property
     def true_front(self) -> Floats | None:
@@ -131,8 +133,8 @@ def prepare(agent: str, settings: TrainSettings, config: Any = None) -> Plan:
         UserError: unknown agent or environment, spaces the agent cannot work with, a reference point of the wrong
             length, too few steps; before anything is compiled.
     """
-    devices.reserve()
     spec = agent_spec(agent)
+    devices.reserve(spec.split_cores)
     if reserved := {"id", "backend"} & settings.env_kwargs.keys():
         raise UserError(f"{settings.env} has no keyword {min(reserved)!r}")
     env = make(settings.env, backend=settings.backend, **settings.env_kwargs)
@@ -172,4 +174,4 @@ def prepare(agent: str, settings: TrainSettings, config: Any = None) -> Plan:
         raise UserError(
             f"processes must be at most {lanes}, the environments of all policies and seeds, not {settings.processes}"
         )
-    return Plan(agent, built, config, env, backend, objectives, gamma, reference, settings.processes)
+    return Plan(agent, built, config, env, backend, objectives, gamma, reference, settings.processes, spec.split_cores)

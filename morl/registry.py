@@ -70,6 +70,8 @@ class AgentSpec:
         entry_point, config: ``module:Name`` of its class, and of the dataclass of its settings.
         protocols: ``module:name`` of functions from an environment's id to settings by name, such as those an agent
             was published with.
+        split_cores: on a CPU its policies are split over the cores; not where there is one whose matrix products are
+            large, which XLA splits better itself.
     """
 
     name: str
@@ -77,6 +79,7 @@ class AgentSpec:
     entry_point: str
     config: str
     protocols: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    split_cores: bool = True
 
     def protocol(self, name: str, env: str) -> dict[str, Any]:
         """Settings by name, of the training and of the agent, that a protocol has for an environment.

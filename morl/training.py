@@ -87,7 +87,7 @@ def train(
     """
     settings = settings or TrainSettings()
     plan = prepare(agent, settings, config)
-    chosen = devices.choose(settings.device, len(plan.agent.preferences) * settings.num_seeds)
+    chosen = devices.choose(settings.device, len(plan.agent.preferences) * settings.num_seeds, plan.split_cores)
     path = runs.create(settings.out, f"{agent}-{settings.env.replace('/', '-').replace(':', '-')}")
     with jax.default_device(chosen[0]):
         return _Training(plan, settings, path, chosen, reporter, should_stop).run()

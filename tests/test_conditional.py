@@ -56,7 +56,8 @@ def run(tmp_path_factory):
 
 def test_it_learns(run):
     """Three servers."""
-    assert metrics.hypervolume(run.front.undiscounted, [-5000.0, -8.0]) > 1.0
+    print(metrics.hypervolume(run.front.undiscounted, [-3000.0, -8.0]), run.front.undiscounted)
+    assert metrics.hypervolume(run.front.undiscounted, [-3000.0, -8.0]) > 1.0
 
 
 def test_the_run_reads_back(run):
@@ -100,7 +101,8 @@ def test_preferences_off_the_simplex_are_refused(run):
 
 
 def test_evaluating_one_policy_for_many_preferences_is_evaluating_as_many_copies():
-    plan = prepare("gmorl", TrainSettings(**TREASURE), GMORLConfig(**SMALL))
+    settings = TrainSettings(**{**TREASURE, "env": "fishwood-v0"})  # chance decides, so that all returns differ
+    plan = prepare("gmorl", settings, GMORLConfig(**SMALL))
     learner, env = plan.agent.learner, plan.env
     keys = jax.random.split(jax.random.key(5), 2)
     states = [learner.init(key, jnp.asarray(plan.agent.preferences[0], jnp.float32)) for key in keys]
@@ -129,8 +131,9 @@ def test_on_the_same_seeds_the_same_numbers_and_seeds_apart(tmp_path):
     both, again = (small(tmp_path / name, num_seeds=2) for name in ("both", "again"))
     alone = small(tmp_path / "alone", seed=1)
     for name in ("front.csv", "metrics.csv"):
-        same = [[row.split(",")[:2] + row.split(",")[3:7] for row in (run.path / name).open()] for run in (both, again)]
-        assert same[0] == same[1]
+        rows = [(run.path / name).read_text().splitlines() for run in (both, again)]
+        one, two = ([row.split(",")[:2] + row.split(",")[3:7] for row in table] for table in rows)  # but for the clock
+        assert one == two
     policies = [jax.tree.leaves(front.params) for front in (both.fronts[0], both.fronts[1], alone.front)]
     for zero, one, other in zip(*policies, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-5)
