@@ -14,8 +14,8 @@ from morl.settings import Device
 def reserve(split: bool = True) -> None:
     """One virtual device a core on CPU, as XLA uses the cores of one device poorly; or one in all.
 
-    ``split`` is :attr:`morl.registry.AgentSpec.split_cores`. To be called before anything uses JAX, environments made by the user included; afterwards the number is fixed, and
-    this does nothing.
+    ``split`` is :attr:`morl.registry.AgentSpec.split_cores`. To be called before anything uses JAX, environments made
+    by the user included; afterwards the number is fixed, and this does nothing.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     with contextlib.suppress(RuntimeError):  # JAX is in use already
