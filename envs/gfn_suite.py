@@ -1,0 +1,26 @@
+"""Registrations of the constructive tasks that GFlowNets learn, as plain data."""
+
+from __future__ import annotations
+
+from morl.registry import EnvSpec, register_env
+
+register_env(
+    EnvSpec(
+        id="hypergrid-v0",
+        summary="walk over a grid and stop where two test functions are high (num_objectives up to 5)",
+        objectives=("branin", "currin"),
+        reference_point=(0.0, 0.0),
+        gamma=1.0,
+        entry_point="morl.envs.hypergrid:HyperGrid",
+    )
+)
+register_env(
+    EnvSpec(
+        id="ngrams-v0",
+        summary="write a string of amino acids in which three pairs are frequent (ngrams A V C: single letters)",
+        objectives=("AV", "VC", "CA"),
+        reference_point=(0.0,) * 3,
+        gamma=1.0,
+        entry_point="morl.envs.ngrams:NGrams",
+    )
+)
