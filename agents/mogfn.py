@@ -1,0 +1,417 @@
+"""MOGFN-PC: one sampler p(x | w, β) ∝ R(x | w)^β for every preference w (Jain et al., 2023, arXiv 2210.12765).
+
+A conditional GFlowNet builds objects x step by step; after training it draws them in proportion to the scalarised
+reward of any preference, without being trained again.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal, NamedTuple, get_args
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from numpy.typing import ArrayLike
+
+from morl import preferences
+from morl.agents import mogfn_encoding, mogfn_losses, mogfn_replay, mogfn_rewards
+from morl.agents.mogfn_networks import Network, StateNetwork, StringNetwork
+from morl.agents.mogfn_replay import Replay
+from morl.agents.mogfn_rewards import Focus, Scalarisation
+from morl.agents.mogfn_trajectories import AnyTask, Finished, Trajectories, backward, forward, log_forward
+from morl.config import check_integer, check_range
+from morl.errors import UserError, unknown_name
+from morl.networks import MLP, mlp
+from morl.types import Metrics, PyTree
+
+Loss = Literal["trajectory_balance", "subtrajectory_balance", "detailed_balance"]
+NetworkName = Literal["mlp", "transformer"]
+
+LOG_Z_HIDDEN = (64, 64)
+
+
+@dataclass(frozen=True)
+class MOGFNConfig:
+    """Settings of a conditional GFlowNet."""
+
+    batch: int = 128
+    """Trajectories of an update, each with a preference of its own."""
+    loss: Loss = "trajectory_balance"
+    """Balance that is asked of whole trajectories, of all their parts, or of each step."""
+    subtrajectory_decay: float = 0.9
+    """Weight of a part of a trajectory relative to one a step shorter; for subtrajectory_balance."""
+    scalarisation: Scalarisation = "weighted_sum"
+    """Reward of a preference: weighted sum, weighted product (log_sum), Tchebycheff, or a cone about a goal (focus)."""
+    focus_cosine: float = 0.98
+    """Cosine of the angle between the goal and the edge of its cone; for focus."""
+    focus_edge: float = 0.2
+    """Share of the reward that is left at the edge of the cone; for focus."""
+    floor: float = 1e-8
+    """Least objective or reward before the logarithm."""
+    min_log_reward: float = -75.0
+    """Least beta * log R."""
+    beta: float | tuple[float, float] = 1.0
+    """Exponent of the reward: one, or lowest and highest, drawn for each trajectory (uniformly) and conditioned on."""
+    concentration: float = 1.0
+    """Of the Dirichlet distribution that preferences are drawn from; 1 is uniform."""
+    bins: int = 0
+    """Of the thermometer that encodes each weight, and beta; 0 gives the numbers themselves."""
+    epsilon: float = 0.01
+    """Probability of a random step while training."""
+    learning_rate: float = 3e-3
+    """Adam's step size of the policy."""
+    log_z_learning_rate: float = 1e-2
+    """Adam's step size of log Z."""
+    anneal: bool = True
+    """Let both fall to 1 % over the run, along a cosine."""
+    max_grad_norm: float | None = None
+    """Global norm that gradients are clipped to, if any."""
+    ema: float = 0.0
+    """Decay of the moving average of the policy that samples; 0 samples with the policy itself."""
+    replay_batch: int = 0
+    """Finished objects of earlier updates that are added to the batch, with new preferences and by backward steps."""
+    replay_capacity: int = 10_000
+    """Objects that are kept for that."""
+    network: NetworkName = "mlp"
+    """Network of the policy: mlp, or a causal transformer for strings."""
+    hidden: tuple[int, ...] = (64, 64, 64)
+    """Widths of the hidden layers of the mlp."""
+    activation: Literal["tanh", "relu", "silu"] = "relu"
+    """Activation of its hidden layers."""
+    width: int = 64
+    """Of the transformer."""
+    num_blocks: int = 3
+    """Of the transformer."""
+    num_heads: int = 8
+    """Of each block of the transformer; has to divide its width."""
+
+    def __post_init__(self) -> None:
+        for name in ("beta", "hidden"):
+            if isinstance(value := getattr(self, name), list):  # of a YAML file
+                object.__setattr__(self, name, tuple(value))
+        for name, allowed in (("loss", Loss), ("scalarisation", Scalarisation), ("network", NetworkName)):
+            if getattr(self, name) not in get_args(allowed):
+                raise unknown_name(name, getattr(self, name), get_args(allowed))
+        for name in ("batch", "replay_capacity", "width", "num_blocks", "num_heads"):
+            check_integer(self, name, low=1)
+        for name in ("bins", "replay_batch"):
+            check_integer(self, name, low=0)
+        for name in ("learning_rate", "log_z_learning_rate", "concentration", "subtrajectory_decay"):
+            check_range(self, name, low=0, open_low=True)
+        check_range(self, "epsilon", low=0, high=1)
+        check_range(self, "ema", low=0, high=1, open_high=True)
+        check_range(self, "floor", low=1e-30, high=1, open_high=True)
+        check_range(self, "min_log_reward", low=-math.inf, high=0, open_high=True)
+        check_range(self, "focus_cosine", low=0, high=1, open_low=True, open_high=True)
+        check_range(self, "focus_edge", low=0, high=1, open_low=True)
+        if self.max_grad_norm is not None:
+            check_range(self, "max_grad_norm", low=0, open_low=True)
+        low_high = self.beta if isinstance(self.beta, tuple) else (self.beta,)
+        ordered = list(low_high) == sorted(low_high) and min(low_high, default=-1) >= 0
+        if not 1 <= len(low_high) <= 2 or not ordered or not math.isfinite(low_high[-1]):
+            raise UserError(f"beta must be a number of at least 0, or the lowest and the highest, not {self.beta}")
+        if not self.hidden or min(self.hidden) < 1:
+            raise UserError(f"hidden must be one or more widths of at least 1, not {self.hidden}")
+        if self.width % self.num_heads:
+            raise UserError(f"num_heads must divide width = {self.width}, not {self.num_heads}")
+        if self.replay_batch and self.replay_capacity < self.batch:
+            raise UserError(f"replay_capacity must be at least batch = {self.batch}, not {self.replay_capacity}")
+
+    @property
+    def beta_range(self) -> tuple[float, float]:
+        """Lowest and highest exponent."""
+        low_high = self.beta if isinstance(self.beta, tuple) else (self.beta,)
+        return float(low_high[0]), float(low_high[-1])
+
+
+class Condition(NamedTuple):
+    """What a trajectory is sampled for.
+
+    Attributes:
+        preference: (..., R) w.
+        beta: (...) β.
+    """
+
+    preference: jax.Array
+    beta: jax.Array
+
+
+class Params(NamedTuple):
+    """What the optimiser moves: each part has a learning rate of its own."""
+
+    policy: PyTree
+    log_z: MLP
+
+
+class MOGFNState(NamedTuple):
+    """One sampler.
+
+    Attributes:
+        params: networks.
+        opt_state: Adam's moments.
+        average: of the policy's parameters over time; ``None`` where it is not wanted.
+        replay: finished objects; ``None`` where they are not wanted.
+        updates: () int32.
+    """
+
+    params: Params
+    opt_state: PyTree
+    average: PyTree
+    replay: Replay | None
+    updates: jax.Array
+
+
+@dataclass(frozen=True)
+class MOGFN:
+    """The learner of :class:`MOGFNState` on one constructive task. ``total_updates`` is for annealing only.
+
+    Raises:
+        UserError: the task is not constructive (:mod:`morl.envs.constructive`), or not for this network.
+    """
+
+    config: MOGFNConfig
+    env: AnyTask
+    total_updates: int
+
+    def __post_init__(self) -> None:
+        if not hasattr(self.env, "backward_step"):
+            raise UserError(f"MOGFN is for constructive tasks, which {self.env.id} is not")
+        _ = self._network  # checks the task
+
+    @property
+    def _network(self) -> Network:
+        c = self.config
+        if c.network == "transformer":
+            return StringNetwork(self.env, c.width, c.num_blocks, c.num_heads)
+        return StateNetwork(self.env, c.hidden, c.activation)
+
+    @property
+    def _num_actions(self) -> int:
+        return int(self.env.action_space.n)  # type: ignore[attr-defined]
+
+    @property
+    def _num_objectives(self) -> int:
+        return len(self.env.objectives)
+
+    @property
+    def _has_flows(self) -> bool:
+        """The loss looks at flows between the start and the end, which are one more output of the policy."""
+        return self.config.loss != "trajectory_balance"
+
+    @property
+    def _optimiser(self) -> optax.GradientTransformation:
+        c = self.config
+
+        def adam(rate: float) -> optax.GradientTransformation:
+            steps = max(1, self.total_updates)
+            return optax.adam(optax.cosine_decay_schedule(rate, steps, alpha=0.01) if c.anneal else rate)
+
+        grouped = optax.multi_transform(
+            {"policy": adam(c.learning_rate), "log_z": adam(c.log_z_learning_rate)}, parameter_groups
+        )
+        clip = optax.identity() if c.max_grad_norm is None else optax.clip_by_global_norm(c.max_grad_norm)
+        return optax.chain(clip, grouped)
+
+    # Training
+
+    def init(self, key: jax.Array) -> MOGFNState:
+        """A fresh sampler, about uniform over actions; not to be called under ``jit``."""
+        c = self.config
+        rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))
+        size = mogfn_encoding.encoded_size(self._num_objectives, c.beta_range, c.bins)
+        fresh = Params(
+            policy=self._network.init(rng, size, self._num_actions + self._has_flows),
+            log_z=mlp(rng, (size, *LOG_Z_HIDDEN, 1), c.activation, output_scale=0.01),
+        )
+        params = jax.tree.map(jnp.asarray, fresh)
+        replay = None
+        if c.replay_batch:
+            state, obs = self.env.reset(key, self.env.default_params)
+            replay = mogfn_replay.empty(Finished(state, obs, jnp.zeros(self._num_objectives)), c.replay_capacity)
+        return MOGFNState(
+            params=params,
+            opt_state=self._optimiser.init(params),
+            average=params.policy if c.ema else None,
+            replay=replay,
+            updates=jnp.int32(0),
+        )
+
+    @partial(jax.jit, static_argnames=("self", "updates"))
+    def run(self, state: MOGFNState, key: jax.Array, updates: int) -> tuple[MOGFNState, Metrics]:
+        """``updates`` updates, and their scalar metrics (updates,).
+
+        With the same key, a number of updates and then another are the same as both at once.
+        """
+        keys = jax.vmap(partial(jax.random.fold_in, key))(state.updates + jnp.arange(updates))
+        return jax.lax.scan(self.update, state, keys)
+
+    def update(self, state: MOGFNState, key: jax.Array) -> tuple[MOGFNState, Metrics]:
+        """Sample a batch, a preference for each trajectory, and take one step on the mean of their losses."""
+        c = self.config
+        key_condition, key_forward, key_draw, key_backward = jax.random.split(key, 4)
+        env_params = self.env.default_params
+        condition = self.draw_condition(key_condition, c.batch + c.replay_batch)
+        encoded = self._encode(condition)
+
+        reader = self._network.reader(self._sampler(state), encoded[: c.batch])
+        batch = forward(self.env, env_params, reader, c.batch, c.epsilon, key_forward)
+        replay = state.replay
+        if replay is not None:
+            replay = mogfn_replay.add(replay, batch.end)
+            again = mogfn_replay.draw(replay, key_draw, c.replay_batch)
+            old = backward(self.env, env_params, again, key_backward)
+            batch = jax.tree.map(lambda *parts: jnp.concatenate(parts), batch, old)
+
+        log_reward = self.log_reward(batch.end.values, condition.preference, condition.beta)
+        loss, gradient = jax.value_and_grad(self.loss)(state.params, batch, encoded, log_reward)
+        step, opt_state = self._optimiser.update(gradient, state.opt_state, state.params)
+        params = optax.apply_updates(state.params, step)
+        average = state.average
+        if c.ema:
+            average = jax.tree.map(lambda old, new: c.ema * old + (1 - c.ema) * new, average, params.policy)
+        metrics = {
+            "loss": loss,
+            "log_z": jnp.mean(params.log_z(encoded)),
+            "log_reward": jnp.mean(log_reward[: c.batch]),
+            "length": jnp.mean(batch.length[: c.batch].astype(jnp.float32)),
+        }
+        return MOGFNState(params, opt_state, average, replay, state.updates + 1), metrics
+
+    def loss(self, params: Params, batch: Trajectories, encoded: jax.Array, log_reward: jax.Array) -> jax.Array:
+        """Mean loss of trajectories (B, T) under encoded conditions (B, C), with β log R (B,)."""
+        c = self.config
+        output = self._network.outputs(params.policy, batch, encoded)
+        log_prob = self._log_forward(output, batch)
+        log_z = self._log_z(params, encoded)
+        if not self._has_flows:
+            each = jax.vmap(mogfn_losses.trajectory_balance)(log_z, log_prob, batch.log_backward, log_reward)
+            return jnp.mean(each)
+        flow = self._flows(output[..., -1], batch.length, log_z, log_reward)
+        parts = flow, log_prob, batch.log_backward, batch.length
+        if c.loss == "detailed_balance":
+            return jnp.mean(jax.vmap(mogfn_losses.detailed_balance)(*parts))
+        decayed = partial(mogfn_losses.subtrajectory_balance, decay=c.subtrajectory_decay)
+        return jnp.mean(jax.vmap(decayed)(*parts))
+
+    @staticmethod
+    def _flows(inner: jax.Array, length: jax.Array, log_z: jax.Array, log_reward: jax.Array) -> jax.Array:
+        """(B, T + 1) log flows: of the start log Z, of the finished object β log R, else the network's (B, T)."""
+        place = jnp.arange(inner.shape[1] + 1)
+        flow = jnp.where(place == 0, log_z[:, None], jnp.pad(inner, ((0, 0), (0, 1))))
+        return jnp.where(place == length[:, None], log_reward[:, None], flow)
+
+    def draw_condition(self, key: jax.Array, number: int) -> Condition:
+        """What ``number`` trajectories are sampled for in training: w ~ Dirichlet(α), β uniform in its range."""
+        key_preference, key_beta = jax.random.split(key)
+        low, high = self.config.beta_range
+        return Condition(
+            preferences.dirichlet(key_preference, self._num_objectives, number, self.config.concentration),
+            jax.random.uniform(key_beta, (number,), minval=low, maxval=high) if low < high else jnp.full(number, low),
+        )
+
+    # What is learnt
+
+    def log_reward(self, values: Any, preference: Any, beta: Any) -> Any:
+        """β log R(x | w) of objectives (..., R), preferences (..., R) and exponents (...): JAX's arrays or NumPy's."""
+        c = self.config
+        if c.scalarisation == "focus":
+            log_reward = mogfn_rewards.focus(values, preference, c.floor, Focus(c.focus_cosine, c.focus_edge))
+        else:
+            log_reward = mogfn_rewards.WEIGHTED[c.scalarisation](values, preference, c.floor)
+        return mogfn_rewards.tempered(log_reward, beta, c.min_log_reward)
+
+    def condition(self, weights: ArrayLike, beta: float | None = None) -> Condition:
+        """A condition (n) of preferences (n, R); β is the highest of its range unless it is given.
+
+        Raises:
+            UserError: not preferences, or an exponent outside of the range.
+        """
+        low, high = self.config.beta_range
+        beta = high if beta is None else beta
+        if not low <= beta <= high:
+            raise UserError(f"beta must be from {low:g} to {high:g}, as the sampler was trained, not {beta:g}")
+        rows = np.atleast_2d(np.asarray(weights, np.float64))
+        checked = [preferences.check_preference(row, self._num_objectives) for row in rows]
+        return Condition(jnp.asarray(checked, jnp.float32), jnp.full(len(rows), beta, jnp.float32))
+
+    @partial(jax.jit, static_argnames="self")
+    def sample(self, state: MOGFNState, condition: Condition, key: jax.Array) -> Trajectories:
+        """A trajectory of the sampler for each of n conditions; what was built is its ``end``."""
+        encoded = self._encode(condition)
+        reader = self._network.reader(self._sampler(state), encoded)
+        return forward(self.env, self.env.default_params, reader, len(encoded), 0.0, key)
+
+    @partial(jax.jit, static_argnames="self")
+    def log_z(self, state: MOGFNState, condition: Condition) -> jax.Array:
+        """(n,) learnt log Z of n conditions."""
+        return self._log_z(state.params, self._encode(condition))
+
+    @partial(jax.jit, static_argnames="self")
+    def log_weight(self, state: MOGFNState, condition: Condition, trajectories: Trajectories) -> jax.Array:
+        """(n,) β log R + Σ log P_B − Σ log P_F of n trajectories.
+
+        Its mean over the sampler's own is a lower bound of log Z, over those that P_B draws from objects of the target
+        an upper one (Blessing et al., 2024, ELBO and EUBO).
+        """
+        output = self._network.outputs(self._sampler(state), trajectories, self._encode(condition))
+        log_ratio = trajectories.log_backward - self._log_forward(output, trajectories)
+        log_reward: jax.Array = self.log_reward(trajectories.end.values, *condition)
+        return log_reward + log_ratio.sum(axis=1)
+
+    @partial(jax.jit, static_argnames="self")
+    def distribution(self, state: MOGFNState, condition: Condition) -> jax.Array:
+        """(n, objects) exact probabilities that the sampler builds each object, of a tabular task and n conditions."""
+        env: Any = self.env  # a Tabular one
+        obs = jnp.asarray(env.decision_points())
+        mask = self.env.action_mask(obs)
+
+        def one(encoded: jax.Array) -> jax.Array:
+            repeated = jnp.broadcast_to(encoded, (len(obs), len(encoded)))
+            _, output = self._network.reader(self._sampler(state), repeated).read((), obs)
+            probabilities = jax.nn.softmax(jnp.where(mask > 0, output[:, : self._num_actions], -1e9))
+            found: jax.Array = env.distribution(probabilities)
+            return found
+
+        rows: jax.Array = jax.lax.map(one, self._encode(condition))
+        return rows
+
+    def _sampler(self, state: MOGFNState) -> PyTree:
+        return state.average if self.config.ema else state.params.policy
+
+    def _encode(self, condition: Condition) -> jax.Array:
+        return mogfn_encoding.encode(*condition, self.config.beta_range, self.config.bins)
+
+    @staticmethod
+    def _log_z(params: Params, encoded: jax.Array) -> jax.Array:
+        log_z: jax.Array = params.log_z(encoded)[:, 0]
+        return log_z
+
+    def _log_forward(self, output: jax.Array, trajectories: Trajectories) -> jax.Array:
+        mask = self.env.action_mask(trajectories.obs)
+        return log_forward(output[..., : self._num_actions], trajectories, mask)
+
+
+def parameter_groups(params: Params) -> Params:
+    """The group of every parameter, by the field it is in."""
+    groups = Params(*(jax.tree.map(lambda _, name=name: name, part) for name, part in params._asdict().items()))
+    grouped: Any = jax.tree.structure(groups)
+    assert grouped == jax.tree.structure(params)  # noqa: S101  # none is without a learning rate
+    return groups
+
+
+def train_sampler(
+    env: AnyTask, config: MOGFNConfig, updates: int, seed: int = 0
+) -> tuple[MOGFN, MOGFNState, dict[str, np.ndarray[Any, Any]]]:
+    """Train a sampler in one compiled call: the learner, what it has learnt, and its metrics (updates,).
+
+    Raises:
+        UserError: a task the learner is not made for.
+    """
+    agent = MOGFN(config, env, updates)
+    key_init, key_run = jax.random.split(jax.random.key(seed))
+    state, metrics = agent.run(agent.init(key_init), key_run, updates)
+    return agent, state, {name: np.asarray(values) for name, values in metrics.items()}

@@ -1,0 +1,44 @@
+"""Losses of GFlowNets, of one trajectory of at most T steps.
+
+``log_forward`` and ``log_backward`` are (T,), the learnt policy's log P_F and log P_B of each step, 0 after the last
+one. ``log_flow`` is (T + 1,), of the states from the start on: log Z first, β log R at the finished object, and of no
+meaning after it.
+"""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+
+
+def trajectory_balance(
+    log_z: jax.Array, log_forward: jax.Array, log_backward: jax.Array, log_reward: jax.Array
+) -> jax.Array:
+    """(log Z + Σ log P_F − Σ log P_B − log R)²: Malkin et al. (2022), equation 14; Jain et al. (2023), section 3.2."""
+    return (log_z + jnp.sum(log_forward - log_backward) - log_reward) ** 2
+
+
+def detailed_balance(
+    log_flow: jax.Array, log_forward: jax.Array, log_backward: jax.Array, length: jax.Array
+) -> jax.Array:
+    """Mean over steps of (log F(s) + log P_F − log F(s') − log P_B)² (Bengio et al., 2023, definition 19)."""
+    valid = jnp.arange(log_forward.shape[0]) < length
+    error = log_flow[:-1] + log_forward - log_flow[1:] - log_backward
+    return jnp.sum(jnp.where(valid, error, 0.0) ** 2) / length
+
+
+def subtrajectory_balance(
+    log_flow: jax.Array, log_forward: jax.Array, log_backward: jax.Array, length: jax.Array, decay: float
+) -> jax.Array:
+    """Mean over all parts i < j of the squared error of their balance, weighted by decay^(j − i).
+
+    Madan et al. (2023), equations 9 and 10: SubTB(λ).
+    """
+    steps = jnp.concatenate([jnp.zeros(1), jnp.cumsum(log_forward - log_backward)])
+    index = jnp.arange(log_flow.shape[0])
+    there = index <= length
+    # the balance of a part is a difference of potentials, so all of them are one outer difference
+    potential = jnp.where(there, log_flow - steps, 0.0)
+    apart = index[None, :] - index[:, None]
+    weight = jnp.where((apart > 0) & there[None, :], decay ** jnp.maximum(apart, 0), 0.0)
+    return jnp.sum(weight * (potential[:, None] - potential[None, :]) ** 2) / jnp.sum(weight)

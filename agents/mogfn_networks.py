@@ -1,0 +1,140 @@
+"""Networks of a conditional policy: along trajectories as they are sampled, and over whole ones for the loss."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from morl import spaces
+from morl.agents.mogfn_trajectories import AnyTask, Reader, Trajectories
+from morl.errors import UserError
+from morl.networks import MLP, mlp
+from morl.transformer import Memory, Transformer, transformer
+from morl.types import PyTree
+
+
+class Network(Protocol):
+    """What a network is like, apart from its parameters; all its outputs are (..., num_outputs), the logits first."""
+
+    def init(self, rng: np.random.Generator, num_conditions: int, num_outputs: int) -> PyTree:
+        """Fresh parameters, as NumPy arrays; outputs about 0."""
+        ...
+
+    def reader(self, params: PyTree, condition: jax.Array) -> Reader[Any]:
+        """Along trajectories under encoded conditions (B, C)."""
+        ...
+
+    def outputs(self, params: PyTree, trajectories: Trajectories, condition: jax.Array) -> jax.Array:
+        """Of every step of trajectories (B, T) under encoded conditions (B, C), (B, T, num_outputs)."""
+        ...
+
+
+@dataclass(frozen=True)
+class StateNetwork:
+    """An MLP of the observation, one-hot where it is of integers, and the condition."""
+
+    env: AnyTask
+    hidden: tuple[int, ...]
+    activation: str
+
+    def init(self, rng: np.random.Generator, num_conditions: int, num_outputs: int) -> MLP:
+        size = spaces.encoder(self.env.observation_space).size + num_conditions
+        return mlp(rng, (size, *self.hidden, num_outputs), self.activation, output_scale=0.01)
+
+    def of(self, params: MLP, obs: jax.Array, condition: jax.Array) -> jax.Array:
+        """Outputs (..., num_outputs) of observations (..., *shape) under conditions (..., C)."""
+        features = spaces.encoder(self.env.observation_space).encode(obs)
+        return params(jnp.concatenate([features, condition], axis=-1))
+
+    def reader(self, params: MLP, condition: jax.Array) -> Reader[tuple[()]]:
+        return StateReader(self, params, condition)
+
+    def outputs(self, params: MLP, trajectories: Trajectories, condition: jax.Array) -> jax.Array:
+        steps = trajectories.action.shape[1]
+        repeated = jnp.broadcast_to(condition[:, None], (len(condition), steps, condition.shape[-1]))
+        return self.of(params, trajectories.obs, repeated)
+
+
+class StateReader(NamedTuple):
+    """Sees each observation by itself."""
+
+    network: StateNetwork
+    params: MLP
+    condition: jax.Array
+
+    def start(self) -> tuple[()]:
+        return ()
+
+    def read(self, memory: tuple[()], obs: jax.Array) -> tuple[tuple[()], jax.Array]:
+        return (), self.network.of(self.params, obs, self.condition)
+
+
+@dataclass(frozen=True)
+class StringNetwork:
+    """A causal transformer over strings that are written letter by letter.
+
+    For tasks whose observation is the string so far, (L,) integers, ``num_letters`` where there is no letter yet, and
+    whose steps write the next one. A step then needs no more than the letter before it and the memory of the others.
+
+    Raises:
+        UserError: the task does not say how many letters there are.
+    """
+
+    env: AnyTask
+    width: int
+    num_blocks: int
+    num_heads: int
+
+    def __post_init__(self) -> None:
+        if not hasattr(self.env, "num_letters"):
+            raise UserError(f"network transformer is for strings; {self.env.id} has none: use mlp")
+
+    @property
+    def _blank(self) -> int:
+        return int(self.env.num_letters)  # type: ignore[attr-defined]
+
+    def init(self, rng: np.random.Generator, num_conditions: int, num_outputs: int) -> Transformer:
+        return transformer(
+            rng,
+            num_letters=self._blank + 1,
+            length=self.env.horizon,
+            num_conditions=num_conditions,
+            num_outputs=num_outputs,
+            width=self.width,
+            num_blocks=self.num_blocks,
+            num_heads=self.num_heads,
+        )
+
+    def reader(self, params: Transformer, condition: jax.Array) -> Reader[StringMemory]:
+        return StringReader(params, condition, self._blank)
+
+    def outputs(self, params: Transformer, trajectories: Trajectories, condition: jax.Array) -> jax.Array:
+        return params(trajectories.end.obs, condition)
+
+
+class StringMemory(NamedTuple):
+    """Keys and values of the places so far, and () int32 how many they are."""
+
+    memory: Memory
+    place: jax.Array
+
+
+class StringReader(NamedTuple):
+    """Sees the last letter of each observation, and remembers the others."""
+
+    params: Transformer
+    condition: jax.Array
+    blank: int
+
+    def start(self) -> StringMemory:
+        return StringMemory(self.params.nothing_read(self.condition), jnp.int32(0))
+
+    def read(self, memory: StringMemory, obs: jax.Array) -> tuple[StringMemory, jax.Array]:
+        place = memory.place
+        letter = jnp.where(place > 0, obs[:, jnp.maximum(place - 1, 0)], self.blank + 1)
+        kept, output = self.params.read(memory.memory, letter, place, self.condition)
+        return StringMemory(kept, place + 1), output
