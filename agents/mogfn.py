@@ -53,7 +53,8 @@ class MOGFNConfig:
     floor: float = 1e-8
     """Least objective or reward before the logarithm."""
     min_log_reward: float = -75.0
-    """Least beta * log R."""
+    """Least beta * log R. All objects this lifts add to the target, so with many of them (strings) and a high beta it
+    has to be so low that they weigh nothing."""
     beta: float | tuple[float, float] = 1.0
     """Exponent of the reward: one, or lowest and highest, drawn for each trajectory (uniformly) and conditioned on."""
     concentration: float = 1.0
