@@ -365,8 +365,14 @@ class MOGFN:
 
     @partial(jax.jit, static_argnames="self")
     def distribution(self, state: MOGFNState, condition: Condition) -> jax.Array:
-        """(n, objects) exact probabilities that the sampler builds each object, of a tabular task and n conditions."""
-        env: Any = self.env  # a Tabular one
+        """(n, objects) exact probabilities that the sampler builds each object, of a tabular task and n conditions.
+
+        Raises:
+            UserError: the task is not tabular (:mod:`morl.envs.constructive`).
+        """
+        env: Any = self.env
+        if not hasattr(env, "distribution"):
+            raise UserError(f"{env.id} is not tabular: the distribution over its objects cannot be had exactly")
         obs = jnp.asarray(env.decision_points())
         mask = self.env.action_mask(obs)
 

@@ -465,6 +465,9 @@ def test_tasks_and_conditions_are_checked():
         MOGFN(MOGFNConfig(), DeepSeaTreasure(), 1)
     with pytest.raises(UserError, match=r"for strings; hypergrid-v0 has none"):
         MOGFN(MOGFNConfig(network="transformer"), HyperGrid(), 1)
+    strings = MOGFN(SMALL, STRINGS, 1)
+    with pytest.raises(UserError, match="ngrams-v0 is not tabular"):
+        strings.distribution(strings.init(KEY), strings.condition([0.5, 0.5]))
     agent = MOGFN(MOGFNConfig(beta=(1.0, 4.0)), HyperGrid(), 1)
     with pytest.raises(UserError, match="add up to 1"):
         agent.condition([0.5, 0.6])
