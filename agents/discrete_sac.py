@@ -289,12 +289,10 @@ class DiscreteSAC:
             discounted_return=carried,
             updates=state.updates + 1,
         )
-        before = Step(
-            Learnt(state.actor, state.critics, state.log_temperature), state.targets, state.opt_state, state.utopia
-        )
+        before = Step(self.learnt(state), state.targets, state.opt_state, state.utopia)
 
         def one(step: Step, key: jax.Array) -> tuple[Step, dict[str, jax.Array]]:
-            return self._gradient_step(step, state, key)
+            return self.gradient_step(step, state, key)
 
         after, metrics = jax.lax.scan(one, before, jax.random.split(key, c.gradient_steps))
         ready = state.replay.filled >= min(c.warm_up, c.replay_capacity)
@@ -309,7 +307,11 @@ class DiscreteSAC:
         )
         return state, {name: jnp.mean(value) for name, value in metrics.items()}
 
-    def _gradient_step(self, step: Step, state: SACState, key: jax.Array) -> tuple[Step, dict[str, jax.Array]]:
+    def learnt(self, state: SACState) -> Learnt:
+        """What gradients move."""
+        return Learnt(state.actor, state.critics, state.log_temperature)
+
+    def gradient_step(self, step: Step, state: SACState, key: jax.Array) -> tuple[Step, dict[str, jax.Array]]:
         """One step of Adam for actor, critics and temperature, then of the targets."""
         c = self.config
         key_rows, key_preferences, key_relabelled = jax.random.split(key, 3)
