@@ -55,6 +55,9 @@ class SACConfig:
     """Global norm that gradients are clipped to."""
     train_gamma: float | None = None
     """Discount of the learner; by default the environment's own, at most 0.99."""
+    n_step: int = 1
+    """Rewards summed before the critic takes over, within a rollout and an episode. More carry rare rewards back
+    faster, but what followed was done for the preference that was acted for, whatever one is learnt for."""
     polyak: float = 0.005
     """Share of the critics that goes into their targets after each gradient step."""
     temperature: float = 0.05
@@ -84,7 +87,8 @@ class SACConfig:
     """Show actor and critics the preference."""
 
     def __post_init__(self) -> None:
-        for name in ("num_envs", "rollout_steps", "gradient_steps", "batch_size", "replay_capacity", "channels"):
+        whole = ("num_envs", "rollout_steps", "gradient_steps", "batch_size", "replay_capacity", "n_step", "channels")
+        for name in whole:
             check_integer(self, name, low=1)
         check_integer(self, "blocks", low=0)
         check_integer(self, "warm_up", low=0)
@@ -96,6 +100,8 @@ class SACConfig:
             check_range(self, "train_gamma", low=0, high=1)
         if not self.hidden or min(self.hidden) < 1:
             raise UserError(f"hidden must be one or more widths of at least 1, not {self.hidden}")
+        if self.n_step > self.rollout_steps:
+            raise UserError(f"n_step must be at most rollout_steps = {self.rollout_steps}, not {self.n_step}")
         rows = self.num_envs * self.rollout_steps
         if self.replay_capacity % rows:
             raise UserError(
@@ -108,13 +114,23 @@ class SACConfig:
 
 
 class Row(NamedTuple):
-    """A transition as it is kept; fields as in :class:`morl.types.Transition`."""
+    """A transition as it is kept, of up to ``n_step`` steps.
+
+    Attributes:
+        obs, action: at its start.
+        reward: (R,) discounted sum.
+        next_obs, terminated: at its end.
+        discount: () of what follows.
+        valid: () as in :class:`morl.types.Transition`.
+        preference: (R,) it was acted for.
+    """
 
     obs: Any
     action: Any
     reward: Any
     next_obs: Any
     terminated: Any
+    discount: Any
     valid: Any
     preference: Any
 
@@ -226,7 +242,8 @@ class DiscreteSAC:
         reward = jax.ShapeDtypeStruct((num_objectives,), jnp.float32)
         number = jax.ShapeDtypeStruct((), jnp.int32)
         flag = jax.ShapeDtypeStruct((), jnp.bool_)
-        return Row(obs, number, reward, obs, flag, flag, reward)
+        discount = jax.ShapeDtypeStruct((), jnp.float32)
+        return Row(obs, number, reward, obs, flag, discount, flag, reward)
 
     def init(self, key: jax.Array, preference: jax.Array) -> SACState:
         """A fresh learner whose B environments are acted for preferences (B, R)."""
@@ -271,16 +288,7 @@ class DiscreteSAC:
         c = self.config
         done = batch.terminated | batch.truncated
         carried, returns = discounted_sum(batch.reward, done, state.discounted_return, self.gamma)
-        shape = batch.reward.shape
-        rows = Row(
-            obs=batch.obs,
-            action=batch.action,
-            reward=batch.reward,
-            next_obs=batch.next_obs,
-            terminated=batch.terminated,
-            valid=batch.valid,
-            preference=jnp.broadcast_to(state.preferences, shape),
-        )
+        rows = self._rows(batch, state.preferences)
         flat = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), rows)
         state = state._replace(
             replay=replay.add(state.replay, flat),
@@ -306,6 +314,27 @@ class DiscreteSAC:
             utopia=step.utopia,
         )
         return state, {name: jnp.mean(value) for name, value in metrics.items()}
+
+    def _rows(self, batch: Transition, preferences: jax.Array) -> Row:
+        """What is kept of a rollout, (T, B, ...)."""
+        length = batch.valid.shape[0]
+        reward, next_obs, terminated = batch.reward, batch.next_obs, batch.terminated
+        discount = jnp.full(batch.valid.shape, self.gamma)
+        ended = batch.terminated | batch.truncated
+        for k in range(1, self.config.n_step):
+            # what is k steps later; nothing is past the end of the rollout
+            later: Transition = jax.tree.map(lambda x, k=k: jnp.roll(x, -k, axis=0), batch)
+            there = jnp.arange(length)[:, None] < length - k
+            goes_on = there & ~ended & later.valid
+            wide = goes_on[..., None]
+            reward = reward + jnp.where(wide, discount[..., None] * later.reward, 0.0)
+            shape = (*goes_on.shape, *[1] * (next_obs.ndim - 2))
+            next_obs = jnp.where(goes_on.reshape(shape), later.next_obs, next_obs)
+            terminated = jnp.where(goes_on, later.terminated, terminated)
+            discount = jnp.where(goes_on, discount * self.gamma, discount)
+            ended = ended | ~goes_on | later.terminated | later.truncated
+        preference = jnp.broadcast_to(preferences, reward.shape)
+        return Row(batch.obs, batch.action, reward, next_obs, terminated, discount, batch.valid, preference)
 
     def learnt(self, state: SACState) -> Learnt:
         """What gradients move."""
@@ -336,7 +365,7 @@ class DiscreteSAC:
         next_values = self._twin(step.targets, next_seen, preference)
         next_value = self._least(next_values, preference, step.utopia) - temperature * next_log[..., None]
         follows = jnp.sum(next_probability[..., None] * next_value, axis=-2)
-        target = reward + self.gamma * jnp.where(rows.terminated[:, None], 0.0, follows)
+        target = reward + rows.discount[:, None] * jnp.where(rows.terminated[:, None], 0.0, follows)
         taken = jax.nn.one_hot(rows.action, self._inputs.num_actions)
 
         def loss(learnt: Learnt) -> tuple[jax.Array, tuple[jax.Array, dict[str, jax.Array]]]:

@@ -26,6 +26,21 @@ def run(capsys, *args):
     return code, captured.out, captured.err
 
 
+@pytest.mark.parametrize("flags", ["--preset paper", "--preset=gmorl-paper", "--protocol paper"])
+def test_published_settings_of_gmorl(flags):
+    """Yang et al. (2025): 4000 epochs of 64 environments x 100 steps, ten rounds of updates for each environment."""
+    from morl.agents.gmorl import GMORLConfig
+    from morl.cli.train import parse
+    from morl.plan import prepare
+
+    settings, config = parse("gmorl", GMORLConfig, ["--env", "mec-offloading-v0", *flags.split(), "--polyak", "0.01"])
+    agent = prepare("gmorl", settings, config).agent
+    assert (settings.steps, agent.updates, agent.learner.gamma) == (4000 * 64 * 100, 4000, 0.95)
+    assert (config.gradient_steps, config.batch_size, config.learning_rate) == (640, 4096, 1e-6)
+    assert (config.network, config.channels, config.hidden) == ("convolution", 512, (1024, 1024))
+    assert (config.objective_scales, config.temperature, config.polyak) == ((0.01, 50.0), 0.05, 0.01)
+
+
 @pytest.mark.parametrize("args", [(), ("--help",), ("envs", "--help"), ("agents", "-h"), ("train", "--help")])
 def test_help(args, capsys):
     code, out, err = run(capsys, *args)
@@ -94,7 +109,7 @@ def test_lists(capsys):
     [
         ("trian", "morl: error: unknown command 'trian'; did you mean train?"),
         ("envs all", "morl envs: error: envs takes no arguments, not 'all'"),
-        ("train cmrol", "morl train: error: unknown agent 'cmrol'; did you mean cmorl?"),
+        ("train cmrol", "morl train: error: unknown agent 'cmrol'; did you mean cmorl or gmorl?"),
         ("train --env x", "morl train: error: the agent comes first"),
         ("train cmorl --env minecrat-v0", "unknown environment 'minecrat-v0'; did you mean minecart-v0"),
         ("train cmorl --steps 0", "steps must be at least 1, not 0"),
@@ -104,6 +119,10 @@ def test_lists(capsys):
         ("train cmorl --learning-rate -1", "learning_rate must be greater than 0, not -1.0"),
         ("train cmorl --activation gelu", "invalid choice 'gelu'"),
         ("train cmorl --config nowhere.yaml", "cannot read nowhere.yaml: No such file or directory"),
+        ("train gmorl --preset paper", "gmorl-paper has settings for mec-offloading-v0, not for 'minecart-v0'"),
+        ("train gmorl --env mo-hopper-v5", "action space Box"),
+        ("train gmorl --network rows", "network rows needs features of each action"),
+        ("train gmorl --scalarisation chebyshev", "invalid choice 'chebyshev'"),
         ("train cmorl --protocol cmorl-papr", "unknown protocol of cmorl 'cmorl-papr'; did you mean cmorl-paper?"),
         ("train cmorl --protocol cmorl-paper --env four-room-v0", "cmorl-paper has no settings for 'four-room-v0'"),
         ("train cmorl --env CartPole-v1", "CartPole-v1 has a scalar reward"),

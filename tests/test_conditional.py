@@ -55,9 +55,8 @@ def run(tmp_path_factory):
 
 
 def test_it_learns(run):
-    """Three servers."""
-    print(metrics.hypervolume(run.front.undiscounted, [-3000.0, -8.0]), run.front.undiscounted)
-    assert metrics.hypervolume(run.front.undiscounted, [-3000.0, -8.0]) > 1.0
+    """Three servers. Seeds 0 to 2 reach 7546 to 8012, two policies that never learnt 4340 and 3495."""
+    assert metrics.hypervolume(run.front.undiscounted, [-3000.0, -6.0]) > 6500
 
 
 def test_the_run_reads_back(run):
@@ -69,7 +68,7 @@ def test_the_run_reads_back(run):
         np.testing.assert_array_equal(one, two)  # not stacked: one policy, however many rows
     log = (run.path / "log.txt").read_text()
     assert "1 policy x 200 updates x 160 steps = 32,000 steps" in log
-    row_bytes = 2 * (5 * 65 * 4) + 4 + 2 * 4 + 2 + 2 * 4
+    row_bytes = 2 * (5 * 65 * 4) + 4 + 2 * 4 + 1 + 4 + 1 + 2 * 4
     assert f"replay of 16,000 transitions: {16_000 * row_bytes:,} bytes a seed" in log
     assert log.index("replay of") < log.index("step=")  # before it is there
 

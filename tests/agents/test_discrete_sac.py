@@ -11,7 +11,7 @@ from morl.agents.gmorl import GMORL, GMORLConfig, SeparateSAC, SeparateSACConfig
 from morl.errors import UserError
 from morl.preferences import spread
 from morl.rollout import rollout, start_batch
-from morl.types import Task
+from morl.types import Task, Transition
 from tests.probes import Probe
 
 GAMMA = 0.9
@@ -93,6 +93,37 @@ def test_truncation_bootstraps():
     learner, state, _ = learn("endless", updates=400, temperature=0.02)
     bonus = GAMMA * 0.02 * np.log(2) / (1 - GAMMA)
     np.testing.assert_allclose(values(learner, state, [[0, 0]])[0], [[10 + bonus, 20 + bonus]] * 2, rtol=0.05)
+
+
+def test_rewards_of_several_steps():
+    """By hand: rewards 1, 2, 4, ... of one environment, cut off after the second step and ended by the fourth."""
+    env = Probe("constant")
+    learner = DiscreteSAC(SACConfig(**SMALL, n_step=3), env.observation_space, env.action_space, 0.5, 10)
+    t = jnp.arange(6.0)
+    batch = Transition(
+        obs=t[:, None, None] * jnp.ones(2),
+        action=jnp.zeros((6, 1), jnp.int32),
+        reward=jnp.stack([2**t, 0 * t], axis=-1)[:, None],
+        next_obs=(t[:, None, None] + 0.5) * jnp.ones(2),
+        terminated=(t == 3)[:, None],
+        truncated=(t == 1)[:, None],
+        valid=jnp.ones((6, 1), bool),
+    )
+    rows = jax.jit(learner._rows)(batch, jnp.array([[0.5, 0.5]]))
+    np.testing.assert_allclose(rows.reward[:, 0, 0], [1 + 2 / 2, 2, 4 + 8 / 2, 8, 16 + 32 / 2, 32])
+    np.testing.assert_allclose(rows.next_obs[:, 0, 0], [1.5, 1.5, 3.5, 3.5, 5.5, 5.5])
+    np.testing.assert_allclose(rows.discount[:, 0], [0.25, 0.5, 0.25, 0.5, 0.25, 0.5])
+    assert rows.terminated[:, 0].tolist() == [False, False, True, True, False, False]
+    unbroken = jax.tree.map(lambda x: x, batch)._replace(truncated=jnp.zeros((6, 1), bool))
+    three = learner._rows(unbroken, jnp.array([[0.5, 0.5]]))
+    assert float(three.reward[0, 0, 0]) == 1 + 2 / 2 + 4 / 4
+    assert float(three.discount[0, 0]) == 0.125
+
+
+def test_several_steps_at_once_carry_a_delayed_reward_as_far():
+    learner, state, _ = learn("delayed", updates=250, n_step=4)
+    found = values(learner, state, [[0, 0], [0, 1]])[:, 0]
+    np.testing.assert_allclose(found, [[0.9, 1.8], [1, 2]], atol=0.1)
 
 
 def test_entropy_is_worth_its_temperature():
@@ -211,6 +242,7 @@ def _pairs(one, two):
     ("wrong", "message"),
     [
         ({"replay_capacity": 1000}, r"replay_capacity must be a multiple of num_envs \* rollout_steps = 640, not 1000"),
+        ({"n_step": 11}, "n_step must be at most rollout_steps = 10, not 11"),
         ({"warm_up": 10**6}, "warm_up must be at most replay_capacity = 96000"),
         ({"temperature": 0.0}, "temperature must be greater than 0"),
         ({"target_entropy": 1.0}, "target_entropy must be greater than 0 and below 1"),
@@ -258,7 +290,7 @@ def test_what_a_seed_is_made_of():
     assert (agent.preferences.shape, agent.updates, agent.learner.gamma) == ((1, 64, 2), 156, 0.99)
     separate = SeparateSAC(SeparateSACConfig(num_policies=5), task())
     assert (separate.preferences.shape, separate.updates) == ((5, 2), 100_000 // (5 * 8 * 10))
-    row_bytes = 2 * 4 + 4 + 2 * 4 + 2 * 4 + 1 + 1 + 2 * 4
+    row_bytes = 2 * 4 + 4 + 2 * 4 + 2 * 4 + 1 + 4 + 1 + 2 * 4
     assert agent.notes == (f"replay of 96,000 transitions: {96_000 * row_bytes:,} bytes a seed",)
     assert separate.notes == (
         f"replay of 20,000 transitions for each of 5 policies: {5 * 20_000 * row_bytes:,} bytes a seed",
