@@ -74,9 +74,9 @@ def test_a_policy_takes_one_observation_or_a_batch():
     assert actions.shape == (4,)
     np.testing.assert_array_equal(actions, [policy(obs) for obs in batch])
     assert ENV.action_space.contains(policy(batch[0]))
-    sampled = {int(policy(batch[0], key)) for key in jax.random.split(jax.random.key(0), 50)}
+    sampled = {int(policy(batch[0], key=key)) for key in jax.random.split(jax.random.key(0), 50)}
     assert len(sampled) > 1
-    np.testing.assert_array_equal(policy(batch, jax.random.key(3)), policy(batch, jax.random.key(3)))
+    np.testing.assert_array_equal(policy(batch, key=jax.random.key(3)), policy(batch, key=jax.random.key(3)))
 
 
 def test_csv_reads_back_exactly(tmp_path):
