@@ -23,7 +23,7 @@ from numpy.typing import ArrayLike, NDArray
 from morl.environments import check_keywords
 from morl.envs.repairs import CutOff, SeededOre, SeededStart, StillMines
 from morl.envs.worker_pool import VectorRewardSync, WorkerPool
-from morl.errors import MissingExtraError, UserError
+from morl.errors import MissingExtraError, UserError, blame
 from morl.registry import env_spec
 
 if TYPE_CHECKING:
@@ -56,7 +56,9 @@ class HostStep(NamedTuple):
         terminated: (B,) bool, the episode ended by itself.
         truncated: (B,) bool, the episode was cut off; never set together with ``terminated``.
         obs: (B, ...) what to act on next.
-        valid: (B,) bool, False where the step was only a reset, which ignored the action: not to be learnt from.
+        valid: (B,) bool, False where the step was only a reset, which ignored the action, or was lost with the worker
+            process that did it: not to be learnt from.
+        lost: (B,) bool, the latter; the episode is truncated, and its reward and successor are made up.
     """
 
     next_obs: NDArray[Any]
@@ -65,6 +67,7 @@ class HostStep(NamedTuple):
     truncated: NDArray[np.bool_]
     obs: NDArray[Any]
     valid: NDArray[np.bool_]
+    lost: NDArray[np.bool_]
 
 
 class HostVectorEnv:
@@ -75,12 +78,15 @@ class HostVectorEnv:
             one number per environment and cannot carry a vector; MO-Gymnasium's ``MOSyncVectorEnv`` does.
         num_objectives: R.
         id: name to use in errors.
+        finite: refuse rewards that are not; else they are the caller's to notice.
 
     Raises:
         UserError: auto-reset is disabled or of an unknown mode, or ``envs`` has scalar rewards.
     """
 
-    def __init__(self, envs: VectorEnv[Any, Any, Any], num_objectives: int, id: str = "the environment") -> None:
+    def __init__(
+        self, envs: VectorEnv[Any, Any, Any], num_objectives: int, id: str = "the environment", finite: bool = True
+    ) -> None:
         self._mode = envs.metadata.get("autoreset_mode")
         if self._mode not in (AutoresetMode.SAME_STEP, AutoresetMode.NEXT_STEP):
             allowed = "AutoresetMode.SAME_STEP or NEXT_STEP"
@@ -96,6 +102,7 @@ class HostVectorEnv:
         self.action_space = envs.single_action_space
         self.num_objectives = num_objectives
         self._envs = envs
+        self._finite = finite
         self._step = 0
         self._ended: NDArray[np.bool_] | None = None
 
@@ -116,19 +123,26 @@ class HostVectorEnv:
 
         Raises:
             UserError: called before ``reset``, not B actions, one out of the space or of another kind of number, or
-                the environment returned a reward that is not R finite numbers or an observation of another shape than
-                its space.
+                the environment raised, or returned a reward that is not R finite numbers or an observation of another
+                shape than its space.
         """
         if self._ended is None:
             raise UserError(f"{self.id}: call reset before step")
         actions = self._checked_actions(actions)
         self._step += 1
-        following, raw, terminations, truncations, infos = self._envs.step(actions)
+        try:
+            following, raw, terminations, truncations, infos = self._envs.step(actions)
+        except UserError:
+            raise
+        except Exception as error:  # of any kind: it is the user's own code
+            raise UserError(f"{self.id}, step {self._step}: {blame(error)}") from error
         obs = self._checked(following)
-        reward = _checked_reward(raw, (self.num_envs, self.num_objectives), f"{self.id}, step {self._step}")
+        where = f"{self.id}, step {self._step}"
+        reward = _checked_reward(raw, (self.num_envs, self.num_objectives), where, self._finite)
         terminated = np.array(terminations, np.bool_)
         truncated = np.array(truncations, np.bool_) & ~terminated
-        valid = ~self._ended
+        lost = np.asarray(infos.get("lost", np.zeros(self.num_envs, np.bool_)))
+        valid = ~self._ended & ~lost
         ended = terminated | truncated
         next_obs = obs
         if self._mode is AutoresetMode.NEXT_STEP:
@@ -136,7 +150,11 @@ class HostVectorEnv:
         elif ended.any():
             next_obs = obs.copy()
             next_obs[ended] = np.stack([infos["final_obs"][i] for i in np.flatnonzero(ended)])
-        return HostStep(next_obs, reward, terminated, truncated, obs, valid)
+        return HostStep(next_obs, reward, terminated, truncated, obs, valid, lost)
+
+    def incidents(self) -> list[str]:
+        """What happened to worker processes since this was last asked, in words."""
+        return self._envs.incidents() if isinstance(self._envs, WorkerPool) else []
 
     def close(self) -> None:
         """End worker processes and release what the environments hold. Safe to call again."""
@@ -207,7 +225,9 @@ class HostEnvironment:
     spec: EnvSpec
     kwargs: Mapping[str, Any]
 
-    def make_vector(self, num_envs: int, processes: int = 0) -> HostVectorEnv:
+    def make_vector(
+        self, num_envs: int, processes: int = 0, restarts: int = 0, *, finite: bool = True
+    ) -> HostVectorEnv:
         """``num_envs`` environments to step together.
 
         Args:
@@ -215,6 +235,8 @@ class HostEnvironment:
             processes: worker processes that share them, up to ``num_envs``; 0 steps them one after another in this
                 process. The episodes are the same. Workers are spawned: a script must guard its entry by
                 ``if __name__ == "__main__":``.
+            restarts: of each worker that ends, raises or hangs; see :attr:`HostStep.lost`.
+            finite: refuse rewards that are not.
 
         Raises:
             UserError: a number out of range; here or later, what goes wrong in a worker.
@@ -223,14 +245,16 @@ class HostEnvironment:
             raise UserError(f"num_envs must be at least 1, not {num_envs}")
         if not 0 <= processes <= num_envs:
             raise UserError(f"processes must be from 0 to num_envs ({num_envs}), not {processes}")
-        build = partial(_build, self.spec, self.kwargs)
+        build = partial(_build, self.spec, self.kwargs, finite)
         size = len(self.objectives)
         envs: VectorEnv[Any, Any, Any]
         if processes:
-            envs = WorkerPool(build, self.observation_space, self.action_space, num_envs, processes, size, self.id)
+            envs = WorkerPool(
+                build, self.observation_space, self.action_space, num_envs, processes, size, self.id, restarts
+            )
         else:
             envs = VectorRewardSync([build] * num_envs, size)
-        return HostVectorEnv(envs, len(self.objectives), self.id)
+        return HostVectorEnv(envs, len(self.objectives), self.id, finite)
 
     def make_single(self, render_mode: str | None = None) -> gymnasium.Env[Any, Any]:
         """One environment, by itself, that draws itself where ``render_mode`` is given."""
@@ -288,19 +312,19 @@ def _described(env: gymnasium.Env[Any, Any], spec: EnvSpec, kwargs: Mapping[str,
     )
 
 
-def _build(spec: EnvSpec, kwargs: Mapping[str, Any]) -> gymnasium.Env[Any, Any]:
+def _build(spec: EnvSpec, kwargs: Mapping[str, Any], finite: bool = True) -> gymnasium.Env[Any, Any]:
     """One environment with array observations and a checked vector reward, here or in a worker."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of old versions, rendering, float precision: none to act on
         env = gymnasium.make(spec, disable_env_checker=True, **kwargs)
     try:
-        return _prepared(env, spec.id)
+        return _prepared(env, spec.id, finite)
     except UserError:
         env.close()
         raise
 
 
-def _prepared(env: gymnasium.Env[Any, Any], id: str) -> gymnasium.Env[Any, Any]:
+def _prepared(env: gymnasium.Env[Any, Any], id: str, finite: bool) -> gymnasium.Env[Any, Any]:
     reward_space = env.get_wrapper_attr("reward_space") if env.has_wrapper_attr("reward_space") else None
     if not isinstance(reward_space, spaces.Box) or len(reward_space.shape) != 1 or reward_space.shape[0] < 2:
         raise UserError(
@@ -315,7 +339,7 @@ def _prepared(env: gymnasium.Env[Any, Any], id: str) -> gymnasium.Env[Any, Any]:
         env = gymnasium.wrappers.FlattenObservation(env)
     if env.observation_space.shape is None or env.observation_space.dtype is None:
         raise UserError(f"{id} has a {type(env.observation_space).__name__} observation space; allowed: one of arrays")
-    return _Guard(env, reward_space.shape, id)
+    return _Guard(env, reward_space.shape, id, finite)
 
 
 class _Guard(gymnasium.Wrapper[Any, Any, Any, Any]):
@@ -324,10 +348,11 @@ class _Guard(gymnasium.Wrapper[Any, Any, Any, Any]):
     Infos are dropped: nothing reads them, and they cost more than the step of a small environment.
     """
 
-    def __init__(self, env: gymnasium.Env[Any, Any], reward_shape: tuple[int, ...], id: str) -> None:
+    def __init__(self, env: gymnasium.Env[Any, Any], reward_shape: tuple[int, ...], id: str, finite: bool) -> None:
         super().__init__(env)
         self._reward_shape = reward_shape
         self._id = id
+        self._finite = finite
         self._step = 0
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
@@ -336,9 +361,14 @@ class _Guard(gymnasium.Wrapper[Any, Any, Any, Any]):
         return self._checked(obs), {}
 
     def step(self, action: Any) -> tuple[Any, SupportsFloat, bool, bool, dict[str, Any]]:
-        obs, reward, terminated, truncated, _ = self.env.step(action)
         self._step += 1
-        vector: Any = _checked_reward(reward, self._reward_shape, f"{self._id}, step {self._step} of an episode")
+        try:
+            obs, reward, terminated, truncated, _ = self.env.step(action)
+        except Exception as error:
+            error.add_note(f"in step {self._step} of an episode of {self._id}")
+            raise
+        where = f"{self._id}, step {self._step} of an episode"
+        vector: Any = _checked_reward(reward, self._reward_shape, where, self._finite)
         return self._checked(obs), vector, bool(terminated), bool(truncated), {}
 
     def _checked(self, raw: Any) -> NDArray[Any]:
@@ -349,17 +379,17 @@ class _Guard(gymnasium.Wrapper[Any, Any, Any, Any]):
         return obs
 
 
-def _checked_reward(raw: Any, shape: tuple[int, ...], where: str) -> NDArray[np.float32]:
+def _checked_reward(raw: Any, shape: tuple[int, ...], where: str, must_be_finite: bool) -> NDArray[np.float32]:
     """A float32 copy of a vector reward or a batch of them.
 
     Raises:
-        UserError: another shape, or a value that is not finite.
+        UserError: another shape, or a value that is not finite and must be.
     """
     if np.shape(raw) != shape:
         raise UserError(f"{where}: reward of shape {np.shape(raw)}, not {shape} as its reward_space says")
     reward = np.array(raw, np.float32)
     finite = np.isfinite(reward).all(axis=-1)
-    if not finite.all():
+    if must_be_finite and not finite.all():
         raise UserError(f"{where}: reward {reward[~finite].reshape(-1, shape[-1])[0].tolist()} is not finite")
     return reward
 

@@ -20,6 +20,14 @@ class MissingExtraError(UserError, ImportError):
         super().__init__(f"{what} needs the '{extra}' extra: pip install 'morl-jax[{extra}]'")
 
 
+class WorkerError(UserError):
+    """A worker process failed; ``details`` is its traceback, where there is one, for the log."""
+
+    def __init__(self, message: str, details: str) -> None:
+        self.details = details
+        super().__init__(message)
+
+
 def unknown_name(kind: str, name: str, valid: Iterable[str]) -> UserError:
     """An error for a name nobody registered, with up to three nearest valid ones (or all, when none is near)."""
     names = sorted(valid)
