@@ -20,7 +20,7 @@ import numpy as np
 
 from morl import running
 from morl.agents import trust_region
-from morl.agents.ppo import PPO, Policy, PPOState
+from morl.agents.ppo import PPO, Params, Policy, PPOState
 from morl.batching import batched
 from morl.types import Transition
 
@@ -119,6 +119,22 @@ class ConstrainedPPO:
         """What is archived."""
         return self.ppo.policy(state.ppo)
 
+    def restarted(self, state: ConstrainedState) -> ConstrainedState:
+        """Without the episodes under way."""
+        return state._replace(
+            ppo=self.ppo.restarted(state.ppo),
+            so_far=jnp.zeros_like(state.so_far),
+            discount=jnp.ones_like(state.discount),
+        )
+
+    def learnt(self, state: ConstrainedState) -> Params:
+        """What gradients move."""
+        return state.ppo.params
+
+    def undone(self, before: ConstrainedState, after: ConstrainedState) -> ConstrainedState:
+        """As before."""
+        return before
+
     def act(self, policy: Policy, obs: jax.Array, preference: jax.Array, key: jax.Array, *, greedy: bool) -> jax.Array:
         """As PPO acts."""
         return self.ppo.act(policy, obs, preference, key, greedy=greedy)
@@ -205,7 +221,10 @@ class ConstrainedPPO:
             total = total + jnp.sum(jnp.where(ended, so_far, 0.0), axis=0)
             number = number + ended.sum()
             following = jnp.where(ended[:, 0] | ~valid, 1.0, discount * self.gamma)
-            return (jnp.where(ended, 0.0, so_far), following, total, number), (before[:, :-1], discount)
+            return (jnp.where(ended | ~valid[:, None], 0.0, so_far), following, total, number), (
+                before[:, :-1],
+                discount,
+            )
 
         begin = (state.so_far, state.discount, jnp.zeros(reward.shape[-1]), jnp.float32(0.0))
         done = batch.terminated | batch.truncated

@@ -271,6 +271,14 @@ class DiscreteSAC:
         """What is left of a learner."""
         return Policy(state.actor, state.obs_stats)
 
+    def restarted(self, state: SACState) -> SACState:
+        """Without the episodes under way."""
+        return state._replace(discounted_return=jnp.zeros_like(state.discounted_return))
+
+    def undone(self, before: SACState, after: SACState) -> SACState:
+        """As before, with the transitions since: they are finite, and a copy of all would cost more than the update."""
+        return before._replace(replay=after.replay)
+
     def act(self, policy: Policy, obs: jax.Array, preference: jax.Array, key: jax.Array, *, greedy: bool) -> jax.Array:
         """Actions for observations (B, ...) and preferences (R,) or (B, R)."""
         preference = jnp.broadcast_to(preference, (obs.shape[0], preference.shape[-1]))

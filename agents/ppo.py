@@ -224,6 +224,18 @@ class PPO:
         actor, log_std, critic = state.params
         return Policy(actor, log_std, state.obs_stats, critic, state.return_stats)
 
+    def restarted(self, state: PPOState) -> PPOState:
+        """Without the episodes under way."""
+        return state._replace(discounted_return=jnp.zeros_like(state.discounted_return))
+
+    def learnt(self, state: PPOState) -> Params:
+        """What gradients move."""
+        return state.params
+
+    def undone(self, before: PPOState, after: PPOState) -> PPOState:
+        """As before."""
+        return before
+
     def act(self, policy: Policy, obs: jax.Array, preference: jax.Array, key: jax.Array, *, greedy: bool) -> jax.Array:
         """Actions for a batch of observations. The preference is not looked at: each policy was trained for its own."""
         output = _masked(policy.actor(self._features(policy.obs_stats, obs)), self._mask(obs))

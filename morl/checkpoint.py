@@ -1,23 +1,58 @@
-"""Saving and loading of policies. The one file that knows Orbax; it stores arrays only, nothing that could run."""
+"""Saving and loading of policies and of trainings under way. The one file that knows how they are stored.
+
+Policies are stored by Orbax. A training under way is one file, a zip archive of NumPy arrays with a checksum for each:
+it is there whole or not at all, and a damaged one is noticed. Both hold arrays only, nothing that could run, and what
+is read is held to the shapes and types that the run's settings imply before anything is made of it.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import json
+import os
+import re
+import shutil
+import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
+from numpy.lib import format as npy
 
 from morl.errors import UserError
 from morl.types import PyTree
 
+_STATE = re.compile(r"state-(\d{6,})\.npz")
+_NOTES = "notes.json"
+_MAX_NOTES = 2**28  # bytes
+_MAX_HEADER = 4096  # of an array in the archive
 
-def save(path: Path, tree: PyTree) -> None:
-    """Write a pytree of arrays to a new directory; it appears whole or not at all."""
+
+@contextlib.contextmanager
+def replacing(path: Path, tree: PyTree) -> Iterator[None]:
+    """Write a pytree of arrays to a directory, whole or not at all; the block runs before it takes another's place."""
     import orbax.checkpoint as ocp
 
-    with ocp.StandardCheckpointer() as checkpointer:
-        checkpointer.save(path.absolute(), jax.tree.map(np.asarray, tree))
+    temporary = path.with_name(f".{path.name}.tmp").absolute()
+    shutil.rmtree(temporary, ignore_errors=True)
+    try:
+        with ocp.StandardCheckpointer() as checkpointer:
+            checkpointer.save(temporary, jax.tree.map(np.asarray, tree))
+        yield
+        if path.exists():
+            shutil.rmtree(path)
+        temporary.replace(path)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+
+
+def save(path: Path, tree: PyTree) -> None:
+    """Write a pytree of arrays to a new directory."""
+    with replacing(path, tree):
+        pass
 
 
 def load(path: Path, like: PyTree) -> Any:
@@ -44,3 +79,133 @@ def load(path: Path, like: PyTree) -> Any:
                 f"and the run's config.yaml wants {wanted.dtype}{list(wanted.shape)}"
             )
     return restored
+
+
+def states(directory: Path) -> list[Path]:
+    """The files of trainings under way in a directory, the newest first."""
+    found = [(int(match[1]), path) for path in directory.glob("state-*.npz") if (match := _STATE.fullmatch(path.name))]
+    return [path for _, path in sorted(found, reverse=True)]
+
+
+def save_state(directory: Path, tree: PyTree, notes: dict[str, Any], keep: int) -> Path:
+    """Write a training under way to a new file of its own, and delete all but the ``keep`` newest ones.
+
+    Args:
+        directory: of these files.
+        tree: arrays.
+        notes: what JSON can hold.
+        keep: at least 1.
+
+    Raises:
+        OSError: it cannot be written; then it is not there, and those before it are untouched.
+    """
+    before = states(directory)
+    number = int(_STATE.fullmatch(before[0].name)[1]) + 1 if before else 1  # type: ignore[index]
+    path = directory / f"state-{number:06}.npz"
+    temporary = directory / f".{path.name}.tmp"
+    try:
+        with temporary.open("wb") as file:
+            with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+                archive.writestr(_NOTES, json.dumps(notes))
+                for name, array in _members(tree).items():
+                    with archive.open(name, "w", force_zip64=True) as member:
+                        npy.write_array(member, array, allow_pickle=False)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise
+    _sync(directory)
+    forget_states(directory, keep)
+    return path
+
+
+def forget_states(directory: Path, keep: int = 0) -> None:
+    """Delete all but the ``keep`` newest trainings under way, and what an interrupted writing has left."""
+    for path in states(directory)[keep:]:
+        path.unlink(missing_ok=True)
+    for path in directory.glob(".state-*.npz.tmp"):
+        path.unlink(missing_ok=True)
+
+
+def load_notes(path: Path) -> dict[str, Any]:
+    """The notes of a training under way; they are what its file holds, of whatever values.
+
+    Raises:
+        UserError: damaged.
+    """
+    with _readable(path) as archive:
+        info = archive.getinfo(_NOTES)
+        if info.file_size > _MAX_NOTES or info.compress_type != zipfile.ZIP_STORED:
+            raise ValueError(f"{_NOTES} is not what was written")
+        notes = json.loads(archive.read(_NOTES))
+        if not isinstance(notes, dict):
+            raise ValueError(f"{_NOTES} is not a mapping")
+        return notes
+
+
+def load_state(path: Path, like: PyTree) -> Any:
+    """A pytree of NumPy arrays of the shapes and dtypes of ``like``, from the file of a training under way.
+
+    Raises:
+        UserError: damaged, or of other shapes.
+    """
+    wanted = _members(like)
+    arrays = []
+    with _readable(path) as archive:
+        if surplus := set(archive.namelist()) ^ {_NOTES, *wanted}:
+            raise ValueError(f"{min(surplus)} is not in both the file and what the run's config.yaml describes")
+        for name, model in wanted.items():
+            info = archive.getinfo(name)
+            if info.compress_type != zipfile.ZIP_STORED or info.file_size > model.nbytes + _MAX_HEADER:
+                raise ValueError(f"{name} is larger than the run's config.yaml describes")
+            with archive.open(name) as member:
+                found = _header(member)
+            if found != (model.shape, model.dtype):
+                raise ValueError(f"{name} is {found}, and the run's config.yaml wants {(model.shape, model.dtype)}")
+            with archive.open(name) as member:
+                arrays.append(npy.read_array(member, allow_pickle=False))
+    leaves, structure = jax.tree.flatten(like)
+    typed = [array.view(np.asarray(leaf).dtype) for array, leaf in zip(arrays, leaves, strict=True)]
+    return jax.tree.unflatten(structure, typed)
+
+
+def _members(tree: PyTree) -> dict[str, np.ndarray[Any, Any]]:
+    """The arrays of a pytree by their names in an archive, of types that NumPy's format knows."""
+    members = {}
+    for where, leaf in jax.tree.leaves_with_path(tree):
+        array = np.asarray(leaf, order="C")
+        if array.dtype.kind == "V":  # bfloat16 and its like
+            array = array.view(f"u{array.dtype.itemsize}")
+        members[f"{jax.tree_util.keystr(where)}.npy"] = array
+    return members
+
+
+def _header(member: Any) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    """Shape and dtype that an array in an archive says it has."""
+    if npy.read_magic(member) != (1, 0):
+        raise ValueError("an array is of another format")
+    shape, _, dtype = npy.read_array_header_1_0(member, max_header_size=_MAX_HEADER)
+    return shape, dtype
+
+
+@contextlib.contextmanager
+def _readable(path: Path) -> Iterator[zipfile.ZipFile]:
+    """The archive at a path; whatever goes wrong in reading it is the file's fault, and one error."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            yield archive
+    except Exception as error:  # of any kind: a damaged or crafted file raises what it likes, from three libraries
+        text = " ".join(str(error).split())
+        raise UserError(f"cannot read the checkpoint {path}: it is damaged ({text or type(error).__name__})") from error
+
+
+def _sync(directory: Path) -> None:
+    """Make sure that a file's new name survives a loss of power."""
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -179,9 +179,15 @@ def from_evaluation(
 
     Which rows are non-dominated is decided by the same means that are reported: of policies closer than their standard
     errors the luckier stays. ``morl evaluate`` gives numbers that have not been selected by.
+
+    Raises:
+        UserError: no policy's returns are finite; rows that are not are left out.
     """
     mean, stderr = _mean_and_stderr(evaluation.discounted)
-    rows = np.flatnonzero(non_dominated(mean, keep_duplicates=False))
+    rows = np.flatnonzero(np.isfinite(mean).all(axis=1))
+    if not len(rows):
+        raise UserError("the environment's rewards are not finite: no policy has a return to compare")
+    rows = rows[non_dominated(mean[rows], keep_duplicates=False)]
     rows = rows[np.argsort(-mean[rows, 0], kind="stable")]
     undiscounted, undiscounted_stderr = _mean_and_stderr(evaluation.undiscounted)
     return Front(

@@ -15,7 +15,11 @@ import numpy as np
 
 from morl.envs.from_gymnasium import HostEnvironment, HostVectorEnv
 from morl.evaluation import MAX_STEPS, in_blocks, in_widths
-from morl.types import Evaluation, Learner, Metrics, PyTree, Transition
+from morl.faults import Faults, guarded_update, none
+from morl.types import Evaluation, Learner, PyTree, Sums, Transition
+
+RESTART = 2**32 - 1  # folded into a key where updates are counted from 0 on: the stream of starts after an interruption
+RESTARTS = 2  # of a worker process; a third failure ends the training
 
 
 class HostState(NamedTuple):
@@ -27,6 +31,7 @@ class HostState(NamedTuple):
         keys: (P,) one key for each policy, folded with the count of its updates.
         preferences: (P, R), or (P, B, R) one for each environment.
         updates: updates done.
+        faults: (P,) what went wrong.
     """
 
     learners: PyTree
@@ -34,6 +39,7 @@ class HostState(NamedTuple):
     keys: jax.Array
     preferences: np.ndarray[Any, Any]
     updates: int
+    faults: Faults
 
 
 class HostBackend:
@@ -52,6 +58,7 @@ class HostBackend:
         gamma: float,
         width: int = 0,
         processes: int = 0,
+        skip_faults: bool = False,
     ) -> None:
         self.learner = learner
         self.num_policies = len(preferences)
@@ -59,7 +66,8 @@ class HostBackend:
         self._env, self._gamma, self._processes = env, gamma, processes
         self._eval_episodes, self._width = eval_episodes, width
         self._act = {greedy: jax.jit(jax.vmap(partial(self._act_one, greedy=greedy))) for greedy in (False, True)}
-        self._update = jax.jit(jax.vmap(learner.update, in_axes=(0, 1, 0)), donate_argnums=0)
+        update = partial(guarded_update, learner, skip=skip_faults)
+        self._update = jax.jit(jax.vmap(update, in_axes=(0, 1, 0, 0, None)), donate_argnums=0)
         self._policy = jax.jit(jax.vmap(learner.policy))
 
     def init(
@@ -74,23 +82,47 @@ class HostBackend:
         if learners is None:
             learners = [self.learner.init(key, w) for key, w in zip(key_init, weights, strict=True)]
         obs = self._train_envs.reset(_seeds(key_start, self.learner.num_envs))
-        return HostState(jax.tree.map(lambda *leaves: jnp.stack(leaves), *learners), obs, key_run, weights, 0)
+        return HostState(
+            jax.tree.map(lambda *leaves: jnp.stack(leaves), *learners), obs, key_run, weights, 0, none(len(keys))
+        )
 
-    def run(self, state: HostState, updates: int) -> tuple[HostState, Metrics]:
-        """``updates`` updates of every policy; metrics (P,) averaged over them. ``state`` must not be used again."""
-        sums: Metrics = {}
+    def run(self, state: HostState, updates: int, sums: Sums | None = None) -> tuple[HostState, Sums]:
+        """``updates`` updates of every policy, see :class:`morl.types.Trainer`."""
         for _ in range(updates):
             keys = jax.vmap(jax.random.fold_in, in_axes=(0, None))(state.keys, state.updates)
             key_rollout, key_update = jnp.moveaxis(jax.vmap(jax.random.split)(keys), 1, 0)
             batch, obs = self._rollout(self._policy(state.learners), state, key_rollout)
-            learners, metrics = self._update(state.learners, batch, key_update)
-            state = state._replace(learners=learners, obs=obs, updates=state.updates + 1)
-            sums = {name: sums.get(name, 0.0) + value for name, value in metrics.items()}
-        return state, {name: value / updates for name, value in sums.items()}
+            learners, metrics, faults, counts, _ = self._update(
+                state.learners, batch, key_update, state.faults, state.updates
+            )
+            state = state._replace(learners=learners, obs=obs, updates=state.updates + 1, faults=faults)
+            one = Sums(counts.astype(jnp.float32), metrics)
+            sums = one if sums is None else jax.tree.map(jnp.add, sums, one)
+        return state, jax.tree.map(np.asarray, sums)
+
+    def saved(self, state: HostState) -> PyTree:
+        """All but the environments, which cannot be saved."""
+        data = state._replace(obs=np.zeros(0), keys=jax.random.key_data(state.keys))
+        return jax.tree.map(np.asarray, data)
+
+    def restored(self, fresh: HostState, saved: HostState) -> HostState:
+        """What was saved, on environments at the start of other episodes."""
+        keys = jax.random.wrap_key_data(jnp.asarray(saved.keys), impl=jax.random.key_impl(fresh.keys))
+        updates = int(saved.updates)
+        starts = jax.vmap(lambda key: jax.random.fold_in(jax.random.fold_in(key, RESTART), updates))(keys)
+        obs = self._train_envs.reset(_seeds(starts, self.learner.num_envs))
+        learners = jax.vmap(self.learner.restarted)(jax.tree.map(jnp.asarray, saved.learners))
+        faults = jax.tree.map(jnp.asarray, saved.faults)
+        return HostState(learners, obs, keys, saved.preferences, updates, faults)
 
     def policies(self, state: HostState) -> PyTree:
         """The P policies, on the host."""
         return jax.tree.map(np.asarray, self._policy(state.learners))
+
+    def faults(self, state: HostState) -> Faults:
+        """What went wrong, see :class:`morl.types.Trainer`."""
+        found: Faults = jax.tree.map(np.asarray, state.faults)
+        return found
 
     def evaluate(
         self, policies: PyTree, preferences: np.ndarray[Any, Any], keys: jax.Array, episodes: int
@@ -116,11 +148,18 @@ class HostBackend:
             each=self._eval_episodes,
         )
 
+    def incidents(self) -> list[str]:
+        """What happened to worker processes."""
+        return [text for envs in self._made() for text in envs.incidents()]
+
     def close(self) -> None:
         """Close the environments."""
-        for name in ("_train_envs", "_eval_envs"):
-            if name in self.__dict__:  # made when first used
-                getattr(self, name).close()
+        for envs in self._made():
+            envs.close()
+
+    def _made(self) -> list[HostVectorEnv]:
+        """The environments there are; they are made when first used."""
+        return [self.__dict__[name] for name in ("_train_envs", "_eval_envs") if name in self.__dict__]
 
     @cached_property
     def _train_envs(self) -> HostVectorEnv:
@@ -131,7 +170,7 @@ class HostBackend:
         return self._make_envs(self.num_policies * self._eval_episodes)
 
     def _make_envs(self, num_envs: int) -> HostVectorEnv:
-        return self._env.make_vector(num_envs, min(self._processes, num_envs))
+        return self._env.make_vector(num_envs, min(self._processes, num_envs), RESTARTS, finite=False)
 
     def _act_one(
         self, policy: PyTree, obs: jax.Array, preference: jax.Array, key: jax.Array, *, greedy: bool
@@ -155,6 +194,13 @@ class HostBackend:
         return Transition(*stacked), flat_obs
 
     def _evaluate_block(self, policies: PyTree, preferences: np.ndarray[Any, Any], keys: jax.Array) -> Evaluation:
+        evaluation = None
+        while evaluation is None:  # again, the same episodes, where a worker was lost: its returns would be cut short
+            evaluation = self._evaluated(policies, preferences, keys)
+        return evaluation
+
+    def _evaluated(self, policies: PyTree, preferences: np.ndarray[Any, Any], keys: jax.Array) -> Evaluation | None:
+        """None where a step was lost."""
         lanes = (self.num_policies, self._eval_episodes)
         obs = self._eval_envs.reset(_seeds(keys, self._eval_episodes))
         alive = np.ones(lanes, bool)
@@ -164,6 +210,8 @@ class HostBackend:
             step_obs = obs.reshape(*lanes, *obs.shape[1:])
             _, action = self._act[True](policies, step_obs, preferences, keys)
             out = self._eval_envs.step(np.asarray(action).reshape(-1, *action.shape[2:]))
+            if out.lost.any():
+                return None
             reward = np.where(alive[..., None], out.reward.reshape(discounted.shape), 0.0)
             discounted += self._gamma**t * reward
             undiscounted += reward

@@ -13,11 +13,13 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import NamedSharding, PartitionSpec
+from jax.sharding import PartitionSpec
 
 from morl.evaluation import evaluate, in_blocks, in_widths
+from morl.faults import Faults, choose, guarded_update, none
+from morl.placement import Placement, single
 from morl.rollout import AnyEnv, Lane, rollout, start_batch
-from morl.types import Evaluation, Learner, Metrics, PyTree
+from morl.types import Evaluation, Learner, Metrics, PyTree, Sums
 
 
 class JaxState(NamedTuple):
@@ -29,6 +31,7 @@ class JaxState(NamedTuple):
         keys: (P,) one key for each policy, folded with the count of its updates.
         preferences: (P, R), or (P, B, R) one for each environment.
         updates: () int32, updates done.
+        faults: (P,) what went wrong.
     """
 
     learners: PyTree
@@ -36,13 +39,14 @@ class JaxState(NamedTuple):
     keys: jax.Array
     preferences: jax.Array
     updates: jax.Array
+    faults: Faults
 
 
 class JaxBackend:
     """Runs ``learner`` for the ``preferences`` (P, R) or (P, B, R) of all policies on an environment of pure functions.
 
     ``width`` is 0 where each policy has its own preference; else policies take any, and are evaluated for that many at
-    a time.
+    a time. With ``skip_faults`` a policy goes on after an update that is not finite; else it is stopped.
     """
 
     def __init__(
@@ -55,25 +59,26 @@ class JaxBackend:
         gamma: float,
         width: int = 0,
         devices: Sequence[jax.Device] | None = None,
+        skip_faults: bool = False,
     ) -> None:
         self.learner = learner
         self.num_policies = len(preferences)
-        devices = list(devices or jax.devices())[: self.num_policies]
-        self._spare = -self.num_policies % len(devices)
+        self._place = Placement(self.num_policies, devices)
         self._preferences = self._filled(preferences)
         self._env, self._params = env, env.default_params
         self._eval_episodes, self._width = eval_episodes, width
+        self._skip_faults = skip_faults
+        self._metrics: Metrics | None = None  # their shapes
 
-        mesh = jax.sharding.Mesh(np.asarray(devices), ("policies",))
+        mesh = self._place.mesh
         split, whole = PartitionSpec("policies"), PartitionSpec()
-        self._split = NamedSharding(mesh, split)
         shard = partial(jax.shard_map, mesh=mesh, check_vma=False)
         # LLVM's first level compiles these programs in a third of the time and they run as fast
-        options = {"xla_backend_optimization_level": 1} if devices[0].platform == "cpu" else None
+        options = {"xla_backend_optimization_level": 1} if mesh.devices[0].platform == "cpu" else None
         compiled = partial(jax.jit, compiler_options=options)
         self._start = jax.jit(jax.vmap(partial(start_batch, env, self._params, num_envs=learner.num_envs)))
         self._run = compiled(
-            shard(self._run_shard, in_specs=(split, whole), out_specs=(split, split)), donate_argnums=0
+            shard(self._run_shard, in_specs=(split, whole, split), out_specs=(split, split)), donate_argnums=0
         )
         self._evaluate = compiled(
             shard(
@@ -93,31 +98,49 @@ class JaxBackend:
     ) -> JaxState:
         """Learners and environments at the start, see :class:`morl.types.Trainer`."""
         # spare copies share the key of the policy they copy: they fill a device, nobody reads them
-        stacked_keys = jnp.stack([*keys, *keys[: self._spare]])
+        stacked_keys = jnp.stack([*keys, *keys[: self._place.spare]])
         key_init, key_start, key_run = jnp.moveaxis(jax.vmap(partial(jax.random.split, num=3))(stacked_keys), 1, 0)
         weights = self._preferences if preferences is None else self._filled(preferences)
         if learners is None:
             learners = [self.learner.init(key, w) for key, w in zip(key_init, weights, strict=True)]
         else:
-            learners = [*learners, *learners[: self._spare]]
+            learners = [*learners, *learners[: self._place.spare]]
         stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *learners)
         updates = jnp.zeros(len(key_run), jnp.int32)
-        state = JaxState(stacked, self._start(key_start), key_run, jnp.asarray(weights), updates)
-        placed: JaxState = jax.device_put(state, self._split)
+        state = JaxState(stacked, self._start(key_start), key_run, jnp.asarray(weights), updates, none(len(updates)))
+        placed: JaxState = jax.device_put(state, self._place.sharding)
         return placed
 
     def _filled(self, preferences: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         """With those of the spare copies."""
-        return np.concatenate([preferences, preferences[: self._spare]]).astype(np.float32)
+        return np.concatenate([preferences, preferences[: self._place.spare]]).astype(np.float32)
 
-    def run(self, state: JaxState, updates: int) -> tuple[JaxState, Metrics]:
-        """``updates`` updates of every policy; metrics (P,) averaged over them. ``state`` must not be used again."""
-        state, metrics = self._run(state, jnp.int32(updates))
-        return state, {name: value[: self.num_policies] for name, value in metrics.items()}
+    def run(self, state: JaxState, updates: int, sums: Sums | None = None) -> tuple[JaxState, Sums]:
+        """``updates`` updates of every policy, see :class:`morl.types.Trainer`."""
+        if self._metrics is None:
+            self._metrics = jax.eval_shape(self._once, single(state))[1].metrics
+        begin = self._place.zeros(self._metrics) if sums is None else self._place.placed(sums)
+        state, sums = self._run(state, jnp.int32(updates), begin)
+        return state, self._place.own(sums)
+
+    def saved(self, state: JaxState) -> JaxState:
+        """As NumPy arrays, see :class:`morl.types.Trainer`."""
+        data: JaxState = self._place.saved(state)
+        return data
+
+    def restored(self, fresh: JaxState, saved: JaxState) -> JaxState:
+        """Exactly the state that was saved."""
+        state: JaxState = self._place.restored(fresh, saved)
+        return state
 
     def policies(self, state: JaxState) -> PyTree:
         """The P policies, on the host."""
-        return jax.tree.map(lambda x: np.asarray(x)[: self.num_policies], jax.vmap(self.learner.policy)(state.learners))
+        return self._place.own(jax.vmap(self.learner.policy)(state.learners))
+
+    def faults(self, state: JaxState) -> Faults:
+        """What went wrong, see :class:`morl.types.Trainer`."""
+        faults: Faults = self._place.own(state.faults)
+        return faults
 
     def evaluate(
         self, policies: PyTree, preferences: np.ndarray[Any, Any], keys: jax.Array, episodes: int
@@ -128,7 +151,7 @@ class JaxBackend:
         """
 
         def run(*inputs: Any) -> Evaluation:
-            evaluation: Evaluation = self._evaluate(*jax.device_put(inputs, self._split))
+            evaluation: Evaluation = self._evaluate(*jax.device_put(inputs, self._place.sharding))
             return evaluation
 
         return in_blocks(
@@ -141,33 +164,44 @@ class JaxBackend:
             each=self._eval_episodes,
         )
 
+    def incidents(self) -> list[str]:
+        """Nothing happens to pure functions."""
+        return []
+
     def close(self) -> None:
         """Nothing to let go of."""
 
-    def _run_shard(self, state: JaxState, updates: jax.Array) -> tuple[JaxState, Metrics]:
-        return jax.vmap(self._run_one, in_axes=(0, None))(state, updates)
+    def _run_shard(self, state: JaxState, updates: jax.Array, sums: Sums) -> tuple[JaxState, Sums]:
+        return jax.vmap(self._run_one, in_axes=(0, None, 0))(state, updates, sums)
 
-    def _run_one(self, state: JaxState, updates: jax.Array) -> tuple[JaxState, Metrics]:
-        def once(state: JaxState) -> tuple[JaxState, Metrics]:
-            key_rollout, key_update = jax.random.split(jax.random.fold_in(state.keys, state.updates))
-            lanes, batch = rollout(
-                self._env,
-                self._params,
-                self.learner,
-                self.learner.policy(state.learners),
-                state.preferences,
-                state.lanes,
-                key_rollout,
-                self.learner.rollout_steps,
-            )
-            learners, metrics = self.learner.update(state.learners, batch, key_update)
-            return state._replace(learners=learners, lanes=lanes, updates=state.updates + 1), metrics
-
-        def body(_: jax.Array, carry: tuple[JaxState, Metrics]) -> tuple[JaxState, Metrics]:
+    def _run_one(self, state: JaxState, updates: jax.Array, sums: Sums) -> tuple[JaxState, Sums]:
+        def body(_: jax.Array, carry: tuple[JaxState, Sums]) -> tuple[JaxState, Sums]:
             state, sums = carry
-            state, metrics = once(state)
-            return state, jax.tree.map(jnp.add, sums, metrics)
+            state, one = self._once(state)
+            return state, jax.tree.map(jnp.add, sums, one)
 
-        zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(once, state)[1])
-        state, sums = jax.lax.fori_loop(0, updates, body, (state, zeros))
-        return state, jax.tree.map(lambda x: x / updates, sums)
+        done: tuple[JaxState, Sums] = jax.lax.fori_loop(0, updates, body, (state, sums))
+        return done
+
+    def _once(self, state: JaxState) -> tuple[JaxState, Sums]:
+        """One update of one policy."""
+        key_rollout, key_update = jax.random.split(jax.random.fold_in(state.keys, state.updates))
+        lanes, batch = rollout(
+            self._env,
+            self._params,
+            self.learner,
+            self.learner.policy(state.learners),
+            state.preferences,
+            state.lanes,
+            key_rollout,
+            self.learner.rollout_steps,
+        )
+        learners, metrics, faults, counts, broken = guarded_update(
+            self.learner, state.learners, batch, key_update, state.faults, state.updates, skip=self._skip_faults
+        )
+        if self._skip_faults:  # what an environment has become is not to be gone on from
+            starts = start_batch(self._env, self._params, jax.random.fold_in(key_rollout, 1), self.learner.num_envs)
+            lanes = choose(broken, starts, lanes)
+            learners = choose(broken, self.learner.restarted(learners), learners)
+        state = state._replace(learners=learners, lanes=lanes, updates=state.updates + 1, faults=faults)
+        return state, Sums(counts.astype(jnp.float32), metrics)

@@ -26,6 +26,18 @@ WATCHED = 21  # preferences of one evaluation during training, of a policy that 
 class Keeper(Protocol):
     """What is kept, for S seeds."""
 
+    def begin(self, policies: PyTree, preferences: Floats) -> None:
+        """Nothing kept yet of policies like these, of all seeds, stacked; before anything else."""
+        ...
+
+    def saved(self) -> PyTree:
+        """What is kept and the next look will not replace: NumPy arrays, whose shapes ``begin`` has fixed."""
+        ...
+
+    def restore(self, saved: PyTree) -> None:
+        """Keep what was saved, of the shapes of ``saved()``."""
+        ...
+
     def look(self, trainer: Trainer, policies: PyTree, preferences: Floats, keys: jax.Array, episodes: int) -> None:
         """Evaluate the policies of all seeds, stacked, and keep what is worth it.
 
@@ -66,6 +78,17 @@ class Archives(Keeper):
         self._insert = jax.jit(jax.vmap(archives.insert), donate_argnums=0)
         self._archive: PyTree = None
 
+    def begin(self, policies: PyTree, preferences: Floats) -> None:
+        first = jax.tree.map(lambda x: np.asarray(x)[0], (policies, preferences.astype(np.float32)))
+        empty = archives.empty(self._capacity, preferences.shape[-1], first)
+        self._archive = jax.tree.map(lambda x: np.repeat(np.asarray(x)[None], len(self._seeds), axis=0), empty)
+
+    def saved(self) -> PyTree:
+        return jax.tree.map(np.asarray, self._archive)
+
+    def restore(self, saved: PyTree) -> None:
+        self._archive = saved
+
     def look(self, trainer: Trainer, policies: PyTree, preferences: Floats, keys: jax.Array, episodes: int) -> None:
         evaluation = trainer.evaluate(policies, preferences, jnp.repeat(keys, self._per_seed, axis=0), episodes)
         seeds = len(self._seeds)
@@ -75,10 +98,6 @@ class Archives(Keeper):
 
         items = jax.tree.map(by_seed, (policies, preferences.astype(np.float32)))
         returns = by_seed(np.asarray(evaluation.discounted).mean(axis=1))
-        if self._archive is None:
-            first = jax.tree.map(lambda x: x[0, 0], items)
-            empty = archives.empty(self._capacity, returns.shape[-1], first)
-            self._archive = jax.tree.map(lambda x: np.repeat(np.asarray(x)[None], seeds, axis=0), empty)
         # a greedy choice among NaN is still a choice: returns alone do not show that a policy has diverged
         whole = [np.isfinite(x).reshape(*returns.shape[:2], -1).all(axis=2) for x in jax.tree.leaves(items)]
         self._archive = self._insert(self._archive, returns, items, np.logical_and.reduce(whole))
@@ -120,6 +139,15 @@ class LastPolicies(Keeper):
         self._all = spread(num_objectives, number)
         self._returns: list[Floats] = []
         self._policies: PyTree = None
+
+    def begin(self, policies: PyTree, preferences: Floats) -> None:
+        pass
+
+    def saved(self) -> PyTree:
+        return ()
+
+    def restore(self, saved: PyTree) -> None:
+        pass
 
     def look(self, trainer: Trainer, policies: PyTree, preferences: Floats, keys: jax.Array, episodes: int) -> None:
         finite = [np.isfinite(x).reshape(len(self._seeds), -1).all(axis=1) for x in jax.tree.leaves(policies)]

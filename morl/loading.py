@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,10 @@ def split_config(path: Path) -> tuple[str | None, dict[str, Any], dict[str, Any]
     notes = values.pop("run", None)
     made_by = notes.get("format", FORMAT) if isinstance(notes, dict) else FORMAT
     if made_by != FORMAT:
-        raise UserError(f"{path} has run format {made_by}; this version of morl reads format {FORMAT}")
+        versions = notes.get("versions") if isinstance(notes, dict) else None
+        version = str(versions.get("morl-jax")) if isinstance(versions, dict) else ""
+        advice = f": pip install morl-jax=={version} reads it" if re.fullmatch(r"[\w.+-]{1,40}", version) else ""
+        raise UserError(f"{path} has run format {made_by!r}; this version of morl reads format {FORMAT}{advice}")
     agent = values.pop("agent", None)
     return agent, *split_settings(values)
 
@@ -54,6 +58,9 @@ def plan_of(path: Path, env_kwargs: Mapping[str, Any] | None = None) -> tuple[Pl
     if not isinstance(agent, str):
         raise UserError(f"{source} names no agent")
     settings = from_mapping(TrainSettings, training, source=str(source))
+    if ":" in settings.env and Path.cwd().resolve().is_relative_to(path.resolve()):
+        # its module would be looked for here too, where whoever made the run could have put one
+        raise UserError(f"the environment {settings.env} is of a module; do this from outside the run directory")
     settings = dataclasses.replace(settings, env_kwargs={**settings.env_kwargs, **(env_kwargs or {})})
     config_class = load_entry_point(agent_spec(agent).config)
     config = from_mapping(config_class, own, source=str(source), also=field_names(TrainSettings))

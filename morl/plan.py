@@ -65,7 +65,9 @@ class Plan:
         """Hypervolume of the true front, where it is known."""
         return None if self.true_front is None else metrics.hypervolume(self.true_front, self.reference_point)
 
-    def make_backend(self, preferences: Floats, *, eval_episodes: int, devices: Sequence[jax.Device]) -> Trainer:
+    def make_backend(
+        self, preferences: Floats, *, eval_episodes: int, devices: Sequence[jax.Device], skip_faults: bool = False
+    ) -> Trainer:
         """What trains and evaluates policies of ``preferences``, (P, R) or (P, B, R), on this environment."""
         width = min(WATCHED, self.agent.num_preferences)
         if self.backend == "jax":
@@ -77,6 +79,7 @@ class Plan:
                 gamma=self.gamma,
                 width=width,
                 devices=devices,
+                skip_faults=skip_faults,
             )
         from morl.host_backend import HostBackend
 
@@ -88,6 +91,7 @@ class Plan:
             gamma=self.gamma,
             width=width,
             processes=self.processes,
+            skip_faults=skip_faults,
         )
 
     def front(self, evaluation: Evaluation, params: PyTree, preferences: Floats) -> Front:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import os
@@ -19,6 +20,7 @@ from typing import Any
 import numpy as np
 import yaml
 
+from morl import checkpoint
 from morl.errors import UserError
 from morl.front import Floats, Front, columns
 
@@ -43,14 +45,35 @@ def create(out: Path | None, name: str) -> Path:
         (path / "checkpoints").mkdir()
     except OSError as error:
         raise UserError(f"cannot write to the run directory {path}: {error.strerror}") from error
+    except ValueError as error:  # a path that cannot be
+        raise UserError(f"{str(path)!r} cannot be a run directory: {error}") from error
     return path
+
+
+def check_own_files(path: Path) -> None:
+    """Refuse to go on writing in a run directory that holds links: what is written there is to stay there.
+
+    Raises:
+        UserError: naming the first of them, or what the directory lacks.
+    """
+    checkpoints = path / "checkpoints"
+    if not checkpoints.is_dir():
+        raise UserError(f"{path} cannot be resumed: it has no checkpoints/")
+    for entry in (checkpoints, *path.iterdir(), *checkpoints.iterdir()):
+        if entry.is_symlink():
+            raise UserError(f"{entry} is a link; a run is resumed only in files of its own")
 
 
 def write_text(path: Path, text: str) -> None:
     """Write a file whole or not at all."""
     temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(text)
-    temporary.replace(path)
+    try:
+        temporary.write_text(text)
+        temporary.replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise
 
 
 def provenance(device: str) -> dict[str, Any]:
@@ -93,7 +116,7 @@ def read_config(path: Path) -> dict[str, Any]:
         content = yaml.safe_load(path.read_text())
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # not text, no path, or nested without end
         raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
     if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
         raise UserError(f"{path} must hold a mapping of settings by name")
@@ -102,7 +125,7 @@ def read_config(path: Path) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Run:
-    """A finished run, read back.
+    """A run that has a front, read back.
 
     Attributes:
         path: its directory.
@@ -119,6 +142,11 @@ class Run:
         """The front of the first seed."""
         return next(iter(self.fronts.values()))
 
+    @property
+    def finished(self) -> bool:
+        """Whether it was trained to its end; else it can be resumed."""
+        return not checkpoint.states(self.path / "checkpoints")
+
 
 def read_fronts(path: Path, objectives: tuple[str, ...]) -> dict[int, dict[str, Floats]]:
     """The numbers of ``front.csv`` by seed: ``preferences``, ``returns``, ... as in :class:`morl.front.Front`.
@@ -128,8 +156,8 @@ def read_fronts(path: Path, objectives: tuple[str, ...]) -> dict[int, dict[str, 
     """
     try:
         rows = list(csv.reader(io.StringIO(path.read_text())))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"cannot read {path}: {error}") from error
+    except (OSError, ValueError, csv.Error) as error:
+        raise UserError(f"cannot read {path}: {' '.join(str(error).split())}") from error
     if not rows or rows[0] != columns(objectives) or len(rows) < 2:
         raise UserError(f"{path} does not hold a front of the objectives {', '.join(objectives)}")
     try:

@@ -48,6 +48,14 @@ class TrainSettings:
     """Greedy episodes, on fresh seeds, of each archived policy at the end: what front.csv reports."""
     archive_capacity: int = 200
     """Non-dominated policies kept; beyond it the most crowded go."""
+    on_nan: Literal["stop", "skip"] = "stop"
+    """Where an update of a policy is not finite (observation, reward, loss or gradient): stop that policy as it was, or
+    skip the update. The others go on either way."""
+    checkpoint_minutes: float | None = None
+    """Minutes between checkpoints that --resume goes on from; by default 10, or as many more as keep them under 2 % of
+    the time; 0 for one whenever the training looks up, about every second."""
+    checkpoints_kept: int = 2
+    """Checkpoints kept while the training runs, the newest ones; a finished run needs none."""
 
     def __post_init__(self) -> None:
         for name in ("steps", "num_seeds", "evaluations", "eval_episodes", "final_episodes"):
@@ -55,6 +63,9 @@ class TrainSettings:
         check_integer(self, "seed", low=0, high=2**31 - 1)
         check_integer(self, "processes", low=0)
         check_integer(self, "archive_capacity", low=2)
+        check_integer(self, "checkpoints_kept", low=1)
+        if self.checkpoint_minutes is not None:
+            check_range(self, "checkpoint_minutes", low=0)
         _check_keywords(self.env_kwargs)
         if self.gamma is not None:
             check_range(self, "gamma", low=0, high=1)

@@ -74,6 +74,20 @@ class Task:
     action_features: Features | None = None
 
 
+class Sums(NamedTuple):
+    """What P policies report of their updates, added up in float32 from update to update.
+
+    However the updates are cut into calls, the sums are the same to the bit.
+
+    Attributes:
+        number: (P,) updates that were added up.
+        metrics: (P,) each.
+    """
+
+    number: jax.Array
+    metrics: Metrics
+
+
 class Learner(Protocol):
     """One learner. The core maps it over policies and seeds, and feeds it from JAX or host environments alike.
 
@@ -113,6 +127,18 @@ class Learner(Protocol):
         """Learn from one rollout (T, B); scalar metrics. Never sees the environment."""
         ...
 
+    def restarted(self, state: PyTree) -> PyTree:
+        """A learner whose environments have all started anew: without what it keeps of episodes under way."""
+        ...
+
+    def learnt(self, state: PyTree) -> PyTree:
+        """What gradients move. Where it is not finite after an update, the update is taken back."""
+        ...
+
+    def undone(self, before: PyTree, after: PyTree) -> PyTree:
+        """A learner as ``before`` an update; what the update cannot spoil may stay as ``after``, to spare its copy."""
+        ...
+
 
 class Trainer(Protocol):
     """Trains and evaluates P policies on one kind of environment. Its state is its own."""
@@ -132,12 +158,32 @@ class Trainer(Protocol):
         """
         ...
 
-    def run(self, state: Any, updates: int) -> tuple[Any, Metrics]:
-        """``updates`` updates of every policy; metrics (P,) averaged over them. ``state`` must not be used again."""
+    def run(self, state: Any, updates: int, sums: Sums | None = None) -> tuple[Any, Sums]:
+        """``updates`` updates of every policy, added to ``sums``. ``state`` must not be used again."""
+        ...
+
+    def saved(self, state: Any) -> PyTree:
+        """All that going on from ``state`` needs, as NumPy arrays of the P policies, whatever runs them."""
+        ...
+
+    def restored(self, fresh: Any, saved: PyTree) -> Any:
+        """The state that was saved.
+
+        Exactly that where environments are pure functions. Those that step in Python cannot be saved: they start anew,
+        at episodes that no other start has seen.
+
+        Args:
+            fresh: what ``init`` gives, for its shapes; not to be used again.
+            saved: of the shapes of ``saved(fresh)``.
+        """
         ...
 
     def policies(self, state: Any) -> PyTree:
         """The P policies, stacked, on the host."""
+        ...
+
+    def faults(self, state: Any) -> Any:
+        """What went wrong with the P policies since ``init``, :class:`morl.faults.Faults` of NumPy arrays."""
         ...
 
     def evaluate(self, policies: PyTree, preferences: NDArray[Any], keys: jax.Array, episodes: int) -> Evaluation:
@@ -146,6 +192,10 @@ class Trainer(Protocol):
         Of policies of one preference each, (N, R), it is (N, E, ...); of policies that take any, (N, M, R), it is
         (N, M, E, ...). The keys are N, and all M meet the same episodes.
         """
+        ...
+
+    def incidents(self) -> list[str]:
+        """What happened to environments since this was last asked, in words; training went on."""
         ...
 
     def close(self) -> None:

@@ -47,7 +47,7 @@ def test_the_split_over_devices_changes_nothing(trained):
     _, policies, metrics = trained
     single = backend(devices=jax.devices()[:1])
     state, single_metrics = single.run(single.init(KEYS), 6)
-    assert all(value.shape == (3,) for value in metrics.values())
+    assert all(value.shape == (3,) for value in metrics.metrics.values())
     close(single_metrics, metrics, rtol=1e-3)
     close(single.policies(state), policies)
 
@@ -73,11 +73,13 @@ def test_nor_does_it_in_a_round_of_the_extension(trained, method):
 
 
 def test_pieces_of_any_length_give_the_same_bits(trained):
-    trainer, policies, _ = trained
-    state = trainer.init(KEYS)
+    """Metrics too: how long a piece is depends on the clock."""
+    trainer, policies, metrics = trained
+    state, sums = trainer.init(KEYS), None
     for updates in (1, 3, 2):
-        state, _ = trainer.run(state, updates)
-    close(trainer.policies(state), policies, rtol=0, atol=0)
+        state, sums = trainer.run(state, updates, sums)
+    close((trainer.policies(state), sums), (policies, metrics), rtol=0, atol=0)
+    assert sums.number.tolist() == [6, 6, 6]
 
 
 def test_policies_differ_by_key_and_by_preference(trained):

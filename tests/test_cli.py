@@ -257,7 +257,7 @@ def test_damaged_runs_are_one_line(dst_run, capsys, tmp_path):
     )
 
 
-def test_interrupting_writes_the_front_and_exits_with_130(tmp_path):
+def test_interrupting_writes_the_front_and_exits_with_3(tmp_path):
     out = tmp_path / "run"
     flags = [
         "--env",
@@ -283,8 +283,8 @@ def test_interrupting_writes_the_front_and_exits_with_130(tmp_path):
         assert process.poll() is None, process.communicate()
     os.kill(process.pid, signal.SIGINT)
     stdout, stderr = process.communicate(timeout=120)
-    assert process.returncode == 130, stderr
-    assert "stopping: the front of this moment" in stderr
+    assert process.returncode == 3, stderr
+    assert "stopping: a checkpoint and the front of this moment" in stderr
     assert "picture:" in stdout
     assert (out / "front.csv").exists()
     assert "stopped early on request" in (out / "log.txt").read_text()

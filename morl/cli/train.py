@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import signal
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,12 +18,14 @@ from morl.errors import UserError
 from morl.registry import agent_spec, agent_specs, load
 from morl.settings import TrainSettings
 
-INTERRUPTED = 130
+STOPPED = 3
 
 HELP = """usage: morl train AGENT [flags]
+       morl train --resume RUN
 
 Train an agent on an environment; leaves a run directory with config.yaml, metrics.csv, TensorBoard events, front.csv,
-front.png and checkpoints. `morl train AGENT --help` lists every setting.
+front.png and checkpoints. `morl train AGENT --help` lists every setting. With --resume, go on with a training that was
+stopped or killed, from its last checkpoint and with its own settings.
 
 agents: {agents}
 """
@@ -38,24 +41,46 @@ class _File:
     """Settings an agent was published with, for the environment (paper); flags given here win."""
 
 
+@dataclass(frozen=True)
+class _Resume:
+    """Go on with a training that was stopped or killed, from its last checkpoint and with its own settings."""
+
+    resume: Annotated[Path, tyro.conf.arg(metavar="RUN")]
+    """Run directory."""
+
+
 def main(args: Sequence[str]) -> int:
-    """Train; 0 when finished, 130 when stopped early by Ctrl-C (the front of that moment is written all the same)."""
+    """Train; 0 when finished, 3 when stopped early by SIGINT or SIGTERM.
+
+    Then the front of that moment is there, and a checkpoint to go on from.
+    """
     if not args or args[0] in ("-h", "--help"):
         print(HELP.format(agents=", ".join(agent_specs())), end="")
         return 0
     name, *flags = args
-    if name.startswith("-"):
+    arguments: dict[str, Any]
+    if name.partition("=")[0] == "--resume":
+        from morl.options import parse as parse_flags
+
+        arguments = {"resume": parse_flags(_Resume, args, prog="morl train").resume}
+    elif name.startswith("-"):
         raise UserError(f"the agent comes first: morl train AGENT [flags]; agents: {', '.join(agent_specs())}")
-    spec = agent_spec(name)
-    settings, config = parse(name, load(spec.config), flags)
+    elif any(flag.partition("=")[0] == "--resume" for flag in flags):
+        raise UserError("a run is resumed with its own agent and settings: morl train --resume RUN")
+    else:
+        settings, config = parse(name, load(agent_spec(name).config), flags)
+        arguments = {"agent": name, "settings": settings, "config": config}
 
     from morl.cli.progress import TerminalReporter
     from morl.training import train
 
     with TerminalReporter() as reporter, _stop_on_interrupt() as stopped:
-        run = train(name, settings, config, reporter=reporter, should_stop=lambda: bool(stopped))
+        run = train(**arguments, reporter=reporter, should_stop=lambda: bool(stopped))
     print(summary(run))
-    return INTERRUPTED if stopped else 0
+    if run.finished:
+        return 0
+    print(f"stopped early; to go on: morl train --resume {shlex.quote(str(run.path))}")
+    return STOPPED
 
 
 def parse(agent: str, config_class: type[Any], flags: Sequence[str]) -> tuple[TrainSettings, Any]:
@@ -111,7 +136,9 @@ def _stop_on_interrupt() -> Iterator[list[int]]:
         if received:
             raise KeyboardInterrupt
         received.append(number)
-        print("\nstopping: the front of this moment is being evaluated and written (again to abort)", file=sys.stderr)
+        print(
+            "\nstopping: a checkpoint and the front of this moment are being written (again to abort)", file=sys.stderr
+        )
 
     before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

@@ -1,0 +1,312 @@
+"""A training that is stopped, killed or damaged goes on as if nothing had happened."""
+
+import dataclasses
+import errno
+import fcntl
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import morl
+import tests.tiny
+from morl import checkpoint, recording, registry, saving
+from morl.agents.cmorl import CMORLConfig
+from morl.agents.gmorl import GMORLConfig, SeparateSACConfig
+from morl.errors import UserError
+from morl.logging import CsvWriter
+from morl.settings import TrainSettings
+from tests.test_training import metric_rows
+from tests.tiny import TinyConfig
+
+ROOT = Path(__file__).parents[1]
+SETTINGS = TrainSettings(
+    env="fruit-tree-v0",  # where policies that have learnt nothing make a front already
+    env_kwargs={"depth": 5},
+    steps=320,
+    evaluations=2,
+    eval_episodes=2,
+    final_episodes=2,
+    checkpoint_minutes=0.0,
+)
+REPLAY = {"num_envs": 4, "rollout_steps": 8, "gradient_steps": 2, "batch_size": 16, "replay_capacity": 320}
+AGENTS = {
+    # all but gmorl: ten updates, six and two rounds of two
+    "tiny": TinyConfig(),
+    "cmorl": CMORLConfig(num_policies=2, num_envs=8, rollout_steps=16, hidden=(8,), extension_updates=2, epochs=2),
+    "gmorl": GMORLConfig(**REPLAY, warm_up=64, hidden=(8,), num_preferences=5),
+    "dsac": SeparateSACConfig(**REPLAY, warm_up=64, hidden=(8,), num_policies=2),
+}
+
+
+def start(out, agent="tiny", after=None, **changes):
+    """A training that is stopped at the so-manieth look, or goes through."""
+    looks = []
+
+    def stop():
+        looks.append(None)
+        return len(looks) == after
+
+    settings = dataclasses.replace(SETTINGS, out=out, **changes)
+    return morl.train(agent, settings, AGENTS[agent], should_stop=stop)
+
+
+def resume(path, after=None):
+    looks = []
+
+    def stop():
+        looks.append(None)
+        return len(looks) == after
+
+    return morl.train(resume=path, should_stop=stop)
+
+
+def results(path):
+    return metric_rows(path), (path / "front.csv").read_text()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def tiny():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(registry._AGENTS, "tiny", tests.tiny.SPEC)
+        yield
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """Never interrupted."""
+    return results(start(tmp_path_factory.mktemp("whole") / "run").path)
+
+
+@pytest.fixture(scope="module")
+def stopped(tmp_path_factory):
+    """Stopped in the first stage; not to be written to."""
+    return start(tmp_path_factory.mktemp("stopped") / "run", after=2).path
+
+
+def test_a_stopped_training_goes_on_bit_for_bit(stopped, whole, tmp_path):
+    """Stopped in the first stage, stopped in a round of the second, and gone through."""
+    assert results(stopped)[0] != whole[0]
+    assert whole[1].count("\n") > 2
+    path = tmp_path / "run"
+    shutil.copytree(stopped, path)
+    assert not resume(path, after=6).finished
+    assert int(metric_rows(path)[-1]["step"]) > 6 * 32
+    run = resume(path)
+    assert run.finished
+    assert results(path) == whole
+    log = (path / "log.txt").read_text()
+    assert log.count("resumed at step") == 2
+    assert "checkpoints took" in log
+    assert morl.load(path).front.returns.tolist() == run.front.returns.tolist()
+
+
+@pytest.mark.parametrize(
+    ("agent", "steps"), [("cmorl", 2560), ("gmorl", 320), pytest.param("dsac", 640, marks=pytest.mark.slow)]
+)
+def test_so_does_one_of_every_agent(agent, steps, tmp_path):
+    """Replay, running statistics, optimisers, constraints; stopped after most of it."""
+    reference = results(start(tmp_path / "whole", agent, steps=steps).path)
+    path = start(tmp_path / "run", agent, after=4, steps=steps).path
+    assert metric_rows(path) != reference[0]
+    resume(path)
+    assert results(path) == reference
+
+
+VICTIM = """
+import sys, tests.tiny
+from pathlib import Path
+from morl import register_agent
+sys.path.insert(0, "benchmarks")
+import chaos
+register_agent(tests.tiny.SPEC)
+chaos.victim(Path(sys.argv[1]), float(sys.argv[2]))
+"""
+
+
+def test_a_killed_training_goes_on_bit_for_bit(stopped, whole, tmp_path):
+    """SIGKILL a moment after the first piece of work, twice; ``benchmarks/chaos.py kills`` does it twenty times."""
+    path = tmp_path / "run"
+    shutil.copytree(stopped, path)
+    killed = 0
+    for delay in ("0.01", "0.1"):
+        command = [sys.executable, "-c", VICTIM, str(path), delay]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+        assert done.returncode in (-signal.SIGKILL, 0), done.stderr
+        killed += done.returncode != 0
+    assert killed
+    resume(path)
+    assert results(path) == whole
+
+
+def test_a_run_goes_on_from_the_last_whole_checkpoint(stopped, whole, tmp_path):
+    """The newest is cut off, an unfinished one is left over, and rows are written that no checkpoint knows of."""
+    path = tmp_path / "run"
+    shutil.copytree(stopped, path)
+    newest, before = checkpoint.states(path / "checkpoints")
+    os.truncate(newest, newest.stat().st_size // 2)
+    (path / "checkpoints" / ".state-000009.npz.tmp").write_bytes(b"half")
+    with (path / "metrics.csv").open("a") as file:
+        file.write("1,2,3\n")
+    run = resume(path)
+    assert results(path) == whole
+    log = (path / "log.txt").read_text()
+    assert f"left out: cannot read the checkpoint {newest}: it is damaged" in log
+    assert [entry.name for entry in (path / "checkpoints").iterdir()] == ["front"]
+    steps = [int(row["step"]) for row in metric_rows(path)]
+    assert steps == sorted(set(steps))
+    before = {file: file.stat().st_mtime_ns for file in path.rglob("*")}
+    assert resume(path).front.returns.tolist() == run.front.returns.tolist()
+    assert {file: file.stat().st_mtime_ns for file in path.rglob("*")} == before  # a finished run is left alone
+
+
+def test_tensorboard_shows_each_step_once(stopped, tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    path = tmp_path / "run"
+    shutil.copytree(stopped, path)
+    resume(path)
+    events = EventAccumulator(str(path)).Reload()
+    seen = [(e.step, e.value) for e in events.Scalars("seed_0/hypervolume")]
+    rows = metric_rows(path)
+    assert seen == [(int(row["step"]), pytest.approx(float(row["hypervolume"]))) for row in rows]
+    assert len(list(path.glob("events.*"))) == 2
+
+
+def refused(path, message):
+    """Whatever is wrong is told before anything is written."""
+    before = {file: file.read_bytes() for file in path.rglob("*") if file.is_file()}
+    with pytest.raises(UserError, match=message):
+        resume(path)
+    after = {file: file.read_bytes() for file in path.rglob("*") if file.is_file()}
+    before.pop(path / "log.txt")
+    assert {file: data for file, data in after.items() if file != path / "log.txt"} == before
+
+
+def change(path, old, new):
+    path.write_text(path.read_text().replace(old, new))
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (
+            lambda run: change(run / "config.yaml", "step: 0.5", "step: 0.6"),
+            "step was 0.5 when .*and config.yaml says 0.6",
+        ),
+        (lambda run: (run / "metrics.csv").write_text(""), r"metrics.csv has 0 bytes, and had \d+ at the checkpoint"),
+        (
+            lambda run: [os.truncate(x, 99) for x in checkpoint.states(run / "checkpoints")],
+            "no checkpoint of .* damaged",
+        ),
+        (lambda run: shutil.rmtree(run / "checkpoints"), "has no checkpoints/"),
+        (lambda run: (run / "front.csv").rename(run / "x") and (run / "front.csv").symlink_to("x"), "csv is a link"),
+    ],
+)
+def test_what_cannot_be_resumed(damage, message, stopped, tmp_path):
+    path = tmp_path / "run"
+    shutil.copytree(stopped, path)
+    damage(path)
+    refused(path, message)
+
+
+def test_a_run_that_another_process_writes_is_left_to_it(stopped, tmp_path):
+    path = tmp_path / "run"
+    shutil.copytree(stopped, path)
+    with (path / "log.txt").open("a") as log:
+        fcntl.flock(log, fcntl.LOCK_EX)
+        refused(path, "is being written by another process")
+
+
+def full(*_, **__):
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_full_disk_is_one_error_and_costs_nothing(stopped, whole, tmp_path, monkeypatch):
+    """In a checkpoint, in a row of metrics.csv, in the front: then there is room again."""
+    path = tmp_path / "run"
+    shutil.copytree(stopped, path)
+    places = [(checkpoint.npy, "write_array"), (recording.CsvWriter, "write"), (checkpoint, "replacing")]
+    for module, name in places:
+        with monkeypatch.context() as patch:
+            patch.setattr(module, name, full)
+            with pytest.raises(
+                UserError, match=r"cannot write .*run: No space left on device; state-\d+.npz is intact"
+            ):
+                resume(path)
+        assert not [file for file in path.rglob(".*") if file.is_file()]
+        morl.load(path)  # the front of the early stop
+    resume(path)
+    assert results(path) == whole
+
+
+def test_a_run_directory_that_is_gone_is_one_error(tmp_path):
+    settings = dataclasses.replace(SETTINGS, out=tmp_path / "run", checkpoint_minutes=10.0)
+    with pytest.raises(UserError, match=r"cannot write to the run directory .*: No such file or directory"):
+        morl.train("tiny", settings, AGENTS["tiny"], should_stop=lambda: shutil.rmtree(tmp_path / "run"))
+
+
+def test_host_environments_start_anew(tmp_path):
+    """The learners go on exactly; the episodes under way are lost, and the next ones are others."""
+    path = start(tmp_path / "run", after=2, env="deep-sea-treasure-v0", env_kwargs={}, backend="host").path
+    assert resume(path).finished
+    assert [row["step"] for row in metric_rows(path)][-1] == "320"
+
+
+def test_a_checkpoint_row_is_whole_or_not_there(tmp_path):
+    writer = CsvWriter(tmp_path / "m.csv")
+    writer.write({"a": 1, "b": 2})
+    with pytest.raises(ValueError, match="fields not in fieldnames"):
+        writer.write({"a": 1, "c": 2})
+    end = writer.position()
+    writer.write({"a": 3, "b": 4})
+    writer.close()
+    again = CsvWriter(tmp_path / "m.csv", end)
+    again.write({"b": 6, "a": 5})
+    again.close()
+    assert (tmp_path / "m.csv").read_text() == "a,b\n1,2\n5,6\n"
+    with pytest.raises(UserError, match=r"has 12 bytes, and had 99"):
+        CsvWriter(tmp_path / "m.csv", 99)
+
+
+def test_only_the_newest_checkpoints_are_kept(tmp_path):
+    for i in range(4):
+        checkpoint.save_state(tmp_path, {"a": np.full(2, i)}, {"i": i}, keep=2)
+    kept = checkpoint.states(tmp_path)
+    assert [path.name for path in kept] == ["state-000004.npz", "state-000003.npz"]
+    assert [checkpoint.load_notes(path)["i"] for path in kept] == [3, 2]
+    assert checkpoint.load_state(kept[0], {"a": np.zeros(2, int)})["a"].tolist() == [3, 3]
+    with pytest.raises(UserError, match="wants"):
+        checkpoint.load_state(kept[0], {"a": np.zeros(3, int)})
+
+
+def test_bfloat16_is_read_back():
+    """NumPy's own format does not know it."""
+    import ml_dtypes
+
+    with tempfile.TemporaryDirectory() as place:
+        tree = {"a": np.array([1.5, -2.0], ml_dtypes.bfloat16)}
+        loaded = checkpoint.load_state(checkpoint.save_state(Path(place), tree, {}, keep=1), tree)
+    assert (loaded["a"].dtype, loaded["a"].tolist()) == (ml_dtypes.bfloat16, [1.5, -2.0])
+
+
+def test_by_default_checkpoints_take_little_of_the_time(tmp_path, monkeypatch):
+    """One that takes 30 s waits for 25 minutes."""
+    now = 0.0
+    monkeypatch.setattr(saving.time, "perf_counter", lambda: now)
+    saver = saving.Saver(tmp_path, TrainSettings())
+    now = 599.0
+    assert not saver.due()
+    now = 600.0
+    assert saver.due()
+    saver._took = 30.0
+    now = 1499.0
+    assert not saver.due()
+    now = 1500.0
+    assert saver.due()

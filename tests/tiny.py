@@ -1,0 +1,106 @@
+"""An agent that learns nothing and compiles fast: for what the training loop does around any agent."""
+
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from morl.preferences import spread
+from morl.registry import AgentSpec
+
+SPEC = AgentSpec("tiny", "of tests", "tests.tiny:Tiny", "tests.tiny:TinyConfig")
+
+
+@dataclass(frozen=True)
+class TinyConfig:
+    step: float = 0.5
+    rounds: int = 2
+
+
+@dataclass(frozen=True)
+class Wanderer:
+    """Its linear policy takes a random step an update; it counts rewards, as a learner that keeps statistics does."""
+
+    observations: int
+    actions: int
+    step: float
+    num_envs: int = 4
+    rollout_steps: int = 4
+
+    def init(self, key, preference):
+        rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))
+        weights = rng.normal(size=(self.observations, self.actions)).astype(np.float32)
+        return self.begin(weights, preference.shape[-1])
+
+    def begin(self, weights, num_objectives):
+        return {"weights": weights, "total": np.zeros(num_objectives, np.float32), "updates": np.int32(0)}
+
+    def policy(self, state):
+        return {"weights": state["weights"]}
+
+    def act(self, policy, obs, preference, key, *, greedy):
+        logits = obs.astype(jnp.float32) @ policy["weights"]
+        return jnp.argmax(logits, -1) if greedy else jax.random.categorical(key, logits)
+
+    def to_env(self, action):
+        return action
+
+    def update(self, state, batch, key):
+        walked = state["weights"] + self.step * jax.random.normal(key, state["weights"].shape)
+        total = state["total"] + batch.reward.mean((0, 1))
+        after = {"weights": walked, "total": total, "updates": state["updates"] + 1}
+        return after, {"total": total.sum(), "size": jnp.abs(walked).mean()}
+
+    def restarted(self, state):
+        return state
+
+    def learnt(self, state):
+        return state["weights"]
+
+    def undone(self, before, after):
+        return before
+
+
+@dataclass(frozen=True)
+class Rounds:
+    """Each from policies that no round before started from, as long as there are any."""
+
+    learner: Wanderer
+    num_objectives: int
+    rounds: int
+    updates: int = 2
+
+    def preferences(self, index):
+        return np.eye(self.num_objectives)[:2]
+
+    def begin(self, index, returns, policies, reference_point, taken):
+        rows = [i for i in range(len(returns)) if returns[i].tobytes() not in taken] or [0]
+        rows = (rows * 2)[:2]
+        taken.update(returns[i].tobytes() for i in rows)
+        return [self.learner.begin(policies["weights"][i], self.num_objectives) for i in rows]
+
+
+@dataclass(frozen=True)
+class Tiny:
+    config: TinyConfig
+    task: object
+    num_preferences: int = 0
+    notes: tuple = ("tiny",)
+
+    @property
+    def learner(self):
+        size = int(np.prod(self.task.observation_space.shape))
+        return Wanderer(size, int(self.task.action_space.n), self.config.step)
+
+    @property
+    def preferences(self):
+        return spread(self.task.num_objectives, 2)
+
+    @property
+    def updates(self):
+        return self.task.steps // 32 - 2 * self.config.rounds
+
+    @property
+    def extension(self):
+        return Rounds(self.learner, self.task.num_objectives, self.config.rounds) if self.config.rounds else None
