@@ -1,0 +1,158 @@
+"""Random input, of the kind that a slip of the hand or ill will produces: nothing may come of it but a one-line error.
+
+Each attempt takes a random generator and a directory to write in, and returns what went wrong, or None.
+"""
+
+import contextlib
+import io
+import json
+import os
+import random
+import warnings
+from pathlib import Path
+from unittest import mock
+
+import numpy as np
+
+from morl import checkpoint
+from morl.cli import COMMANDS, main
+from morl.errors import UserError
+from morl.options import field_names, from_mapping
+from morl.runs import read_fronts
+from morl.settings import TrainSettings
+
+WORDS = (
+    *("cmorl", "gmorl", "dsac", "minecart-v0", "no-such-env", "--env", "--steps", "--seed", "--num-seeds", "--out"),
+    *("--hidden", "--env-kwargs", "--reference-point", "--gamma", "--config", "--protocol", "paper", "--resume"),
+    *("--preference", "--episodes", "--csv", "--video", "--format", "--help", "-h", "--no-csv", "--on-nan", "skip"),
+    *("0", "-1", "1e9", "nan", "inf", "0.5", "999999999999999999999", "", "=", "--", "-", "../..", "/dev/null"),
+    *("--env=", "--steps=x", "--seed=1", "ü", "\x00", "a b", "None", "true", "[1]", "{}", "!!python/object:os.system"),
+)
+YAML = (
+    "env: minecart-v0",
+    "steps: 100",
+    "steps: [1, 2]",
+    "hidden: {a: 1}",
+    "agent: cmorl",
+    "agent: [cmorl]",
+    "x: !!python/object/apply:os.system ['touch pwned']",
+    "a: &a [*a]",
+    "- 1",
+    "run: {format: 99}",
+    "run: 3",
+    "env_kwargs: {depth: !!binary aGk=}",
+    "gamma: .nan",
+    "seed: 0x10",
+    "? {}",
+    "\t",
+    "[" * 3000,
+    "\x00",
+    "1: 2",
+    "env: 2001-01-01",
+)
+
+
+class _TrainedError(UserError):
+    """A command line that would have trained."""
+
+
+def _trained(*_, **__):
+    raise _TrainedError("it would have trained")
+
+
+def command_line(rng: random.Random, place: Path) -> str | None:
+    """``morl`` with random arguments, in a directory of its own."""
+    config = place / "junk.yaml"
+    config.write_text("\n".join(rng.choices(YAML, k=rng.randrange(1, 4))), encoding="utf-8")
+    command = rng.choice([*COMMANDS, "no-such-command", ""])
+    if command in ("check-env",):  # a valid id would be checked, which takes long
+        args = [command, rng.choice(["no-such-env", "", "../x", "a:b", "--help"])]
+    else:
+        args = [command, *rng.choices([*WORDS, str(config), f"--config={config}", str(place)], k=rng.randrange(7))]
+    before = sorted(os.listdir(place))
+    try:
+        with (
+            contextlib.redirect_stdout(io.StringIO()),
+            contextlib.redirect_stderr(io.StringIO()) as errors,
+            mock.patch("morl.training.train", _trained),
+            warnings.catch_warnings(),
+        ):
+            warnings.simplefilter("ignore")
+            code = main(args)
+    except SystemExit as stop:
+        code = stop.code or 0
+    except BaseException as error:
+        return f"{args}: {error!r}"
+    if code not in (0, 2):
+        return f"{args}: exit code {code}"
+    if code == 2 and errors.getvalue().strip().count("\n"):
+        return f"{args}: more than one line: {errors.getvalue()}"
+    if sorted(os.listdir(place)) != before:
+        return f"{args}: wrote {set(os.listdir(place)) - set(before)}"
+    return None
+
+
+def settings_file(rng: random.Random, place: Path) -> str | None:
+    """Settings by name of random values."""
+    values = [None, True, -1, 0, 7, 1e400, float("nan"), "x", "", "-x", [], [1, "a"], {}, {"a": 1}, [[1]], "\x00", b"b"]
+    names = [*field_names(TrainSettings), "no_such"]
+    chosen = {rng.choice(names): rng.choice(values) for _ in range(rng.randrange(4))}
+    try:
+        from_mapping(TrainSettings, chosen, source="junk")
+    except UserError:
+        return None
+    except BaseException as error:
+        return f"{chosen}: {error!r}"
+    return None
+
+
+def front_file(rng: random.Random, place: Path) -> str | None:
+    """A front.csv with bytes changed."""
+    names = ("a", "b")
+    lines = ["seed,id,preference_a,preference_b,a,b,a_stderr,b_stderr,a_undiscounted,b_undiscounted"]
+    lines[0] += ",a_undiscounted_stderr,b_undiscounted_stderr,length"
+    lines += [f"0,{i}," + ",".join(["0.5"] * 11) for i in range(3)]
+    data = bytearray("\n".join(lines).encode())
+    for _ in range(rng.randrange(4)):
+        data[rng.randrange(len(data))] = rng.randrange(256)
+    data = data[: rng.choice([len(data), rng.randrange(len(data))])]
+    (place / "front.csv").write_bytes(data)
+    try:
+        read_fronts(place / "front.csv", names)
+    except UserError:
+        return None
+    except BaseException as error:
+        return f"{bytes(data)!r}: {error!r}"
+    finally:
+        (place / "front.csv").unlink()
+    return None
+
+
+def state_file(rng: random.Random, place: Path) -> str | None:
+    """A checkpoint with bytes changed: an error, or what was written."""
+    tree = {"a": np.arange(6.0).reshape(2, 3), "b": [np.int32(3), np.zeros(0, np.float32)]}
+    path = checkpoint.save_state(place, tree, {"x": 1}, keep=1)
+    data = bytearray(path.read_bytes())
+    for _ in range(rng.randrange(1, 5)):
+        begin = rng.randrange(len(data))
+        data[begin : begin + rng.randrange(1, 9)] = rng.randbytes(rng.randrange(9))
+    path.write_bytes(data)
+    try:
+        notes = checkpoint.load_notes(path)
+        loaded = checkpoint.load_state(path, tree)
+    except UserError:
+        return None
+    except BaseException as error:
+        return repr(error)
+    finally:
+        path.unlink()
+    whole = np.array_equal(loaded["a"], tree["a"]) and loaded["b"][0] == 3 and json.dumps(notes) == '{"x": 1}'
+    return None if whole else "other numbers than were written"
+
+
+ATTEMPTS = {
+    "command lines": command_line,
+    "settings": settings_file,
+    "front.csv": front_file,
+    "checkpoints": state_file,
+}
