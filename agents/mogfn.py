@@ -413,7 +413,7 @@ class MOGFN:
         an upper one (Blessing et al., 2024, ELBO and EUBO).
         """
         log_reward: jax.Array = self.log_reward(trajectories.end.values, *condition)
-        log_built = self.log_probability(state, condition, trajectories)
+        log_built: jax.Array = self.log_probability(state, condition, trajectories)
         return log_reward + trajectories.log_backward.sum(axis=1) - log_built
 
     @partial(jax.jit, static_argnames="self")

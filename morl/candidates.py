@@ -58,12 +58,14 @@ def novelty(env: Any, objects: Texts, known: Texts) -> Floats:
     unique, which = np.unique(np.asarray(objects), return_inverse=True)
     mine = unique.tolist()
     if known:
-        return distances(env, mine, sorted(set(known))).min(axis=1)[which]
+        nearest: Floats = distances(env, mine, sorted(set(known))).min(axis=1)
+        return nearest[which]
     if len(mine) < 2:
         return np.full(len(objects), np.nan)
     between = distances(env, mine, mine)
     np.fill_diagonal(between, np.inf)
-    return between.min(axis=1)[which]
+    nearest = between.min(axis=1)
+    return nearest[which]
 
 
 @dataclass(frozen=True)

@@ -172,7 +172,8 @@ class GFNBackend:
 
     def _run_shard(self, state: GFNState, updates: jax.Array) -> tuple[GFNState, Metrics]:
         # one after another, not vmap: batched products of other shapes round differently
-        return jax.lax.map(partial(self._run_one, updates), state)
+        after: tuple[GFNState, Metrics] = jax.lax.map(partial(self._run_one, updates), state)
+        return after
 
     def _run_one(self, updates: jax.Array, state: GFNState) -> tuple[GFNState, Metrics]:
         def once(state: GFNState) -> tuple[GFNState, Metrics]:
@@ -190,7 +191,8 @@ class GFNBackend:
         return state, jax.tree.map(lambda x: x / updates, sums)
 
     def _draw_shard(self, policies: PyTree, conditions: Any, keys: jax.Array) -> _Drawn:
-        return jax.lax.map(lambda of: self._draw_one(*of), (policies, conditions, keys))
+        drawn: _Drawn = jax.lax.map(lambda of: self._draw_one(*of), (policies, conditions, keys))
+        return drawn
 
     def _draw_one(self, policy: PyTree, condition: Any, key: jax.Array) -> _Drawn:
         built = self._sampler.sample(policy, condition, key)

@@ -135,8 +135,8 @@ def levenshtein_distances(some: Sequence[str], others: Sequence[str]) -> Floats:
     """
     longest = max(map(len, others), default=0)
     letters = np.zeros((len(others), longest), np.uint32)  # 0 is no letter
-    for row, text in zip(letters, others, strict=True):
-        row[: len(text)] = np.frombuffer(text.encode("utf-32-le"), np.uint32)
+    for i, text in enumerate(others):
+        letters[i, : len(text)] = np.frombuffer(text.encode("utf-32-le"), np.uint32)
     place = np.arange(longest + 1, dtype=np.int32)
     ends = np.arange(len(others)), [len(text) for text in others]
     found = np.zeros((len(some), len(others)))

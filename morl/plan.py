@@ -188,7 +188,8 @@ def prepare(agent: str, settings: TrainSettings, config: Any = None) -> Plan:
         len(objectives),
         gamma,
         settings.steps,
-        *(getattr(env, name, None) for name in ("action_mask", "action_features")),
+        action_mask=getattr(env, "action_mask", None),
+        action_features=getattr(env, "action_features", None),
         constructive=env if hasattr(env, "backward_step") else None,
     )
     config_class = load(spec.config)

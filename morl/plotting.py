@@ -48,7 +48,7 @@ def draw_front(fronts: Mapping[int, Front], title: str, true_front: Floats | Non
 def _measured(front: Front) -> str:
     """What the axes show."""
     if front.objects is not None:
-        return f"objectives (γ = {front.gamma:g}) of the best objects drawn for spread preferences"
+        return f"best objects drawn for spread preferences (γ = {front.gamma:g})"
     return f"discounted return (γ = {front.gamma:g}), mean of {front.episodes} greedy episodes"
 
 
