@@ -5,7 +5,7 @@ The policy concerned is held back; those beside it in the same compiled call nev
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -30,6 +30,13 @@ class Faults(NamedTuple):
     source: jax.Array
     update: jax.Array
     stopped: jax.Array
+
+
+class Undoable(Protocol):
+    """The part of a learner that takes updates back, see :class:`morl.types.Learner`."""
+
+    def learnt(self, state: PyTree) -> PyTree: ...
+    def undone(self, before: PyTree, after: PyTree) -> PyTree: ...
 
 
 def none(num_policies: int) -> Faults:
@@ -60,14 +67,35 @@ def guarded_update(
     seen, earned = (_finite_rows(x) for x in ((batch.obs, batch.next_obs), batch.reward))
     whole = seen & earned
     after, metrics = learner.update(state, _without(batch, whole), key)
-    source = jnp.select(
-        [~seen.all(), ~earned.all(), ~all_finite(metrics), ~all_finite(learner.learnt(after))],
-        [jnp.int32(i) for i in range(1, len(SOURCES))],
-        jnp.int32(0),
-    )
+    source = jnp.select([~seen.all(), ~earned.all()], [jnp.int32(1), jnp.int32(2)], jnp.int32(0))
+    return *settled(learner, state, after, metrics, faults, update, skip=skip, source=source), ~whole.all()
+
+
+def settled(
+    learner: Undoable,
+    before: PyTree,
+    after: PyTree,
+    metrics: Metrics,
+    faults: Faults,
+    update: jax.Array,
+    *,
+    skip: bool,
+    source: jax.Array | int = 0,
+) -> tuple[PyTree, Metrics, Faults, jax.Array]:
+    """What is left of one update of one learner: the first four of what :func:`guarded_update` returns.
+
+    Args:
+        learner: of the states.
+        before, after: its states.
+        metrics: of the update.
+        faults, update, skip: as there.
+        source: () int32, of a fault that is known already.
+    """
+    found = jnp.select([~all_finite(metrics), ~all_finite(learner.learnt(after))], [jnp.int32(3), jnp.int32(4)], 0)
+    source = jnp.where(source == 0, found, source).astype(jnp.int32)
     wrong = (source > 0) & ~faults.stopped
     counts = (source == 0) & ~faults.stopped
-    after = choose(counts, after, learner.undone(state, after))
+    after = choose(counts, after, learner.undone(before, after))
     metrics = {name: jnp.where(counts, value, 0.0) for name, value in metrics.items()}
     faults = Faults(
         faults.number + wrong,
@@ -75,7 +103,7 @@ def guarded_update(
         jnp.where(wrong, update, faults.update),
         faults.stopped | (wrong & (not skip)),
     )
-    return after, metrics, faults, counts, ~whole.all()
+    return after, metrics, faults, counts
 
 
 def choose(flag: jax.Array, these: PyTree, those: PyTree) -> PyTree:

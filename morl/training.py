@@ -18,8 +18,7 @@ from morl import checkpoint, devices, loading, metrics, runs
 from morl.diagnosis import environment_fault
 from morl.errors import UserError, WorkerError
 from morl.faults import FROM_ENVIRONMENT, SOURCES, Faults, news
-from morl.front import Floats, Front, to_csv
-from morl.keeping import Archives, Keeper, LastPolicies
+from morl.front import Floats, Front, objects_csv, to_csv
 from morl.plan import Plan, prepare
 from morl.preferences import spread
 from morl.progress import Progress
@@ -154,11 +153,7 @@ class _Training:
             skip_faults=settings.on_nan == "skip",
         )
         self.device = f"{min(len(chosen), len(self.preferences))} x {chosen[0].device_kind}"
-        self.kept: Keeper = (
-            LastPolicies(self.seeds, len(plan.objectives), agent.num_preferences)
-            if agent.num_preferences
-            else Archives(self.seeds, self.per_seed, settings.archive_capacity)
-        )
+        self.kept = plan.make_keeper(self.seeds, settings.archive_capacity)
         self.progress = Progress(taken=[set() for _ in self.seeds])
         self.saver = Saver(path / "checkpoints", settings)
         self.clock = time.perf_counter()
@@ -390,6 +385,7 @@ class _Training:
                     "seed": seed,
                     "seconds": round(self._seconds(), 3),
                     **self._quality(self.kept.returns(i)),
+                    **self.kept.metrics(i),
                     "steps_per_second": round(rate, 1),
                     **{name: sum(values[mine]) / number for name, values in progress.sums.items()},
                 }
@@ -418,7 +414,7 @@ class _Training:
             before = metrics.hypervolume_estimate(self.kept.returns(i), self.plan.reference_point)[0]
             text = (
                 f"seed {seed}: {self.kept.size(i)}, hypervolume {before:.6g} by training estimates, "
-                f"{front.hypervolume():.6g} re-evaluated ({len(front)} policies)"
+                f"{front.hypervolume():.6g} {front.how_measured} ({len(front)} {front.kind})"
             )
             self._note(text, record)
             fronts[seed] = front
@@ -431,6 +427,8 @@ class _Training:
         policies = {str(seed): front.params for seed, front in fronts.items()}
         with checkpoint.replacing(self.path / "checkpoints" / "front", policies):
             (self.path / "front.csv").unlink(missing_ok=True)
+        if self.plan.draws_objects:
+            runs.write_text(self.path / "objects.csv", objects_csv(fronts))
         runs.write_text(self.path / "front.csv", to_csv(fronts))
         title = f"{self.plan.agent_name} on {self.settings.env}, {self.progress.steps:,} steps"
         figure = plotting.draw_front(fronts, title, self.plan.true_front)

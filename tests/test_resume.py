@@ -19,6 +19,7 @@ import tests.tiny
 from morl import checkpoint, recording, registry, saving
 from morl.agents.cmorl import CMORLConfig
 from morl.agents.gmorl import GMORLConfig, SeparateSACConfig
+from morl.agents.mogfn import MOGFNConfig
 from morl.errors import UserError
 from morl.logging import CsvWriter
 from morl.settings import TrainSettings
@@ -29,7 +30,7 @@ ROOT = Path(__file__).parents[1]
 SETTINGS = TrainSettings(
     env="fruit-tree-v0",  # where policies that have learnt nothing make a front already
     env_kwargs={"depth": 5},
-    steps=320,
+    steps=640,
     evaluations=2,
     eval_episodes=2,
     final_episodes=2,
@@ -41,6 +42,7 @@ AGENTS = {
     "tiny": TinyConfig(),
     "cmorl": CMORLConfig(num_policies=2, num_envs=8, rollout_steps=16, hidden=(8,), extension_updates=2, epochs=2),
     "gmorl": GMORLConfig(**REPLAY, warm_up=64, hidden=(8,), num_preferences=5),
+    "mogfn": MOGFNConfig(batch=8, width=8, num_blocks=1, num_heads=1, replay_batch=4, num_preferences=5),
     "dsac": SeparateSACConfig(**REPLAY, warm_up=64, hidden=(8,), num_policies=2),
 }
 
@@ -97,7 +99,7 @@ def test_a_stopped_training_goes_on_bit_for_bit(stopped, whole, tmp_path):
     path = tmp_path / "run"
     shutil.copytree(stopped, path)
     assert not resume(path, after=6).finished
-    assert int(metric_rows(path)[-1]["step"]) > 6 * 32
+    assert int(metric_rows(path)[-1]["step"]) > 6 * 64
     run = resume(path)
     assert run.finished
     assert results(path) == whole
@@ -108,12 +110,18 @@ def test_a_stopped_training_goes_on_bit_for_bit(stopped, whole, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("agent", "steps"), [("cmorl", 2560), ("gmorl", 320), pytest.param("dsac", 640, marks=pytest.mark.slow)]
+    ("agent", "changes"),
+    [
+        ("cmorl", {"steps": 2560}),
+        ("gmorl", {"steps": 320}),
+        pytest.param("dsac", {"steps": 640}, marks=pytest.mark.slow),
+        pytest.param("mogfn", {"env": "hypergrid-v0", "env_kwargs": {}, "steps": 80}, marks=pytest.mark.slow),
+    ],
 )
-def test_so_does_one_of_every_agent(agent, steps, tmp_path):
+def test_so_does_one_of_every_agent(agent, changes, tmp_path):
     """Replay, running statistics, optimisers, constraints; stopped after most of it."""
-    reference = results(start(tmp_path / "whole", agent, steps=steps).path)
-    path = start(tmp_path / "run", agent, after=4, steps=steps).path
+    reference = results(start(tmp_path / "whole", agent, **changes).path)
+    path = start(tmp_path / "run", agent, after=4, **changes).path
     assert metric_rows(path) != reference[0]
     resume(path)
     assert results(path) == reference
@@ -256,7 +264,7 @@ def test_host_environments_start_anew(tmp_path):
     """The learners go on exactly; the episodes under way are lost, and the next ones are others."""
     path = start(tmp_path / "run", after=2, env="deep-sea-treasure-v0", env_kwargs={}, backend="host").path
     assert resume(path).finished
-    assert [row["step"] for row in metric_rows(path)][-1] == "320"
+    assert [row["step"] for row in metric_rows(path)][-1] == "640"
 
 
 def test_a_checkpoint_row_is_whole_or_not_there(tmp_path):

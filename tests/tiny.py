@@ -72,11 +72,11 @@ class Rounds:
     updates: int = 2
 
     def preferences(self, index):
-        return np.eye(self.num_objectives)[:2]
+        return np.eye(self.num_objectives)[:4]
 
     def begin(self, index, returns, policies, reference_point, taken):
         rows = [i for i in range(len(returns)) if returns[i].tobytes() not in taken] or [0]
-        rows = (rows * 2)[:2]
+        rows = (rows * 4)[:4]
         taken.update(returns[i].tobytes() for i in rows)
         return [self.learner.begin(policies["weights"][i], self.num_objectives) for i in rows]
 
@@ -95,11 +95,11 @@ class Tiny:
 
     @property
     def preferences(self):
-        return spread(self.task.num_objectives, 2)
+        return spread(self.task.num_objectives, 4)
 
     @property
     def updates(self):
-        return self.task.steps // 32 - 2 * self.config.rounds
+        return self.task.steps // 64 - 2 * self.config.rounds
 
     @property
     def extension(self):
