@@ -274,7 +274,7 @@ def haul(minutes: float) -> None:
         return now - begin >= 60.0 * minutes
 
     with tempfile.TemporaryDirectory() as place:
-        changes = {"steps": 10**12, "evaluations": 10**6, "checkpoint_minutes": 0.1}
+        changes = {"steps": 10**8, "evaluations": 10**6, "checkpoint_minutes": 0.1}
         train("cmorl", settings(Path(place) / "run", **changes), config(), should_stop=stop)
     insert = jax.jit(archives.insert, donate_argnums=0)
     archive, key = archives.empty(200, 2, jax.numpy.zeros(8)), jax.random.key(0)

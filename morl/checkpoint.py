@@ -49,12 +49,6 @@ def replacing(path: Path, tree: PyTree) -> Iterator[None]:
         raise
 
 
-def save(path: Path, tree: PyTree) -> None:
-    """Write a pytree of arrays to a new directory."""
-    with replacing(path, tree):
-        pass
-
-
 def load(path: Path, like: PyTree) -> Any:
     """Read a pytree of the shapes and dtypes of ``like``, as NumPy arrays.
 

@@ -83,7 +83,7 @@ def load(path: str | Path) -> Run:
 def fronts_of(path: Path, plan: Plan, settings: TrainSettings) -> dict[int, Front]:
     """The fronts of a finished run, which ``plan_of`` has read the settings of, by training seed."""
     if not (path / "front.csv").is_file():
-        raise UserError(f"{path} has no front.csv: the run has not finished")
+        raise UserError(f"{path} has no front.csv: the run has not finished; to go on: morl train --resume {path}")
     tables = read_fronts(path / "front.csv", plan.objectives)
     learner = plan.agent.learner
     one = learner.policy(learner.init(jax.random.key(0), jnp.asarray(plan.agent.preferences[0], jnp.float32)))
