@@ -212,10 +212,9 @@ class _Training:
         try:
             yield
         except OSError as error:
-            kept = checkpoint.states(self.path / "checkpoints")
-            after = (
-                f"{kept[0].name} is whole: morl train --resume {self.path}" if kept else "there is no checkpoint yet"
-            )
+            kept, after = checkpoint.states(self.path / "checkpoints"), "there is no checkpoint yet"
+            if kept:
+                after = f"{kept[0].name} is intact; to go on from it: morl train --resume {self.path}"
             reason = error.strerror or str(error)
             raise UserError(f"cannot write to the run directory {self.path}: {reason}; {after}") from error
 
