@@ -63,23 +63,26 @@ def victim(path: Path, delay: float) -> int:
     from morl.training import train
 
     class Killer:
-        armed = False
+        begin = 0.0
 
         def start(self, headline: str, path: Path) -> None: ...
         def note(self, text: str) -> None: ...
         def update(self, status: Any) -> None:
-            if not self.armed and delay >= 0:
-                self.armed = True
-                threading.Thread(target=self.kill, daemon=True).start()
+            if not self.begin:
+                self.begin = time.monotonic()
+                if delay >= 0:
+                    threading.Thread(target=self.kill, daemon=True).start()
 
         def kill(self) -> None:
             time.sleep(delay)
             os.kill(os.getpid(), signal.SIGKILL)
 
+    killer = Killer()
     if (path / "config.yaml").exists():
-        train(resume=path, reporter=Killer())
+        train(resume=path, reporter=killer)
     else:
-        train("cmorl", settings(path), config(), reporter=Killer())
+        train("cmorl", settings(path), config(), reporter=killer)
+    print(time.monotonic() - killer.begin)
     return 0
 
 
@@ -96,13 +99,13 @@ def results(path: Path) -> tuple[list[dict[str, str]], str]:
 
 
 def kills(place: Path, whole: Any, number: int, rng: random.Random) -> list[Row]:
-    """SIGKILL at random moments, over as many trainings as it takes."""
+    """SIGKILL at random moments of all that follows the first piece of work, over as many trainings as it takes."""
+    span = float(run_victim(place / "timed", -1.0).stdout.split()[-1])
     tried = same = finished = 0
     while tried < number:
         path = place / f"killed-{finished}"
         for _ in range(200):
-            # a negative delay lets it end; now and then, so that kills hit the evaluation of the front too
-            done = run_victim(path, rng.uniform(0.0, 0.5) if tried < number else -1.0)
+            done = run_victim(path, rng.uniform(0.0, span) if tried < number else -1.0)
             if done.returncode == 0:
                 break
             if done.returncode != -signal.SIGKILL:

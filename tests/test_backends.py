@@ -82,6 +82,19 @@ def test_pieces_of_any_length_give_the_same_bits(trained):
     assert sums.number.tolist() == [6, 6, 6]
 
 
+def test_a_saved_state_goes_on_to_the_same_bits(trained):
+    """Environments, optimisers and keys are in it; the spare policy is not."""
+    trainer, policies, metrics = trained
+    state, sums = trainer.run(trainer.init(KEYS), 2)
+    saved = trainer.saved(state)
+    assert {len(leaf) for leaf in jax.tree.leaves(saved)} == {3}
+    assert all(isinstance(leaf, np.ndarray) and leaf.dtype != object for leaf in jax.tree.leaves(saved))
+    trainer.run(state, 1)  # what was saved is a copy
+    state = trainer.restored(trainer.init(KEYS[::-1]), saved)
+    state, sums = trainer.run(state, 4, sums)
+    close((trainer.policies(state), sums), (policies, metrics), rtol=0, atol=0)
+
+
 def test_policies_differ_by_key_and_by_preference(trained):
     _, policies, _ = trained
     weights = policies.actor.layers[0].weight
