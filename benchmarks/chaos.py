@@ -154,14 +154,14 @@ def disk(place: Path, whole: Any, number: int, rng: random.Random) -> list[Row]:
 
     mounted = place / "disk"
     mounted.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(mounted)]
+    mount = ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(mounted)]
     if subprocess.run(mount, capture_output=True, check=False).returncode:
         return [("full disk (tmpfs)", 0, 0, "no tmpfs can be mounted here")]
     survived = 0
     try:
         for i in range(number):
             path, ballast = mounted / f"run-{i}", mounted / "ballast"
-            left, looks = rng.randrange(20_000, 200_000), []
+            left, looks = rng.randrange(20_000, 800_000), []
 
             def fill(ballast: Path = ballast, left: int = left, looks: list[None] = looks) -> bool:
                 looks.append(None)
