@@ -208,7 +208,7 @@ def test_a_script_without_a_guard_is_told_so(tmp_path):
     done = subprocess.run(
         [sys.executable, path, ""], env={**os.environ, "PYTHONPATH": os.getcwd()}, capture_output=True, timeout=60
     )
-    assert "UserError: morl-test/Counting-v0: worker process 0 ended with exit code 1 before" in done.stderr.decode()
+    assert "WorkerError: morl-test/Counting-v0: worker process 0 ended with exit code 1 before" in done.stderr.decode()
     assert "guard its entry by if __name__ == '__main__'" in done.stderr.decode()
 
 
