@@ -12,15 +12,17 @@ register_env(
         reference_point=(0.0, 0.0),
         gamma=1.0,
         entry_point="morl.envs.hypergrid:HyperGrid",
+        constructive=True,
     )
 )
 register_env(
     EnvSpec(
         id="ngrams-v0",
-        summary="write a string of amino acids in which three pairs are frequent (ngrams A V C: single letters)",
+        summary="write a string of amino acids in which three pairs are frequent (ngrams A,V,C: single letters)",
         objectives=("AV", "VC", "CA"),
         reference_point=(0.0,) * 3,
         gamma=1.0,
         entry_point="morl.envs.ngrams:NGrams",
+        constructive=True,
     )
 )
