@@ -64,7 +64,8 @@ class MOGFNConfig:
     """Least beta * log R. All objects this lifts add to the target, so with many of them (strings) and a high beta it
     has to be so low that they weigh nothing."""
     beta: float | tuple[float, float] = 1.0
-    """Exponent of the reward: one, or lowest and highest, drawn for each trajectory (uniformly) and conditioned on."""
+    """Exponent of the reward, one or lowest and highest, drawn for each trajectory (uniformly) and conditioned on. The
+    higher, the better the objects and the fewer different ones; 1 draws them in proportion to their reward."""
     concentration: float = 1.0
     """Of the Dirichlet distribution that preferences are drawn from; 1 is uniform."""
     bins: int = 0
