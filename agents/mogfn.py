@@ -32,6 +32,7 @@ from morl.agents.mogfn_trajectories import (
     masked,
 )
 from morl.config import check_integer, check_range
+from morl.envs.host_values import oracle_errors
 from morl.errors import UserError, unknown_name
 from morl.networks import MLP, mlp
 from morl.types import Metrics, PyTree
@@ -468,13 +469,14 @@ def parameter_groups(params: Params) -> Params:
     return groups
 
 
+@oracle_errors()
 def train_sampler(
     env: AnyTask, config: MOGFNConfig, updates: int, seed: int = 0
 ) -> tuple[MOGFN, MOGFNState, dict[str, np.ndarray[Any, Any]]]:
     """Train a sampler in one compiled call: the learner, what it has learnt, and its metrics (updates,).
 
     Raises:
-        UserError: a task the learner is not made for.
+        UserError: a task the learner is not made for, or whose oracle failed.
     """
     agent = MOGFN(config, env, updates)
     key_init, key_run = jax.random.split(jax.random.key(seed))

@@ -66,7 +66,7 @@ def oracle_errors() -> Iterator[None]:
         raise failure from None
 
 
-def oracle_failure(error: jax.errors.JaxRuntimeError) -> OracleError | None:
+def oracle_failure(error: RuntimeError) -> OracleError | None:
     """The oracle's error that JAX's tells of; none where it is of something else."""
     text = str(error)
     return next((OracleError(failure) for failure in reversed(_failures) if failure in text), None)

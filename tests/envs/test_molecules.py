@@ -169,6 +169,8 @@ def test_distances_are_of_fingerprints():
     np.testing.assert_allclose([found[0, 0], found[1, 1], found[0, 2]], 0)  # the last is the first, written otherwise
     prints = [AllChem.GetMorganGenerator(radius=2, fpSize=2048).GetFingerprint(Chem.MolFromSmiles(s)) for s in some]
     assert found[0, 1] == pytest.approx(1 - DataStructs.TanimotoSimilarity(*prints))
+    with pytest.raises(UserError, match=r"a molecule is given by its SMILES, which 'C1C\(' is not"):
+        ENV.distances(some, ["C1C("])
 
 
 def test_pictures():
