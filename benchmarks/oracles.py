@@ -3,10 +3,10 @@
     python benchmarks/oracles.py                      # both tasks
     python benchmarks/oracles.py --task dna-folding-v0 --number 2000 --processes 2
 
-Objects are random finished ones, all different. "one by one" calls the oracle for each from Python, "batched" for all at
-once, "compiled" from a compiled function, as MOGFN's update does, and "remembered" asks for the same ones again. Each
-line is the best of three, each time with nothing remembered before; processes are started before the clock is. At the
-end, calls a compiled update of MOGFN makes: as many as it builds objects, once at its end.
+Objects are random finished ones, all different. "one by one" calls the oracle for each from Python, "batched" for all
+at once, "compiled" from a compiled function, as MOGFN's update does; "remembered" asks for the same again. Each line is
+the best of three, each time with nothing remembered before; processes are started before the clock is. At the end, the
+calls that compiled updates of MOGFN make: as many as they build objects, each batch once at its end.
 """
 
 from __future__ import annotations
