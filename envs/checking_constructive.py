@@ -192,8 +192,8 @@ def _check_backward(report: Report, walks: Walks) -> None:
     ways = walks.allowed & moves[..., None]
     for wrong, text in (
         (ways & ~walks.returns, "leads to a parent from which its action does not lead back"),
+        (ways & ~walks.obs_right, "gives another observation than was seen in the parent"),
         (ways & ~walks.legal, "names an action that action_mask does not allow in the parent"),
-        (~walks.obs_right & ways, "gives another observation than was seen in the parent"),
         (walks.repeated & moves[..., None], "leads to the same parent by the same action as another"),
         (walks.parent_changed & ~walks.allowed, "changes the state although backward_mask does not allow it"),
     ):

@@ -38,7 +38,7 @@ def _one_line(message: Warning | str, *_: object, **__: object) -> str:
     return f"morl: warning: {message}\n"
 
 
-def _oracle_failure(error: RuntimeError) -> UserError | None:
+def _oracle_failure(error: Exception) -> UserError | None:
     """What an oracle raised (:mod:`morl.envs.host_values`), which only where that is loaded can have been."""
     host_values = sys.modules.get("morl.envs.host_values")
     return None if host_values is None else host_values.oracle_failure(error)
@@ -65,7 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except UserError as error:
         print(f"morl{f' {command}' if command in COMMANDS else ''}: error: {error}", file=sys.stderr)
         return 2
-    except RuntimeError as error:  # of JAX, perhaps around what an oracle raised within compiled code
+    except (RuntimeError, ValueError) as error:  # of JAX, perhaps around what an oracle raised within compiled code
         failure = _oracle_failure(error)
         if failure is None:
             raise
