@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -128,7 +129,10 @@ def _walk(env: Any, seed: int) -> tuple[Walks, NDArray[Any], Any]:
         )
         return (after, seen, finished | terminated), row
 
-    @jax.jit
+    # run once: LLVM's first level compiles in a fraction of the time
+    fast = {"xla_backend_optimization_level": 1} if jax.default_backend() == "cpu" else None
+
+    @partial(jax.jit, compiler_options=fast)
     def run(key: jax.Array) -> Any:
         steps = min(env.horizon + 1, MOST_STEPS)
         keys = jax.random.split(key, (steps, LANES))
