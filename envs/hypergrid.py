@@ -155,7 +155,8 @@ class HyperGrid:
             UserError: a text that is not a cell.
         """
         first, second = self._cells(some), self._cells(others)
-        return np.abs(first[:, None] - second).sum(axis=-1).astype(np.float64)
+        steps: Floats = np.abs(first[:, None] - second).sum(axis=-1).astype(np.float64)
+        return steps
 
     def _cells(self, texts: Sequence[str]) -> NDArray[np.int64]:
         """(n, 2) of n texts."""
