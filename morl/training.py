@@ -16,6 +16,7 @@ import yaml
 
 from morl import checkpoint, devices, loading, metrics, runs
 from morl.diagnosis import environment_fault
+from morl.envs.host_values import oracle_errors
 from morl.errors import UserError, WorkerError
 from morl.faults import FROM_ENVIRONMENT, SOURCES, Faults, news
 from morl.front import Floats, Front, objects_csv, to_csv
@@ -69,6 +70,7 @@ class Reporter(Protocol):
         ...
 
 
+@oracle_errors()
 def train(
     agent: str = "cmorl",
     settings: TrainSettings | None = None,
