@@ -17,8 +17,9 @@ def spectrum(strings: Ints, num_letters: int) -> Floats:
     The spectrum kernel's features (Leslie et al., 2002), up to the longest substrings of which there are no more than
     ``MOST_SUBSTRINGS`` in all, single letters at least: pairs of 20 letters, and up to four of 4.
     """
-    codes, size, parts = np.asarray(strings, np.int64), num_letters, []
-    letters, total = codes, 0
+    letters = codes = np.asarray(strings, np.int64)
+    size, total = num_letters, 0
+    parts: list[Floats] = []
     while not parts or total + size <= MOST_SUBSTRINGS:
         counts = np.zeros((len(codes), size))
         row, place = np.nonzero(codes < size)

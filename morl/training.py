@@ -13,11 +13,13 @@ import jax.numpy as jnp
 import numpy as np
 import yaml
 
-from morl import checkpoint, devices, metrics, runs
+from morl import checkpoint, devices, loading, metrics, runs
+from morl.errors import UserError
 from morl.front import Floats, Front, objects_csv, to_csv
 from morl.logging import CsvWriter, TensorBoardWriter
 from morl.plan import Plan, prepare
 from morl.preferences import spread
+from morl.registry import agent_spec, load
 from morl.runs import Run
 from morl.settings import TrainSettings
 from morl.types import Extension, PyTree
@@ -65,25 +67,40 @@ class Reporter(Protocol):
 
 def train(
     agent: str = "cmorl",
-    settings: TrainSettings | None = None,
+    settings: Any = None,
     config: Any = None,
     *,
+    resume: Path | str | None = None,
     reporter: Reporter | None = None,
     should_stop: Callable[[], bool] = lambda: False,
-) -> Run:
+) -> Any:
     """Train, and leave a run directory with a front re-evaluated on fresh seeds.
 
     Args:
         agent: a registered agent; see ``morl agents``.
-        settings: :class:`TrainSettings`.
+        settings: :class:`TrainSettings`, or :class:`SearchSettings` of an agent that searches for objects.
         config: the agent's own settings, of the dataclass it is registered with.
+        resume: run directory of a search that was stopped or killed, to go on with, instead of all three above.
         reporter: told how it goes.
         should_stop: asked between pieces of about a second; once true, the policies so far are evaluated and written.
+
+    Returns:
+        a :class:`morl.runs.Run`; of an agent that searches for objects a :class:`morl.searches.Search`.
 
     Raises:
         UserError: settings that cannot work, before anything is compiled or written; later, an environment that gives
             something else than it promises, or a seed all of whose policies have diverged.
     """
+    if resume is not None:
+        if settings is not None or config is not None:
+            raise UserError("a run that is resumed has its settings; give none beside resume")
+        resume = Path(resume)
+        agent = loading.agent_of(resume)
+    spec = agent_spec(agent)
+    if spec.search is not None:
+        return load(spec.entry_point)(settings, config, resume=resume, reporter=reporter, should_stop=should_stop)
+    if resume is not None:
+        raise UserError(f"{resume} is a run of {agent}, which cannot be resumed; only searches for objects can")
     settings = settings or TrainSettings()
     plan = prepare(agent, settings, config)
     chosen = devices.choose(settings.device, len(plan.agent.preferences) * settings.num_seeds, plan.split_cores)

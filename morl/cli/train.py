@@ -15,14 +15,15 @@ import tyro
 
 from morl.errors import UserError
 from morl.registry import agent_spec, agent_specs, load
-from morl.settings import TrainSettings
 
 INTERRUPTED = 130
 
 HELP = """usage: morl train AGENT [flags]
+       morl train --resume RUN
 
 Train an agent on an environment; leaves a run directory with config.yaml, metrics.csv, TensorBoard events, front.csv,
-front.png and checkpoints. `morl train AGENT --help` lists every setting.
+front.png and checkpoints. `morl train AGENT --help` lists every setting. With --resume, go on with a search (mogfn-al)
+that was stopped or killed, after its last round and with its own settings.
 
 agents: {agents}
 """
@@ -38,40 +39,58 @@ class _File:
     """Settings an agent was published with, for the environment (paper); flags given here win."""
 
 
+@dataclass(frozen=True)
+class _Resume:
+    """Go on with a search that was stopped or killed, after its last round and with its own settings."""
+
+    resume: Annotated[Path, tyro.conf.arg(metavar="RUN")]
+    """Run directory."""
+
+
 def main(args: Sequence[str]) -> int:
     """Train; 0 when finished, 130 when stopped early by Ctrl-C (the front of that moment is written all the same)."""
     if not args or args[0] in ("-h", "--help"):
         print(HELP.format(agents=", ".join(agent_specs())), end="")
         return 0
     name, *flags = args
-    if name.startswith("-"):
+    arguments: dict[str, Any]
+    if name.partition("=")[0] == "--resume":
+        from morl.options import parse as parse_flags
+
+        arguments = {"resume": parse_flags(_Resume, args, prog="morl train").resume}
+    elif name.startswith("-"):
         raise UserError(f"the agent comes first: morl train AGENT [flags]; agents: {', '.join(agent_specs())}")
-    spec = agent_spec(name)
-    settings, config = parse(name, load(spec.config), flags)
+    elif any(flag.partition("=")[0] == "--resume" for flag in flags):
+        raise UserError("a run is resumed with its own agent and settings: morl train --resume RUN")
+    else:
+        settings, config = parse(name, load(agent_spec(name).config), flags)
+        arguments = {"agent": name, "settings": settings, "config": config}
 
     from morl.cli.progress import TerminalReporter
     from morl.training import train
 
     with TerminalReporter() as reporter, _stop_on_interrupt() as stopped:
-        run = train(name, settings, config, reporter=reporter, should_stop=lambda: bool(stopped))
+        run = train(**arguments, reporter=reporter, should_stop=lambda: bool(stopped))
     print(summary(run))
     return INTERRUPTED if stopped else 0
 
 
-def parse(agent: str, config_class: type[Any], flags: Sequence[str]) -> tuple[TrainSettings, Any]:
+def parse(agent: str, config_class: type[Any], flags: Sequence[str]) -> tuple[Any, Any]:
     """Settings from flags over a YAML file or a protocol over defaults."""
     from morl.loading import split_config, split_settings
     from morl.options import field_names, from_mapping
     from morl.options import parse as parse_flags
 
     prog = f"morl train {agent}"
-    options = make_dataclass("Options", [("file", _File), ("training", TrainSettings), (agent, config_class)])
+    own_name = agent.replace("-", "_")
+    settings_class: type[Any] = load(agent_spec(agent).settings)
+    options = make_dataclass("Options", [("file", _File), ("training", settings_class), (own_name, config_class)])
 
     def read(training: Mapping[str, Any], own: Mapping[str, Any], source: str) -> Any:
         defaults = options(
             file=_File(path),
-            training=from_mapping(TrainSettings, training, source=source),
-            **{agent: from_mapping(config_class, own, source=source, also=field_names(TrainSettings))},
+            training=from_mapping(settings_class, training, source=source),
+            **{own_name: from_mapping(config_class, own, source=source, also=field_names(settings_class))},
         )
         return parse_flags(options, flags, prog=prog, default=defaults)
 
@@ -87,9 +106,9 @@ def parse(agent: str, config_class: type[Any], flags: Sequence[str]) -> tuple[Tr
         if path is not None:
             raise UserError("give --config or --protocol, not both")
         values = agent_spec(agent).protocol(parsed.file.protocol, parsed.training.env)
-        training, own = split_settings(values)
+        training, own = split_settings(values, agent)
         parsed = read(training, own, parsed.file.protocol)
-    return parsed.training, getattr(parsed, agent)
+    return parsed.training, getattr(parsed, own_name)
 
 
 def _config_path(flags: Sequence[str]) -> Path | None:
