@@ -81,7 +81,7 @@ class Labelled:
         self._known = {row.tobytes() for row in self.strings}
 
     def best_first(self) -> NDArray[np.int64]:
-        """Their numbers: the front, then the front of the rest, and so on; the least crowded of each first (NSGA-II)."""
+        """Their numbers: the front, then the front of the others, and so on; of each the least crowded first."""
         left, order = np.arange(len(self)), []
         while len(left):
             front = left[non_dominated(self.values[left])]

@@ -147,7 +147,7 @@ class MutationSampler:
 
     @partial(jax.jit, static_argnames="self")
     def log_excess(self, state: MOGFNState, batch: Trajectories) -> jax.Array:
-        """(B,) Σ log P_B − Σ log P_F: with log R, of which the mean is about log Z of a policy that is about uniform."""
+        """(B,) Σ log P_B − Σ log P_F; of an untrained policy the mean of its sum with log R is about log Z."""
         built = self.agent.log_probability(state, self._condition, batch)
         excess: jax.Array = batch.log_backward.sum(axis=1) - built
         return excess

@@ -18,6 +18,7 @@ from botorch.models.transforms import Standardize
 from botorch.optim.optimize import optimize_acqf_discrete
 from botorch.posteriors.gpytorch import GPyTorchPosterior
 from botorch.sampling.normal import SobolQMCNormalSampler
+from botorch.utils.sampling import manual_seed
 from gpytorch.distributions import MultitaskMultivariateNormal, MultivariateNormal
 from gpytorch.kernels import RBFKernel, ScaleKernel
 from gpytorch.mlls import ExactMarginalLogLikelihood
@@ -70,7 +71,7 @@ class Surrogate:
             covar_module=kernel(dimensions[0]) + kernel(dimensions[1]),
             outcome_transform=Standardize(labels.shape[1]),
         )
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), manual_seed(0):  # it tries again from random values where it fails
             warnings.simplefilter("ignore")  # of the optimiser's: that it stopped at its last step, or tried again
             likelihood = ExactMarginalLogLikelihood(self._model.likelihood, self._model)
             fit_gpytorch_mll(likelihood, optimizer_kwargs={"options": {"maxiter": FIT_STEPS}})
@@ -156,7 +157,7 @@ class _Together(Model):  # type: ignore[misc]  # where BoTorch is installed or n
         if X.ndim == 2 or len(X) == 1:
             return self._model.posterior(X, *args, **kwargs)
         sets, size, _ = X.shape
-        shared = (X == X[:1]).all(dim=2).all(dim=0)
+        shared = (X[:1] == X).all(dim=2).all(dim=0)
         own = int((~shared).sum())
         points = torch.cat([X[0, shared], X[:, ~shared].reshape(sets * own, -1)])
         place = torch.empty(sets, size, dtype=torch.long)
