@@ -23,6 +23,7 @@ from gpytorch.distributions import MultitaskMultivariateNormal, MultivariateNorm
 from gpytorch.kernels import RBFKernel, ScaleKernel
 from gpytorch.mlls import ExactMarginalLogLikelihood
 from gpytorch.priors import GammaPrior, LogNormalPrior
+from linear_operator import to_linear_operator
 from numpy.typing import NDArray
 
 from morl.agents import string_features
@@ -124,7 +125,10 @@ class Acquisition:
         return np.concatenate([part.numpy() for part in parts])
 
     def best(self, strings: Ints, number: int) -> list[int]:
-        """``number`` of different strings (n, L) that add most together: one after another, each given those before."""
+        """``number`` of different strings (n, L) that add most together: one after another, each given those before.
+
+        Afterwards they count as part of the front here.
+        """
         choices = self._surrogate._features(strings)
         with torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # all choices are used up where there are no more of them
@@ -169,7 +173,8 @@ class _Together(Model):  # type: ignore[misc]  # where BoTorch is installed or n
         covariance = joint.covariance_matrix.reshape(shape)  # outputs are independent: only theirs with themselves
         pairs = "irjr->rij" if joint._interleaved else "rirj->rij"
         covariance = torch.einsum(pairs, covariance)[:, place[:, :, None], place[:, None, :]].transpose(0, 1)
-        each = MultivariateNormal(joint.mean[place].transpose(1, 2), covariance)
+        # as an operator, whose factors get a jitter where a candidate is of the front itself
+        each = MultivariateNormal(joint.mean[place].transpose(1, 2), to_linear_operator(covariance))
         return GPyTorchPosterior(MultitaskMultivariateNormal.from_batch_mvn(each))
 
 

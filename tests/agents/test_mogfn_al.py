@@ -139,9 +139,15 @@ class TestSurrogate:
     def test_the_best_together_are_different(self, fitted):
         _, acquisition, known = fitted
         rows = string_proposers.mutated(ENV, known.strings, 4, np.random.default_rng(1))[:6]
+        alone = acquisition(rows)
         chosen = acquisition.best(rows, 3)
         assert len(set(chosen)) == 3
-        assert chosen[0] == acquisition(rows).argmax()
+        assert chosen[0] == alone.argmax()
+
+    def test_strings_of_the_front_add_least(self, fitted):
+        _, acquisition, known = fitted
+        fresh = string_proposers.mutated(ENV, known.strings, 4, np.random.default_rng(1))
+        assert acquisition(known.strings[known.front()]).max() < np.median(acquisition(fresh))
 
 
 def test_the_sampler_learns_the_target_of_a_task_known_exactly():
