@@ -5,7 +5,9 @@ The one file that imports PyTorch and BoTorch.
 
 from __future__ import annotations
 
+import contextlib
 import warnings
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -14,7 +16,6 @@ from botorch.acquisition.multi_objective.logei import qLogNoisyExpectedHypervolu
 from botorch.fit import fit_gpytorch_mll
 from botorch.models import SingleTaskGP
 from botorch.models.model import Model
-from botorch.models.transforms import Standardize
 from botorch.optim.optimize import optimize_acqf_discrete
 from botorch.posteriors.gpytorch import GPyTorchPosterior
 from botorch.sampling.normal import SobolQMCNormalSampler
@@ -31,9 +32,9 @@ from morl.agents import string_features
 Floats = NDArray[np.float64]
 Ints = NDArray[np.integer[Any]]
 
-NOISE = 1e-4  # variance of a label, in units of the labels' own: oracles are exact, matrices are not
+NOISE = 1e-4  # variance of a label, in units of that of all labels: oracles are exact, matrices are not
 FIT_STEPS = 75  # of L-BFGS
-SLACK = 0.1  # of an objective's range: so far the reference point is moved away, so that the ends of the front count
+SLACK = 0.1  # of the front's range, or the labels' deviation: the reference point is moved away, so that ends count
 BLOCK = 256  # strings whose acquisition is computed at once
 
 
@@ -53,7 +54,9 @@ class Surrogate:
         self._num_letters = num_letters
         self._scales = [1.0, 1.0]
         self._scales = [_typical_distance(part) for part in self._parts(strings)]
-        features, labels = self._features(strings), torch.as_tensor(np.asarray(values, np.float64))
+        self._mean, deviation = values.mean(axis=0), values.std(axis=0, ddof=1)
+        self._deviation = np.where(deviation > 0, deviation, 1.0)  # an objective may be the same in all strings yet
+        features, labels = self._features(strings), torch.as_tensor(self.standardised(values))
         number = torch.Size([labels.shape[1]])
         split = [part.shape[1] for part in self._parts(strings[:1])]
         dimensions = (range(split[0]), range(split[0], sum(split)))
@@ -64,16 +67,14 @@ class Surrogate:
             )
             return ScaleKernel(distance, batch_shape=number, outputscale_prior=GammaPrior(2.0, 2.0))
 
-        spread = labels.var(dim=0, unbiased=False).clamp_min(1e-12)
-        self._model = SingleTaskGP(
-            features,
-            labels,
-            train_Yvar=(NOISE * spread).expand_as(labels),
-            covar_module=kernel(dimensions[0]) + kernel(dimensions[1]),
-            outcome_transform=Standardize(labels.shape[1]),
-        )
-        with warnings.catch_warnings(), manual_seed(0):  # it tries again from random values where it fails
-            warnings.simplefilter("ignore")  # of the optimiser's: that it stopped at its last step, or tried again
+        with _quiet(), manual_seed(0):  # the optimiser tries again from random values where it fails
+            self._model = SingleTaskGP(
+                features,
+                labels,
+                train_Yvar=torch.full_like(labels, NOISE),
+                covar_module=kernel(dimensions[0]) + kernel(dimensions[1]),
+                outcome_transform=None,
+            )
             likelihood = ExactMarginalLogLikelihood(self._model.likelihood, self._model)
             fit_gpytorch_mll(likelihood, optimizer_kwargs={"options": {"maxiter": FIT_STEPS}})
 
@@ -88,7 +89,11 @@ class Surrogate:
         """(n, R) expected labels of strings (n, L)."""
         with torch.no_grad():
             mean: Floats = self._model.posterior(self._features(strings)).mean.numpy()
-        return mean
+        return mean * self._deviation + self._mean
+
+    def standardised(self, values: Floats) -> Floats:
+        """Values (..., R) in the units of the processes, in which labels have mean 0 and deviation 1."""
+        return (values - self._mean) / self._deviation
 
     def acquisition(self, front: Ints, reference_point: Floats, samples: int, seed: int) -> Acquisition:
         """What a label would add to the front of strings (m, L) over the reference point.
@@ -107,11 +112,13 @@ class Acquisition:
 
     def __init__(self, surrogate: Surrogate, front: Ints, reference_point: Floats, samples: int, seed: int) -> None:
         self._surrogate = surrogate
-        span = surrogate.mean(front).max(axis=0) - np.asarray(reference_point)
-        with torch.no_grad():
+        reference = surrogate.standardised(reference_point)
+        span = surrogate.standardised(surrogate.mean(front).max(axis=0)) - reference
+        reference = reference - SLACK * np.maximum(span, 1.0)
+        with torch.no_grad(), _quiet():
             self._function = qLogNoisyExpectedHypervolumeImprovement(
                 _Together(surrogate._model),
-                ref_point=torch.as_tensor(reference_point - SLACK * np.maximum(span, 1e-3)),
+                ref_point=torch.as_tensor(reference),
                 X_baseline=surrogate._features(front),
                 sampler=SobolQMCNormalSampler(torch.Size([samples]), seed=seed),
                 cache_root=False,
@@ -120,7 +127,7 @@ class Acquisition:
     def __call__(self, strings: Ints) -> Floats:
         """(n,) of strings (n, L), each by itself."""
         features = self._surrogate._features(strings)[:, None]
-        with torch.no_grad():
+        with torch.no_grad(), _quiet():
             parts = [self._function(features[i : i + BLOCK]) for i in range(0, len(features), BLOCK)]
         return np.concatenate([part.numpy() for part in parts])
 
@@ -130,8 +137,7 @@ class Acquisition:
         Afterwards they count as part of the front here.
         """
         choices = self._surrogate._features(strings)
-        with torch.no_grad(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # all choices are used up where there are no more of them
+        with torch.no_grad(), _quiet():
             chosen, _ = optimize_acqf_discrete(self._function, q=number, choices=choices, max_batch_size=BLOCK)
         return [int((choices == row).all(dim=1).nonzero()[0, 0]) for row in chosen.reshape(number, -1)]
 
@@ -176,6 +182,18 @@ class _Together(Model):  # type: ignore[misc]  # where BoTorch is installed or n
         # as an operator, whose factors get a jitter where a candidate is of the front itself
         each = MultivariateNormal(joint.mean[place].transpose(1, 2), to_linear_operator(covariance))
         return GPyTorchPosterior(MultitaskMultivariateNormal.from_batch_mvn(each))
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Without warnings of what is meant.
+
+    An objective may be constant yet, the optimiser may stop at its last step, candidates of the front itself need a
+    jitter, and all candidates may be chosen.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 def _typical_distance(features: Floats) -> float:
