@@ -66,7 +66,7 @@ def search(
         raise MissingExtraError(f"{AGENT} (proposer gflownet)", "bo")
     devices.reserve(split=False)
     env: Any = make(settings.env, backend="jax", **settings.env_kwargs)
-    if not isinstance(env, Strings):
+    if not _is_of_strings(env):
         known = ", ".join(id for id, spec in env_specs().items() if spec.constructive)
         raise UserError(f"{AGENT} searches strings, which {env.id} does not build; constructive tasks are: {known}")
     mutations = Mutations(env.num_letters, (env.shortest_length, env.horizon), config.bases, config.max_edits)
@@ -79,6 +79,10 @@ def search(
         return _Search(settings, config, env, MutationSampler(config, mutations), reference, path).run(
             str(device.device_kind), reporter, should_stop, resumed=resume is not None
         )
+
+
+def _is_of_strings(env: object) -> bool:
+    return isinstance(env, Strings)
 
 
 def read(path: Path) -> tuple[SearchSettings, MOGFNALConfig]:

@@ -54,8 +54,11 @@ class Surrogate:
         self._num_letters = num_letters
         self._scales = [1.0, 1.0]
         self._scales = [_typical_distance(part) for part in self._parts(strings)]
-        self._mean, deviation = values.mean(axis=0), values.std(axis=0, ddof=1)
-        self._deviation = np.where(deviation > 0, deviation, 1.0)  # an objective may be the same in all strings yet
+        self._mean: Floats = values.mean(axis=0)
+        deviation = values.std(axis=0, ddof=1)
+        self._deviation: Floats = np.where(
+            deviation > 0, deviation, 1.0
+        )  # an objective may be the same in all strings yet
         features, labels = self._features(strings), torch.as_tensor(self.standardised(values))
         number = torch.Size([labels.shape[1]])
         split = [part.shape[1] for part in self._parts(strings[:1])]
