@@ -42,3 +42,13 @@ register_agent(
         protocols={"mogfn-paper": "morl.agents.mogfn_paper:protocol"},
     )
 )
+
+register_agent(
+    AgentSpec(
+        name="mogfn-al",
+        summary="MOGFN-AL: active learning of strings; a GFlowNet proposes what to label (Jain et al., ICML 2023)",
+        entry_point="morl.agents.mogfn_al_loop:search",
+        config="morl.agents.mogfn_al:MOGFNALConfig",
+        search="morl.settings:SearchSettings",
+    )
+)

@@ -301,19 +301,27 @@ class MOGFN:
             batch = jax.tree.map(lambda *parts: jnp.concatenate(parts), batch, old)
 
         log_reward = self.log_reward(batch.end.values, condition.preference, condition.beta)
-        loss, gradient = jax.value_and_grad(self.loss)(state.params, batch, encoded, log_reward)
-        step, opt_state = self._optimiser.update(gradient, state.opt_state, state.params)
-        params = optax.apply_updates(state.params, step)
-        average = state.average
-        if c.ema:
-            average = jax.tree.map(lambda old, new: c.ema * old + (1 - c.ema) * new, average, params.policy)
+        after, loss = self.learn(state._replace(replay=replay), batch, condition, log_reward)
         metrics = {
             "loss": loss,
-            "log_z": jnp.mean(params.log_z(encoded)),
+            "log_z": jnp.mean(after.params.log_z(encoded)),
             "log_reward": jnp.mean(log_reward[: c.batch]),
             "length": jnp.mean(batch.length[: c.batch].astype(jnp.float32)),
         }
-        return MOGFNState(params, opt_state, average, replay, state.updates + 1), metrics
+        return after, metrics
+
+    def learn(
+        self, state: MOGFNState, batch: Trajectories, condition: Condition, log_reward: jax.Array
+    ) -> tuple[MOGFNState, jax.Array]:
+        """One step on the mean loss, given with it, of trajectories (B, T) under conditions (B) with β log R (B,)."""
+        decay = self.config.ema
+        loss, gradient = jax.value_and_grad(self.loss)(state.params, batch, self._encode(condition), log_reward)
+        step, opt_state = self._optimiser.update(gradient, state.opt_state, state.params)
+        params = optax.apply_updates(state.params, step)
+        average = state.average
+        if decay:
+            average = jax.tree.map(lambda old, new: decay * old + (1 - decay) * new, average, params.policy)
+        return MOGFNState(params, opt_state, average, state.replay, state.updates + 1), loss
 
     def loss(self, params: Params, batch: Trajectories, encoded: jax.Array, log_reward: jax.Array) -> jax.Array:
         """Mean loss of trajectories (B, T) under encoded conditions (B, C), with β log R (B,)."""
@@ -396,9 +404,20 @@ class MOGFN:
     @partial(jax.jit, static_argnames="self")
     def sample(self, state: MOGFNState | Params, condition: Condition, key: jax.Array) -> Trajectories:
         """A trajectory of the sampler for each of n conditions; what was built is its ``end``."""
+        return self.rollout(state, condition, key, self.env.default_params)
+
+    def rollout(
+        self,
+        state: MOGFNState | Params,
+        condition: Condition,
+        key: jax.Array,
+        env_params: PyTree,
+        epsilon: float = 0.0,
+    ) -> Trajectories:
+        """As :meth:`sample`, of a task with these constants, and with random steps of probability ``epsilon``."""
         encoded = self._encode(condition)
         reader = self._network.reader(self._sampler(state), encoded)
-        return forward(self.env, self.env.default_params, reader, len(encoded), 0.0, key)
+        return forward(self.env, env_params, reader, len(encoded), epsilon, key)
 
     @partial(jax.jit, static_argnames="self")
     def log_z(self, state: MOGFNState | Params, condition: Condition) -> jax.Array:

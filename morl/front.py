@@ -123,6 +123,13 @@ class Front:
         """How the rows came to their returns, at the end of a training."""
         return "re-evaluated" if self.objects is None else "drawn afresh"
 
+    @property
+    def caption(self) -> str:
+        """What the axes of a picture show."""
+        if self.objects is not None:
+            return f"best objects drawn for spread preferences (γ = {self.gamma:g})"
+        return f"discounted return (γ = {self.gamma:g}), mean of {self.episodes} greedy episodes"
+
     def __len__(self) -> int:
         return len(self.returns)
 

@@ -41,14 +41,30 @@ def split_config(path: Path) -> tuple[str | None, dict[str, Any], dict[str, Any]
         advice = f": pip install morl-jax=={version} reads it" if re.fullmatch(r"[\w.+-]{1,40}", version) else ""
         raise UserError(f"{path} has run format {made_by!r}; this version of morl reads format {FORMAT}{advice}")
     agent = values.pop("agent", None)
-    return agent, *split_settings(values)
+    return agent, *split_settings(values, agent)
 
 
-def split_settings(values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Settings by name as those of the training and those of the agent."""
-    names = field_names(TrainSettings)
+def split_settings(values: Mapping[str, Any], agent: Any = None) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Settings by name as those of the training, which depend on the kind of agent, and those of the agent."""
+    settings = load_entry_point(agent_spec(agent).settings) if isinstance(agent, str) else TrainSettings
+    names = field_names(settings)
     training = {name: value for name, value in values.items() if name in names}
     return training, {name: value for name, value in values.items() if name not in names}
+
+
+def agent_of(path: Path) -> str:
+    """The agent of a run directory.
+
+    Raises:
+        UserError: it is none, or names no agent.
+    """
+    source = path / "config.yaml"
+    if not source.is_file():
+        raise UserError(f"{path} is not a run directory: it has no config.yaml")
+    agent, _, _ = split_config(source)
+    if not isinstance(agent, str):
+        raise UserError(f"{source} names no agent")
+    return agent
 
 
 def plan_of(path: Path, env_kwargs: Mapping[str, Any] | None = None) -> tuple[Plan, TrainSettings]:

@@ -165,6 +165,8 @@ def prepare(agent: str, settings: TrainSettings, config: Any = None) -> Plan:
             length, too few steps; before anything is compiled.
     """
     spec = agent_spec(agent)
+    if spec.search is not None:
+        raise UserError(f"{agent} finds objects, not policies: its run has them in front.csv and candidates.csv")
     devices.reserve(spec.split_cores)
     if reserved := {"id", "backend"} & settings.env_kwargs.keys():
         raise UserError(f"{settings.env} has no keyword {min(reserved)!r}")

@@ -41,15 +41,8 @@ def draw_front(fronts: Mapping[int, Front], title: str, true_front: Floats | Non
         axes.spines[["top", "right"]].set_visible(False)
     handles, labels = figure.axes[0].get_legend_handles_labels()
     figure.legend(handles[:9], labels[:9], loc="outside lower center", ncols=2 * len(pairs), frameon=False)
-    figure.suptitle(f"{title}\n{_measured(front)}")
+    figure.suptitle(f"{title}\n{front.caption}")
     return figure
-
-
-def _measured(front: Front) -> str:
-    """What the axes show."""
-    if front.objects is not None:
-        return f"best objects drawn for spread preferences (γ = {front.gamma:g})"
-    return f"discounted return (γ = {front.gamma:g}), mean of {front.episodes} greedy episodes"
 
 
 def _panel(axes: Axes, front: Front, x: int, y: int, colour: str, label: str) -> None:
@@ -99,7 +92,7 @@ def _parallel_coordinates(fronts: Mapping[int, Front], title: str) -> Figure:
     axes.spines[:].set_visible(False)
     figure.legend(loc="outside lower center", ncols=5, frameon=False)
     front = next(iter(fronts.values()))
-    figure.suptitle(f"{title}\n{_measured(front)}")
+    figure.suptitle(f"{title}\n{front.caption}")
     return figure
 
 

@@ -74,6 +74,9 @@ class AgentSpec:
             was published with.
         split_cores: on a CPU its policies are split over the cores; not where there is one whose matrix products are
             large, which XLA splits better itself.
+        search: of an agent that has a loop of its own and finds objects instead of policies, ``module:Name`` of the
+            dataclass of its run's settings, in place of :class:`morl.settings.TrainSettings`. Its entry point is a
+            function of the arguments of :func:`morl.training.train`, and gives a :class:`morl.searches.Search`.
     """
 
     name: str
@@ -82,6 +85,12 @@ class AgentSpec:
     config: str
     protocols: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     split_cores: bool = True
+    search: str | None = None
+
+    @property
+    def settings(self) -> str:
+        """``module:Name`` of the dataclass of the settings of its runs."""
+        return self.search or "morl.settings:TrainSettings"
 
     def protocol(self, name: str, env: str) -> dict[str, Any]:
         """Settings by name, of the training and of the agent, that a protocol has for an environment.

@@ -73,6 +73,31 @@ class TrainSettings:
 
 
 @dataclass(frozen=True)
+class SearchSettings:
+    """Settings of a search for objects, whatever the agent."""
+
+    env: str = "ngrams-v0"
+    """Environment id; see `morl envs`."""
+    env_kwargs: EnvKwargs = field(default_factory=dict)
+    """Keywords of the environment, name and value in turn."""
+    seed: int = 0
+    """Seed of everything random; with several seeds the first one."""
+    num_seeds: int = 1
+    """Independent searches, one after another."""
+    out: Path | None = None
+    """Run directory, new or empty; by default runs/<agent>-<env>-<time>."""
+    device: Device = "auto"
+    """Where JAX runs."""
+    reference_point: tuple[float, ...] | None = None
+    """Reference point of the hypervolume, one number an objective; by default the environment's."""
+
+    def __post_init__(self) -> None:
+        check_integer(self, "num_seeds", low=1)
+        check_integer(self, "seed", low=0, high=2**31 - 1)
+        _check_keywords(self.env_kwargs)
+
+
+@dataclass(frozen=True)
 class EvaluateSettings:
     """Settings of an evaluation of a finished run."""
 

@@ -24,6 +24,7 @@ from morl.plan import Plan, prepare
 from morl.preferences import spread
 from morl.progress import Progress
 from morl.recording import Recorder
+from morl.registry import agent_spec, load
 from morl.runs import Run
 from morl.saving import Saver
 from morl.settings import TrainSettings
@@ -73,24 +74,27 @@ class Reporter(Protocol):
 @oracle_errors()
 def train(
     agent: str = "cmorl",
-    settings: TrainSettings | None = None,
+    settings: Any = None,
     config: Any = None,
     *,
     resume: Path | str | None = None,
     reporter: Reporter | None = None,
     should_stop: Callable[[], bool] = lambda: False,
-) -> Run:
+) -> Any:
     """Train, and leave a run directory with a front re-evaluated on fresh seeds.
 
     Args:
         agent: a registered agent; see ``morl agents``.
-        settings: :class:`TrainSettings`.
+        settings: :class:`TrainSettings`, or :class:`SearchSettings` of an agent that searches for objects.
         config: the agent's own settings, of the dataclass it is registered with.
         resume: run directory of a training that was stopped or killed, to go on with from its last checkpoint, instead
             of all three above; of a finished one nothing is done.
         reporter: told how it goes.
         should_stop: asked between pieces of about a second; once true, a checkpoint is written, and the policies so far
             are evaluated and written; the training can be resumed.
+
+    Returns:
+        a :class:`morl.runs.Run`; of an agent that searches for objects a :class:`morl.searches.Search`.
 
     Raises:
         UserError: settings that cannot work, before anything is compiled or written; later, an environment that gives
@@ -100,7 +104,13 @@ def train(
     if resume is not None:
         if settings is not None or config is not None:
             raise UserError("a run that is resumed has its settings; give none beside resume")
-        return _resumed(Path(resume), reporter, should_stop)
+        resume = Path(resume)
+        agent = loading.agent_of(resume)
+    spec = agent_spec(agent)
+    if spec.search is not None:
+        return load(spec.entry_point)(settings, config, resume=resume, reporter=reporter, should_stop=should_stop)
+    if resume is not None:
+        return _resumed(resume, reporter, should_stop)
     settings = settings or TrainSettings()
     plan = prepare(agent, settings, config)
     chosen = devices.choose(settings.device, len(plan.agent.preferences) * settings.num_seeds, plan.split_cores)

@@ -16,7 +16,6 @@ import tyro
 
 from morl.errors import UserError
 from morl.registry import agent_spec, agent_specs, load
-from morl.settings import TrainSettings
 
 STOPPED = 3
 
@@ -83,20 +82,22 @@ def main(args: Sequence[str]) -> int:
     return STOPPED
 
 
-def parse(agent: str, config_class: type[Any], flags: Sequence[str]) -> tuple[TrainSettings, Any]:
+def parse(agent: str, config_class: type[Any], flags: Sequence[str]) -> tuple[Any, Any]:
     """Settings from flags over a YAML file or a protocol over defaults."""
     from morl.loading import split_config, split_settings
     from morl.options import field_names, from_mapping
     from morl.options import parse as parse_flags
 
     prog = f"morl train {agent}"
-    options = make_dataclass("Options", [("file", _File), ("training", TrainSettings), (agent, config_class)])
+    own_name = agent.replace("-", "_")
+    settings_class: type[Any] = load(agent_spec(agent).settings)
+    options = make_dataclass("Options", [("file", _File), ("training", settings_class), (own_name, config_class)])
 
     def read(training: Mapping[str, Any], own: Mapping[str, Any], source: str) -> Any:
         defaults = options(
             file=_File(path),
-            training=from_mapping(TrainSettings, training, source=source),
-            **{agent: from_mapping(config_class, own, source=source, also=field_names(TrainSettings))},
+            training=from_mapping(settings_class, training, source=source),
+            **{own_name: from_mapping(config_class, own, source=source, also=field_names(settings_class))},
         )
         return parse_flags(options, flags, prog=prog, default=defaults)
 
@@ -112,9 +113,9 @@ def parse(agent: str, config_class: type[Any], flags: Sequence[str]) -> tuple[Tr
         if path is not None:
             raise UserError("give --config or --protocol, not both")
         values = agent_spec(agent).protocol(parsed.file.protocol, parsed.training.env)
-        training, own = split_settings(values)
+        training, own = split_settings(values, agent)
         parsed = read(training, own, parsed.file.protocol)
-    return parsed.training, getattr(parsed, agent)
+    return parsed.training, getattr(parsed, own_name)
 
 
 def _config_path(flags: Sequence[str]) -> Path | None:
