@@ -18,7 +18,7 @@ from morl.options import field_names, from_mapping
 from morl.plan import Plan, prepare
 from morl.registry import agent_spec
 from morl.registry import load as load_entry_point
-from morl.runs import FORMAT, Run, read_config, read_fronts
+from morl.runs import Run, read_fronts, read_settings
 from morl.settings import EvaluateSettings, TrainSettings
 from morl.types import Evaluation, PyTree, Trainer
 
@@ -29,11 +29,7 @@ def split_config(path: Path) -> tuple[str | None, dict[str, Any], dict[str, Any]
     Raises:
         UserError: unreadable, or made by a version whose format this one does not know.
     """
-    values = read_config(path)
-    notes = values.pop("run", None)
-    made_by = notes.get("format", FORMAT) if isinstance(notes, dict) else FORMAT
-    if made_by != FORMAT:
-        raise UserError(f"{path} has run format {made_by}; this version of morl reads format {FORMAT}")
+    values, _ = read_settings(path)
     agent = values.pop("agent", None)
     return agent, *split_settings(values)
 
