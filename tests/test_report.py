@@ -82,7 +82,7 @@ def test_only_a_report_is_written_over(runs, tmp_path):
     with pytest.raises(UserError, match="exists and is not a report; choose another name"):
         report.write(results, path)
     assert path.read_text() == "my notes"
-    with pytest.raises(UserError, match="cannot write .*: No such file or directory"):
+    with pytest.raises(UserError, match=r"cannot write .*: No such file or directory"):
         report.write(results, tmp_path / "nowhere" / "page.html")
 
 
