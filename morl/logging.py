@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +51,16 @@ class TensorBoardWriter:
     def image(self, name: str, image: Any, step: int) -> None:
         """Write an (H, W, 3) uint8 image."""
         self._writer.add_image(name, image, step, dataformats="HWC")
+
+    def hparams(self, settings: Mapping[str, Any], results: Mapping[str, float], step: int) -> None:
+        """Write what a run was set to and what came of it, for the table of runs under HPARAMS."""
+        from tensorboardX.summary import hparams
+
+        plain = {k: v if isinstance(v, bool | int | float | str) else json.dumps(v) for k, v in settings.items()}
+        for summary in hparams(plain, dict(results)):
+            self._writer.file_writer.add_summary(summary)
+        for name, value in results.items():
+            self._writer.add_scalar(name, value, step)
 
     def close(self) -> None:
         """Close the events file."""

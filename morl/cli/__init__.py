@@ -20,6 +20,11 @@ COMMANDS = {
         "RUN... [flags]",
         "write an HTML file that shows runs: fronts, sliders for the preference, metrics",
     ),
+    "export": (
+        "RUN --out FILE [flags]",
+        "write a policy as a program of PyTorch's or JAX's that runs without this library",
+    ),
+    "tensorboard": ("RUN [flags]", "show the metrics of a run, or of a folder of runs, in TensorBoard"),
     "check-env": ("ID [flags]", "check an environment, your own for example, and print what to fix"),
     "envs": ("", "list the environments"),
     "agents": ("", "list the agents"),
