@@ -18,6 +18,12 @@ function number(x, digits = 4) {
   if (size !== 0 && (size < 1e-4 || size >= 1e9)) return x.toExponential(digits - 1);
   return x.toLocaleString("en-US", { maximumSignificantDigits: digits }).replace("-", "−");
 }
+// The two ends of a range, with as many digits as it takes to tell them apart.
+function ends([low, high]) {
+  let digits = 3;
+  while (digits < 9 && low !== high && number(low, digits) === number(high, digits)) digits++;
+  return [number(low, digits), number(high, digits)];
+}
 const named = (objective) => (objective.unit ? `${objective.name} (${objective.unit})` : objective.name);
 
 function extent(values) {

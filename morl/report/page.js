@@ -271,6 +271,7 @@ function curves() {
   panels(by("curves"), data.runs);
   const seeds = data.runs.some((run) => run.history.seeds > 1);
   by("history-note").textContent = `By the estimates that training made, which are higher than what fresh episodes give.${seeds ? " Line: mean over the seeds; band: from the lowest seed to the highest." : ""}`;
+  by("history-legend").replaceChildren(...(several ? data.runs.map((run) => html("span", { class: `key ${run.colour}` }, html("i", {}), run.label)) : []));
   by("history").hidden = !by("curves").children.length;
 }
 

@@ -67,7 +67,7 @@ function space(picture, width, height, fronts, axes, names, known, turn) {
     const end = project([0, 1, 2].map((x) => (x === k ? 1.14 : -1))), x = Math.min(Math.max(end[0], 60), width - 60);
     const y = Math.min(Math.max(end[1] < centre[1] ? end[1] - 16 : end[1] + 10, 14), height - 22);
     picture.append(svg("text", { class: "axis", x, y, "text-anchor": "middle" }, shortened(names[axes[k]], 120)));
-    picture.append(svg("text", { x, y: y + 15, "text-anchor": "middle" }, `${number(values[k][0], 3)} to ${number(values[k][1], 3)}`));
+    picture.append(svg("text", { x, y: y + 15, "text-anchor": "middle" }, ends(values[k]).join(" to ")));
   }
   for (const row of known) { const [x, y] = place(row); picture.append(svg("circle", { class: "known", cx: x, cy: y, r: RADIUS + 2 })); }
   const points = fronts.flatMap((front) => front.returns.map((row) => ({ front, at: place(row) })));
@@ -95,16 +95,16 @@ function parallel(picture, width, height, fronts, names) {
     picture.append(group);
   }
   names.forEach((name, k) => {
-    const place = along(k), [low, high] = ranges[k];
+    const place = along(k), [low, high] = ends(ranges[k]);
     if (lying) {
       picture.append(svg("line", { class: "frame", x1: 14, x2: width - 14, y1: place, y2: place }));
-      picture.append(svg("text", { x: 14, y: place - 6 }, number(low, 3)));
-      picture.append(svg("text", { x: width - 14, y: place - 6, "text-anchor": "end" }, number(high, 3)));
+      picture.append(svg("text", { x: 14, y: place - 6 }, low));
+      picture.append(svg("text", { x: width - 14, y: place - 6, "text-anchor": "end" }, high));
       picture.append(svg("text", { class: "axis", x: width / 2, y: place - 6, "text-anchor": "middle" }, shortened(name, width - 150)));
     } else {
       picture.append(svg("line", { class: "frame", x1: place, x2: place, y1: margin[0], y2: height - margin[1] }));
-      picture.append(svg("text", { x: place, y: margin[0] - 8, "text-anchor": "middle" }, number(high, 3)));
-      picture.append(svg("text", { x: place, y: height - margin[1] + 16, "text-anchor": "middle" }, number(low, 3)));
+      picture.append(svg("text", { x: place, y: margin[0] - 8, "text-anchor": "middle" }, high));
+      picture.append(svg("text", { x: place, y: height - margin[1] + 16, "text-anchor": "middle" }, low));
       picture.append(svg("text", { class: "axis", x: place, y: height - (k % 2 && count > 6 ? 0 : 14), "text-anchor": "middle" }, shortened(name, ((width - 96) / (count - 1)) * (count > 6 ? 1.9 : 0.95))));
     }
   });
