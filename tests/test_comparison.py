@@ -150,7 +150,7 @@ def test_what_is_printed(runs, capsys, tmp_path):
     [
         ([], "give one or more run directories"),
         (["x"], "x is not a run directory: it has no config.yaml"),
-        (["x", "--by", "agent"], "--by must be settings or run, not 'agent'"),
+        (["x", "--by", "agent"], "invalid choice 'agent' for argument '--by'"),
         (["x", "--resamples", "5"], "resamples must be at least 100, not 5"),
         (["x", "--seed", "-1"], "seed must be at least 0, not -1"),
         (["x", "--csv", "--json"], "give --csv or --json, not both"),
@@ -160,5 +160,5 @@ def test_what_is_printed(runs, capsys, tmp_path):
 def test_mistakes(flags, message, capsys):
     assert main(["compare", *flags]) == 2
     error = capsys.readouterr().err
-    assert error.endswith(f"{message}\n")
+    assert message in error
     assert error.count("\n") == 1

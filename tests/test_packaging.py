@@ -37,7 +37,7 @@ def test_the_wheel_holds_every_module_once(wheel):
     modules = {name for name in names if name.endswith(".py")}
     rooms = {
         "": ROOT / "morl",
-        **{f"{r}/": ROOT / "morl" / r for r in ("cli", "report")},
+        **{f"{r}/": ROOT / "morl" / r for r in ("cli", "export", "report")},
         **{f"{r}/": ROOT / r for r in ("envs", "envs/mec", "envs/pictures", "agents", "tune")},
     }
     expected = {f"morl/{prefix}{path.name}" for prefix, room in rooms.items() for path in room.glob("*.py")}

@@ -22,7 +22,7 @@ COMMANDS = {
     ),
     "export": (
         "RUN --out FILE [flags]",
-        "write a policy as a program of PyTorch's or JAX's that runs without this library",
+        "write a policy as a program that runs without this library: PyTorch, JAX, ONNX",
     ),
     "tensorboard": ("RUN [flags]", "show the metrics of a run, or of a folder of runs, in TensorBoard"),
     "check-env": ("ID [flags]", "check an environment, your own for example, and print what to fix"),

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
@@ -32,7 +32,7 @@ class CompareOptions:
 
     runs: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN [RUN ...]")]
     """Run directories."""
-    by: Annotated[str, tyro.conf.arg(metavar="{settings,run}")] = "settings"
+    by: Literal["settings", "run"] = "settings"
     """What makes a group: the same agent and settings but for the seed, or each run."""
     reference_point: tuple[float, ...] | None = None
     """Reference point of the hypervolume; by default the runs' own, of different ones the lowest in each objective."""
@@ -48,8 +48,6 @@ class CompareOptions:
     """Write a picture too: a new PNG file."""
 
     def __post_init__(self) -> None:
-        if self.by not in ("settings", "run"):
-            raise UserError(f"--by must be settings or run, not {self.by!r}")
         if self.resamples < 100:
             raise UserError(f"resamples must be at least 100, not {self.resamples}")
         if self.seed < 0:
@@ -71,7 +69,7 @@ def main(args: Sequence[str]) -> int:
         check_new_file(options.png)
     found = comparison.compare(
         results.read(options.runs),
-        by="run" if options.by == "run" else "settings",
+        by=options.by,
         reference_point=options.reference_point,
         resamples=options.resamples,
         seed=options.seed,

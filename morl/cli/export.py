@@ -5,17 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Literal
 
 import tyro
 
 from morl.errors import UserError
 from morl.options import parse
-
-if TYPE_CHECKING:
-    from morl.export import Format
-
-FORMATS: tuple[Format, ...] = ("torch", "jax")
 
 
 @dataclass(frozen=True)
@@ -28,9 +23,10 @@ class ExportOptions:
     run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
     """Run directory."""
     out: Path
-    """File to write, new: .pt2 for torch, .jax for jax."""
-    format: Annotated[str, tyro.conf.arg(metavar="{torch,jax}")] = "torch"
-    """torch: a program of torch.export, for PyTorch alone; jax: StableHLO, for JAX alone."""
+    """File to write, new: .pt2 for torch, .jax for jax, .onnx for onnx."""
+    format: Literal["torch", "jax", "onnx"] = "torch"
+    """torch: a program of torch.export, for PyTorch alone; jax: StableHLO, for JAX alone; onnx: for any
+    runtime of ONNX."""
     preference: tuple[float, ...] | None = None
     """Weights of the objectives, adding up to 1: the policy with the largest weighted return is taken."""
     policy: int | None = None
@@ -39,8 +35,6 @@ class ExportOptions:
     """Whose front, in a run of several seeds; by default the first one's."""
 
     def __post_init__(self) -> None:
-        if self.format not in FORMATS:
-            raise UserError(f"--format must be {' or '.join(FORMATS)}, not {self.format!r}")
         if self.preference is not None and self.policy is not None:
             raise UserError("give --preference or --policy, not both")
 
@@ -53,7 +47,7 @@ def main(args: Sequence[str]) -> int:
     done = export(
         options.run,
         options.out,
-        format=next(name for name in FORMATS if name == options.format),
+        format=options.format,
         preference=options.preference,
         policy=options.policy,
         training_seed=options.training_seed,

@@ -21,9 +21,13 @@ from morl.front import Front
 from morl.loading import fronts_of, plan_of
 from morl.video import check_new_file
 
-Format = Literal["torch", "jax"]
-SUFFIXES = {"torch": ".pt2", "jax": ".jax"}
-NEEDS = {"torch": ("torch", "torch"), "jax": ("flatbuffers", "export")}  # what is imported, and the extra with it
+Format = Literal["torch", "jax", "onnx"]
+SUFFIXES = {"torch": ".pt2", "jax": ".jax", "onnx": ".onnx"}
+NEEDS = {  # what is imported, and the extra it comes with
+    "torch": (("torch", "torch"),),
+    "jax": (("flatbuffers", "export"),),
+    "onnx": (("torch", "export"), ("onnx", "export"), ("onnxscript", "export")),
+}
 CHECKED = 256  # random observations
 TOLERANCE = 1e-5  # of actions, over the larger of them and 1
 TIES = 0.01  # share of greedy choices among near equals that rounding may turn
@@ -82,7 +86,8 @@ def export(
     Args:
         run: run directory.
         out: a new file.
-        format: ``torch``, a program of ``torch.export``; ``jax``, StableHLO by ``jax.export``.
+        format: ``torch``, a program of ``torch.export``; ``jax``, StableHLO by ``jax.export``;
+            ``onnx``, of PyTorch's program.
         preference: (R,) on the simplex; the policy with the largest weighted return is taken.
         policy: a policy by its number in ``front.csv`` instead. With neither, a run whose one policy takes any
             preference gives a program that takes it too, as a second argument (B, R).
@@ -96,11 +101,11 @@ def export(
     if path.suffix != SUFFIXES[format]:
         raise UserError(f"cannot write {format} to {path}; its files end in {SUFFIXES[format]}")
     check_new_file(path)
-    module, extra = NEEDS[format]
-    try:
-        importlib.import_module(module)
-    except ImportError:
-        raise MissingExtraError(f"exporting to {format}", extra) from None
+    for module, extra in NEEDS[format]:
+        try:
+            importlib.import_module(module)
+        except ImportError:
+            raise MissingExtraError(f"exporting to {format}", extra) from None
     if preference is not None and policy is not None:
         raise UserError("give a preference or the number of a policy, not both")
     plan, settings = plan_of(Path(run))
