@@ -85,6 +85,19 @@ def fronts_of(path: Path, plan: Plan, settings: TrainSettings) -> dict[int, Fron
     return {seed: Front(**{**context, **table}, params=params[str(seed)]) for seed, table in tables.items()}
 
 
+def front_of_seed(fronts: Mapping[int, Front], seed: int | None) -> Front:
+    """The front of a training seed; without one the first.
+
+    Raises:
+        UserError: no such seed.
+    """
+    if seed is None:
+        return next(iter(fronts.values()))
+    if seed not in fronts:
+        raise UserError(f"seed {seed} is not in this run; it has {', '.join(map(str, fronts))}")
+    return fronts[seed]
+
+
 def reevaluate(path: str | Path, settings: EvaluateSettings | None = None) -> dict[int, Front]:
     """Evaluate the policies of a run's fronts again, greedily, on episodes of its own.
 

@@ -47,16 +47,14 @@ class FrontOptions:
 def main(args: Sequence[str]) -> int:
     """Print, draw, write."""
     options = parse(FrontOptions, args, prog="morl front")
-    from morl.loading import load
+    from morl.loading import front_of_seed, load
 
     if options.png is not None:
         from morl.video import check_new_file
 
         check_new_file(options.png)
     run = load(options.run)
-    if options.seed is not None and options.seed not in run.fronts:
-        raise UserError(f"seed {options.seed} is not in this run; it has {', '.join(map(str, run.fronts))}")
-    fronts = {seed: front for seed, front in run.fronts.items() if options.seed in (None, seed)}
+    fronts = run.fronts if options.seed is None else {options.seed: front_of_seed(run.fronts, options.seed)}
     chosen = {
         seed: range(len(front)) if options.preference is None else [front.assign(options.preference)]
         for seed, front in fronts.items()
@@ -69,7 +67,7 @@ def main(args: Sequence[str]) -> int:
     if options.csv:
         from morl.front import to_csv
 
-        print(to_csv(fronts), end="")
+        print(to_csv(dict(fronts)), end="")
     elif options.json:
         print(json.dumps([as_json(seed, front, chosen[seed]) for seed, front in fronts.items()], indent=1))
     else:

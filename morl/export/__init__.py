@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from morl.errors import MissingExtraError, UserError
 from morl.front import Front
-from morl.loading import fronts_of, plan_of
+from morl.loading import front_of_seed, fronts_of, plan_of
 from morl.video import check_new_file
 
 Format = Literal["torch", "jax", "onnx"]
@@ -109,11 +109,7 @@ def export(
     if preference is not None and policy is not None:
         raise UserError("give a preference or the number of a policy, not both")
     plan, settings = plan_of(Path(run))
-    fronts = fronts_of(Path(run), plan, settings)
-    seed = next(iter(fronts)) if training_seed is None else training_seed
-    if seed not in fronts:
-        raise UserError(f"seed {seed} is not in this run; it has {', '.join(map(str, fronts))}")
-    front = fronts[seed]
+    front = front_of_seed(fronts_of(Path(run), plan, settings), training_seed)
     row = front.assign(preference) if preference is not None else policy
     if row is None and not front.conditional:
         raise UserError("give --preference or --policy: each policy of this run is for a preference of its own")
@@ -154,7 +150,7 @@ def _program(front: Front, row: int | None, env: Any, name: str) -> Program:
     return Program(one, tuple(inputs), traced, about)
 
 
-def samples(program: Program, env: Any, number: int) -> list[NDArray[Any]]:
+def _samples(program: Program, env: Any, number: int) -> list[NDArray[Any]]:
     """Random arguments (number, ...) of a program."""
     space = env.observation_space
     space.seed(0)
@@ -171,7 +167,7 @@ def _difference(program: Program, act: Callable[..., NDArray[Any]], env: Any) ->
     Raises:
         UserError: it is larger than rounding makes it.
     """
-    arguments = samples(program, env, CHECKED)
+    arguments = _samples(program, env, CHECKED)
     wanted, got = np.asarray(jax.jit(jax.vmap(program.one))(*arguments)), act(*arguments)
     if wanted.shape != got.shape:
         raise UserError(f"the exported program gives actions {got.shape}, the policy {wanted.shape}")

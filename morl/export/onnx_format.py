@@ -27,10 +27,10 @@ def write(program: Program) -> tuple[bytes, Callable[..., NDArray[Any]]]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            found = torch.onnx.export(exported(program), input_names=names, output_names=["action"], verbose=False)
+            found: Any = torch.onnx.export(exported(program), input_names=names, output_names=["action"], verbose=False)
     finally:
         log.setLevel(level)
-    model = found.model_proto  # type: ignore[union-attr]  # with the exporter that is the default
+    model = found.model_proto
     graph = model.graph
     symbol = graph.input[0].type.tensor_type.shape.dim[0].dim_param
     for value in (*graph.input, *graph.output, *graph.value_info):

@@ -51,7 +51,7 @@ class Translated(torch.nn.Module):
     def __init__(self, function: Callable[..., Any], examples: Sequence[jax.ShapeDtypeStruct]) -> None:
         super().__init__()
         closed = jax.make_jaxpr(function)(*examples)
-        self._jaxpr = closed.jaxpr
+        self._jaxpr: Any = closed.jaxpr
         _check(self._jaxpr)
         needed = _needed(self._jaxpr)
         self._constants: dict[Any, str] = {}
@@ -176,7 +176,7 @@ def _transpose(x: torch.Tensor, equation: Any) -> torch.Tensor:
 
 def _together(operands: Sequence[torch.Tensor]) -> list[torch.Tensor]:
     """All of one batch."""
-    size = torch.broadcast_shapes(*(x.shape[:1] for x in operands))[0]
+    size = next((x.shape[0] for x in operands if not _alike(x)), 1)
     return [x.expand(size, *x.shape[1:]) for x in operands]
 
 
@@ -248,20 +248,18 @@ def _alike(x: torch.Tensor) -> bool:
     return isinstance(x.shape[0], int) and x.shape[0] == 1
 
 
+_PLAIN: dict[str, Any] = {
+    "abs": torch.abs, "add": torch.add, "add_any": torch.add, "and": torch.bitwise_and, "ceil": torch.ceil,
+    "copy": torch.clone, "cos": torch.cos, "eq": torch.eq, "erf": torch.erf, "exp": torch.exp,
+    "expm1": torch.expm1, "floor": torch.floor, "ge": torch.ge, "gt": torch.gt, "is_finite": torch.isfinite,
+    "le": torch.le, "log": torch.log, "log1p": torch.log1p, "logistic": torch.sigmoid, "lt": torch.lt,
+    "max": torch.maximum, "min": torch.minimum, "mul": torch.mul, "ne": torch.ne, "neg": torch.neg,
+    "not": torch.bitwise_not, "or": torch.bitwise_or, "pow": torch.pow, "rem": torch.fmod,
+    "rsqrt": torch.rsqrt, "sign": torch.sign, "sin": torch.sin, "sqrt": torch.sqrt, "square": torch.square,
+    "stop_gradient": torch.clone, "sub": torch.sub, "tanh": torch.tanh, "xor": torch.bitwise_xor,
+}  # fmt: skip
 _OPERATIONS: dict[str, Operation] = {
-    **{
-        name: _plain(function)
-        for name, function in {
-            "abs": torch.abs, "add": torch.add, "add_any": torch.add, "and": torch.bitwise_and, "ceil": torch.ceil,
-            "copy": torch.clone, "cos": torch.cos, "eq": torch.eq, "erf": torch.erf, "exp": torch.exp,
-            "expm1": torch.expm1, "floor": torch.floor, "ge": torch.ge, "gt": torch.gt, "is_finite": torch.isfinite,
-            "le": torch.le, "log": torch.log, "log1p": torch.log1p, "logistic": torch.sigmoid, "lt": torch.lt,
-            "max": torch.maximum, "min": torch.minimum, "mul": torch.mul, "ne": torch.ne, "neg": torch.neg,
-            "not": torch.bitwise_not, "or": torch.bitwise_or, "pow": torch.pow, "rem": torch.fmod,
-            "rsqrt": torch.rsqrt, "sign": torch.sign, "sin": torch.sin, "sqrt": torch.sqrt, "square": torch.square,
-            "stop_gradient": torch.clone, "sub": torch.sub, "tanh": torch.tanh, "xor": torch.bitwise_xor,
-        }.items()
-    },
+    **{name: _plain(function) for name, function in _PLAIN.items()},
     "argmax": _arg(torch.argmax),
     "argmin": _arg(torch.argmin),
     "broadcast_in_dim": _broadcast,
@@ -281,4 +279,4 @@ _OPERATIONS: dict[str, Operation] = {
     "squeeze": _reshape,
     "stack": _stack,
     "transpose": _transpose,
-}  # fmt: skip
+}
