@@ -43,10 +43,20 @@ class Constructive(Environment[State, Params], Protocol[State, Params]):
     - The steps that lead into a state are numbered too, as backward actions. The start has none, and a finished state
       only those of steps that really finish it.
 
+    It may say what its objects are called: ``text(obs) -> str`` of one observation of a finished object, else its
+    numbers. By such texts it may know them apart: ``distances(some, others) -> (n, m)``, else Levenshtein's; and draw
+    one: ``picture(text) -> (H, W, 3) uint8``, else it is its ``render``.
+
     Attributes:
         horizon: most steps that an object takes.
         num_backward_actions: K, most steps that lead into a state.
         observation_key: name of the observation beside ``action_mask`` (:mod:`morl.envs.base`).
+
+    Where the objectives are computed on the host (:mod:`morl.envs.oracle`) it also has ``values(states, params) ->
+    (B, R)``, the objectives of finished states (B, ...), all in one call; ``step`` still gives the same reward, for
+    whoever reads it. Its ``oracle`` is asked for objects directly, and counts. Any task may have ``text(obs)``, the
+    object of an observation in a word; and of such texts ``distances(some, others) -> (n, m)``, which is Levenshtein's
+    otherwise, and ``picture(text) -> (H, W, 3) uint8``.
     """
 
     @property

@@ -12,15 +12,41 @@ register_env(
         reference_point=(0.0, 0.0),
         gamma=1.0,
         entry_point="morl.envs.hypergrid:HyperGrid",
+        constructive=True,
     )
 )
 register_env(
     EnvSpec(
         id="ngrams-v0",
-        summary="write a string of amino acids in which three pairs are frequent (ngrams A V C: single letters)",
+        summary="write a string of amino acids in which three pairs are frequent (ngrams A,V,C: single letters)",
         objectives=("AV", "VC", "CA"),
         reference_point=(0.0,) * 3,
         gamma=1.0,
         entry_point="morl.envs.ngrams:NGrams",
+        constructive=True,
+    )
+)
+register_env(
+    EnvSpec(
+        id="dna-folding-v0",
+        summary="write a strand of DNA that folds with much energy, many pairs and many hairpins (by ViennaRNA)",
+        objectives=("energy", "pairs", "hairpins"),
+        reference_point=(0.0,) * 3,
+        gamma=1.0,
+        entry_point="morl.envs.dna_folding:DNAFolding",
+        extra="chem",
+        constructive=True,
+    )
+)
+register_env(
+    EnvSpec(
+        id="molecules-v0",
+        summary="put fragments together to a molecule that is drug-like, easy to make and light (by RDKit)",
+        objectives=("qed", "synthesis", "weight"),
+        reference_point=(0.0,) * 3,
+        gamma=1.0,
+        entry_point="morl.envs.molecules:Molecules",
+        extra="chem",
+        constructive=True,
     )
 )

@@ -128,6 +128,29 @@ def levenshtein(first: Sequence[object], second: Sequence[object]) -> int:
     return row[-1]
 
 
+def levenshtein_distances(some: Sequence[str], others: Sequence[str]) -> Floats:
+    """(n, m) Levenshtein distances of all pairs of n and m strings.
+
+    One string against all others at a time: of the table that :func:`levenshtein` fills cell by cell, a whole row.
+    """
+    longest = max(map(len, others), default=0)
+    letters = np.zeros((len(others), longest), np.uint32)  # 0 is no letter
+    for i, text in enumerate(others):
+        letters[i, : len(text)] = np.frombuffer(text.encode("utf-32-le"), np.uint32)
+    place = np.arange(longest + 1, dtype=np.int32)
+    ends = np.arange(len(others)), [len(text) for text in others]
+    found = np.zeros((len(some), len(others)))
+    for i, text in enumerate(some):
+        row = np.tile(place, (len(others), 1))
+        for letter in np.frombuffer(text.encode("utf-32-le"), np.uint32):
+            deleted, changed = row + 1, row[:, :-1] + (letters != letter)
+            np.minimum(deleted[:, 1:], changed, out=deleted[:, 1:])
+            # an insertion adds 1 to the cell before: the least of all cells before, each plus the way from there
+            row = np.minimum.accumulate(deleted - place, axis=1) + place
+        found[i] = row[ends]
+    return found
+
+
 def diversity(strings: Sequence[Sequence[object]]) -> float:
     """Mean Levenshtein distance of all pairs.
 

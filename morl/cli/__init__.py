@@ -15,6 +15,7 @@ COMMANDS = {
     "evaluate": ("RUN [flags]", "evaluate the policies of a run's front again on fresh seeds"),
     "front": ("RUN [flags]", "print a run's front, or the policy of it that fits a preference"),
     "rollout": ("RUN [flags]", "run the policy that fits a preference and show what it does, as a video too"),
+    "sample": ("RUN [flags]", "draw objects with the sampler of a run (mogfn), for any preference"),
     "compare": ("RUN... [flags]", "compare runs: metrics with intervals over seeds, probability of improvement"),
     "report": (
         "RUN... [flags]",
@@ -48,6 +49,12 @@ def _one_line(message: Warning | str, *_: object, **__: object) -> str:
     return f"morl: warning: {message}\n"
 
 
+def _oracle_failure(error: Exception) -> UserError | None:
+    """What an oracle raised (:mod:`morl.envs.host_values`), which only where that is loaded can have been."""
+    host_values = sys.modules.get("morl.envs.host_values")
+    return None if host_values is None else host_values.oracle_failure(error)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command line; the exit code is 2 for a user's mistake, told in one line."""
     args = list(sys.argv[1:] if argv is None else argv)
@@ -70,6 +77,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         return run(rest)
     except UserError as error:
         print(f"morl{f' {command}' if command in COMMANDS else ''}: error: {error}", file=sys.stderr)
+        return 2
+    except (RuntimeError, ValueError) as error:  # of JAX, perhaps around what an oracle raised within compiled code
+        failure = _oracle_failure(error)
+        if failure is None:
+            raise
+        print(f"morl {command}: error: {failure}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

@@ -110,6 +110,8 @@ def export(
         raise UserError("give a preference or the number of a policy, not both")
     plan, settings = plan_of(Path(run))
     front = front_of_seed(fronts_of(Path(run), plan, settings), training_seed)
+    if front.objects is not None:
+        raise UserError(f"{run} holds a sampler of objects, not a policy that acts; see morl sample")
     row = front.assign(preference) if preference is not None else policy
     if row is None and not front.conditional:
         raise UserError("give --preference or --policy: each policy of this run is for a preference of its own")
