@@ -7,7 +7,7 @@ import morl
 PUBLIC = {
     *("AgentSpec", "EnvSpec", "EvaluateSettings", "Front", "Policy", "TrainSettings"),
     *("evaluate", "load", "make", "play", "register_agent", "register_env", "train"),
-    *("sample"),
+    "sample",
 }
 
 
