@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ from morl.plan import Plan, prepare
 from morl.preferences import spread
 from morl.registry import agent_spec
 from morl.registry import load as load_entry_point
-from morl.runs import FORMAT, Run, read_config, read_fronts, read_objects
+from morl.runs import Run, read_fronts, read_objects, read_settings
 from morl.settings import EvaluateSettings, TrainSettings
 from morl.types import Evaluation, PyTree, Trainer
 
@@ -32,14 +31,7 @@ def split_config(path: Path) -> tuple[str | None, dict[str, Any], dict[str, Any]
     Raises:
         UserError: unreadable, or made by a version whose format this one does not know.
     """
-    values = read_config(path)
-    notes = values.pop("run", None)
-    made_by = notes.get("format", FORMAT) if isinstance(notes, dict) else FORMAT
-    if made_by != FORMAT:
-        versions = notes.get("versions") if isinstance(notes, dict) else None
-        version = str(versions.get("morl-jax")) if isinstance(versions, dict) else ""
-        advice = f": pip install morl-jax=={version} reads it" if re.fullmatch(r"[\w.+-]{1,40}", version) else ""
-        raise UserError(f"{path} has run format {made_by!r}; this version of morl reads format {FORMAT}{advice}")
+    values, _ = read_settings(path)
     agent = values.pop("agent", None)
     return agent, *split_settings(values, agent)
 
@@ -117,6 +109,19 @@ def fronts_of(path: Path, plan: Plan, settings: TrainSettings) -> dict[int, Fron
         for seed, objects in read_objects(path / "objects.csv", tables).items():
             own[seed]["objects"] = objects
     return {seed: Front(**{**context, **table, **own[seed]}) for seed, table in tables.items()}
+
+
+def front_of_seed(fronts: Mapping[int, Front], seed: int | None) -> Front:
+    """The front of a training seed; without one the first.
+
+    Raises:
+        UserError: no such seed.
+    """
+    if seed is None:
+        return next(iter(fronts.values()))
+    if seed not in fronts:
+        raise UserError(f"seed {seed} is not in this run; it has {', '.join(map(str, fronts))}")
+    return fronts[seed]
 
 
 def reevaluate(path: str | Path, settings: EvaluateSettings | None = None) -> dict[int, Front]:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import csv
 import io
+import json
 import os
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +106,16 @@ class TensorBoardWriter:
     def image(self, name: str, image: Any, step: int) -> None:
         """Write an (H, W, 3) uint8 image."""
         self._add(self._summary.image(name, image, dataformats="HWC"), step)
+
+    def hparams(self, settings: Mapping[str, Any], results: Mapping[str, float], step: int) -> None:
+        """Write what a run was set to and what came of it, for the table of runs under HPARAMS."""
+        from tensorboardX.summary import hparams
+
+        plain = {k: v if isinstance(v, bool | int | float | str) else json.dumps(v) for k, v in settings.items()}
+        for summary in hparams(plain, dict(results)):
+            self._add(summary, 0)
+        for name, value in results.items():
+            self._add(self._summary.scalar(name, value), step)
 
     def close(self) -> None:
         """Close the events file."""

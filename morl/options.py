@@ -67,25 +67,43 @@ def from_mapping(cls: type[Options], values: Mapping[str, Any], *, source: str, 
     Raises:
         UserError: unknown name, or a value that its flag would not take; the message starts with ``source``.
     """
-    mappings = {field.name for field in dataclasses.fields(cls) if field.default_factory is dict}  # type: ignore[arg-type]
     args = []
     for name, value in values.items():
         if name not in field_names(cls):
             raise UserError(f"{source}: {unknown_name('setting', name, [*field_names(cls), *also])}")
-        flag = f"--{name.replace('_', '-')}"
-        if isinstance(value, bool):
-            args.append(flag if value else f"--no-{flag[2:]}")
-        elif isinstance(value, list | tuple):
-            args += [flag, *(_text(item, f"{source}: {name}") for item in value)]
-        elif isinstance(value, Mapping) and name in mappings:
-            pairs = [item for pair in value.items() for item in pair]
-            args += [flag, *(_text(item, f"{source}: {name}") for item in pairs)]
-        else:
-            args.append(f"{flag}={_text(value, f'{source}: {name}')}")
+        args += _flag(cls, name, value, f"{source}: {name}")
     try:
         return parse(cls, args, prog=source)
     except UserError as error:
         raise UserError(f"{source}: {error}") from None
+
+
+def to_flags(cls: type[Any], values: Mapping[str, Any], *, source: str) -> list[str]:
+    """The flags of a flat settings dataclass, of those settings that are not the default.
+
+    Raises:
+        UserError: as :func:`from_mapping`.
+    """
+    settings, default = from_mapping(cls, values, source=source), cls()
+    flags: list[str] = []
+    for name in values:
+        value = getattr(settings, name)
+        if value != getattr(default, name):
+            flags += _flag(cls, name, value, f"{source}: {name}")
+    return flags
+
+
+def _flag(cls: type[Any], name: str, value: Any, where: str) -> list[str]:
+    """A setting as a flag and what follows it."""
+    mappings = {field.name for field in dataclasses.fields(cls) if field.default_factory is dict}
+    flag = f"--{name.replace('_', '-')}"
+    if isinstance(value, bool):
+        return [flag if value else f"--no-{flag[2:]}"]
+    if isinstance(value, list | tuple):
+        return [flag, *(_text(item, where) for item in value)]
+    if isinstance(value, Mapping) and name in mappings:
+        return [flag, *(_text(item, where) for pair in value.items() for item in pair)]
+    return [f"{flag}={_text(value, where)}"]
 
 
 def _text(value: Any, where: str) -> str:

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from morl.errors import UserError, blame
 from morl.evaluation import MAX_STEPS
-from morl.front import Front, Policy
-from morl.loading import fronts_of, plan_of
+from morl.front import Policy
+from morl.loading import front_of_seed, fronts_of, plan_of
 from morl.plan import Plan
 
 DEFAULT_FPS = 30  # as Gymnasium's
@@ -192,13 +192,5 @@ def play(
         raise UserError("give a preference or the number of a policy, one of the two")
     path = Path(run)
     plan, settings = plan_of(path)
-    front = _front_of(fronts_of(path, plan, settings), training_seed)
+    front = front_of_seed(fronts_of(path, plan, settings), training_seed)
     return Playback(plan, front.policy(preference) if policy is None else front.at(policy))
-
-
-def _front_of(fronts: dict[int, Front], seed: int | None) -> Front:
-    if seed is None:
-        return next(iter(fronts.values()))
-    if seed not in fronts:
-        raise UserError(f"seed {seed} is not in this run; it has {', '.join(map(str, fronts))}")
-    return fronts[seed]

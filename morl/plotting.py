@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import itertools
+import textwrap
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from morl.front import Floats, Front
+
+if TYPE_CHECKING:
+    from morl.comparison import Comparison
 
 COLOURS = ("#2563eb", "#d97706", "#059669", "#dc2626", "#7c3aed", "#0891b2", "#be185d", "#4d7c0f")
 MAX_PAIRS = 3  # objectives up to which every pair gets a panel; beyond, parallel coordinates
@@ -93,6 +98,30 @@ def _parallel_coordinates(fronts: Mapping[int, Front], title: str) -> Figure:
     figure.legend(loc="outside lower center", ncols=5, frameon=False)
     front = next(iter(fronts.values()))
     figure.suptitle(f"{title}\n{front.caption}")
+    return figure
+
+
+def draw_comparison(found: Comparison) -> Figure:
+    """A panel for each metric: every seed of a group, its interquartile mean and the interval that lies in."""
+    from morl.comparison import METRICS  # SciPy's statistics take a while to load
+
+    groups = found.groups
+    figure = Figure(figsize=(3.6 * len(METRICS), 1.9 + 0.45 * len(groups)), layout="constrained", dpi=110)
+    for column, metric in enumerate(METRICS):
+        axes = figure.add_subplot(1, len(METRICS), column + 1)
+        for row, (group, colour) in enumerate(zip(groups, itertools.cycle(COLOURS), strict=False)):
+            values, mean = found.of(group, metric.name), found.means[group, metric.name]
+            axes.plot([mean.low, mean.high], [row, row], color=colour, linewidth=9, alpha=0.25, solid_capstyle="butt")
+            axes.scatter(values, np.full(len(values), row), s=14, color=colour, alpha=0.7, linewidths=0, zorder=2)
+            axes.scatter([mean.value], [row], s=110, marker="|", color=colour, linewidths=2.5, zorder=3)
+        axes.set_yticks(range(len(groups)), [textwrap.fill(group, 28) for group in groups] if column == 0 else [])
+        axes.set_ylim(len(groups) - 0.4, -0.6)
+        axes.tick_params(left=False)
+        axes.locator_params(axis="x", nbins=4)
+        axes.set_title(f"{metric.short}, {'more' if metric.sign > 0 else 'less'} is better", fontsize=10)
+        axes.grid(axis="x", alpha=0.25)
+        axes.spines[["top", "right", "left"]].set_visible(False)
+    figure.suptitle(f"{found.env}: interquartile mean over seeds, 95 % bootstrap interval", fontsize=11)
     return figure
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,10 @@ class Recorder:
     def image(self, name: str, image: Any, step: int) -> None:
         """A picture for TensorBoard, (H, W, 3) uint8."""
         self._tensorboard.image(name, image, step)
+
+    def hparams(self, settings: Mapping[str, Any], results: Mapping[str, float], step: int) -> None:
+        """What a run was set to and what came of it, for TensorBoard."""
+        self._tensorboard.hparams(settings, results, step)
 
     def close(self) -> None:
         """Close the files, whatever becomes of what is still unwritten."""

@@ -7,6 +7,7 @@ import csv
 import io
 import os
 import platform
+import re
 import shlex
 import subprocess
 import sys
@@ -123,6 +124,24 @@ def read_config(path: Path) -> dict[str, Any]:
     return content
 
 
+def read_settings(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A settings file as the settings by name, and what a run notes about itself (nothing, where no run wrote it).
+
+    Raises:
+        UserError: unreadable, or made by a version whose format this one does not know.
+    """
+    values = read_config(path)
+    notes = values.pop("run", None)
+    notes = notes if isinstance(notes, dict) else {}
+    made_by = notes.get("format", FORMAT)
+    if made_by != FORMAT:
+        versions = notes.get("versions")
+        version = str(versions.get("morl-jax")) if isinstance(versions, dict) else ""
+        advice = f": pip install morl-jax=={version} reads it" if re.fullmatch(r"[\w.+-]{1,40}", version) else ""
+        raise UserError(f"{path} has run format {made_by!r}; this version of morl reads format {FORMAT}{advice}")
+    return values, notes
+
+
 @dataclass(frozen=True)
 class Run:
     """A run that has a front, read back.
@@ -148,16 +167,25 @@ class Run:
         return not checkpoint.states(self.path / "checkpoints")
 
 
+def read_rows(path: Path) -> list[list[str]]:
+    """The rows of a CSV file, header first.
+
+    Raises:
+        UserError: missing, or not CSV.
+    """
+    try:
+        return list(csv.reader(io.StringIO(path.read_text())))
+    except (OSError, ValueError, csv.Error) as error:
+        raise UserError(f"cannot read {path}: {' '.join(str(error).split())}") from error
+
+
 def read_fronts(path: Path, objectives: tuple[str, ...]) -> dict[int, dict[str, Floats]]:
     """The numbers of ``front.csv`` by seed: ``preferences``, ``returns``, ... as in :class:`morl.front.Front`.
 
     Raises:
         UserError: missing, of other columns, or not numbers.
     """
-    try:
-        rows = list(csv.reader(io.StringIO(path.read_text())))
-    except (OSError, ValueError, csv.Error) as error:
-        raise UserError(f"cannot read {path}: {' '.join(str(error).split())}") from error
+    rows = read_rows(path)
     if not rows or rows[0] != columns(objectives) or len(rows) < 2:
         raise UserError(f"{path} does not hold a front of the objectives {', '.join(objectives)}")
     try:

@@ -445,6 +445,12 @@ class _Training:
         figure = plotting.draw_front(fronts, title, self.plan.true_front)
         plotting.save(figure, self.path / "front.png")
         record.image("front", plotting.pixels(figure), self.progress.steps)
+        utilities = [metrics.expected_utility(front.returns, self.weights) for front in fronts.values()]
+        results = {
+            "final/hypervolume": float(np.mean([front.hypervolume() for front in fronts.values()])),
+            "final/expected_utility": float(np.mean(utilities)),
+        }
+        record.hparams(self.plan.resolved(self.settings), results, self.progress.steps)
 
     def _status(self, rows: list[dict[str, Any]], rate: float) -> Status:
         def column(name: str) -> tuple[Any, ...]:

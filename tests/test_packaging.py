@@ -37,12 +37,12 @@ def test_the_wheel_holds_every_module_once(wheel):
     modules = {name for name in names if name.endswith(".py")}
     rooms = {
         "": ROOT / "morl",
-        "cli/": ROOT / "morl" / "cli",
+        **{f"{r}/": ROOT / "morl" / r for r in ("cli", "export", "report")},
         **{f"{r}/": ROOT / r for r in ("envs", "envs/mec", "envs/pictures", "agents", "tune")},
     }
     expected = {f"morl/{prefix}{path.name}" for prefix, room in rooms.items() for path in room.glob("*.py")}
     assert modules == expected
-    assert {"morl/py.typed", "morl/envs/fruits.csv"} <= set(names)
+    assert {"morl/py.typed", "morl/envs/fruits.csv", "morl/report/page.html", "morl/report/page.js"} <= set(names)
     assert len(names) == len(set(names))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 import sys
 import warnings
 from collections.abc import Callable, Sequence
@@ -15,6 +16,16 @@ COMMANDS = {
     "front": ("RUN [flags]", "print a run's front, or the policy of it that fits a preference"),
     "rollout": ("RUN [flags]", "run the policy that fits a preference and show what it does, as a video too"),
     "sample": ("RUN [flags]", "draw objects with the sampler of a run (mogfn), for any preference"),
+    "compare": ("RUN... [flags]", "compare runs: metrics with intervals over seeds, probability of improvement"),
+    "report": (
+        "RUN... [flags]",
+        "write an HTML file that shows runs: fronts, sliders for the preference, metrics",
+    ),
+    "export": (
+        "RUN --out FILE [flags]",
+        "write a policy as a program that runs without this library: PyTorch, JAX, ONNX",
+    ),
+    "tensorboard": ("RUN [flags]", "show the metrics of a run, or of a folder of runs, in TensorBoard"),
     "check-env": ("ID [flags]", "check an environment, your own for example, and print what to fix"),
     "envs": ("", "list the environments"),
     "agents": ("", "list the agents"),
@@ -56,6 +67,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"morl {__version__}")
         return 0
     command, *rest = args
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a γ on a terminal that has none is no reason to fail
     try:
         if command not in COMMANDS:
             raise unknown_name("command", command, COMMANDS)

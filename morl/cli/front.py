@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+import math
+import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import tyro
 
@@ -17,7 +20,7 @@ from morl.options import parse
 
 @dataclass(frozen=True)
 class FrontOptions:
-    """Print the front of a run, or the policy of it that fits a preference."""
+    """Print and draw the front of a run, or print the policy of it that fits a preference."""
 
     run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
     """Run directory."""
@@ -27,30 +30,60 @@ class FrontOptions:
     """Weights of the objectives, adding up to 1: print only the policy with the largest weighted return."""
     csv: bool = False
     """Print all numbers as CSV, in the columns of front.csv."""
+    json: bool = False
+    """Print all numbers as JSON, of the one policy where a preference is given."""
+    png: Path | None = None
+    """Write the picture of the front too: a new PNG file."""
+
+    def __post_init__(self) -> None:
+        if self.csv and self.preference is not None:
+            raise UserError("--csv prints the whole front; give it without --preference")
+        if self.csv and self.json:
+            raise UserError("give --csv or --json, not both")
+        if self.png is not None and self.png.suffix.lower() != ".png":
+            raise UserError(f"cannot write a picture to {self.png}; allowed: .png")
 
 
 def main(args: Sequence[str]) -> int:
-    """Print."""
+    """Print, draw, write."""
     options = parse(FrontOptions, args, prog="morl front")
-    if options.csv and options.preference is not None:
-        raise UserError("--csv prints the whole front; give it without --preference")
-    from morl.loading import load
+    from morl.loading import front_of_seed, load
 
+    if options.png is not None:
+        from morl.video import check_new_file
+
+        check_new_file(options.png)
     run = load(options.run)
-    if options.seed is not None and options.seed not in run.fronts:
-        raise UserError(f"seed {options.seed} is not in this run; it has {', '.join(map(str, run.fronts))}")
-    fronts = {seed: front for seed, front in run.fronts.items() if options.seed in (None, seed)}
+    fronts = run.fronts if options.seed is None else {options.seed: front_of_seed(run.fronts, options.seed)}
+    chosen = {
+        seed: range(len(front)) if options.preference is None else [front.assign(options.preference)]
+        for seed, front in fronts.items()
+    }
+    if options.png is not None:
+        from morl import plotting
+
+        title = f"{run.config['agent']} on {run.config['env']}"
+        plotting.save(plotting.draw_front(fronts, title), options.png)
     if options.csv:
         from morl.front import to_csv
 
-        print(to_csv(fronts), end="")
-        return 0
-    for seed, front in fronts.items():
-        rows = range(len(front)) if options.preference is None else [front.assign(options.preference)]
-        print(describe(seed, front, rows))
-    if options.preference is None:
-        print(f"picture: {run.path / 'front.png'}")
+        print(to_csv(dict(fronts)), end="")
+    elif options.json:
+        print(json.dumps([as_json(seed, front, chosen[seed]) for seed, front in fronts.items()], indent=1))
+    else:
+        _print(fronts, chosen, draw=options.preference is None)
+        if options.preference is None:
+            print(f"picture: {options.png or run.path / 'front.png'}")
     return 0
+
+
+def _print(fronts: Mapping[int, Front], chosen: Mapping[int, Sequence[int]], *, draw: bool) -> None:
+    from morl.cli.sketch import sketch
+
+    for seed, front in fronts.items():
+        print(describe(seed, front, chosen[seed]))
+        if draw:
+            print(f"\n{sketch(front.returns, front.objectives, sys.stdout.encoding or 'ascii')}\n")
 
 
 def describe(seed: int, front: Front, rows: Sequence[int]) -> str:
@@ -70,6 +103,28 @@ def describe(seed: int, front: Front, rows: Sequence[int]) -> str:
         for i in rows
     ]
     return f"{title}\n{table(header, body, right=[0, *range(2, len(header))])}"
+
+
+def as_json(seed: int, front: Front, rows: Sequence[int]) -> dict[str, Any]:
+    """A front as JSON holds it; what is not a number, as the standard error of one episode, is null."""
+    parts = ("preferences", "returns", "stderr", "undiscounted", "undiscounted_stderr")
+    return {
+        "seed": seed,
+        "objectives": list(front.objectives),
+        "gamma": front.gamma,
+        "episodes": front.episodes,
+        "reference_point": front.reference_point.tolist(),
+        "hypervolume": front.hypervolume(),
+        "policies": [
+            {
+                "id": i,
+                **{part: [float(x) if math.isfinite(x) else None for x in getattr(front, part)[i]] for part in parts},
+                "length": float(front.length[i]),
+                **({} if front.objects is None else {"object": front.objects[i]}),
+            }
+            for i in rows
+        ],
+    }
 
 
 def _described_objects(front: Front, objects: Sequence[str], rows: Sequence[int]) -> str:

@@ -1,0 +1,192 @@
+"""``morl compare RUN...``."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import tyro
+
+from morl.cli.table import table
+from morl.errors import UserError
+from morl.options import parse
+
+if TYPE_CHECKING:
+    from morl.comparison import Comparison, Interval
+
+
+@dataclass(frozen=True)
+class CompareOptions:
+    """Measure runs on one scale: hypervolume, expected utility, IGD+ and sparsity of each seed's front.
+
+    Groups of seeds by their interquartile mean, with a 95 % bootstrap interval, and by the probability that a seed of
+    one is better than a seed of the other. Objectives, environment and discount have to be the same.
+    """
+
+    runs: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN [RUN ...]")]
+    """Run directories."""
+    by: Literal["settings", "run"] = "settings"
+    """What makes a group: the same agent and settings but for the seed, or each run."""
+    reference_point: tuple[float, ...] | None = None
+    """Reference point of the hypervolume; by default the runs' own, of different ones the lowest in each objective."""
+    resamples: int = 10_000
+    """Samples of the bootstrap."""
+    seed: int = 0
+    """Seed of the bootstrap."""
+    csv: bool = False
+    """Print each seed's numbers as CSV."""
+    json: bool = False
+    """Print everything as JSON."""
+    png: Path | None = None
+    """Write a picture too: a new PNG file."""
+
+    def __post_init__(self) -> None:
+        if self.resamples < 100:
+            raise UserError(f"resamples must be at least 100, not {self.resamples}")
+        if self.seed < 0:
+            raise UserError(f"seed must be at least 0, not {self.seed}")
+        if self.csv and self.json:
+            raise UserError("give --csv or --json, not both")
+        if self.png is not None and self.png.suffix.lower() != ".png":
+            raise UserError(f"cannot write a picture to {self.png}; allowed: .png")
+
+
+def main(args: Sequence[str]) -> int:
+    """Compare, print, draw."""
+    options = parse(CompareOptions, args, prog="morl compare")
+    from morl import comparison, results
+
+    if options.png is not None:
+        from morl.video import check_new_file
+
+        check_new_file(options.png)
+    found = comparison.compare(
+        results.read(options.runs),
+        by=options.by,
+        reference_point=options.reference_point,
+        resamples=options.resamples,
+        seed=options.seed,
+    )
+    if options.png is not None:
+        from morl import plotting
+
+        plotting.save(plotting.draw_comparison(found), options.png)
+    if options.csv:
+        print(as_csv(found), end="")
+    elif options.json:
+        print(json.dumps(as_json(found), indent=1, allow_nan=False))
+    else:
+        print(describe(found))
+        if options.png is not None:
+            print(f"picture: {options.png}")
+    return 0
+
+
+def describe(found: Comparison) -> str:
+    """Three tables: fronts, groups, and pairs of groups."""
+    from morl.comparison import METRICS, PREFERENCES
+
+    reference = " ".join(f"{x:g}" for x in found.reference_point)
+    lowest = "" if found.own_reference else ", the lowest of the runs'"
+    known = "the true front" if found.against_true else "the best points of all these runs"
+    lines = [
+        f"{found.env}, γ = {found.gamma:g}. HV: hypervolume above {reference}{lowest}. EU: expected utility over "
+        f"{PREFERENCES} equally spread preferences. IGD+: distance to {known}. SP: sparsity. "
+        "More is better for HV and EU, less for IGD+ and SP.",
+        "",
+    ]
+    numbers = {group: str(i + 1) for i, group in enumerate(found.groups)}
+    header = ["group", "run", "seed", "policies", *(metric.short for metric in METRICS)]
+    rows = [
+        [
+            numbers[front.group],
+            front.run,
+            str(front.seed),
+            str(front.policies),
+            *(
+                f"{'' if front.exact or metric.name != 'hypervolume' else '≈ '}{front.values[metric.name]:.6g}"
+                for metric in METRICS
+            ),
+        ]
+        for front in found.measured
+    ]
+    lines += [table(header, rows, right=[0, *range(2, len(header))]), ""]
+    header = ["group", "seeds", *(f"{metric.short}, interquartile mean [95 %]" for metric in METRICS), "what"]
+    rows = [
+        [
+            numbers[group],
+            str(len(found.of(group, METRICS[0].name))),
+            *(interval(found.means[group, metric.name]) for metric in METRICS),
+            group,
+        ]
+        for group in found.groups
+    ]
+    lines.append(table(header, rows, right=range(len(header) - 1)))
+    if len(found.groups) > 1:
+        header = ["better?", *(f"P({metric.short} better) [95 %]" for metric in METRICS)]
+        rows = [
+            [
+                f"{numbers[one]} than {numbers[two]}",
+                *(interval(found.improvement[one, two, metric.name]) for metric in METRICS),
+            ]
+            for one, two in combinations(found.groups, 2)
+        ]
+        lines += ["", table(header, rows, right=range(1, len(header)))]
+    fewest = min(len(found.of(group, METRICS[0].name)) for group in found.groups)
+    if fewest < 5:
+        seeds = "1 seed has no interval" if fewest == 1 else f"of {fewest} seeds an interval is too narrow"
+        lines += ["", f"note: {seeds}; 5 or more tell how sure the numbers are"]
+    return "\n".join(lines)
+
+
+def interval(x: Interval) -> str:
+    """A number and its interval."""
+    return f"{x.value:.5g}" if math.isnan(x.low) else f"{x.value:.5g} [{x.low:.5g}, {x.high:.5g}]"
+
+
+def as_csv(found: Comparison) -> str:
+    """One row a front."""
+    from morl.comparison import METRICS
+
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(["group", "run", "seed", "policies", *(metric.name for metric in METRICS), "hypervolume_exact"])
+    for front in found.measured:
+        values = [front.values[metric.name] for metric in METRICS]
+        writer.writerow([front.group, front.run, front.seed, front.policies, *values, int(front.exact)])
+    return buffer.getvalue()
+
+
+def as_json(found: Comparison) -> dict[str, Any]:
+    """Everything; what there is no interval of is null."""
+    from morl.comparison import CONFIDENCE
+
+    def ends(x: Interval) -> dict[str, float | None]:
+        low, high = (None if math.isnan(end) else end for end in (x.low, x.high))
+        return {"value": x.value, "low": low, "high": high}
+
+    return {
+        "env": found.env,
+        "gamma": found.gamma,
+        "reference_point": found.reference_point.tolist(),
+        "igd_plus_against": "true front" if found.against_true else "best points of all runs",
+        "confidence": CONFIDENCE,
+        "fronts": [
+            {"group": x.group, "run": x.run, "seed": x.seed, "policies": x.policies, **x.values, "exact": x.exact}
+            for x in found.measured
+        ],
+        "interquartile_means": [
+            {"group": group, "metric": metric, **ends(x)} for (group, metric), x in found.means.items()
+        ],
+        "probability_of_improvement": [
+            {"group": one, "over": two, "metric": metric, **ends(x)}
+            for (one, two, metric), x in found.improvement.items()
+        ],
+    }

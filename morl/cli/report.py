@@ -1,0 +1,42 @@
+"""``morl report RUN...``."""
+
+from __future__ import annotations
+
+import webbrowser
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from morl.options import parse
+
+
+@dataclass(frozen=True)
+class ReportOptions:
+    """Write one HTML file that shows runs to a person: their fronts, sliders for the preference, metrics, settings.
+
+    It loads nothing from the network. Several runs of one environment are put side by side.
+    """
+
+    runs: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN [RUN ...]")]
+    """Run directories."""
+    out: Path | None = None
+    """File to write; by default report.html in the run directory, of several runs in the working directory."""
+    open: bool = False
+    """Show it in the browser."""
+
+
+def main(args: Sequence[str]) -> int:
+    """Read, write, open."""
+    options = parse(ReportOptions, args, prog="morl report")
+    from morl import report, results
+
+    runs = results.read(options.runs)
+    out = options.out or (runs[0].path if len(runs) == 1 else Path()) / "report.html"
+    report.write(runs, out)
+    print(f"report: {out}")
+    if options.open:
+        webbrowser.open(out.resolve().as_uri())
+    return 0

@@ -1,0 +1,81 @@
+"""Fronts drawn with characters, for the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+_DOTS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))  # of a braille character, by row and column
+_SHADES = " ░▒▓█"
+_FEW = 40  # points up to which each is a character of its own
+WIDTH, HEIGHT = 64, 16
+
+
+def sketch(points: Floats, names: Sequence[str], encoding: str = "utf-8") -> str:
+    """Points (n, R): for two objectives a plane, for more how many policies lie where along each.
+
+    Where the encoding has no braille or block characters, in ASCII.
+    """
+    if len(names) == 2:
+        text = _plane(points, names, _encodes("⣿●│└─", encoding))
+    else:
+        text = _strips(points, names, _encodes("█░", encoding))
+    return text
+
+
+def _encodes(characters: str, encoding: str) -> bool:
+    try:
+        characters.encode(encoding)
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True
+
+
+def _plane(points: Floats, names: Sequence[str], fine: bool) -> str:
+    """A scatter plot; of many points with four by two dots in each character."""
+    dots = fine and len(points) > _FEW
+    rows, columns = (4, 2) if dots else (1, 1)
+    low, high = points.min(axis=0), points.max(axis=0)
+    span = np.where(high > low, high - low, 1.0)
+    share = np.where(high > low, (points - low) / span, 0.5)
+    x = np.rint(share[:, 0] * (WIDTH * columns - 1)).astype(int)
+    y = np.rint((1 - share[:, 1]) * (HEIGHT * rows - 1)).astype(int)
+    cells = [[0] * WIDTH for _ in range(HEIGHT)]
+    for i, j in zip(y.tolist(), x.tolist(), strict=True):
+        cells[i // rows][j // columns] |= _DOTS[i % rows][j % columns] if dots else 1
+    blank, bar, corner, line = (" ", "│", "└", "─") if fine else (" ", "|", "+", "-")
+
+    def character(cell: int) -> str:
+        if not cell:
+            return blank
+        return chr(0x2800 + cell) if dots else "●" if fine else "*"
+
+    labels = [f"{high[1]:.4g}", *[""] * (HEIGHT - 2), f"{low[1]:.4g}"]
+    wide = max(map(len, labels))
+    body = [
+        f"{label:>{wide}} {bar}{''.join(map(character, row))}".rstrip()
+        for label, row in zip(labels, cells, strict=True)
+    ]
+    left, right = f"{low[0]:.4g}", f"{high[0]:.4g}"
+    middle = names[0][: WIDTH - len(left) - len(right) - 2].center(WIDTH - len(left) - len(right))
+    foot = [f"{'':>{wide}} {corner}{line * WIDTH}", f"{'':>{wide}}  {left}{middle}{right}"]
+    return "\n".join([f"{'':>{wide}} {names[1]}", *body, *foot])
+
+
+def _strips(points: Floats, names: Sequence[str], fine: bool) -> str:
+    """A line an objective, from its worst value to its best, darker where more policies are."""
+    shades = _SHADES if fine else " .:*#"
+    lines = []
+    wide = max(map(len, names))
+    lows, highs = points.min(axis=0), points.max(axis=0)
+    ends = [(f"{low:.4g}", f"{high:.4g}") for low, high in zip(lows, highs, strict=True)]
+    left = max(len(low) for low, _ in ends)
+    for name, column, low, high, (first, last) in zip(names, points.T, lows, highs, ends, strict=True):
+        counts = np.histogram(column, bins=WIDTH, range=(low, high) if high > low else (low - 1, high + 1))[0]
+        level = np.ceil(counts / counts.max() * (len(shades) - 1)).astype(int)
+        lines.append(f"{name:<{wide}}  {first:>{left}} [{''.join(shades[i] for i in level)}] {last}")
+    return "\n".join(lines)

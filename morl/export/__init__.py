@@ -1,0 +1,183 @@
+"""Policies as programs that need neither this library nor, in PyTorch's format, JAX.
+
+Everything between an observation as the environment gives it and an action as the environment takes it is inside:
+normalisation, one-hot encoding, masks and the greedy choice.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import jax
+import numpy as np
+from numpy.typing import NDArray
+
+from morl.errors import MissingExtraError, UserError
+from morl.front import Front
+from morl.loading import front_of_seed, fronts_of, plan_of
+from morl.video import check_new_file
+
+Format = Literal["torch", "jax", "onnx"]
+SUFFIXES = {"torch": ".pt2", "jax": ".jax", "onnx": ".onnx"}
+NEEDS = {  # what is imported, and the extra it comes with
+    "torch": (("torch", "torch"),),
+    "jax": (("flatbuffers", "export"),),
+    "onnx": (("torch", "export"), ("onnx", "export"), ("onnxscript", "export")),
+}
+CHECKED = 256  # random observations
+TOLERANCE = 1e-5  # of actions, over the larger of them and 1
+TIES = 0.01  # share of greedy choices among near equals that rounding may turn
+
+
+@dataclass(frozen=True)
+class Program:
+    """What is exported: a function of one observation, and of a preference where the policy takes any.
+
+    Attributes:
+        one: traceable by JAX.
+        inputs: shape and dtype of each argument as the caller has it, NumPy's.
+        traced: the same as JAX has them.
+        about: what the program is, as JSON holds it.
+    """
+
+    one: Callable[..., jax.Array]
+    inputs: tuple[tuple[tuple[int, ...], np.dtype[Any]], ...]
+    traced: tuple[jax.ShapeDtypeStruct, ...]
+    about: dict[str, Any]
+
+
+class Written(Protocol):
+    """A format: a program as bytes, and how those act, from arrays (B, ...) to actions (B, ...)."""
+
+    def __call__(self, program: Program) -> tuple[bytes, Callable[..., NDArray[Any]]]: ...
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What was written.
+
+    Attributes:
+        path, size: the file and its bytes.
+        policy: its row in ``front.csv``; none where it takes any preference.
+        difference: the largest from the policy's own actions on random observations; of choices the share that differ.
+    """
+
+    path: Path
+    size: int
+    policy: int | None
+    difference: float
+
+
+def export(
+    run: str | Path,
+    out: str | Path,
+    *,
+    format: Format = "torch",
+    preference: Any = None,
+    policy: int | None = None,
+    training_seed: int | None = None,
+) -> Exported:
+    """Write a policy of a finished run as a program.
+
+    Args:
+        run: run directory.
+        out: a new file.
+        format: ``torch``, a program of ``torch.export``; ``jax``, StableHLO by ``jax.export``;
+            ``onnx``, of PyTorch's program.
+        preference: (R,) on the simplex; the policy with the largest weighted return is taken.
+        policy: a policy by its number in ``front.csv`` instead. With neither, a run whose one policy takes any
+            preference gives a program that takes it too, as a second argument (B, R).
+        training_seed: whose front; by default that of the first seed.
+
+    Raises:
+        UserError: not a finished run, no such policy or seed, a file that exists, a missing extra, a policy that the
+            format cannot hold.
+    """
+    path = Path(out)
+    if path.suffix != SUFFIXES[format]:
+        raise UserError(f"cannot write {format} to {path}; its files end in {SUFFIXES[format]}")
+    check_new_file(path)
+    for module, extra in NEEDS[format]:
+        try:
+            importlib.import_module(module)
+        except ImportError:
+            raise MissingExtraError(f"exporting to {format}", extra) from None
+    if preference is not None and policy is not None:
+        raise UserError("give a preference or the number of a policy, not both")
+    plan, settings = plan_of(Path(run))
+    front = front_of_seed(fronts_of(Path(run), plan, settings), training_seed)
+    if front.objects is not None:
+        raise UserError(f"{run} holds a sampler of objects, not a policy that acts; see morl sample")
+    row = front.assign(preference) if preference is not None else policy
+    if row is None and not front.conditional:
+        raise UserError("give --preference or --policy: each policy of this run is for a preference of its own")
+    program = _program(front, row, plan.env, settings.env)
+    write: Written = importlib.import_module(f"morl.export.{format}_format").write
+    content, act = write(program)
+    difference = _difference(program, act, plan.env)
+    path.write_bytes(content)
+    return Exported(path, len(content), row, difference)
+
+
+def _program(front: Front, row: int | None, env: Any, name: str) -> Program:
+    """A row of a front; without one the policy that takes any preference."""
+    space, learner = env.observation_space, front.learner
+    policy = front.at(row or 0)
+    key = jax.random.key(0)  # greedy: not drawn from
+    own = policy.preference.astype(np.float32)
+
+    def one(obs: jax.Array, preference: jax.Array | NDArray[np.float32] = own) -> jax.Array:
+        action = learner.act(policy.params, obs[None], preference, key, greedy=True)  # type: ignore[arg-type]
+        return learner.to_env(action)[0]
+
+    inputs = [(tuple(space.shape), np.dtype(space.dtype))]
+    if row is None:
+        inputs.append(((len(front.objectives),), np.dtype(np.float32)))
+    rows = range(len(front)) if row is None else [row]
+    about = {
+        "environment": name,
+        "objectives": list(front.objectives),
+        "gamma": front.gamma,
+        "inputs": [{"shape": ["batch", *shape], "dtype": str(dtype)} for shape, dtype in inputs],
+        "action_space": str(env.action_space),
+        "policies": [
+            {"id": i, "preference": front.preferences[i].tolist(), "returns": front.returns[i].tolist()} for i in rows
+        ],
+    }
+    traced = tuple(jax.ShapeDtypeStruct(s, jax.dtypes.canonicalize_dtype(d)) for s, d in inputs)
+    return Program(one, tuple(inputs), traced, about)
+
+
+def _samples(program: Program, env: Any, number: int) -> list[NDArray[Any]]:
+    """Random arguments (number, ...) of a program."""
+    space = env.observation_space
+    space.seed(0)
+    arguments = [np.stack([np.asarray(space.sample()) for _ in range(number)])]
+    if len(program.inputs) > 1:
+        weights = np.random.default_rng(0).dirichlet(np.ones(program.inputs[1][0]), number)
+        arguments.append(weights.astype(np.float32))
+    return arguments
+
+
+def _difference(program: Program, act: Callable[..., NDArray[Any]], env: Any) -> float:
+    """See :class:`Exported`.
+
+    Raises:
+        UserError: it is larger than rounding makes it.
+    """
+    arguments = _samples(program, env, CHECKED)
+    wanted, got = np.asarray(jax.jit(jax.vmap(program.one))(*arguments)), act(*arguments)
+    if wanted.shape != got.shape:
+        raise UserError(f"the exported program gives actions {got.shape}, the policy {wanted.shape}")
+    if np.issubdtype(wanted.dtype, np.integer):
+        difference, allowed = float((wanted != got).mean()), TIES
+    else:
+        difference = float((np.abs(wanted - got) / np.maximum(np.abs(wanted), 1)).max())
+        allowed = TOLERANCE
+    if not difference <= allowed:
+        raise UserError(f"the exported program differs from the policy by {difference:.3g}; nothing was written")
+    return difference

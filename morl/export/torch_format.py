@@ -1,0 +1,41 @@
+"""Programs of ``torch.export``, with a description as JSON inside under the name ``morl.json``."""
+
+from __future__ import annotations
+
+import io
+import json
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from numpy.typing import NDArray
+
+from morl.export import Program
+from morl.export.to_torch import Translated, dtype
+
+
+def exported(program: Program) -> torch.export.ExportedProgram:
+    """The program for batches of any size."""
+    module = Translated(program.one, program.traced).eval()
+    example = tuple(torch.zeros(2, *shape, dtype=dtype(kind)) for shape, kind in program.inputs)
+    batch = torch.export.Dim("batch")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of PyTorch's own parts about each other
+        return torch.export.export(module, example, dynamic_shapes=(tuple({0: batch} for _ in example),), strict=False)
+
+
+def write(program: Program) -> tuple[bytes, Callable[..., NDArray[Any]]]:
+    """See :class:`morl.export.Written`."""
+    found, buffer = exported(program), io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.export.save(found, buffer, extra_files={"morl.json": json.dumps(program.about)})
+    module = found.module()
+
+    def act(*arguments: NDArray[Any]) -> NDArray[Any]:
+        with torch.no_grad():
+            result: NDArray[Any] = module(*map(torch.from_numpy, arguments)).numpy()
+        return result
+
+    return buffer.getvalue(), act

@@ -1,0 +1,68 @@
+"""A report: one HTML file that shows runs to a person, interactive, and asks nothing of the network.
+
+Its policy (Content-Security-Policy) lets exactly the style and the script below run, by their hashes, and nothing load.
+What runs and users call things is data in it, never markup: the script only sets texts.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Sequence
+from importlib.resources import files
+from pathlib import Path
+
+from morl.errors import UserError
+from morl.report.data import report_data
+from morl.results import Result
+from morl.runs import write_text
+
+MARK = "<!-- report of morl -->"
+SCRIPTS = ("elements.js", "views.js", "curves.js", "page.js")
+
+
+def html(results: Sequence[Result]) -> str:
+    """The page."""
+    parts = files("morl.report")
+    style = parts.joinpath("page.css").read_text()
+    script = "".join(parts.joinpath(name).read_text() for name in SCRIPTS)
+    page = parts.joinpath("page.html").read_text()
+    values = {
+        "mark": MARK,
+        "style": style,
+        "script": script,
+        "data": _inert(json.dumps(report_data(results), allow_nan=False, separators=(",", ":"))),
+        "policy": f"default-src 'none'; style-src {_hash(style)}; script-src {_hash(script)}; base-uri 'none'",
+    }
+    before, *pieces = page.split("{{")
+    for piece in pieces:  # each value put in once: none is searched for another's place
+        name, _, text = piece.partition("}}")
+        before += values[name] + text
+    return before
+
+
+def write(results: Sequence[Result], path: Path) -> None:
+    """Write the page; only an older report is written over.
+
+    Raises:
+        UserError: the file is something else, or cannot be written.
+    """
+    text = html(results)
+    try:
+        if path.exists():
+            with path.open("rb") as file:
+                if MARK.encode() not in file.read(200):
+                    raise UserError(f"{path} exists and is not a report; choose another name")
+        write_text(path, text)
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror}") from error
+
+
+def _inert(text: str) -> str:
+    """JSON that no HTML parser finds the end of a script in."""
+    return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
+
+
+def _hash(text: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"

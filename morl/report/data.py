@@ -1,0 +1,126 @@
+"""What the page of a report shows, as plain values that JSON holds."""
+
+from __future__ import annotations
+
+import math
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from morl import __version__, metrics
+from morl.front import Floats
+from morl.pareto import non_dominated
+from morl.preferences import spread
+from morl.results import HISTORY, Result
+from morl.training import EXPECTED_UTILITY_WEIGHTS
+
+
+def report_data(results: Sequence[Result]) -> dict[str, Any]:
+    """Everything the page's script reads, with the runs in the order given."""
+    first = results[0]
+    objectives = [{"name": n, "unit": u} for n, u in zip(first.objectives, first.units, strict=True)]
+    true_front = next((r.true_front for r in results if r.true_front is not None), None)
+    project = _projection([t["returns"] for r in results for t in r.tables.values()])
+    return {
+        "version": __version__,
+        "env": first.env,
+        "gamma": first.gamma,
+        "objectives": objectives,
+        "trueFront": None if true_front is None else _rows(true_front),
+        "axes": project["axes"],
+        "explained": project["explained"],
+        "runs": [_run(result, project) for result in results],
+    }
+
+
+def _run(result: Result, project: Mapping[str, Any]) -> dict[str, Any]:
+    weights = spread(len(result.objectives), EXPECTED_UTILITY_WEIGHTS)
+    notes = result.notes
+    created = str(notes.get("created", ""))
+    return {
+        "label": result.label,
+        "path": shlex.quote(str(result.path)),
+        "agent": result.agent,
+        "created": created,
+        "command": result.command,
+        "again": shlex.join(["morl", "train", result.agent, "--config", str(result.path / "config.yaml")]),
+        "settings": {name: _text(value) for name, value in result.settings.items()},
+        "notes": {name: _text(value) for name, value in notes.items() if name not in ("format", "command")},
+        "episodes": result.episodes,
+        "reference": " ".join(f"{x:g}" for x in result.reference_point),
+        "fronts": [_front(seed, table, result, weights, project) for seed, table in result.tables.items()],
+        "history": _history(result.history),
+    }
+
+
+def _front(
+    seed: int, table: Mapping[str, Floats], result: Result, weights: Floats, project: Mapping[str, Any]
+) -> dict[str, Any]:
+    returns = table["returns"]
+    hypervolume, exact = metrics.hypervolume_estimate(returns, result.reference_point)
+    share = None
+    if result.true_front is not None:
+        share = hypervolume / metrics.hypervolume(result.true_front, result.reference_point)
+    return {
+        "seed": seed,
+        **{name: _rows(table[name]) for name in ("preferences", "returns", "stderr", "undiscounted")},
+        "length": _row(table["length"]),
+        "projected": _rows((returns - project["centre"]) / project["span"] @ project["basis"]),
+        "metrics": {
+            "hypervolume": hypervolume,
+            "exact": exact,
+            "share": share,
+            "expected_utility": metrics.expected_utility(returns, weights),
+            "sparsity": metrics.sparsity(returns[non_dominated(returns, keep_duplicates=False)]),
+        },
+    }
+
+
+def _projection(fronts: Iterable[Floats]) -> dict[str, Any]:
+    """The plane of largest variance of all points, objectives scaled by their ranges (principal components)."""
+    points = np.concatenate(list(fronts))
+    span = np.ptp(points, axis=0)
+    span = np.where(span > 0, span, 1.0)
+    centre = points.mean(axis=0)
+    _, deviations, directions = np.linalg.svd((points - centre) / span, full_matrices=False)
+    basis = np.zeros((points.shape[1], 2))
+    found = min(2, len(directions))
+    basis[:, :found] = directions[:found].T
+    basis *= np.where(basis.sum(axis=0) < 0, -1.0, 1.0)  # a sign of its own, the same on every machine
+    variance = deviations**2
+    total = variance.sum() or 1.0
+    explained = (variance[:2] / total).tolist()
+    return {"centre": centre, "span": span, "basis": basis, "axes": _rows(basis), "explained": explained}
+
+
+def _history(history: Mapping[int, Mapping[str, Floats]]) -> dict[str, Any]:
+    """Mean, least and most over the seeds of each metric, at each step that some seed has."""
+    steps = sorted({step for table in history.values() for step in table["step"].tolist()})
+    shown = [name for name in HISTORY if any(name in table for table in history.values())]
+    curves: dict[str, Any] = {name: {"mean": [], "low": [], "high": []} for name in shown}
+    for step in steps:
+        for name in shown:
+            there = [t[name][t["step"] == step] for t in history.values() if name in t]
+            values = np.concatenate(there)
+            values = values[np.isfinite(values)]
+            for kind, of in (("mean", np.mean), ("low", np.min), ("high", np.max)):
+                curves[name][kind].append(float(of(values)) if len(values) else None)
+    return {"step": steps, "seeds": len(history), **curves}
+
+
+def _rows(table: Floats) -> list[list[float | None]]:
+    return [_row(row) for row in table]
+
+
+def _row(row: Floats) -> list[float | None]:
+    return [float(x) if math.isfinite(x) else None for x in row]
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {_text(x)}" for name, x in value.items()) or "none"
+    if isinstance(value, list | tuple):
+        return " ".join(_text(x) for x in value)
+    return "none" if value is None else str(value).lower() if isinstance(value, bool) else str(value)

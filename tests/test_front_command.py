@@ -1,0 +1,55 @@
+"""``morl front`` on a run of two seeds: drawn, as JSON, as a picture."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from morl.cli import main
+
+
+def run(capsys, *args):
+    code = main(["front", *map(str, args)])
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def test_it_is_drawn(dst_run, capsys):
+    code, out, _ = run(capsys, dst_run.path)
+    assert code == 0
+    assert out.count("●") == sum(map(len, dst_run.fronts.values()))
+    assert out.splitlines()[-1] == f"picture: {dst_run.path / 'front.png'}"
+
+
+def test_json(dst_run, capsys):
+    shown = json.loads(run(capsys, dst_run.path, "--json")[1])
+    assert [front["seed"] for front in shown] == [5, 6]
+    np.testing.assert_array_equal([policy["returns"] for policy in shown[1]["policies"]], dst_run.fronts[6].returns)
+    assert shown[0]["hypervolume"] == dst_run.front.hypervolume()
+    (one,) = json.loads(run(capsys, dst_run.path, "--json", "--seed", 6, "--preference", 0.5, 0.5)[1])
+    assert [policy["id"] for policy in one["policies"]] == [dst_run.fronts[6].assign([0.5, 0.5])]
+
+
+def test_picture(dst_run, capsys, tmp_path):
+    path = tmp_path / "a.png"
+    code, out, _ = run(capsys, dst_run.path, "--seed", 5, "--png", path)
+    assert code == 0
+    assert out.splitlines()[-1] == f"picture: {path}"
+    with Image.open(path) as picture:
+        assert picture.width > 300
+    code, _, err = run(capsys, dst_run.path, "--png", path)
+    assert (code, err) == (2, f"morl front: error: {path} exists already; choose another name\n")
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--csv", "--json"], "give --csv or --json, not both"),
+        (["--png", "a.gif"], "cannot write a picture to a.gif; allowed: .png"),
+    ],
+)
+def test_mistakes(flags, message, capsys):
+    code, _, err = run(capsys, "x", *flags)
+    assert (code, err.count("\n")) == (2, 1)
+    assert err.endswith(f"{message}\n")
