@@ -76,7 +76,10 @@ def log_backward(mask: jax.Array) -> jax.Array:
 def forward(
     env: AnyTask, params: PyTree, reader: Reader[Any], batch: int, epsilon: jax.Array | float, key: jax.Array
 ) -> Trajectories:
-    """Sample trajectories of a policy that takes any allowed action at all with probability ``epsilon``."""
+    """Sample trajectories of a policy that takes any allowed action at all with probability ``epsilon``.
+
+    A task that has ``values`` is asked for them once, at the end; the rewards of its steps are then not computed.
+    """
     key_start, key_steps = jax.random.split(key)
     num_actions = int(env.action_space.n)  # type: ignore[attr-defined]
     state, obs = jax.vmap(env.reset, (0, None))(jax.random.split(key_start, batch), params)
@@ -94,9 +97,13 @@ def forward(
         after, next_obs, reward, ended, _, _ = jax.vmap(env.step, (None, 0, 0, None))(key, state, action, params)
         backward = jnp.where(done, 0.0, log_backward(jax.vmap(env.backward_mask)(after)))
         row = obs, action, backward, ~done
-        return (after, next_obs, memory, values + reward, ended), row
+        if not hasattr(env, "values"):
+            values = values + reward
+        return (after, next_obs, memory, values, ended), row
 
     (state, last, _, values, _), rows = jax.lax.scan(step, carry, jax.random.split(key_steps, env.horizon))
+    if hasattr(env, "values"):
+        values = env.values(state, params)
     observations, action, backward, valid = jax.tree.map(lambda x: jnp.moveaxis(x, 0, 1), rows)
     length = valid.sum(axis=1, dtype=jnp.int32)
     return Trajectories(observations, action, backward, length, Finished(state, last, values))

@@ -47,6 +47,12 @@ class Constructive(Environment[State, Params], Protocol[State, Params]):
         horizon: most steps that an object takes.
         num_backward_actions: K, most steps that lead into a state.
         observation_key: name of the observation beside ``action_mask`` (:mod:`morl.envs.base`).
+
+    Where the objectives are computed on the host (:mod:`morl.envs.oracle`) it also has ``values(states, params) ->
+    (B, R)``, the objectives of finished states (B, ...), all in one call; ``step`` still gives the same reward, for
+    whoever reads it. Its ``oracle`` is asked for objects directly, and counts. Any task may have ``text(obs)``, what
+    the object of an observation is called, and ``distance(obs, other_obs)``, how different two are, for the diversity
+    of samples.
     """
 
     @property

@@ -24,3 +24,14 @@ register_env(
         entry_point="morl.envs.ngrams:NGrams",
     )
 )
+register_env(
+    EnvSpec(
+        id="dna-folding-v0",
+        summary="write a strand of DNA that folds with much energy, many pairs and many hairpins (by ViennaRNA)",
+        objectives=("energy", "pairs", "hairpins"),
+        reference_point=(0.0,) * 3,
+        gamma=1.0,
+        entry_point="morl.envs.dna_folding:DNAFolding",
+        extra="chem",
+    )
+)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache, cached_property
 from itertools import product
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from morl.envs.base import Objective
 from morl.envs.constructive import Outcomes
+from morl.envs.strings import State, Strings
 from morl.errors import UserError
 from morl.pareto import non_dominated
 
@@ -40,27 +41,12 @@ class Params(NamedTuple):
     most: jax.Array
 
 
-class State(NamedTuple):
-    """The string so far.
-
-    Attributes:
-        letters: (L,) int32, ``BLANK`` after its end.
-        length: () int32.
-        done: () bool.
-    """
-
-    letters: jax.Array
-    length: jax.Array
-    done: jax.Array
-
-
 @dataclass(frozen=True)
-class NGrams:
+class NGrams(Strings[Params]):
     """Write a string from left to right; each objective is how often an n-gram is in it, as a share of the most.
 
-    The actions are the 20 letters and stop. Stop is allowed from the fewest letters on, and at the most the string is
-    finished by itself. The observation is (L,) int32, the letters and then ``BLANK`` (20) up to the longest length. A
-    stop that comes too early changes nothing. Occurrences may overlap, as AV and VA do in AVA.
+    Letters, stop and observation are as of all strings (:mod:`morl.envs.strings`); there are 20 letters, and blanks are
+    20. Occurrences may overlap, as AV and VA do in AVA.
 
     >>> env = NGrams()
     >>> values, log_count = env.outcomes()
@@ -74,11 +60,7 @@ class NGrams:
     """Fewest and most letters; by default 33 and 36, of single letters 17 and 18."""
 
     id = "ngrams-v0"
-    max_episode_steps = None
-    num_backward_actions = 1
-    observation_key = "letters"
-    num_letters = len(ALPHABET)
-    render_fps = 6
+    alphabet = ALPHABET
 
     def __post_init__(self) -> None:
         for name in ("ngrams", "lengths"):
@@ -117,14 +99,6 @@ class NGrams:
         return tuple(Objective(gram) for gram in self.ngrams)
 
     @cached_property
-    def observation_space(self) -> spaces.Box:
-        return spaces.Box(0, BLANK, (self.horizon,), np.int32)
-
-    @cached_property
-    def action_space(self) -> spaces.Discrete:
-        return spaces.Discrete(self.num_letters + 1)
-
-    @cached_property
     def reward_space(self) -> spaces.Box:
         return spaces.Box(0.0, 1.0, (len(self.ngrams),), np.float32)
 
@@ -142,29 +116,8 @@ class NGrams:
         """Most occurrences of each n-gram."""
         return tuple(self.horizon // len(gram) for gram in self.ngrams)
 
-    def action_mask(self, obs: Any) -> Any:
-        """(..., 21) int8 of strings (..., L): letters while there is room, stop from the fewest letters on."""
-        length = (obs != BLANK).sum(axis=-1)[..., None]
-        is_stop = np.arange(self.num_letters + 1) == STOP
-        mask = (is_stop & (length >= self.shortest_length)) | (~is_stop & (length < self.horizon))
-        return mask.astype(np.int8)
-
-    def reset(self, key: jax.Array, params: Params) -> tuple[State, jax.Array]:
-        state = State(jnp.full(self.horizon, BLANK, jnp.int32), jnp.int32(0), jnp.bool_(False))
-        return state, state.letters
-
-    def step(
-        self, key: jax.Array, state: State, action: jax.Array, params: Params
-    ) -> tuple[State, jax.Array, jax.Array, jax.Array, jax.Array, dict[str, Any]]:
-        writes = (action != STOP) & ~state.done
-        here = (jnp.arange(self.horizon) == state.length) & writes
-        letters = jnp.where(here, action.astype(jnp.int32), state.letters)
-        length = state.length + writes
-        stops = (action == STOP) & (state.length >= self.shortest_length)
-        done = state.done | stops | (length == self.horizon)
-        reward = jnp.where(done & ~state.done, self._values(letters, params), 0.0)
-        state = State(letters, length, done)
-        return state, letters, reward, done, jnp.bool_(False), self.info(state, params)
+    def _reward(self, letters: jax.Array, finishes: jax.Array, params: Params) -> jax.Array:
+        return jnp.where(finishes, self._values(letters, params), 0.0)
 
     def _values(self, letters: jax.Array, params: Params) -> jax.Array:
         """(R,) objectives of a string (L,)."""
@@ -172,29 +125,6 @@ class NGrams:
         first, second = params.patterns[:, :1], params.patterns[:, 1:]
         there = (letters == first) & ((following == second) | (second == -1))
         return there.sum(axis=1) / params.most
-
-    def info(self, state: State, params: Params) -> dict[str, jax.Array]:
-        """``action_mask`` of the state's observation."""
-        return {"action_mask": jnp.asarray(self.action_mask(state.letters))}
-
-    def backward_mask(self, state: State) -> jax.Array:
-        """(1,) int8: undo the last step, a letter or the stop."""
-        return (state.length > 0).astype(jnp.int8)[None]
-
-    def backward_step(
-        self, state: State, backward_action: jax.Array, params: Params
-    ) -> tuple[State, jax.Array, jax.Array]:
-        stopped = state.done & (state.length < self.horizon)
-        last = state.length - 1
-        erased = (jnp.arange(self.horizon) == last) & ~stopped
-        action = jnp.where(stopped, STOP, jnp.sum(jnp.where(erased, state.letters, 0)))
-        letters = jnp.where(erased, BLANK, state.letters)
-        length = jnp.where(stopped, state.length, jnp.maximum(last, 0))
-        return State(letters, length, jnp.bool_(False)), letters, action.astype(jnp.int32)
-
-    def text(self, letters: Any) -> str:
-        """The string of an observation (L,)."""
-        return "".join(ALPHABET[i] for i in np.asarray(letters).tolist() if i != BLANK)
 
     def render(self, state: State, params: Params) -> NDArray[np.uint8]:
         """The string so far and how often each n-gram is in it, (H, W, 3) uint8."""

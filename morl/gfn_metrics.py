@@ -6,8 +6,8 @@ The best of many samples hides how they are distributed, so read those beside a 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -128,13 +128,13 @@ def levenshtein(first: Sequence[object], second: Sequence[object]) -> int:
     return row[-1]
 
 
-def diversity(strings: Sequence[Sequence[object]]) -> float:
-    """Mean Levenshtein distance of all pairs.
+def diversity(objects: Sequence[Any], distance: Callable[[Any, Any], float] = levenshtein) -> float:
+    """Mean distance of all pairs: Levenshtein's of strings, or a task's own (:mod:`morl.envs.constructive`).
 
     Raises:
         UserError: fewer than two.
     """
-    if len(strings) < 2:
-        raise UserError(f"diversity is of at least two strings, not {len(strings)}")
-    pairs = [levenshtein(one, two) for i, one in enumerate(strings) for two in strings[:i]]
+    if len(objects) < 2:
+        raise UserError(f"diversity is of at least two objects, not {len(objects)}")
+    pairs = [distance(one, two) for i, one in enumerate(objects) for two in objects[:i]]
     return float(np.mean(pairs))

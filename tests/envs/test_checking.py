@@ -17,9 +17,10 @@ from morl.cli import main
 from morl.envs.base import Objective
 from morl.envs.checking import check_env
 from morl.errors import UserError
-from morl.registry import EnvSpec, env_specs, register_env
+from morl.registry import EnvSpec, register_env
+from tests.extras import native_specs
 
-NATIVE = [spec.id for spec in env_specs().values() if spec.backend == "jax"]
+NATIVE = [spec.id for spec in native_specs()]
 
 
 def fixes(report):

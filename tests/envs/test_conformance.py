@@ -7,10 +7,11 @@ from gymnasium import spaces
 
 import morl
 from morl.errors import UserError
-from morl.registry import EnvSpec, env_specs, register_env
+from morl.registry import EnvSpec, register_env
 from morl.rollout import start_batch, step
+from tests.extras import native_specs
 
-NATIVE = [spec for spec in env_specs().values() if spec.backend == "jax"]
+NATIVE = native_specs()
 T, B = 450, 16
 
 

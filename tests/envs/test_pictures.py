@@ -11,9 +11,9 @@ import morl
 from morl.envs.pictures import canvas
 from morl.envs.to_gymnasium import GymnasiumEnv
 from morl.errors import UserError
-from morl.registry import env_specs
+from tests.extras import native_specs
 
-DRAWN = [spec.id for spec in env_specs().values() if spec.backend == "jax"]
+DRAWN = [spec.id for spec in native_specs()]
 
 
 def centre(picture, colour):

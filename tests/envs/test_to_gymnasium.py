@@ -13,9 +13,10 @@ import morl
 from morl.envs.to_gymnasium import GymnasiumEnv, GymnasiumVectorEnv
 from morl.envs.wrappers import LinearReward
 from morl.errors import UserError
+from tests.extras import native_specs
 from tests.probes import Probe
 
-IDS = [spec.id for spec in morl.registry.env_specs().values() if spec.backend == "jax"]
+IDS = [spec.id for spec in native_specs()]
 
 
 @pytest.mark.filterwarnings("ignore:.*Box (action|observation) space")  # the water reservoir's have no upper bound

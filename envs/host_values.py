@@ -1,0 +1,75 @@
+"""Objectives of an oracle (:mod:`morl.envs.oracle`) in compiled code: one call of the host for a whole batch."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import numpy as np
+from numpy.typing import NDArray
+
+from morl.envs.oracle import Oracle, OracleError
+
+
+def host_values(
+    oracle: Oracle[Any],
+    read: Callable[[NDArray[Any]], Any],
+    rows: jax.Array,
+    wanted: jax.Array,
+    num_objectives: int,
+) -> jax.Array:
+    """(R,) objectives of the object that a row (K,) describes where it is wanted, else 0.
+
+    Under ``vmap`` the host is called once for all rows. What nobody uses is not called for at all: the compiler takes
+    it out of a scan whose rewards are not read.
+
+    Args:
+        oracle: of R objectives.
+        read: the object of a row, on the host.
+        rows: (K,) integers.
+        wanted: () bool.
+        num_objectives: R.
+    """
+
+    def on_host(rows: Any, wanted: Any) -> NDArray[np.float32]:
+        rows, wanted = np.asarray(rows), np.asarray(wanted)
+        values = np.zeros((*wanted.shape, num_objectives), np.float32)
+        if wanted.any():
+            values[wanted] = oracle([read(row) for row in rows[wanted]])
+        return values
+
+    shape = jax.ShapeDtypeStruct((num_objectives,), np.float32)
+    values: jax.Array = jax.pure_callback(on_host, shape, rows, wanted, vmap_method="broadcast_all")
+    return values
+
+
+@contextlib.contextmanager
+def oracle_errors() -> Iterator[None]:
+    """What an oracle raised within compiled code, raised again as it was: JAX wraps it in its own error, as text.
+
+    JAX dispatches ahead, so what is computed in the block has to be waited for in it.
+    """
+    try:
+        yield
+    except jax.errors.JaxRuntimeError as error:
+        if (text := oracle_failure(error)) is None:
+            raise
+        raise OracleError(text) from None
+
+
+def oracle_failure(error: jax.errors.JaxRuntimeError) -> str | None:
+    """The message of the oracle's error that JAX's tells of; none where it is of something else."""
+    mark = f"{OracleError.__module__}.{OracleError.__qualname__}: "
+    last = str(error).rstrip().rpartition("\n")[2]
+    return last.removeprefix(mark) if last.startswith(mark) else None
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    return not (record.exc_info and isinstance(record.exc_info[1], OracleError))
+
+
+# JAX logs the traceback of whatever a callback raises; of an oracle the one line that is raised says all
+logging.getLogger("jax._src.callback").addFilter(_is_news)
