@@ -32,3 +32,13 @@ register_agent(
         config="morl.agents.gmorl:SeparateSACConfig",
     )
 )
+
+register_agent(
+    AgentSpec(
+        name="mogfn",
+        summary="MOGFN-PC: one sampler of objects in proportion to any preference's reward (Jain et al., ICML 2023)",
+        entry_point="morl.agents.mogfn_agent:MOGFNAgent",
+        config="morl.agents.mogfn:MOGFNConfig",
+        protocols={"mogfn-paper": "morl.agents.mogfn_paper:protocol"},
+    )
+)

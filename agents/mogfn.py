@@ -22,7 +22,15 @@ from morl.agents import mogfn_encoding, mogfn_losses, mogfn_replay, mogfn_reward
 from morl.agents.mogfn_networks import Network, StateNetwork, StringNetwork
 from morl.agents.mogfn_replay import Replay
 from morl.agents.mogfn_rewards import Focus, Scalarisation
-from morl.agents.mogfn_trajectories import AnyTask, Finished, Trajectories, backward, forward, log_forward
+from morl.agents.mogfn_trajectories import (
+    AnyTask,
+    Finished,
+    Trajectories,
+    backward,
+    forward,
+    log_forward,
+    masked,
+)
 from morl.config import check_integer, check_range
 from morl.errors import UserError, unknown_name
 from morl.networks import MLP, mlp
@@ -89,6 +97,8 @@ class MOGFNConfig:
     """Of the transformer."""
     num_heads: int = 8
     """Of each block of the transformer; has to divide its width."""
+    num_preferences: int = 50
+    """Preferences, equally spread, that objects are drawn for at the end: what front.csv is made of."""
 
     def __post_init__(self) -> None:
         for name in ("beta", "hidden"):
@@ -99,6 +109,7 @@ class MOGFNConfig:
                 raise unknown_name(name, getattr(self, name), get_args(allowed))
         for name in ("batch", "replay_capacity", "width", "num_blocks", "num_heads"):
             check_integer(self, name, low=1)
+        check_integer(self, "num_preferences", low=2)
         for name in ("bins", "replay_batch"):
             check_integer(self, name, low=0)
         for name in ("learning_rate", "log_z_learning_rate", "concentration", "subtrajectory_decay"):
@@ -184,6 +195,16 @@ class MOGFN:
         _ = self._network  # checks the task
 
     @property
+    def num_envs(self) -> int:
+        """Objects built for an update."""
+        return self.config.batch
+
+    @property
+    def rollout_steps(self) -> int:
+        """Of each: what is counted is objects, every one of them rewarded once, and not the steps that build it."""
+        return 1
+
+    @property
     def _network(self) -> Network:
         c = self.config
         if c.network == "transformer":
@@ -219,8 +240,8 @@ class MOGFN:
 
     # Training
 
-    def init(self, key: jax.Array) -> MOGFNState:
-        """A fresh sampler, about uniform over actions; not to be called under ``jit``."""
+    def init(self, key: jax.Array, preference: Any = None) -> MOGFNState:
+        """A fresh sampler, about uniform over actions; not to be called under ``jit``. It is for any preference."""
         c = self.config
         rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))
         size = mogfn_encoding.encoded_size(self._num_objectives, c.beta_range, c.bins)
@@ -339,32 +360,64 @@ class MOGFN:
         checked = [preferences.check_preference(row, self._num_objectives) for row in rows]
         return Condition(jnp.asarray(checked, jnp.float32), jnp.full(len(rows), beta, jnp.float32))
 
+    def policy(self, state: MOGFNState) -> Params:
+        """What samples, and log Z: all that the methods below need of a state, in place of which they take it."""
+        return Params(self._sampler(state), state.params.log_z)
+
+    def act(self, policy: Params, obs: jax.Array, preference: jax.Array, key: jax.Array, *, greedy: bool) -> jax.Array:
+        """Next steps (B,) from observations (B, *shape) under preferences (R,) or (B, R) and the highest β.
+
+        Drawn step by step they build objects as :meth:`sample` does; the most probable steps lead to one of them, which
+        need not be the most probable.
+        """
+        weights = jnp.broadcast_to(preference, (len(obs), self._num_objectives))
+        encoded = self._encode(Condition(weights, jnp.full(len(obs), self.config.beta_range[1])))
+        output = self._network.of(policy.policy, obs, encoded)
+        logits = masked(output[:, : self._num_actions], self.env.action_mask(obs))
+        chosen = jnp.argmax(logits, axis=-1) if greedy else jax.random.categorical(key, logits)
+        return chosen.astype(jnp.int32)
+
+    def to_env(self, action: jax.Array) -> jax.Array:
+        """The same."""
+        return action
+
     @partial(jax.jit, static_argnames="self")
-    def sample(self, state: MOGFNState, condition: Condition, key: jax.Array) -> Trajectories:
+    def sample(self, state: MOGFNState | Params, condition: Condition, key: jax.Array) -> Trajectories:
         """A trajectory of the sampler for each of n conditions; what was built is its ``end``."""
         encoded = self._encode(condition)
         reader = self._network.reader(self._sampler(state), encoded)
         return forward(self.env, self.env.default_params, reader, len(encoded), 0.0, key)
 
     @partial(jax.jit, static_argnames="self")
-    def log_z(self, state: MOGFNState, condition: Condition) -> jax.Array:
+    def log_z(self, state: MOGFNState | Params, condition: Condition) -> jax.Array:
         """(n,) learnt log Z of n conditions."""
-        return self._log_z(state.params, self._encode(condition))
+        params = state if isinstance(state, Params) else state.params
+        return self._log_z(params, self._encode(condition))
 
     @partial(jax.jit, static_argnames="self")
-    def log_weight(self, state: MOGFNState, condition: Condition, trajectories: Trajectories) -> jax.Array:
+    def log_probability(
+        self, state: MOGFNState | Params, condition: Condition, trajectories: Trajectories
+    ) -> jax.Array:
+        """(n,) Σ log P_F of n trajectories.
+
+        Of an object that can be built in one way only, as strings are, it is its log-probability, else a lower bound.
+        """
+        output = self._network.outputs(self._sampler(state), trajectories, self._encode(condition))
+        return self._log_forward(output, trajectories).sum(axis=1)
+
+    @partial(jax.jit, static_argnames="self")
+    def log_weight(self, state: MOGFNState | Params, condition: Condition, trajectories: Trajectories) -> jax.Array:
         """(n,) β log R + Σ log P_B − Σ log P_F of n trajectories.
 
         Its mean over the sampler's own is a lower bound of log Z, over those that P_B draws from objects of the target
         an upper one (Blessing et al., 2024, ELBO and EUBO).
         """
-        output = self._network.outputs(self._sampler(state), trajectories, self._encode(condition))
-        log_ratio = trajectories.log_backward - self._log_forward(output, trajectories)
         log_reward: jax.Array = self.log_reward(trajectories.end.values, *condition)
-        return log_reward + log_ratio.sum(axis=1)
+        log_built: jax.Array = self.log_probability(state, condition, trajectories)
+        return log_reward + trajectories.log_backward.sum(axis=1) - log_built
 
     @partial(jax.jit, static_argnames="self")
-    def distribution(self, state: MOGFNState, condition: Condition) -> jax.Array:
+    def distribution(self, state: MOGFNState | Params, condition: Condition) -> jax.Array:
         """(n, objects) exact probabilities that the sampler builds each object, of a tabular task and n conditions.
 
         Raises:
@@ -386,7 +439,9 @@ class MOGFN:
         rows: jax.Array = jax.lax.map(one, self._encode(condition))
         return rows
 
-    def _sampler(self, state: MOGFNState) -> PyTree:
+    def _sampler(self, state: MOGFNState | Params) -> PyTree:
+        if isinstance(state, Params):
+            return state.policy
         return state.average if self.config.ema else state.params.policy
 
     def _encode(self, condition: Condition) -> jax.Array:

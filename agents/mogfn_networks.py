@@ -24,6 +24,10 @@ class Network(Protocol):
         """Fresh parameters, as NumPy arrays; outputs about 0."""
         ...
 
+    def of(self, params: PyTree, obs: jax.Array, condition: jax.Array) -> jax.Array:
+        """Of observations (B, *shape) by themselves, under encoded conditions (B, C)."""
+        ...
+
     def reader(self, params: PyTree, condition: jax.Array) -> Reader[Any]:
         """Along trajectories under encoded conditions (B, C)."""
         ...
@@ -108,6 +112,10 @@ class StringNetwork:
             num_blocks=self.num_blocks,
             num_heads=self.num_heads,
         )
+
+    def of(self, params: Transformer, obs: jax.Array, condition: jax.Array) -> jax.Array:
+        place = jnp.minimum(jnp.sum(obs != self._blank, axis=-1), self.env.horizon - 1)
+        return jnp.take_along_axis(params(obs, condition), place[:, None, None], axis=1)[:, 0]
 
     def reader(self, params: Transformer, condition: jax.Array) -> Reader[StringMemory]:
         return StringReader(params, condition, self._blank)

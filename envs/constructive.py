@@ -50,9 +50,9 @@ class Constructive(Environment[State, Params], Protocol[State, Params]):
 
     Where the objectives are computed on the host (:mod:`morl.envs.oracle`) it also has ``values(states, params) ->
     (B, R)``, the objectives of finished states (B, ...), all in one call; ``step`` still gives the same reward, for
-    whoever reads it. Its ``oracle`` is asked for objects directly, and counts. Any task may have ``text(obs)``, what
-    the object of an observation is called, and ``distance(obs, other_obs)``, how different two are, for the diversity
-    of samples.
+    whoever reads it. Its ``oracle`` is asked for objects directly, and counts. Any task may have ``text(obs)``, the
+    object of an observation in a word; and of such texts ``distances(some, others) -> (n, m)``, which is Levenshtein's
+    otherwise, and ``picture(text) -> (H, W, 3) uint8``.
     """
 
     @property

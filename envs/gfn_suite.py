@@ -12,6 +12,7 @@ register_env(
         reference_point=(0.0, 0.0),
         gamma=1.0,
         entry_point="morl.envs.hypergrid:HyperGrid",
+        constructive=True,
     )
 )
 register_env(
@@ -22,6 +23,7 @@ register_env(
         reference_point=(0.0,) * 3,
         gamma=1.0,
         entry_point="morl.envs.ngrams:NGrams",
+        constructive=True,
     )
 )
 register_env(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -38,7 +39,11 @@ def host_values(
         rows, wanted = np.asarray(rows), np.asarray(wanted)
         values = np.zeros((*wanted.shape, num_objectives), np.float32)
         if wanted.any():
-            values[wanted] = oracle([read(row) for row in rows[wanted]])
+            try:
+                values[wanted] = oracle([read(row) for row in rows[wanted]])
+            except OracleError as error:
+                _failures.append(str(error))
+                raise
         return values
 
     shape = jax.ShapeDtypeStruct((num_objectives,), np.float32)
@@ -48,23 +53,26 @@ def host_values(
 
 @contextlib.contextmanager
 def oracle_errors() -> Iterator[None]:
-    """What an oracle raised within compiled code, raised again as it was: JAX wraps it in its own error, as text.
+    """What an oracle raised within compiled code, raised again as it was: JAX has it as text in an error of its own.
 
     JAX dispatches ahead, so what is computed in the block has to be waited for in it.
     """
     try:
         yield
     except jax.errors.JaxRuntimeError as error:
-        if (text := oracle_failure(error)) is None:
+        failure = oracle_failure(error)
+        if failure is None:
             raise
-        raise OracleError(text) from None
+        raise failure from None
 
 
-def oracle_failure(error: jax.errors.JaxRuntimeError) -> str | None:
-    """The message of the oracle's error that JAX's tells of; none where it is of something else."""
-    mark = f"{OracleError.__module__}.{OracleError.__qualname__}: "
-    last = str(error).rstrip().rpartition("\n")[2]
-    return last.removeprefix(mark) if last.startswith(mark) else None
+def oracle_failure(error: jax.errors.JaxRuntimeError) -> OracleError | None:
+    """The oracle's error that JAX's tells of; none where it is of something else."""
+    text = str(error)
+    return next((OracleError(failure) for failure in reversed(_failures) if failure in text), None)
+
+
+_failures: deque[str] = deque(maxlen=16)  # messages of the last ones
 
 
 def _is_news(record: logging.LogRecord) -> bool:

@@ -11,8 +11,6 @@ import jax.numpy as jnp
 import numpy as np
 from gymnasium import spaces
 
-from morl import gfn_metrics
-
 Params = TypeVar("Params")
 
 
@@ -119,7 +117,3 @@ class Strings(ABC, Generic[Params]):
     def text(self, letters: Any) -> str:
         """The string of an observation (L,)."""
         return "".join(self.alphabet[i] for i in np.asarray(letters).tolist() if i != self.num_letters)
-
-    def distance(self, one: Any, other: Any) -> float:
-        """Levenshtein distance of the strings of two observations (L,)."""
-        return float(gfn_metrics.levenshtein(self.text(one), self.text(other)))

@@ -14,6 +14,7 @@ from morl.environments import make, register_all, register_env
 from morl.registry import AgentSpec, EnvSpec, register_agent
 
 if TYPE_CHECKING:
+    from morl.candidates import sample
     from morl.front import Front, Policy
     from morl.loading import load
     from morl.loading import reevaluate as evaluate
@@ -35,6 +36,7 @@ __all__ = [
     "play",
     "register_agent",
     "register_env",
+    "sample",
     "train",
 ]
 
@@ -46,6 +48,7 @@ _LAZY = {
     "evaluate": "morl.loading:reevaluate",
     "load": "morl.loading:load",
     "play": "morl.playback:play",
+    "sample": "morl.candidates:sample",
     "train": "morl.training:train",
 }
 

@@ -17,7 +17,7 @@ from morl import metrics
 from morl.errors import UserError
 from morl.pareto import non_dominated
 from morl.preferences import check_preference
-from morl.types import Evaluation, Learner, PyTree
+from morl.types import Actor, Evaluation, PyTree
 
 Floats = NDArray[np.float64]
 
@@ -93,6 +93,8 @@ class Front:
         learner, params: how to act: the learner and the stacked parameters of the policies.
         observation_ndim: axes of one observation.
         conditional: the rows are one policy under n preferences; ``params`` are that policy's, not stacked.
+        objects: n texts, where the rows are objects that a sampler drew for the preferences. What they reach is exact,
+            so standard errors are 0; the policy of a row is the sampler under its preference, step by step.
     """
 
     objectives: tuple[str, ...]
@@ -105,10 +107,21 @@ class Front:
     gamma: float
     episodes: int
     reference_point: Floats
-    learner: Learner
+    learner: Actor
     params: PyTree
     observation_ndim: int
     conditional: bool = False
+    objects: tuple[str, ...] | None = None
+
+    @property
+    def kind(self) -> str:
+        """What the rows are."""
+        return "policies" if self.objects is None else "objects"
+
+    @property
+    def how_measured(self) -> str:
+        """How the rows came to their returns, at the end of a training."""
+        return "re-evaluated" if self.objects is None else "drawn afresh"
 
     def __len__(self) -> int:
         return len(self.returns)
@@ -171,7 +184,7 @@ def from_evaluation(
     objectives: tuple[str, ...],
     gamma: float,
     reference_point: Floats,
-    learner: Learner,
+    learner: Actor,
     observation_ndim: int,
     conditional: bool = False,
 ) -> Front:
@@ -180,10 +193,11 @@ def from_evaluation(
     Which rows are non-dominated is decided by the same means that are reported: of policies closer than their standard
     errors the luckier stays. ``morl evaluate`` gives numbers that have not been selected by.
     """
-    mean, stderr = _mean_and_stderr(evaluation.discounted)
+    exact = evaluation.objects is not None
+    mean, stderr = _mean_and_stderr(evaluation.discounted, exact)
     rows = np.flatnonzero(non_dominated(mean, keep_duplicates=False))
     rows = rows[np.argsort(-mean[rows, 0], kind="stable")]
-    undiscounted, undiscounted_stderr = _mean_and_stderr(evaluation.undiscounted)
+    undiscounted, undiscounted_stderr = _mean_and_stderr(evaluation.undiscounted, exact)
     return Front(
         objectives=objectives,
         returns=mean[rows],
@@ -199,14 +213,16 @@ def from_evaluation(
         params=params if conditional else jax.tree.map(lambda x: x[rows], params),
         observation_ndim=observation_ndim,
         conditional=conditional,
+        objects=None if evaluation.objects is None else tuple(map(str, evaluation.objects[rows, 0])),
     )
 
 
-def _mean_and_stderr(samples: Any) -> tuple[Floats, Floats]:
-    """Over the episodes: (N, E, R) to two of (N, R); one episode has no standard error (NaN)."""
+def _mean_and_stderr(samples: Any, exact: bool) -> tuple[Floats, Floats]:
+    """Over the episodes: (N, E, R) to two of (N, R); one episode has no standard error (NaN) unless it is exact (0)."""
     samples = np.asarray(samples, np.float64)
     episodes = samples.shape[1]
-    spread = samples.std(axis=1, ddof=1) if episodes > 1 else np.full(samples[:, 0].shape, np.nan)
+    alone = 0.0 if exact else np.nan
+    spread = samples.std(axis=1, ddof=1) if episodes > 1 else np.full(samples[:, 0].shape, alone)
     return samples.mean(axis=1), spread / np.sqrt(episodes)
 
 
@@ -235,4 +251,17 @@ def to_csv(fronts: dict[int, Front]) -> str:
         for i in range(len(front)):
             numbers = [float(x) for part in table for x in part[i]]
             writer.writerow([seed, i, *numbers, float(front.length[i])])
+    return buffer.getvalue()
+
+
+OBJECT_COLUMNS = ["seed", "id", "object"]
+
+
+def objects_csv(fronts: dict[int, Front]) -> str:
+    """``objects.csv``: the object of each row of ``front.csv``, as text; of fronts of objects."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(OBJECT_COLUMNS)
+    for seed, front in fronts.items():
+        writer.writerows([seed, i, text] for i, text in enumerate(front.objects or ()))
     return buffer.getvalue()

@@ -6,8 +6,8 @@ The best of many samples hides how they are distributed, so read those beside a 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -128,13 +128,36 @@ def levenshtein(first: Sequence[object], second: Sequence[object]) -> int:
     return row[-1]
 
 
-def diversity(objects: Sequence[Any], distance: Callable[[Any, Any], float] = levenshtein) -> float:
-    """Mean distance of all pairs: Levenshtein's of strings, or a task's own (:mod:`morl.envs.constructive`).
+def levenshtein_distances(some: Sequence[str], others: Sequence[str]) -> Floats:
+    """(n, m) Levenshtein distances of all pairs of n and m strings.
+
+    One string against all others at a time: of the table that :func:`levenshtein` fills cell by cell, a whole row.
+    """
+    longest = max(map(len, others), default=0)
+    letters = np.zeros((len(others), longest), np.uint32)  # 0 is no letter
+    for i, text in enumerate(others):
+        letters[i, : len(text)] = np.frombuffer(text.encode("utf-32-le"), np.uint32)
+    place = np.arange(longest + 1, dtype=np.int32)
+    ends = np.arange(len(others)), [len(text) for text in others]
+    found = np.zeros((len(some), len(others)))
+    for i, text in enumerate(some):
+        row = np.tile(place, (len(others), 1))
+        for letter in np.frombuffer(text.encode("utf-32-le"), np.uint32):
+            deleted, changed = row + 1, row[:, :-1] + (letters != letter)
+            np.minimum(deleted[:, 1:], changed, out=deleted[:, 1:])
+            # an insertion adds 1 to the cell before: the least of all cells before, each plus the way from there
+            row = np.minimum.accumulate(deleted - place, axis=1) + place
+        found[i] = row[ends]
+    return found
+
+
+def diversity(strings: Sequence[Sequence[object]]) -> float:
+    """Mean Levenshtein distance of all pairs.
 
     Raises:
         UserError: fewer than two.
     """
-    if len(objects) < 2:
-        raise UserError(f"diversity is of at least two objects, not {len(objects)}")
-    pairs = [distance(one, two) for i, one in enumerate(objects) for two in objects[:i]]
+    if len(strings) < 2:
+        raise UserError(f"diversity is of at least two strings, not {len(strings)}")
+    pairs = [levenshtein(one, two) for i, one in enumerate(strings) for two in strings[:i]]
     return float(np.mean(pairs))

@@ -49,6 +49,10 @@ class Keeper(Protocol):
         """Those of the seed of this index, stacked as ``returns``; only of an archive."""
         ...
 
+    def metrics(self, index: int) -> dict[str, float]:
+        """What the last look tells besides the quality of the front, by name; the same names every time."""
+        ...
+
     def size(self, index: int) -> str:
         """What there is, in words."""
         ...
@@ -95,6 +99,9 @@ class Archives(Keeper):
     def policies(self, index: int) -> PyTree:
         return self._of(index)[1][0]
 
+    def metrics(self, index: int) -> dict[str, float]:
+        return {}
+
     def size(self, index: int) -> str:
         return f"{len(self.returns(index))} archived policies"
 
@@ -136,6 +143,9 @@ class LastPolicies(Keeper):
 
     def policies(self, index: int) -> PyTree:
         raise NotImplementedError("no agent extends a policy that takes any preference")
+
+    def metrics(self, index: int) -> dict[str, float]:
+        return {}
 
     def size(self, index: int) -> str:
         return f"{len(self._watched)} preferences during training, {len(self._all)} at the end"

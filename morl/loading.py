@@ -13,12 +13,14 @@ import numpy as np
 
 from morl import checkpoint, devices
 from morl.errors import UserError
-from morl.front import Front
+from morl.front import Floats, Front
+from morl.gfn_keeping import best_objects
 from morl.options import field_names, from_mapping
 from morl.plan import Plan, prepare
+from morl.preferences import spread
 from morl.registry import agent_spec
 from morl.registry import load as load_entry_point
-from morl.runs import FORMAT, Run, read_config, read_fronts
+from morl.runs import FORMAT, Run, read_config, read_fronts, read_objects
 from morl.settings import EvaluateSettings, TrainSettings
 from morl.types import Evaluation, PyTree, Trainer
 
@@ -86,11 +88,18 @@ def fronts_of(path: Path, plan: Plan, settings: TrainSettings) -> dict[int, Fron
     like = {str(seed): one if conditional else stacked(len(table["length"])) for seed, table in tables.items()}
     params = checkpoint.load(path / "checkpoints" / "front", like)
     context: dict[str, Any] = {**plan.front_context, "episodes": settings.final_episodes}
-    return {seed: Front(**{**context, **table}, params=params[str(seed)]) for seed, table in tables.items()}
+    own: dict[int, dict[str, Any]] = {seed: {"params": params[str(seed)]} for seed in tables}
+    if plan.draws_objects:
+        context["episodes"] = 1
+        for seed, objects in read_objects(path / "objects.csv", tables).items():
+            own[seed]["objects"] = objects
+    return {seed: Front(**{**context, **table, **own[seed]}) for seed, table in tables.items()}
 
 
 def reevaluate(path: str | Path, settings: EvaluateSettings | None = None) -> dict[int, Front]:
     """Evaluate the policies of a run's fronts again, greedily, on episodes of its own.
+
+    Of a sampler, so many new objects are drawn for each preference, and the best of them are the front.
 
     Args:
         path: a finished run directory; it is not touched.
@@ -121,11 +130,23 @@ def reevaluate(path: str | Path, settings: EvaluateSettings | None = None) -> di
         again = {}
         for seed, front in fronts.items():
             key = jax.random.fold_in(root, seed)[None]
+            if plan.draws_objects:
+                again[seed] = plan.front(*_drawn(backend, front, plan, key, settings.episodes))
+                continue
             again[seed] = plan.front(
                 _evaluated(backend, front, key, settings.episodes), front.params, front.preferences
             )
         backend.close()
     return again
+
+
+def _drawn(
+    backend: Trainer, front: Front, plan: Plan, key: jax.Array, number: int
+) -> tuple[Evaluation, PyTree, Floats]:
+    """The best of ``number`` fresh objects for each of the preferences that a training ends with."""
+    sampler = jax.tree.map(lambda x: np.asarray(x)[None], front.params)
+    preferences = spread(len(plan.objectives), plan.agent.num_preferences)
+    return best_objects(backend, sampler, preferences, key, number)[0]
 
 
 def _evaluated(backend: Trainer, front: Front, key: jax.Array, episodes: int) -> Evaluation:

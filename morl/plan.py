@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import jax
 
@@ -15,11 +15,13 @@ from morl import devices, metrics
 from morl.environments import make
 from morl.errors import UserError
 from morl.front import Floats, Front, from_evaluation
+from morl.gfn_backend import GFNBackend, Sampler
+from morl.gfn_keeping import DrawnObjects
 from morl.jax_backend import JaxBackend
-from morl.keeping import WATCHED
+from morl.keeping import WATCHED, Archives, Keeper, LastPolicies
 from morl.registry import Backend, agent_spec, env_spec, load
 from morl.settings import TrainSettings
-from morl.types import Agent, Evaluation, PyTree, Task, Trainer
+from morl.types import Agent, Evaluation, Learner, PyTree, Task, Trainer
 
 DEFAULT_GAMMA = 0.99
 
@@ -65,13 +67,37 @@ class Plan:
         """Hypervolume of the true front, where it is known."""
         return None if self.true_front is None else metrics.hypervolume(self.true_front, self.reference_point)
 
+    @property
+    def draws_objects(self) -> bool:
+        """The learner is a :class:`morl.gfn_backend.Sampler`, and the front is of objects that it draws."""
+        return hasattr(self.agent.learner, "sample")
+
+    def make_keeper(self, seeds: Sequence[int], archive_capacity: int) -> Keeper:
+        """What keeps the policies that a training of these seeds meets."""
+        agent = self.agent
+        if self.draws_objects:
+            sampler = cast(Sampler, agent.learner)
+            return DrawnObjects(seeds, sampler, agent.num_preferences, self.true_front)
+        if agent.num_preferences:
+            return LastPolicies(seeds, len(self.objectives), agent.num_preferences)
+        return Archives(seeds, len(agent.preferences), archive_capacity)
+
     def make_backend(self, preferences: Floats, *, eval_episodes: int, devices: Sequence[jax.Device]) -> Trainer:
         """What trains and evaluates policies of ``preferences``, (P, R) or (P, B, R), on this environment."""
         width = min(WATCHED, self.agent.num_preferences)
+        if self.draws_objects:
+            return GFNBackend(
+                cast(Sampler, self.agent.learner),
+                len(preferences),
+                block=width * eval_episodes,
+                gamma=self.gamma,
+                devices=devices,
+            )
+        learner = cast(Learner, self.agent.learner)
         if self.backend == "jax":
             return JaxBackend(
                 self.env,
-                self.agent.learner,
+                learner,
                 preferences,
                 eval_episodes=eval_episodes,
                 gamma=self.gamma,
@@ -82,7 +108,7 @@ class Plan:
 
         return HostBackend(
             self.env,
-            self.agent.learner,
+            learner,
             preferences,
             eval_episodes=eval_episodes,
             gamma=self.gamma,
@@ -162,7 +188,9 @@ def prepare(agent: str, settings: TrainSettings, config: Any = None) -> Plan:
         len(objectives),
         gamma,
         settings.steps,
-        *(getattr(env, name, None) for name in ("action_mask", "action_features")),
+        action_mask=getattr(env, "action_mask", None),
+        action_features=getattr(env, "action_features", None),
+        constructive=env if hasattr(env, "backward_step") else None,
     )
     config_class = load(spec.config)
     config = config_class() if config is None else config

@@ -34,15 +34,22 @@ def draw_front(fronts: Mapping[int, Front], title: str, true_front: Floats | Non
                 true_front[:, x], true_front[:, y], s=90, facecolors="none", edgecolors="0.45", label="true front"
             )
         for (seed, one), colour in zip(fronts.items(), itertools.cycle(COLOURS), strict=False):
-            _panel(axes, one, x, y, colour, f"seed {seed} ({len(one)} policies)")
+            _panel(axes, one, x, y, colour, f"seed {seed} ({len(one)} {one.kind})")
         axes.set_xlabel(names[x])
         axes.set_ylabel(names[y])
         axes.grid(alpha=0.25)
         axes.spines[["top", "right"]].set_visible(False)
     handles, labels = figure.axes[0].get_legend_handles_labels()
     figure.legend(handles[:9], labels[:9], loc="outside lower center", ncols=2 * len(pairs), frameon=False)
-    figure.suptitle(f"{title}\ndiscounted return (γ = {front.gamma:g}), mean of {front.episodes} greedy episodes")
+    figure.suptitle(f"{title}\n{_measured(front)}")
     return figure
+
+
+def _measured(front: Front) -> str:
+    """What the axes show."""
+    if front.objects is not None:
+        return f"best objects drawn for spread preferences (γ = {front.gamma:g})"
+    return f"discounted return (γ = {front.gamma:g}), mean of {front.episodes} greedy episodes"
 
 
 def _panel(axes: Axes, front: Front, x: int, y: int, colour: str, label: str) -> None:
@@ -81,7 +88,7 @@ def _parallel_coordinates(fronts: Mapping[int, Front], title: str) -> Figure:
     axes = figure.add_subplot()
     for (seed, front), colour in zip(fronts.items(), itertools.cycle(COLOURS), strict=False):
         lines = axes.plot(((front.returns - low) / span).T, color=colour, alpha=0.45, linewidth=1)
-        lines[0].set_label(f"seed {seed} ({len(front)} policies)")
+        lines[0].set_label(f"seed {seed} ({len(front)} {front.kind})")
     for i in range(len(names)):
         axes.axvline(i, color="0.8", zorder=0)
         axes.annotate(f"{high[i]:.3g}", (i, 1.02), ha="center", fontsize=8, color="0.35")
@@ -92,7 +99,7 @@ def _parallel_coordinates(fronts: Mapping[int, Front], title: str) -> Figure:
     axes.spines[:].set_visible(False)
     figure.legend(loc="outside lower center", ncols=5, frameon=False)
     front = next(iter(fronts.values()))
-    figure.suptitle(f"{title}\ndiscounted return (γ = {front.gamma:g}), mean of {front.episodes} greedy episodes")
+    figure.suptitle(f"{title}\n{_measured(front)}")
     return figure
 
 

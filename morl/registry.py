@@ -34,6 +34,7 @@ class EnvSpec:
         max_episode_steps: time limit of a JAX-native one; Gymnasium's own registration holds that of a host one.
         prefer_host: runs on the host unless told otherwise, though it has an entry point (physics that only pays off
             on an accelerator).
+        constructive: its episodes build an object each, and can be walked backwards (:mod:`morl.envs.constructive`).
     """
 
     id: str
@@ -46,6 +47,7 @@ class EnvSpec:
     extra: str | None = None
     max_episode_steps: int | None = None
     prefer_host: bool = False
+    constructive: bool = False
 
     def __post_init__(self) -> None:
         if len(self.objectives) != len(self.reference_point):

@@ -20,7 +20,7 @@ import numpy as np
 import yaml
 
 from morl.errors import UserError
-from morl.front import Floats, Front, columns
+from morl.front import OBJECT_COLUMNS, Floats, Front, columns
 
 FORMAT = 3
 PACKAGES = ("morl-jax", "jax", "jaxlib", "numpy", "optax", "equinox", "gymnasium", "mo-gymnasium", "moocore")
@@ -148,3 +148,19 @@ def read_fronts(path: Path, objectives: tuple[str, ...]) -> dict[int, dict[str, 
             "length": block[:, -1],
         }
     return fronts
+
+
+def read_objects(path: Path, tables: Mapping[int, Mapping[str, Floats]]) -> dict[int, tuple[str, ...]]:
+    """The texts of ``objects.csv`` by seed, for the fronts that :func:`read_fronts` has read.
+
+    Raises:
+        UserError: missing, or not of those fronts.
+    """
+    try:
+        rows = list(csv.reader(io.StringIO(path.read_text())))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"cannot read {path}: {error}") from error
+    wanted = [(str(seed), str(i)) for seed, table in tables.items() for i in range(len(table["length"]))]
+    if rows[:1] != [OBJECT_COLUMNS] or [tuple(row[:2]) for row in rows[1:]] != wanted or {*map(len, rows)} != {3}:
+        raise UserError(f"{path} does not hold the objects of front.csv, one a row")
+    return {seed: tuple(row[2] for row in rows[1:] if row[0] == str(seed)) for seed in tables}

@@ -23,7 +23,7 @@ class TrainSettings:
     env_kwargs: EnvKwargs = field(default_factory=dict)
     """Keywords of the environment, name and value in turn: depth 7."""
     steps: int = 1_000_000
-    """Environment steps of one seed, over all its policies."""
+    """Environment steps of one seed, over all its policies; of mogfn, objects built, each rewarded once."""
     seed: int = 0
     """Seed of everything random; with several seeds the first one."""
     num_seeds: int = 1
@@ -43,9 +43,10 @@ class TrainSettings:
     evaluations: int = 20
     """Evaluations during training, one in each round of a second stage at least; they feed the archive."""
     eval_episodes: int = 32
-    """Greedy episodes of each policy in one of them."""
+    """Greedy episodes of each policy in one of them; of mogfn, objects drawn for each preference."""
     final_episodes: int = 128
-    """Greedy episodes, on fresh seeds, of each archived policy at the end: what front.csv reports."""
+    """Greedy episodes, on fresh seeds, of each archived policy at the end: what front.csv reports; of mogfn, objects
+    drawn for each preference."""
     archive_capacity: int = 200
     """Non-dominated policies kept; beyond it the most crowded go."""
 
@@ -65,7 +66,7 @@ class EvaluateSettings:
     """Settings of an evaluation of a finished run."""
 
     episodes: int = 128
-    """Greedy episodes of each policy."""
+    """Greedy episodes of each policy; of mogfn, objects drawn for each preference."""
     seed: int = 0
     """Seed of the episodes; whatever it is, they are not those of the training."""
     env_kwargs: EnvKwargs = field(default_factory=dict)

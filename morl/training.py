@@ -14,8 +14,7 @@ import numpy as np
 import yaml
 
 from morl import checkpoint, devices, metrics, runs
-from morl.front import Floats, Front, to_csv
-from morl.keeping import Archives, Keeper, LastPolicies
+from morl.front import Floats, Front, objects_csv, to_csv
 from morl.logging import CsvWriter, TensorBoardWriter
 from morl.plan import Plan, prepare
 from morl.preferences import spread
@@ -123,11 +122,7 @@ class _Training:
         self.round_keys = jnp.stack([root[4] for root in roots])
         self.backend = plan.make_backend(self.preferences, eval_episodes=settings.eval_episodes, devices=chosen)
         self.device = f"{min(len(chosen), len(self.preferences))} x {chosen[0].device_kind}"
-        self.kept: Keeper = (
-            LastPolicies(self.seeds, len(plan.objectives), agent.num_preferences)
-            if agent.num_preferences
-            else Archives(self.seeds, self.per_seed, settings.archive_capacity)
-        )
+        self.kept = plan.make_keeper(self.seeds, settings.archive_capacity)
         self.taken: list[set[bytes]] = [set() for _ in self.seeds]
         self.steps = self.evaluations = 0
 
@@ -270,6 +265,7 @@ class _Training:
                     "seed": seed,
                     "seconds": round(seconds, 3),
                     **self._quality(self.kept.returns(i)),
+                    **self.kept.metrics(i),
                     "steps_per_second": round(rate, 1),
                     **learnt,
                 }
@@ -298,7 +294,7 @@ class _Training:
             before = metrics.hypervolume_estimate(self.kept.returns(i), self.plan.reference_point)[0]
             text = (
                 f"seed {seed}: {self.kept.size(i)}, hypervolume {before:.6g} by training estimates, "
-                f"{front.hypervolume():.6g} re-evaluated ({len(front)} policies)"
+                f"{front.hypervolume():.6g} {front.how_measured} ({len(front)} {front.kind})"
             )
             say(text)
             if self.reporter:
@@ -312,6 +308,8 @@ class _Training:
         policies = {str(seed): front.params for seed, front in fronts.items()}
         checkpoint.save(self.path / "checkpoints" / "front", policies)
         runs.write_text(self.path / "front.csv", to_csv(fronts))
+        if self.plan.draws_objects:
+            runs.write_text(self.path / "objects.csv", objects_csv(fronts))
         title = f"{self.plan.agent_name} on {self.settings.env}, {self.steps:,} steps"
         figure = plotting.draw_front(fronts, title, self.plan.true_front)
         plotting.save(figure, self.path / "front.png")

@@ -23,11 +23,13 @@ class Evaluation(NamedTuple):
         discounted: (N, E, R); the first reward is undiscounted.
         undiscounted: (N, E, R).
         length: (N, E) int32 steps.
+        objects: (N, E) what each episode has built, as text, where it is that object that counts and not the mean.
     """
 
     discounted: jax.Array
     undiscounted: jax.Array
     length: jax.Array
+    objects: NDArray[np.str_] | None = None
 
 
 class Transition(NamedTuple):
@@ -63,6 +65,7 @@ class Task:
         steps: environment steps one seed may use, over all its policies.
         action_mask: the environment's, where not every action is allowed always (:mod:`morl.envs.base`).
         action_features: the environment's, where its observations have a part for each action.
+        constructive: the environment itself, where it can be walked backwards too (:mod:`morl.envs.constructive`).
     """
 
     observation_space: Space[Any]
@@ -72,10 +75,11 @@ class Task:
     steps: int
     action_mask: Features | None = None
     action_features: Features | None = None
+    constructive: Any = None
 
 
-class Learner(Protocol):
-    """One learner. The core maps it over policies and seeds, and feeds it from JAX or host environments alike.
+class Actor(Protocol):
+    """One learner as far as its policy goes.
 
     Attributes:
         num_envs: environments that feed one learner.
@@ -108,6 +112,10 @@ class Learner(Protocol):
     def to_env(self, action: jax.Array) -> jax.Array:
         """The same actions as the environment takes them."""
         ...
+
+
+class Learner(Actor, Protocol):
+    """One learner. The core maps it over policies and seeds, and feeds it from JAX or host environments alike."""
 
     def update(self, state: PyTree, batch: Transition, key: jax.Array) -> tuple[PyTree, dict[str, jax.Array]]:
         """Learn from one rollout (T, B); scalar metrics. Never sees the environment."""
@@ -194,7 +202,7 @@ class Agent(Protocol):
     """A way to find a front, made of learners.
 
     Attributes:
-        learner: the one all its policies share the code of.
+        learner: the one all its policies share the code of; a :class:`Learner`, or a :class:`morl.gfn_backend.Sampler`.
         preferences: (K, R), one for each learner of a seed; or (K, B, R), one for each environment of a learner.
         updates: of each learner, within the steps of the task.
         extension: what comes after that, if anything.
@@ -204,7 +212,7 @@ class Agent(Protocol):
     """
 
     @property
-    def learner(self) -> Learner: ...
+    def learner(self) -> Actor: ...
     @property
     def preferences(self) -> NDArray[np.float64]: ...
     @property

@@ -66,5 +66,5 @@ def test_bad_input_is_named():
         gfn_metrics.r2([[0.1, 0.2]], [[0.2, 0.3, 0.5]])
     with pytest.raises(UserError, match="from 1 to 3, not 4"):
         gfn_metrics.top_k([[1.0, 2.0, 3.0]], 4)
-    with pytest.raises(UserError, match="at least two objects"):
+    with pytest.raises(UserError, match="at least two strings"):
         gfn_metrics.diversity(["A"])

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from morl.envs.ngrams import ALPHABET, BLANK, Params, State
+from morl.envs.ngrams import ALPHABET, BLANK, Params
 from morl.envs.pictures import canvas as c
+from morl.envs.strings import State
 
 COLUMNS = 18
 COLOURS = (c.RED, c.BLUE, c.GREEN, c.ORANGE)

@@ -14,6 +14,7 @@ COMMANDS = {
     "evaluate": ("RUN [flags]", "evaluate the policies of a run's front again on fresh seeds"),
     "front": ("RUN [flags]", "print a run's front, or the policy of it that fits a preference"),
     "rollout": ("RUN [flags]", "run the policy that fits a preference and show what it does, as a video too"),
+    "sample": ("RUN [flags]", "draw objects with the sampler of a run (mogfn), for any preference"),
     "check-env": ("ID [flags]", "check an environment, your own for example, and print what to fix"),
     "envs": ("", "list the environments"),
     "agents": ("", "list the agents"),

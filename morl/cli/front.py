@@ -54,11 +54,11 @@ def main(args: Sequence[str]) -> int:
 
 
 def describe(seed: int, front: Front, rows: Sequence[int]) -> str:
-    """A title line and a table of policies."""
-    title = (
-        f"seed {seed}: {len(front)} policies, {front.describe_hypervolume()}; "
-        f"discounted returns, mean ± standard error of {front.episodes} greedy episodes"
-    )
+    """A title line and a table of policies, or of objects."""
+    title = f"seed {seed}: {len(front)} {front.kind}, {front.describe_hypervolume()}; "
+    if front.objects is not None:
+        return title + _described_objects(front, front.objects, rows)
+    title += f"discounted returns, mean ± standard error of {front.episodes} greedy episodes"
     header = ["id", "trained for", *front.objectives, "steps"]
     body = [
         [
@@ -70,3 +70,19 @@ def describe(seed: int, front: Front, rows: Sequence[int]) -> str:
         for i in rows
     ]
     return f"{title}\n{table(header, body, right=[0, *range(2, len(header))])}"
+
+
+def _described_objects(front: Front, objects: Sequence[str], rows: Sequence[int]) -> str:
+    """The rest of the title, and the table."""
+    header = ["id", "drawn for", *front.objectives, "steps", "object"]
+    body = [
+        [
+            str(i),
+            " ".join(f"{w:.2f}" for w in front.preferences[i]),
+            *(f"{x:.4g}" for x in front.returns[i]),
+            f"{front.length[i]:.0f}",
+            objects[i],
+        ]
+        for i in rows
+    ]
+    return f"the best of those drawn\n{table(header, body, right=[0, *range(2, len(header) - 1)])}"

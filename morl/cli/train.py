@@ -124,8 +124,8 @@ def _stop_on_interrupt() -> Iterator[list[int]]:
 def summary(run: Any) -> str:
     """Closing lines: each seed's front in numbers, and where to look."""
     lines = [
-        f"seed {seed}: {len(front)} policies, {front.describe_hypervolume()}, "
-        f"re-evaluated on {front.episodes} fresh episodes each"
+        f"seed {seed}: {len(front)} {front.kind}, {front.describe_hypervolume()}, {front.how_measured}"
+        f"{'' if front.objects else f' on {front.episodes} fresh episodes each'}"
         for seed, front in run.fronts.items()
     ]
     return "\n".join([*lines, f"front: {run.path / 'front.csv'}", f"picture: {run.path / 'front.png'}"])

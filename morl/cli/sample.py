@@ -1,0 +1,118 @@
+"""``morl sample RUN``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import numpy as np
+import tyro
+
+from morl.cli.table import table
+from morl.errors import UserError
+from morl.options import parse
+from morl.settings import Device
+
+if TYPE_CHECKING:
+    from morl.candidates import Candidates
+
+LONGEST = 60  # letters of an object in the table
+
+
+@dataclass(frozen=True)
+class SampleOptions:
+    """Draw objects with the sampler of a run (mogfn), for any preferences, and print the best of them.
+
+    The CSV file has a row for each: its number, the object as text, the preference and beta it was drawn for, its
+    objectives, their reward under the preference, the log-probability of the steps that built it, its novelty, and 1
+    where the same was drawn for that preference before.
+    """
+
+    run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
+    """Run directory."""
+    preference: tyro.conf.UseAppendAction[tuple[tuple[float, ...], ...]] = ()
+    """Weights of the objectives, adding up to 1; give it again for another preference."""
+    n: int = 1000
+    """Objects to draw for each preference."""
+    out: Path | None = None
+    """Write them to this new CSV file."""
+    unique: bool = False
+    """Leave out what was drawn for the same preference before."""
+    known: Path | None = None
+    """Objects, one a line or in the column object of a CSV file: novelty is the distance to the nearest of these. By
+    default it is that to the nearest different object that was drawn."""
+    sheet: Path | None = None
+    """Draw pictures of the best into this new .png file."""
+    top: int = 10
+    """Best objects of each preference to print, and to draw."""
+    beta: float | None = None
+    """Exponent of the reward to draw for; by default the highest the sampler was trained for."""
+    seed: int = 0
+    """Seed of what is drawn."""
+    training_seed: int | None = None
+    """Whose sampler, in a run of several seeds; by default that of the first."""
+    device: Device = "auto"
+    """Where JAX runs."""
+
+    def __post_init__(self) -> None:
+        if not self.preference:
+            raise UserError("give --preference, weights of the objectives, adding up to 1")
+        if self.top < 1:
+            raise UserError(f"top must be at least 1, not {self.top}")
+
+
+def main(args: Sequence[str]) -> int:
+    """Draw, print, write."""
+    options = parse(SampleOptions, args, prog="morl sample")
+    from morl import candidates, runs, sheets
+    from morl.loading import plan_of
+    from morl.video import check_new_file
+
+    if len({len(weights) for weights in options.preference}) > 1:
+        raise UserError("every --preference has as many weights as there are objectives")
+    known = [] if options.known is None else candidates.read_known(options.known)
+    if options.out is not None:
+        check_new_file(options.out)
+    env = plan_of(options.run)[0].env
+    if options.sheet is not None:
+        sheets.check(env, options.sheet)
+    drawn = candidates.sample(
+        options.run,
+        np.array(options.preference),
+        options.n,
+        seed=options.seed,
+        beta=options.beta,
+        known=known,
+        training_seed=options.training_seed,
+        device=options.device,
+    )
+    best = drawn.best(options.top)
+    print(describe(drawn, best))
+    if options.out is not None:
+        written = drawn.unique() if options.unique else drawn
+        runs.write_text(options.out, written.to_csv())
+        print(f"candidates: {options.out} ({len(written)})")
+    if options.sheet is not None:
+        number = sheets.draw(env, best, options.sheet)
+        print(f"pictures: {options.sheet} ({number} of the best)")
+    return 0
+
+
+def describe(drawn: Candidates, best: Candidates) -> str:
+    """A title and a table of the best of each preference."""
+    different = len(set(drawn.objects))
+    title = f"{len(drawn)} objects drawn at beta {drawn.beta:g}, {different} of them different; the best:"
+    header = ["drawn for", "reward", *drawn.objectives, "novelty", "object"]
+    body = [
+        [
+            " ".join(f"{w:.3g}" for w in best.preferences[i]),
+            f"{best.rewards[i]:.4g}",
+            *(f"{x:.4g}" for x in best.values[i]),
+            f"{best.novelty[i]:.3g}",
+            text if len(text) <= LONGEST else f"{text[: LONGEST - 3]}...",
+        ]
+        for i, text in enumerate(best.objects)
+    ]
+    return f"{title}\n{table(header, body, right=range(1, len(header) - 1))}"
