@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike
 
 from morl import preferences
 from morl.agents import mogfn_encoding, mogfn_losses, mogfn_replay, mogfn_rewards
-from morl.agents.mogfn_networks import Network, StateNetwork, StringNetwork
+from morl.agents.mogfn_networks import GraphNetwork, Network, StateNetwork, StringNetwork
 from morl.agents.mogfn_replay import Replay
 from morl.agents.mogfn_rewards import Focus, Scalarisation
 from morl.agents.mogfn_trajectories import (
@@ -37,7 +37,7 @@ from morl.networks import MLP, mlp
 from morl.types import Metrics, PyTree
 
 Loss = Literal["trajectory_balance", "subtrajectory_balance", "detailed_balance"]
-NetworkName = Literal["mlp", "transformer"]
+NetworkName = Literal["mlp", "transformer", "graph"]
 
 LOG_Z_HIDDEN = (64, 64)
 
@@ -86,17 +86,17 @@ class MOGFNConfig:
     replay_capacity: int = 10_000
     """Objects that are kept for that."""
     network: NetworkName = "mlp"
-    """Network of the policy: mlp, or a causal transformer for strings."""
+    """Network of the policy: mlp, a causal transformer for strings, or for molecules graph, a transformer of nodes."""
     hidden: tuple[int, ...] = (64, 64, 64)
     """Widths of the hidden layers of the mlp."""
     activation: Literal["tanh", "relu", "silu"] = "relu"
     """Activation of its hidden layers."""
     width: int = 64
-    """Of the transformer."""
+    """Of the transformer, or of graph."""
     num_blocks: int = 3
-    """Of the transformer."""
+    """Of the transformer, or of graph."""
     num_heads: int = 8
-    """Of each block of the transformer; has to divide its width."""
+    """Of each block of these; has to divide their width."""
     num_preferences: int = 50
     """Preferences, equally spread, that objects are drawn for at the end: what front.csv is made of."""
 
@@ -209,6 +209,8 @@ class MOGFN:
         c = self.config
         if c.network == "transformer":
             return StringNetwork(self.env, c.width, c.num_blocks, c.num_heads)
+        if c.network == "graph":
+            return GraphNetwork(self.env, c.width, c.num_blocks, c.num_heads)
         return StateNetwork(self.env, c.hidden, c.activation)
 
     @property

@@ -14,6 +14,7 @@ from morl.agents.mogfn_trajectories import AnyTask, Reader, Trajectories
 from morl.errors import UserError
 from morl.networks import MLP, mlp
 from morl.transformer import Memory, Transformer, transformer
+from morl.tree_transformer import Trees, TreeTransformer, tree_transformer
 from morl.types import PyTree
 
 
@@ -25,7 +26,7 @@ class Network(Protocol):
         ...
 
     def of(self, params: PyTree, obs: jax.Array, condition: jax.Array) -> jax.Array:
-        """Of observations (B, *shape) by themselves, under encoded conditions (B, C)."""
+        """Of observations (..., *shape) by themselves, under encoded conditions (..., C)."""
         ...
 
     def reader(self, params: PyTree, condition: jax.Array) -> Reader[Any]:
@@ -58,16 +59,68 @@ class StateNetwork:
         return StateReader(self, params, condition)
 
     def outputs(self, params: MLP, trajectories: Trajectories, condition: jax.Array) -> jax.Array:
-        steps = trajectories.action.shape[1]
-        repeated = jnp.broadcast_to(condition[:, None], (len(condition), steps, condition.shape[-1]))
-        return self.of(params, trajectories.obs, repeated)
+        return _of_each_state(self, params, trajectories, condition)
+
+
+@dataclass(frozen=True)
+class GraphNetwork:
+    """A transformer over the nodes of a tree, and the condition.
+
+    For tasks that put a tree together from nodes of ``num_blocks`` kinds with at most ``num_sites`` sites each: whose
+    ``parts`` of an observation are what :class:`~morl.tree_transformer.Trees` says, and whose actions are the kinds,
+    then the sites of the nodes, then stop.
+
+    Raises:
+        UserError: the task does not build trees.
+    """
+
+    env: AnyTask
+    width: int
+    num_blocks: int
+    num_heads: int
+
+    def __post_init__(self) -> None:
+        if not hasattr(self.env, "num_sites"):
+            raise UserError(f"network graph is for trees of nodes; {self.env.id} has none: use mlp")
+
+    def init(self, rng: np.random.Generator, num_conditions: int, num_outputs: int) -> TreeTransformer:
+        task: Any = self.env
+        return tree_transformer(
+            rng,
+            num_kinds=task.num_blocks,
+            num_sites=task.num_sites,
+            num_conditions=num_conditions,
+            num_outputs=num_outputs - task.num_places,
+            width=self.width,
+            num_blocks=self.num_blocks,
+            num_heads=self.num_heads,
+        )
+
+    def of(self, params: TreeTransformer, obs: jax.Array, condition: jax.Array) -> jax.Array:
+        task: Any = self.env
+        whole, sites = params(Trees(*task.parts(obs)), condition)
+        flat = sites.reshape(*sites.shape[:-2], task.num_places)
+        return jnp.concatenate([whole[..., : task.num_blocks], flat, whole[..., task.num_blocks :]], axis=-1)
+
+    def reader(self, params: TreeTransformer, condition: jax.Array) -> Reader[tuple[()]]:
+        return StateReader(self, params, condition)
+
+    def outputs(self, params: TreeTransformer, trajectories: Trajectories, condition: jax.Array) -> jax.Array:
+        return _of_each_state(self, params, trajectories, condition)
+
+
+def _of_each_state(network: Network, params: PyTree, trajectories: Trajectories, condition: jax.Array) -> jax.Array:
+    """Outputs of every step (B, T) of a network that sees each observation by itself."""
+    steps = trajectories.action.shape[1]
+    repeated = jnp.broadcast_to(condition[:, None], (len(condition), steps, condition.shape[-1]))
+    return network.of(params, trajectories.obs, repeated)
 
 
 class StateReader(NamedTuple):
     """Sees each observation by itself."""
 
-    network: StateNetwork
-    params: MLP
+    network: Network
+    params: PyTree
     condition: jax.Array
 
     def start(self) -> tuple[()]:

@@ -35,5 +35,18 @@ register_env(
         gamma=1.0,
         entry_point="morl.envs.dna_folding:DNAFolding",
         extra="chem",
+        constructive=True,
+    )
+)
+register_env(
+    EnvSpec(
+        id="molecules-v0",
+        summary="put fragments together to a molecule that is drug-like, easy to make and light (by RDKit)",
+        objectives=("qed", "synthesis", "weight"),
+        reference_point=(0.0,) * 3,
+        gamma=1.0,
+        entry_point="morl.envs.molecules:Molecules",
+        extra="chem",
+        constructive=True,
     )
 )

@@ -87,7 +87,7 @@ class Transformer(eqx.Module):
         seen = place[:, None] >= place
         for block in self.blocks:
             query, key, value = block.queries_keys_values(x)
-            x = block.finish(x, _attend(query, key, value, seen))
+            x = block.finish(x, attend(query, key, value, seen))
         return self.head(self.norm(x))
 
     def nothing_read(self, condition: jax.Array) -> Memory:
@@ -122,9 +122,14 @@ class Transformer(eqx.Module):
         return Memory(tuple(keys), tuple(values)), self.head(self.norm(x))
 
 
-def _attend(query: jax.Array, key: jax.Array, value: jax.Array, seen: jax.Array) -> jax.Array:
-    """(..., Q, heads, d) of queries (..., Q, heads, d), keys and values (..., K, heads, d), where ``seen`` (Q, K)."""
-    scores = jnp.einsum("...qhd,...khd->...hqk", query, key) / np.sqrt(query.shape[-1])
+def attend(
+    query: jax.Array, key: jax.Array, value: jax.Array, seen: jax.Array, bias: jax.Array | float = 0.0
+) -> jax.Array:
+    """(..., Q, heads, d) of queries (..., Q, heads, d), keys and values (..., K, heads, d).
+
+    Only where ``seen``, and with ``bias`` added to the scores; both broadcast to (..., heads, Q, K).
+    """
+    scores = jnp.einsum("...qhd,...khd->...hqk", query, key) / np.sqrt(query.shape[-1]) + bias
     share = jax.nn.softmax(jnp.where(seen, scores, -1e9), axis=-1)
     return jnp.einsum("...hqk,...khd->...qhd", share, value)
 
@@ -145,30 +150,34 @@ def transformer(
     Made on the host for the reason :func:`morl.networks.mlp` gives. ``width`` is a multiple of ``num_heads``.
     """
 
-    def norm() -> Norm:
-        return Norm(np.ones(width, np.float32), np.zeros(width, np.float32))
-
     def embeddings(number: int) -> NDArray[np.float32]:
         return 0.1 * rng.standard_normal((number, width), np.float32)
 
-    added = (2 * num_blocks) ** -0.5
-    blocks = tuple(
-        Block(
-            attention_norm=norm(),
-            attention_in=linear(rng, width, 3 * width, 1.0),
-            attention_out=linear(rng, width, width, added),
-            dense_norm=norm(),
-            dense_in=linear(rng, width, 4 * width, 2**0.5),
-            dense_out=linear(rng, 4 * width, width, added),
-            num_heads=num_heads,
-        )
-        for _ in range(num_blocks)
-    )
+    blocks = tuple(block(rng, width, num_blocks, num_heads) for _ in range(num_blocks))
     return Transformer(
         letters=embeddings(num_letters + 1),
         places=embeddings(length),
         condition=linear(rng, num_conditions, width, 1.0),
         blocks=blocks,
-        norm=norm(),
+        norm=norm(width),
         head=linear(rng, width, num_outputs, 0.01),
+    )
+
+
+def norm(width: int) -> Norm:
+    """A layer norm that changes nothing but what it is for."""
+    return Norm(np.ones(width, np.float32), np.zeros(width, np.float32))
+
+
+def block(rng: np.random.Generator, width: int, num_blocks: int, num_heads: int) -> Block:
+    """One of ``num_blocks`` blocks, what it adds scaled so that their sum is not."""
+    added = (2 * num_blocks) ** -0.5
+    return Block(
+        attention_norm=norm(width),
+        attention_in=linear(rng, width, 3 * width, 1.0),
+        attention_out=linear(rng, width, width, added),
+        dense_norm=norm(width),
+        dense_in=linear(rng, width, 4 * width, 2**0.5),
+        dense_out=linear(rng, 4 * width, width, added),
+        num_heads=num_heads,
     )

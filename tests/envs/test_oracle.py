@@ -127,10 +127,11 @@ def test_worker_processes_give_the_same():
         assert oracle([50])[0, 1] == os.getpid()  # one is not worth sending
         np.testing.assert_array_equal(oracle(list(range(40))), places)  # remembered
         assert oracle.counts == Counts(81, 41)
+        failing = Oracle(ill, 2, "ill-v0", processes=2)
+        failing._pool = oracle._pool  # started already
         with pytest.raises(OracleError, match="raised ValueError: three is too many"):
-            failing = Oracle(ill, 2, "ill-v0", processes=2)
-            failing._pool = oracle._pool  # started already
             failing([1, 2, 3])
+        failing._pool = None
         assert oracle([60, 61]).shape == (2, 2)
     finally:
         oracle.close()
@@ -138,7 +139,7 @@ def test_worker_processes_give_the_same():
 
 def test_a_worker_that_ends_is_named_and_nothing_waits_for_it():
     oracle = Oracle(ends_its_process, 2, "mortal-v0", processes=1)
-    with pytest.raises(OracleError, match="^mortal-v0: a worker process of its oracle ended"):
+    with pytest.raises(OracleError, match=r"^mortal-v0: a worker process of its oracle ended"):
         oracle([1, 2, 3])
 
 
