@@ -1,16 +1,19 @@
 """gfnx's rate of training on the four-dimensional hypergrid, with its own environment, rollout and log-probabilities.
 
-    .venv-gfnx/bin/python benchmarks/peers/gfnx_hypergrid.py --updates 500 --rounds 3
+    .venv-gfnx/bin/python benchmarks/peers/gfnx_hypergrid.py --updates 500
 
 Trajectory balance as its `baselines/tb_hypergrid.py` trains, less what that does beside it: no metrics, no log, and no
 backward policy to be trained (P_B is uniform, as it is for whom this is held against). All updates are one compiled
-loop. Prints JSON: updates per second of each round, training on from one to the next.
+loop. Prints a line of JSON when it is ready, and for each line of its input one more: it trains on for so many updates
+and says how many a second.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
+import sys
 import time
 
 import jax
@@ -26,7 +29,7 @@ def mlp(key: jax.Array, sizes: tuple[int, ...]) -> list[tuple[jax.Array, jax.Arr
     """Weights (in, out) and biases."""
     keys = jax.random.split(key, len(sizes) - 1)
     make = jax.nn.initializers.he_uniform()
-    return [(make(k, shape), jnp.zeros(shape[1])) for k, shape in zip(keys, zip(sizes, sizes[1:]), strict=True)]
+    return [(make(k, shape), jnp.zeros(shape[1])) for k, shape in zip(keys, itertools.pairwise(sizes), strict=True)]
 
 
 def logits_of(layers: list[tuple[jax.Array, jax.Array]], x: jax.Array) -> jax.Array:
@@ -39,7 +42,6 @@ def logits_of(layers: list[tuple[jax.Array, jax.Array]], x: jax.Array) -> jax.Ar
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--updates", type=int, required=True)
-    parser.add_argument("--rounds", type=int, required=True)
     parser.add_argument("--dim", type=int, default=4)
     parser.add_argument("--side", type=int, default=20)
     parser.add_argument("--batch", type=int, default=16)
@@ -74,13 +76,12 @@ def main() -> None:
     run = jax.jit(lambda carry, key: jax.lax.scan(update, carry, jax.random.split(key, a.updates)))
     carry = params, optimiser.init(params)
     run = run.lower(carry, jax.random.PRNGKey(2)).compile()
-    rates, losses = [], []
-    for i in range(a.rounds):
+    print(json.dumps({"ready": jax.__version__}), flush=True)
+    for i, _ in enumerate(sys.stdin):
         started = time.perf_counter()
-        carry, values = jax.block_until_ready(run(carry, jax.random.PRNGKey(3 + i)))
-        rates.append(a.updates / (time.perf_counter() - started))
-        losses.append(float(values[-a.updates // 4 :].mean()))
-    print(json.dumps({"rates": rates, "losses": losses, "jax": jax.__version__}))
+        carry, losses = jax.block_until_ready(run(carry, jax.random.PRNGKey(3 + i)))
+        rate = a.updates / (time.perf_counter() - started)
+        print(json.dumps({"rate": rate, "loss": float(losses[-a.updates // 4 :].mean())}), flush=True)
 
 
 if __name__ == "__main__":

@@ -1,15 +1,17 @@
 """torchgfn's rate of training on the four-dimensional hypergrid, by its own environment, sampler and loss.
 
-    .venv-torchgfn/bin/python benchmarks/peers/torchgfn_hypergrid.py --updates 50 --rounds 1 --threads 1
+    .venv-torchgfn/bin/python benchmarks/peers/torchgfn_hypergrid.py --updates 50 --threads 1
 
 Trajectory balance as its `tutorials/examples/train_hypergrid_simple.py` trains with `--uniform_pb`, less validation and
-the list of visited states. Prints JSON: updates per second of each round, training on from one to the next.
+the list of visited states. Prints a line of JSON when it is ready, and for each line of its input one more: it trains
+on for so many updates and says how many a second.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import sys
 import time
 
 import torch
@@ -24,7 +26,6 @@ from gfn.utils.modules import MLP, DiscreteUniform
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--updates", type=int, required=True)
-    parser.add_argument("--rounds", type=int, required=True)
     parser.add_argument("--threads", type=int, required=True)
     parser.add_argument("--dim", type=int, default=4)
     parser.add_argument("--side", type=int, default=20)
@@ -56,12 +57,12 @@ def main() -> None:
 
     for _ in range(3):
         update()
-    rates, losses = [], []
-    for _ in range(a.rounds):
+    print(json.dumps({"ready": torch.__version__}), flush=True)
+    for _ in sys.stdin:
         started = time.perf_counter()
-        losses += [update() for _ in range(a.updates)][-1:]
-        rates.append(a.updates / (time.perf_counter() - started))
-    print(json.dumps({"rates": rates, "losses": losses, "torch": torch.__version__}))
+        losses = [update() for _ in range(a.updates)]
+        rate = a.updates / (time.perf_counter() - started)
+        print(json.dumps({"rate": rate, "loss": sum(losses) / len(losses)}), flush=True)
 
 
 if __name__ == "__main__":
