@@ -59,7 +59,8 @@ class GenomeReader(NamedTuple):
 
 @partial(jax.jit, static_argnames=("env", "batch"))
 def _random(env: AnyTask, batch: int, key: jax.Array) -> Finished:
-    return forward(env, env.default_params, UniformReader(_num_actions(env)), batch, 0.0, key).end
+    reader: Reader[Any] = UniformReader(_num_actions(env))
+    return forward(env, env.default_params, reader, batch, 0.0, key).end
 
 
 @partial(jax.jit, static_argnames="env")
