@@ -32,6 +32,7 @@ from morl.agents.mogfn_trajectories import (
     masked,
 )
 from morl.config import check_integer, check_range
+from morl.envs.host_values import oracle_errors
 from morl.errors import UserError, unknown_name
 from morl.networks import MLP, mlp
 from morl.types import Metrics, PyTree
@@ -64,7 +65,8 @@ class MOGFNConfig:
     """Least beta * log R. All objects this lifts add to the target, so with many of them (strings) and a high beta it
     has to be so low that they weigh nothing."""
     beta: float | tuple[float, float] = 1.0
-    """Exponent of the reward: one, or lowest and highest, drawn for each trajectory (uniformly) and conditioned on."""
+    """Exponent of the reward, one or lowest and highest, drawn for each trajectory (uniformly) and conditioned on. The
+    higher, the better the objects and the fewer different ones; 1 draws them in proportion to their reward."""
     concentration: float = 1.0
     """Of the Dirichlet distribution that preferences are drawn from; 1 is uniform."""
     bins: int = 0
@@ -467,13 +469,14 @@ def parameter_groups(params: Params) -> Params:
     return groups
 
 
+@oracle_errors()
 def train_sampler(
     env: AnyTask, config: MOGFNConfig, updates: int, seed: int = 0
 ) -> tuple[MOGFN, MOGFNState, dict[str, np.ndarray[Any, Any]]]:
     """Train a sampler in one compiled call: the learner, what it has learnt, and its metrics (updates,).
 
     Raises:
-        UserError: a task the learner is not made for.
+        UserError: a task the learner is not made for, or whose oracle failed.
     """
     agent = MOGFN(config, env, updates)
     key_init, key_run = jax.random.split(jax.random.key(seed))

@@ -41,7 +41,30 @@ _STRINGS = {
     "num_blocks": 3,
     "num_heads": 8,
 }
-_TASKS = {"hypergrid-v0": _GRID, "ngrams-v0": _STRINGS, "dna-folding-v0": {**_STRINGS, "beta": 80.0}}
+_MOLECULES = {
+    "steps": 20_000 * 64,
+    "num_preferences": 1275,
+    "batch": 64,
+    "beta": 60.0,
+    "min_log_reward": -2000.0,
+    "concentration": 1.0,
+    "bins": 16,
+    "epsilon": 0.0,
+    "learning_rate": 1e-4,
+    "log_z_learning_rate": 1e-3,
+    "anneal": False,
+    "max_grad_norm": 10.0,
+    "network": "graph",
+    "width": 128,
+    "num_blocks": 4,
+    "num_heads": 8,
+}
+_TASKS = {
+    "hypergrid-v0": _GRID,
+    "ngrams-v0": _STRINGS,
+    "dna-folding-v0": {**_STRINGS, "beta": 80.0},
+    "molecules-v0": _MOLECULES,
+}
 
 
 def protocol(env: str) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from morl.envs.checking import (
     global_state,
     seed_global_generators,
 )
+from morl.envs.checking_constructive import check_constructive
 from morl.envs.checking_gymnasium import ENDLESS, check_terminations_at_limit
 from morl.errors import UserError, blame
 from morl.pareto import non_dominated
@@ -68,6 +69,11 @@ def check_functional(report: Report, env: Any, seed: int, registered: EnvSpec | 
     if report.passed():
         with report.about("steps", "random ones, in a scan"):
             _check_steps(report, env, seed, registered.gamma if registered else 0.99)
+    if hasattr(env, "backward_step") or (registered is not None and registered.constructive):
+        if report.passed():
+            check_constructive(report, env, seed)
+        else:
+            report.skip("constructive", "fix the above first")
     name = next((name for name in ("true_front", "true_coverage_set") if hasattr(env, name)), None)
     if name is not None:
         with report.about(name):

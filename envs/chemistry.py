@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from morl.errors import MissingExtraError
+from morl.errors import MissingExtraError, UserError
 
 Tree = tuple[tuple[int, int, int], ...]
 """Nodes in order, each (block, number of its parent, attachment of the parent's fragment); the last two are not of the
@@ -130,8 +130,16 @@ def draw(molecule: Any, size: tuple[int, int], atoms: Sequence[int] = ()) -> NDA
 
 
 def read(smiles: str) -> Any:
-    """The molecule of a SMILES."""
-    return _rdkit("Chem").MolFromSmiles(smiles)
+    """The molecule of a SMILES.
+
+    Raises:
+        UserError: it is none.
+    """
+    with _rdkit("rdBase").BlockLogs():  # what is wrong is told below
+        molecule = _rdkit("Chem").MolFromSmiles(smiles)
+    if molecule is None:
+        raise UserError(f"a molecule is given by its SMILES, which {smiles!r} is not")
+    return molecule
 
 
 @cache

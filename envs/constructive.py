@@ -43,6 +43,10 @@ class Constructive(Environment[State, Params], Protocol[State, Params]):
     - The steps that lead into a state are numbered too, as backward actions. The start has none, and a finished state
       only those of steps that really finish it.
 
+    It may say what its objects are called: ``text(obs) -> str`` of one observation of a finished object, else its
+    numbers. By such texts it may know them apart: ``distances(some, others) -> (n, m)``, else Levenshtein's; and draw
+    one: ``picture(text) -> (H, W, 3) uint8``, else it is its ``render``.
+
     Attributes:
         horizon: most steps that an object takes.
         num_backward_actions: K, most steps that lead into a state.

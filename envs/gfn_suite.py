@@ -18,7 +18,7 @@ register_env(
 register_env(
     EnvSpec(
         id="ngrams-v0",
-        summary="write a string of amino acids in which three pairs are frequent (ngrams A V C: single letters)",
+        summary="write a string of amino acids in which three pairs are frequent (ngrams A,V,C: single letters)",
         objectives=("AV", "VC", "CA"),
         reference_point=(0.0,) * 3,
         gamma=1.0,

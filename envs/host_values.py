@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from morl.envs.oracle import Oracle, OracleError
+from morl.errors import UserError
 
 
 def host_values(
@@ -51,6 +52,9 @@ def host_values(
     return values
 
 
+WRAPPERS = (RuntimeError, ValueError)  # that JAX raises for what a callback did: it depends on how it was called
+
+
 @contextlib.contextmanager
 def oracle_errors() -> Iterator[None]:
     """What an oracle raised within compiled code, raised again as it was: JAX has it as text in an error of its own.
@@ -59,15 +63,17 @@ def oracle_errors() -> Iterator[None]:
     """
     try:
         yield
-    except jax.errors.JaxRuntimeError as error:
+    except UserError:
+        raise
+    except WRAPPERS as error:
         failure = oracle_failure(error)
         if failure is None:
             raise
         raise failure from None
 
 
-def oracle_failure(error: jax.errors.JaxRuntimeError) -> OracleError | None:
-    """The oracle's error that JAX's tells of; none where it is of something else."""
+def oracle_failure(error: Exception) -> OracleError | None:
+    """The oracle's error that an error of JAX, one of ``WRAPPERS``, tells of; none where it is of something else."""
     text = str(error)
     return next((OracleError(failure) for failure in reversed(_failures) if failure in text), None)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import Any, NamedTuple
@@ -15,6 +17,7 @@ from numpy.typing import NDArray
 from morl.config import check_integer
 from morl.envs.base import Objective
 from morl.envs.constructive import Outcomes
+from morl.errors import UserError
 from morl.pareto import non_dominated
 
 Floats = NDArray[np.float64]
@@ -140,6 +143,27 @@ class HyperGrid:
         allowed = self.backward_mask(state)[backward_action] > 0
         position = state.position - ((jnp.arange(2) == backward_action) & allowed)
         return State(position, state.done & ~allowed), position, backward_action.astype(jnp.int32)
+
+    def text(self, position: Any) -> str:
+        """The cell of an observation (2,)."""
+        return " ".join(map(str, np.asarray(position).tolist()))
+
+    def distances(self, some: Sequence[str], others: Sequence[str]) -> Floats:
+        """(n, m) steps on the two axes between cells, by their texts.
+
+        Raises:
+            UserError: a text that is not a cell.
+        """
+        first, second = self._cells(some), self._cells(others)
+        steps: Floats = np.abs(first[:, None] - second).sum(axis=-1).astype(np.float64)
+        return steps
+
+    def _cells(self, texts: Sequence[str]) -> NDArray[np.int64]:
+        """(n, 2) of n texts."""
+        for text in texts:
+            if not re.fullmatch(r"\d+ \d+", text) or max(map(int, text.split())) >= self.side:
+                raise UserError(f"a cell of this grid is two numbers from 0 to {self.side - 1}, not {text!r}")
+        return np.array([text.split() for text in texts], np.int64).reshape(-1, 2)
 
     def render(self, state: State, params: Params) -> NDArray[np.uint8]:
         """The objectives of the cells and the walker, (H, W, 3) uint8."""

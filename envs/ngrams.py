@@ -65,7 +65,10 @@ class NGrams(Strings[Params]):
 
     def __post_init__(self) -> None:
         for name in ("ngrams", "lengths"):
-            if isinstance(value := getattr(self, name), list):  # of a YAML file
+            value = getattr(self, name)
+            if isinstance(value, str):  # of the command line, A,V,C or 17,18
+                value = [int(part) if part.isdecimal() else part for part in value.split(",")]
+            if isinstance(value, list):
                 object.__setattr__(self, name, tuple(value))
         grams = self.ngrams
         if not isinstance(grams, tuple) or not 2 <= len(grams) <= 4 or len(set(grams)) < len(grams):

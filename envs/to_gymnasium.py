@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from morl.environments import make
 from morl.envs.base import Environment
+from morl.envs.host_values import oracle_errors
 from morl.errors import UserError
 
 MASK = "action_mask"  # Gymnasium's name, in observations and infos
@@ -80,6 +81,7 @@ class GymnasiumEnv(gymnasium.Env[Any, Any]):
         self._mask = _mask_of(self.functional, obs)
         return obs, jax.tree.map(np.array, info)
 
+    @oracle_errors()
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
         """Advance one step; all arrays are fresh."""
         if self._key is None:
@@ -201,6 +203,7 @@ class GymnasiumVectorEnv(VectorEnv[Any, Any, Any]):
         self._mask = _mask_of(self.functional, obs)
         return obs, _with_masks(jax.tree.map(np.asarray, info), np.ones(self.num_envs, bool))
 
+    @oracle_errors()
     def step(self, actions: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
         """Advance all environments; all arrays are fresh."""
         if self._lanes is None:

@@ -122,7 +122,7 @@ class Candidates:
     def best(self, number: int) -> Candidates:
         """The ``number`` of largest reward for each preference, no object twice, the best first."""
         chosen: list[int] = []
-        for preference in np.unique(self.preferences, axis=0)[::-1]:
+        for preference in dict.fromkeys(map(tuple, self.preferences.tolist())):  # in the order they were given
             mine = np.flatnonzero((self.preferences == preference).all(axis=1) & ~self.repeated)
             chosen += mine[np.argsort(-self.rewards[mine], kind="stable")][:number].tolist()
         return self.take(chosen)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from typing import Any
 
@@ -145,8 +145,14 @@ class Front:
         return int(np.argmax(self.returns @ check_preference(preference, len(self.objectives))))
 
     def policy(self, preference: Any) -> Policy:
-        """The policy for a preference (R,) on the simplex; see :meth:`assign`."""
-        return self.at(self.assign(preference))
+        """The policy for a preference (R,) on the simplex; see :meth:`assign`.
+
+        Of objects it is the sampler under this preference itself, whatever the best object for it was drawn for.
+        """
+        policy = self.at(self.assign(preference))
+        if self.objects is None:
+            return policy
+        return replace(policy, preference=check_preference(preference, len(self.objectives)))
 
     def at(self, row: int) -> Policy:
         """The policy of a row.

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import gymnasium
+import jax
 import numpy as np
 from numpy.typing import NDArray
 
@@ -93,7 +94,7 @@ class Playback:
     def episodes(
         self, number: int = 1, *, seed: int = 0, max_steps: int | None = None, on_frame: OnFrame | None = None
     ) -> Iterator[Episode]:
-        """Greedy episodes, one after another.
+        """Greedy episodes, one after another; those of a sampler draw every step, as it does.
 
         Args:
             number: of episodes; episode i starts from ``seed + i``.
@@ -135,7 +136,8 @@ class Playback:
         terminated = truncated = False
         self._show(env, on_frame)
         while not (terminated or truncated) and len(actions) < max_steps:
-            action = self.policy(obs)
+            key = jax.random.fold_in(jax.random.key(seed), len(actions)) if self.plan.draws_objects else None
+            action = self.policy(obs, key=key)
             presented, reward, terminated, truncated, _ = env.step(action)
             obs = self._array(presented)
             observations.append(obs)
@@ -191,7 +193,7 @@ def play(
     path = Path(run)
     plan, settings = plan_of(path)
     front = _front_of(fronts_of(path, plan, settings), training_seed)
-    return Playback(plan, front.at(front.assign(preference) if policy is None else policy))
+    return Playback(plan, front.policy(preference) if policy is None else front.at(policy))
 
 
 def _front_of(fronts: dict[int, Front], seed: int | None) -> Front:

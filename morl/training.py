@@ -14,6 +14,7 @@ import numpy as np
 import yaml
 
 from morl import checkpoint, devices, metrics, runs
+from morl.envs.host_values import oracle_errors
 from morl.front import Floats, Front, objects_csv, to_csv
 from morl.logging import CsvWriter, TensorBoardWriter
 from morl.plan import Plan, prepare
@@ -63,6 +64,7 @@ class Reporter(Protocol):
         ...
 
 
+@oracle_errors()
 def train(
     agent: str = "cmorl",
     settings: TrainSettings | None = None,

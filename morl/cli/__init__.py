@@ -38,6 +38,12 @@ def _one_line(message: Warning | str, *_: object, **__: object) -> str:
     return f"morl: warning: {message}\n"
 
 
+def _oracle_failure(error: Exception) -> UserError | None:
+    """What an oracle raised (:mod:`morl.envs.host_values`), which only where that is loaded can have been."""
+    host_values = sys.modules.get("morl.envs.host_values")
+    return None if host_values is None else host_values.oracle_failure(error)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command line; the exit code is 2 for a user's mistake, told in one line."""
     args = list(sys.argv[1:] if argv is None else argv)
@@ -58,6 +64,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         return run(rest)
     except UserError as error:
         print(f"morl{f' {command}' if command in COMMANDS else ''}: error: {error}", file=sys.stderr)
+        return 2
+    except (RuntimeError, ValueError) as error:  # of JAX, perhaps around what an oracle raised within compiled code
+        failure = _oracle_failure(error)
+        if failure is None:
+            raise
+        print(f"morl {command}: error: {failure}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RolloutOptions:
-    """Run the policy of a front that fits a preference, greedily, and show what it does.
+    """Run the policy of a front that fits a preference, greedily, and show what it does; a sampler (mogfn) draws.
 
     Returns are printed without discount and at the run's own (γ). The same seed gives the same episodes.
     """

@@ -269,6 +269,8 @@ class TestTrajectories:
             memory, output = reader.read(memory, paths.obs[:, t])
             here = np.asarray(t < paths.length)
             np.testing.assert_allclose(np.asarray(output)[here], np.asarray(whole[:, t])[here], atol=1e-4)
+            alone = agent._network.of(state.params.policy, paths.obs[:, t], encoded)
+            np.testing.assert_allclose(np.asarray(alone)[here], np.asarray(output)[here], atol=1e-4)
         assert float(jnp.std(whole)) > 0.1
 
     def test_outputs_do_not_see_what_comes_later(self):

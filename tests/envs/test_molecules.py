@@ -8,7 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from morl.agents.mogfn import MOGFN, MOGFNConfig, train_sampler
+from morl.envs.ngrams import NGrams
 from morl.errors import MissingExtraError, UserError
+from morl.preferences import lattice
+from morl.tree_transformer import FIRST_SITE, OF_WHOLE, SELF, TO_WHOLE, Trees, _relations, tree_transformer
 from tests.envs.constructing import check_backward_steps, follow, same
 
 pytest.importorskip("rdkit", reason="needs the chem extra")
@@ -169,6 +173,8 @@ def test_distances_are_of_fingerprints():
     np.testing.assert_allclose([found[0, 0], found[1, 1], found[0, 2]], 0)  # the last is the first, written otherwise
     prints = [AllChem.GetMorganGenerator(radius=2, fpSize=2048).GetFingerprint(Chem.MolFromSmiles(s)) for s in some]
     assert found[0, 1] == pytest.approx(1 - DataStructs.TanimotoSimilarity(*prints))
+    with pytest.raises(UserError, match=r"a molecule is given by its SMILES, which 'C1C\(' is not"):
+        ENV.distances(some, ["C1C("])
 
 
 def test_pictures():
@@ -191,3 +197,99 @@ def test_settings_are_checked(monkeypatch):
     hint = "molecules-v0 needs the 'chem' extra: pip install 'morl-jax[chem]'"
     with pytest.raises(MissingExtraError, match=f"^{re.escape(hint)}$"):
         Molecules()
+
+
+class TestGraphNetwork:
+    config = MOGFNConfig(batch=8, network="graph", width=8, num_blocks=1, num_heads=2, loss="detailed_balance")
+
+    def test_what_nodes_are_to_each_other(self):
+        """A root with a child on site 1, and that one's on site 0: nodes are tokens 1 to 3 of 4."""
+        trees = Trees(*(jnp.array(row) for row in ([5, 6, 7, 9], [4, 0, 1, 4], [2, 1, 0, 2])), jnp.int32(8))
+        related = np.asarray(_relations(trees, 2))
+        assert related.shape == (5, 5, FIRST_SITE + 4)
+        kinds = np.where(related.any(axis=-1), related.argmax(axis=-1), -1)
+        to_parent, to_child = FIRST_SITE, FIRST_SITE + 2
+        np.testing.assert_array_equal(
+            kinds,
+            [
+                [SELF, OF_WHOLE, OF_WHOLE, OF_WHOLE, OF_WHOLE],
+                [TO_WHOLE, SELF, to_child + 1, -1, -1],
+                [TO_WHOLE, to_parent + 1, SELF, to_child, -1],
+                [TO_WHOLE, -1, to_parent, SELF, -1],
+                [TO_WHOLE, -1, -1, -1, SELF],
+            ],
+        )
+        assert related.sum() == (kinds >= 0).sum()
+
+    def test_sees_the_tree_the_place_and_the_condition_and_no_more(self):
+        rng = np.random.default_rng(0)
+        shape = {"num_kinds": 5, "num_sites": 2, "num_conditions": 3, "num_outputs": 4}
+        net = tree_transformer(rng, **shape, width=16, num_blocks=2, num_heads=2)
+        net = jax.tree.map(lambda x: jnp.asarray(rng.standard_normal(x.shape), jnp.float32), net)
+
+        @jax.jit
+        def of(trees, condition):
+            whole, sites = net(trees, condition)
+            return jnp.concatenate([whole, sites[:2].ravel()])
+
+        tree = Trees(*(jnp.array(row) for row in ([1, 2, 5], [3, 0, 3], [2, 1, 2])), jnp.int32(6))
+        condition = jnp.array([0.2, 0.3, 0.5])
+        before = of(tree, condition)
+        for change in (
+            {"kinds": jnp.array([1, 3, 5])},
+            {"sites": jnp.array([2, 0, 2])},
+            {"parents": jnp.array([3, 3, 3])},
+            {"chosen": jnp.int32(3)},
+        ):
+            assert float(jnp.abs(of(tree._replace(**change), condition) - before).max()) > 0.01, change
+        assert float(jnp.abs(of(tree, condition[::-1]) - before).max()) > 0.01
+        gone = tree._replace(sites=jnp.array([2, 1, 0]))  # of a node that is not there
+        np.testing.assert_allclose(of(gone, condition), before, atol=1e-5)
+
+    @pytest.mark.slow
+    def test_learns_finite_steps_and_draws_by_the_policy_it_learns(self):
+        env = Molecules(most_fragments=2)
+        agent = MOGFN(self.config, env, 2)
+        state, metrics = agent.run(agent.init(KEY), KEY, 2)
+        assert np.isfinite(metrics["loss"]).all()
+        moved = jax.tree.map(lambda x: x + 0.3 * jax.random.normal(KEY, x.shape), state.params.policy)
+        encoded = jnp.array([[0.2, 0.3, 0.5]] * 4)
+        paths = agent.sample(state, agent.condition([[0.2, 0.3, 0.5]] * 4), KEY)
+        whole = agent._network.outputs(moved, paths, encoded)
+        assert whole.shape == (4, env.horizon, env.action_space.n + 1)
+        for t in range(env.horizon):
+            _, one = agent._network.reader(moved, encoded).read((), paths.obs[:, t])
+            np.testing.assert_allclose(one, whole[:, t], rtol=1e-4, atol=1e-4)
+        for row, values in zip(paths.end.obs, paths.end.values, strict=True):
+            np.testing.assert_allclose(values, chemistry.objectives_of(env.tree(row)), rtol=1e-5)
+
+    def test_is_for_trees(self):
+        with pytest.raises(UserError, match="network graph is for trees of nodes; ngrams-v0 has none: use mlp"):
+            MOGFN(self.config, NGrams(), 1)
+
+
+@pytest.mark.slow
+def test_a_sampler_learns_better_molecules_than_random():
+    """Of two fragments, in a few thousand calls of the oracle; the mean reward of what it draws, over preferences."""
+    env = Molecules(most_fragments=2)
+    config = MOGFNConfig(
+        batch=64,
+        network="graph",
+        width=32,
+        num_blocks=2,
+        num_heads=4,
+        beta=48.0,
+        min_log_reward=-500.0,
+        learning_rate=2e-3,
+        log_z_learning_rate=0.1,
+        max_grad_norm=10.0,
+    )
+    agent, state, _ = train_sampler(env, config, 150)
+    weights = np.repeat(lattice(3, 3), 16, axis=0)
+    condition = agent.condition(weights)
+
+    def reward(of):
+        values = np.asarray(agent.sample(of, condition, KEY).end.values)
+        return float((values * weights).sum(axis=1).mean())
+
+    assert reward(state) > reward(agent.init(KEY)) + 0.05
