@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 import jax
@@ -16,6 +18,8 @@ from morl.networks import MLP, mlp
 from morl.transformer import Memory, Transformer, transformer
 from morl.tree_transformer import Trees, TreeTransformer, tree_transformer
 from morl.types import PyTree
+
+PARTS = 4  # of all rows that there may be: as many of them are evaluated as there are steps
 
 
 class Network(Protocol):
@@ -110,10 +114,26 @@ class GraphNetwork:
 
 
 def _of_each_state(network: Network, params: PyTree, trajectories: Trajectories, condition: jax.Array) -> jax.Array:
-    """Outputs of every step (B, T) of a network that sees each observation by itself."""
-    steps = trajectories.action.shape[1]
-    repeated = jnp.broadcast_to(condition[:, None], (len(condition), steps, condition.shape[-1]))
-    return network.of(params, trajectories.obs, repeated)
+    """Outputs of every step (B, T) of a network that sees each observation by itself; 0 after the last one.
+
+    Trajectories are mostly shorter than the longest possible: their steps are moved together, and the network sees no
+    more rows than the nearest quarter of all above their number.
+    """
+    valid = trajectories.valid.reshape(-1)
+    number, steps = len(valid), trajectories.action.shape[1]
+    place = jnp.cumsum(valid) - 1
+    row = jnp.zeros(number, jnp.int32).at[jnp.where(valid, place, number)].set(jnp.arange(number), mode="drop")
+    obs = trajectories.obs.reshape(number, *trajectories.obs.shape[2:])
+    sizes = [math.ceil(number * share / PARTS) for share in range(1, PARTS + 1)]
+
+    def of(size: int) -> jax.Array:
+        some = network.of(params, obs[row[:size]], condition[row[:size] // steps])
+        return jnp.pad(some, ((0, number - size), (0, 0)))
+
+    smallest = jnp.searchsorted(jnp.array(sizes), valid.sum())
+    output = jax.lax.switch(smallest, [partial(of, size) for size in sizes])
+    spread = jnp.where(valid[:, None], output[jnp.maximum(place, 0)], 0.0)
+    return spread.reshape(*trajectories.action.shape, -1)
 
 
 class StateReader(NamedTuple):

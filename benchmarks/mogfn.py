@@ -1,30 +1,57 @@
-"""How exactly MOGFN samples: its distribution over the cells of a grid against the target, with no sampling noise.
+"""MOGFN: how exactly it samples, the fronts it finds beside other methods' at equal oracle calls, and its speed.
 
-    python benchmarks/mogfn.py grid                              # all cases, seeds 0 to 2
-    python benchmarks/mogfn.py grid --case "H=8" --seeds 1       # cases whose name has this in it
+    python benchmarks/mogfn.py grid                            # exact distances on the hypergrid
+    python benchmarks/mogfn.py grid --case "H=8" --seeds 1     # cases whose name has this in it
+    python benchmarks/mogfn.py fronts                          # fronts on the hypergrid of 32 x 32
+    python benchmarks/mogfn.py bigrams                         # three bigrams with the published settings
+    python benchmarks/mogfn.py bigrams --updates 2000 --set learning_rate 1e-3 log_z_learning_rate 1e-2
+    python benchmarks/mogfn.py dna
+    python benchmarks/mogfn.py molecules
+    python benchmarks/mogfn.py speed --gfnx .venv-gfnx/bin/python --torchgfn .venv-torchgfn/bin/python
 
-The learnt policy's distribution is found by dynamic programming over the grid and the target by enumeration, for 11
-preferences (0, 1), (0.1, 0.9), ..., (1, 0): L1 is Σ|p̂ − p| averaged over them, and |Δ log Z| the largest. Each number
-is of the state at the end of a run, whose learning rates fall over exactly its steps. Seconds are those of training,
-without compilation.
+grid: the learnt policy's distribution is found by dynamic programming over the grid and the target by enumeration, for
+11 preferences (0, 1), (0.1, 0.9), ..., (1, 0): L1 is Σ|p̂ − p| averaged over them, and |Δ log Z| the largest. Each
+number is of the state at the end of a run, whose learning rates fall over exactly its steps.
+
+The others draw 128 objects for each preference of a lattice. HV is of the best of each preference, "HV of all" of all
+of them; the reference point is 0. Top-10 are the best 10 of those 128 by the weighted sum: their mean reward and how
+far apart they are in pairs (Levenshtein; molecules: 1 − Tanimoto), both averaged over preferences. NSGA-II and the
+random search have no 128: theirs are the 10 best different objects of all that they ever built, for each preference,
+which is more favourable. All methods have the same number of oracle calls, one for each object built: those of
+training, and for the two searches those of MOGFN's evaluation on top. Seconds are of training or search, without
+compilation where there is one, and with the oracle's.
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
+import statistics
 import time
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+import yaml
+from numpy.typing import NDArray
 
-from morl import gfn_metrics
-from morl.agents.mogfn import MOGFN, MOGFNConfig
+import morl
+from morl import candidates, gfn_metrics, metrics
+from morl.agents.gfn_baselines import NSGA2Config, nsga2, random_objects
+from morl.agents.mo_reinforce import MOReinforce, MOReinforceConfig
+from morl.agents.mogfn import MOGFN, Condition, MOGFNConfig
+from morl.agents.mogfn_trajectories import AnyTask, Finished
 from morl.envs.hypergrid import HyperGrid
 from morl.preferences import lattice
 
-PREFERENCES = lattice(2, 10)
-CHUNK = 1000  # updates of one compiled call
+Floats = NDArray[np.float64]
+
+ELEVEN = lattice(2, 10)
+SAMPLES, TOP = 128, 10  # of each preference, as published
+WIDTH = 64  # preferences that are drawn for in one compiled call
 
 
 @dataclass(frozen=True)
@@ -44,8 +71,24 @@ class Case:
 CASES = (Case(8, 1, 3000, 0.02), Case(8, 1, 10_000, 0.005), Case(32, 1, 20_000, 0.01), Case(16, 8, 20_000, 0.01))
 
 
+def trained(agent: MOGFN | MOReinforce, updates: int, seed: int) -> tuple[Any, float]:
+    """What an agent has learnt after so many updates, and the seconds they took without compilation."""
+    key_init, key_run = jax.random.split(jax.random.key(seed))
+    state: Any = agent.init(key_init)
+    chunk = next(size for size in (500, 250, 100, 50, 10, 1) if updates % size == 0)
+    compiled = agent.run.lower(agent, state, key_run, chunk).compile()
+    started = time.perf_counter()
+    for _ in range(updates // chunk):
+        state, _ = compiled(state, key_run)
+    jax.block_until_ready(state)
+    return state, time.perf_counter() - started
+
+
+# Exact distances
+
+
 @dataclass(frozen=True)
-class Outcome:
+class Distances:
     """What a run came to."""
 
     l1: float
@@ -54,23 +97,15 @@ class Outcome:
     seconds: float
 
 
-def one_run(case: Case, seed: int) -> Outcome:
+def one_case(case: Case, seed: int) -> Distances:
     env = HyperGrid(case.side)
     agent = MOGFN(MOGFNConfig(beta=case.beta), env, case.updates)
-    key_init, key_run = jax.random.split(jax.random.key(seed))
-    state = agent.init(key_init)
-    compiled = agent.run.lower(agent, state, key_run, CHUNK).compile()
-    started = time.perf_counter()
-    for _ in range(case.updates // CHUNK):
-        state, _ = compiled(state, key_run)
-    jax.block_until_ready(state)
-    seconds = time.perf_counter() - started
-
-    outcomes, condition = env.outcomes(), agent.condition(PREFERENCES)
-    log_reward = agent.log_reward(outcomes.values[None], PREFERENCES[:, None], case.beta)
+    state, seconds = trained(agent, case.updates, seed)
+    outcomes, condition = env.outcomes(), agent.condition(ELEVEN)
+    log_reward = agent.log_reward(outcomes.values[None], ELEVEN[:, None], case.beta)
     exact = gfn_metrics.target(outcomes, log_reward)
     learnt = agent.distribution(state, condition)
-    return Outcome(
+    return Distances(
         l1=float(gfn_metrics.l1_distance(learnt, exact.probability).mean()),
         log_z_error=float(np.abs(np.asarray(agent.log_z(state, condition)) - exact.log_z).max()),
         uniform=float(gfn_metrics.l1_distance(1 / len(outcomes.values), exact.probability).mean()),
@@ -86,7 +121,7 @@ def grid(wanted: str, seeds: int) -> None:
             continue
         runs = []
         for seed in range(seeds):
-            runs.append(one_run(case, seed))
+            runs.append(one_case(case, seed))
             last = runs[-1]
             figures = f"L1 {last.l1:.4f} |dlogZ| {last.log_z_error:.4f} {last.seconds:.0f} s"
             print(f"{case.name} seed {seed}: {figures}", flush=True)
@@ -101,14 +136,327 @@ def grid(wanted: str, seeds: int) -> None:
     print("|---|---|---|---|---|---|---|---|", *rows, sep="\n")
 
 
+# What is drawn for preferences
+
+
+@dataclass
+class Drawn:
+    """Objects of P preferences, n of each.
+
+    Attributes:
+        values: (P, n, R) objectives.
+        obs: (P, n, *shape) observations.
+    """
+
+    values: Floats
+    obs: NDArray[Any]
+
+
+Sampler = Callable[[jax.Array, jax.Array], Finished]  # of preferences (n, R) and a key: an object of each
+
+
+def draw(sample: Sampler, weights: Floats, seed: int) -> Drawn:
+    """128 objects for each of the preferences (P, R)."""
+    values, obs = [], []
+    filled = np.concatenate([weights, np.repeat(weights[-1:], -len(weights) % WIDTH, axis=0)])
+    if len(weights) < WIDTH:
+        filled = weights
+    for i, part in enumerate(np.split(filled, max(1, len(filled) // WIDTH))):
+        repeated = jnp.asarray(np.repeat(part, SAMPLES, axis=0), jnp.float32)
+        found = sample(repeated, jax.random.fold_in(jax.random.key(seed + 1000), i))
+        values.append(np.asarray(found.values, np.float64).reshape(len(part), SAMPLES, -1))
+        obs.append(np.asarray(found.obs).reshape(len(part), SAMPLES, *found.obs.shape[1:]))
+    return Drawn(np.concatenate(values)[: len(weights)], np.concatenate(obs)[: len(weights)])
+
+
+def sampler_of(agent: MOGFN, state: Any) -> Sampler:
+    """At the highest β."""
+    beta = agent.config.beta_range[1]
+    return lambda weights, key: agent.sample(state, Condition(weights, jnp.full(len(weights), beta)), key).end
+
+
+class Best:
+    """The best different objects of a stream for each of the preferences (P, R)."""
+
+    def __init__(self, weights: Floats) -> None:
+        self._weights = weights.astype(np.float32)
+        self._new: list[tuple[Any, Any]] = []
+        self._count = 0
+
+    def add(self, found: Finished) -> None:
+        self._new.append((np.asarray(found.values), np.asarray(found.obs)))
+        self._count += len(found.values)
+        if self._count > 8192:
+            self._merge()
+
+    def _merge(self) -> NDArray[np.int64]:
+        """Keep what is among the best of any; the places (P, 10) of those."""
+        values, obs = (np.concatenate(parts) for parts in zip(*self._new, strict=True))
+        _, first = np.unique(obs.reshape(len(obs), -1), axis=0, return_index=True)
+        reward = self._weights @ values[first].T
+        places = np.argpartition(-reward, TOP - 1, axis=1)[:, :TOP]
+        kept, which = np.unique(places, return_inverse=True)
+        self._new, self._count = [(values[first[kept]], obs[first[kept]])], 0
+        return which.reshape(places.shape)
+
+    def drawn(self) -> Drawn:
+        places = self._merge()
+        values, obs = self._new[0]
+        return Drawn(values[places].astype(np.float64), obs[places])
+
+
+def searched(stream: Iterable[Finished], weights: Floats, calls: int) -> tuple[Drawn, float]:
+    """The best of all that a search finds, and the seconds it took. It must use its calls."""
+    best, seconds, number = Best(weights), 0.0, 0
+    started = time.perf_counter()
+    for found in stream:
+        jax.block_until_ready(found)
+        seconds += time.perf_counter() - started
+        best.add(found)
+        number += len(found.values)
+        started = time.perf_counter()
+    assert number == calls, (number, calls)
+    return best.drawn(), seconds
+
+
+@dataclass(frozen=True)
+class Quality:
+    """Of what was drawn."""
+
+    hypervolume: float
+    of_all: float
+    reward: float
+    diversity: float
+
+
+def quality(env: AnyTask, drawn: Drawn, weights: Floats) -> Quality:
+    reward = np.einsum("pnr,pr->pn", drawn.values, weights)
+    places = gfn_metrics.top_k(reward, TOP)
+    best = drawn.values[np.arange(len(weights)), places[:, 0]]
+    zero = np.zeros(weights.shape[1])
+    top = np.take_along_axis(drawn.obs.reshape(*reward.shape, -1), places[..., None], axis=1)
+    words = candidates.texts(env, top.reshape(-1, *drawn.obs.shape[2:]))
+    far = [candidates.diversity(env, words[i : i + TOP]) for i in range(0, len(words), TOP)]
+    return Quality(
+        hypervolume=metrics.hypervolume(best, zero),
+        of_all=metrics.hypervolume(drawn.values.reshape(-1, len(zero)), zero),
+        reward=gfn_metrics.top_k_reward(reward, TOP),
+        diversity=float(np.mean(far)),
+    )
+
+
+# Fronts of the hypergrid
+
+
+def fronts(seeds: int, updates: int, beta: float) -> None:
+    """Of all that is drawn, and of the best of each preference: weighted sums have no best in a dent of the front."""
+    rows = []
+    for objectives in (2, 3):
+        env = HyperGrid(32, objectives)
+        weights, exact, outcomes = lattice(objectives, 49), env.true_front(), env.outcomes()
+        agent = MOGFN(MOGFNConfig(beta=beta), env, updates)
+        log_reward = agent.log_reward(outcomes.values[None], weights[:, None], beta)
+        target = gfn_metrics.target(outcomes, log_reward).probability
+        rng = np.random.default_rng(0)
+        chosen = {
+            "exact sampler": np.stack([rng.choice(len(p), SAMPLES, p=p / p.sum()) for p in target]),
+            "uniform": rng.integers(0, len(outcomes.values), (len(weights), SAMPLES)),
+        }
+        found = {name: [outcomes.values[places]] for name, places in chosen.items()}
+        found["MOGFN"] = []
+        for seed in range(seeds):
+            state, _ = trained(agent, updates, seed)
+            found["MOGFN"].append(draw(sampler_of(agent, state), weights, seed).values)
+        for name, runs in found.items():
+            shares = np.array([front_shares(values, weights, exact) for values in runs]).min(axis=0)
+            cells = " | ".join(f"{x:.4f}" for x in shares)
+            rows.append(f"| {objectives} | {name} | {cells} | {np.log(len(exact)):.2f} |")
+            print(rows[-1], flush=True)
+    print(f"\n# H = 32, β = {beta:g}, {updates} updates, worst of {seeds} seeds; R2: the exact front's / that found\n")
+    print("| objectives | drawn by | HV, best of each / exact | HV, all / exact | R2, best of each | R2, all |", end="")
+    print(" R2 as published, all | PC-entropy, all | most |\n|---|---|---|---|---|---|---|---|---|", *rows, sep="\n")
+
+
+def front_shares(values: Floats, weights: Floats, exact: Floats) -> list[float]:
+    """Of draws (P, n, R): hypervolumes and R2s as shares of the exact front's, and the entropy."""
+    reward = np.einsum("pnr,pr->pn", values, weights)
+    best = values[np.arange(len(weights)), reward.argmax(axis=1)]
+    # the same points again and again: R2 is of the different ones
+    every = np.unique(values.reshape(-1, weights.shape[1]), axis=0)
+    zero = np.zeros(weights.shape[1])
+    volume = metrics.hypervolume(exact, zero)
+    return [
+        metrics.hypervolume(best, zero) / volume,
+        metrics.hypervolume(every, zero) / volume,
+        gfn_metrics.r2(exact, weights) / gfn_metrics.r2(best, weights),
+        gfn_metrics.r2(exact, weights) / gfn_metrics.r2(every, weights),
+        gfn_metrics.r2_published(exact, weights) / gfn_metrics.r2_published(every, weights),
+        gfn_metrics.pareto_clusters_entropy(values.reshape(-1, weights.shape[1]), exact),
+    ]
+
+
+# Strings, strands and molecules beside the baselines
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A task, MOGFN's settings on it, and the budget."""
+
+    env: str
+    updates: int
+    divisions: int
+    mogfn: dict[str, Any]
+    env_kwargs: dict[str, Any] = field(default_factory=dict)
+    population: int = 500
+
+
+STRINGS = {
+    "batch": 128,
+    "bins": 50,
+    "network": "transformer",
+    "learning_rate": 1e-4,
+    "log_z_learning_rate": 1e-3,
+    "anneal": False,
+    "max_grad_norm": 10.0,
+    "epsilon": 0.01,
+    "min_log_reward": -2000.0,
+}
+COMPARISONS = {
+    # published (Jain et al., 2023, appendix D.2)
+    "bigrams": Comparison("ngrams-v0", 10_000, 49, {**STRINGS, "beta": 96.0}),
+    # far fewer updates than published: it is folding that takes the time
+    "dna": Comparison(
+        "dna-folding-v0",
+        1000,
+        10,
+        {**STRINGS, "beta": 80.0, "learning_rate": 1e-3, "log_z_learning_rate": 1e-2, "anneal": True},
+        {"oracle_processes": 2},
+    ),
+    "molecules": Comparison(
+        "molecules-v0",
+        1000,
+        10,
+        {**STRINGS, "batch": 64, "beta": 60.0, "bins": 16, "network": "graph"}
+        | {"learning_rate": 1e-3, "log_z_learning_rate": 1e-2, "anneal": True},
+        {"oracle_processes": 2},
+    ),
+}
+METHODS = ("exact", "mogfn", "mo-reinforce", "nsga-ii", "random")
+
+
+def one_method(method: str, plan: Comparison, env: Any, weights: Floats, seed: int) -> tuple[Drawn, float, int]:
+    """What it draws, seconds, and oracle calls."""
+    config = MOGFNConfig(**plan.mogfn)
+    training, evaluation = plan.updates * config.batch, len(weights) * SAMPLES
+    if method == "exact":
+        return exact_draws(env, config, weights, seed), 0.0, 0
+    if method == "mogfn":
+        mogfn = MOGFN(config, env, plan.updates)
+        state, seconds = trained(mogfn, plan.updates, seed)
+        return draw(sampler_of(mogfn, state), weights, seed), seconds, training + evaluation
+    if method == "mo-reinforce":
+        shared = {f.name for f in dataclasses.fields(MOReinforceConfig)} - {"anneal", "learning_rate"}
+        settings = {name: value for name, value in plan.mogfn.items() if name in shared}
+        reinforce = MOReinforce(MOReinforceConfig(learning_rate=1e-3, **settings), env, plan.updates)
+        state, seconds = trained(reinforce, plan.updates, seed)
+        drawn = draw(lambda w, key: reinforce.sample(state, w, key).end, weights, seed)
+        return drawn, seconds, training + evaluation
+    calls = training + evaluation
+    if method == "nsga-ii":
+        stream = nsga2(env, calls, NSGA2Config(plan.population), seed)
+    else:
+        stream = random_objects(env, calls, seed)
+    return *searched(stream, weights, calls), calls
+
+
+def exact_draws(env: Any, config: MOGFNConfig, weights: Floats, seed: int) -> Drawn:
+    """From the target itself, by counting strings."""
+    outcomes, rng = env.outcomes(), np.random.default_rng(seed)
+    log_reward = MOGFN(config, env, 1).log_reward(outcomes.values[None], weights[:, None], config.beta_range[1])
+    target = gfn_metrics.target(outcomes, log_reward)
+    classes = np.stack([rng.choice(len(p), SAMPLES, p=p / p.sum()) for p in target.probability])
+    strings = env.draw(rng, classes.reshape(-1))
+    return Drawn(outcomes.values[classes], strings.reshape(*classes.shape, -1))
+
+
+def compare(plan: Comparison, methods: Sequence[str], seeds: int) -> None:
+    """A line for each run, and a table of means (and the range over seeds)."""
+    env: Any = morl.make(plan.env, **plan.env_kwargs)
+    weights = lattice(len(env.objectives), plan.divisions)
+    known = metrics.hypervolume(env.true_front(), np.zeros(weights.shape[1])) if hasattr(env, "outcomes") else None
+    rows = []
+    for method in methods:
+        if method == "exact" and known is None:
+            continue
+        runs: list[tuple[Quality, float, int]] = []
+        oracle = ""
+        for seed in range(1 if method == "exact" else seeds):
+            if hasattr(env, "oracle"):
+                env.oracle.forget()
+            drawn, seconds, calls = one_method(method, plan, env, weights, seed)
+            runs.append((quality(env, drawn, weights), seconds, calls))
+            if hasattr(env, "oracle"):
+                counts = env.oracle.counts
+                oracle = f"{counts.computed:,} ({counts.computed / max(seconds, 1e-9):.0f}/s of training)"
+            print(f"{method} seed {seed}: {runs[-1]} {oracle}", flush=True)
+        found = [quality for quality, _, _ in runs]
+        volumes = [q.hypervolume for q in found]
+        share = f" ({min(volumes) / known:.2%} of exact at worst)" if known else ""
+        rows.append(
+            f"| {method} | {runs[0][2]:,} | {statistics.mean(volumes):.4f}{share} "
+            f"| {statistics.mean(q.of_all for q in found):.4f} | {statistics.mean(q.reward for q in found):.4f} "
+            f"| {statistics.mean(q.diversity for q in found):.2f} "
+            f"| {statistics.mean(seconds for _, seconds, _ in runs):.0f} | {oracle or '-'} |"
+        )
+    print(f"\n# {plan.env}, {plan.updates} updates, {len(weights)} preferences, means of {seeds} seeds; {plan.mogfn}\n")
+    print("| method | oracle calls | HV | HV of all | top-10 reward | top-10 diversity | seconds |", end="")
+    print(" different objects computed |\n|---|---|---|---|---|---|---|---|", *rows, sep="\n")
+
+
+def changed(settings: dict[str, Any], pairs: Sequence[str]) -> dict[str, Any]:
+    """Settings with names and values from the command line in place of some."""
+    return settings | {name: yaml.safe_load(value) for name, value in zip(pairs[::2], pairs[1::2], strict=True)}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
     command = commands.add_parser("grid", help="exact distances on the hypergrid")
     command.add_argument("--case", default="", help="part of a case's name, such as 'H=8' or 'beta=8'")
     command.add_argument("--seeds", type=int, default=3)
-    args = parser.parse_args()
-    grid(args.case, args.seeds)
+    command = commands.add_parser("fronts", help="fronts on the 32 x 32 hypergrid")
+    command.add_argument("--seeds", type=int, default=3)
+    command.add_argument("--updates", type=int, default=5000)
+    command.add_argument("--beta", type=float, default=8.0)
+    for name, plan in COMPARISONS.items():
+        command = commands.add_parser(name, help=f"{plan.env} beside the baselines")
+        command.add_argument("--seeds", type=int, default=3)
+        command.add_argument("--updates", type=int, default=plan.updates)
+        command.add_argument("--divisions", type=int, default=plan.divisions, help="of the lattice of preferences")
+        command.add_argument("--population", type=int, default=plan.population, help="of NSGA-II")
+        command.add_argument("--methods", nargs="+", choices=METHODS, default=METHODS)
+        command.add_argument("--set", nargs="+", default=[], help="settings of MOGFN, each a name and a value")
+    command = commands.add_parser("speed", help="the unconditional part beside gfnx and torchgfn")
+    command.add_argument("--gfnx", help="Python with gfnx 0.0.1")
+    command.add_argument("--torchgfn", help="Python with torchgfn")
+    command.add_argument("--rounds", type=int, default=3)
+    command.add_argument("--updates", type=int, default=500, help="of a round; a tenth of it for torchgfn")
+    a = parser.parse_args()
+    if a.command == "grid":
+        grid(a.case, a.seeds)
+    elif a.command == "fronts":
+        fronts(a.seeds, a.updates, a.beta)
+    elif a.command == "speed":
+        from mogfn_speed import speed
+
+        speed(a.gfnx, a.torchgfn, a.rounds, a.updates)
+    else:
+        plan = COMPARISONS[a.command]
+        settings = changed(plan.mogfn, a.set)
+        plan = dataclasses.replace(
+            plan, updates=a.updates, divisions=a.divisions, population=a.population, mogfn=settings
+        )
+        compare(plan, a.methods, a.seeds)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ The task of the paper's section 5.1 (after Stanton et al., 2022); its exact targ
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache, cached_property
 from itertools import product
@@ -14,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from gymnasium import spaces
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from morl.envs.base import Objective
 from morl.envs.constructive import Outcomes
@@ -143,6 +144,32 @@ class NGrams(Strings[Params]):
         there = np.argwhere(table > 0)
         return Outcomes(there / np.array(self._most), np.log(table[table > 0]))
 
+    def draw(self, rng: np.random.Generator, outcomes: ArrayLike) -> NDArray[np.int32]:
+        """Strings (n, L), each any of those of a class of ``outcomes`` (n,) with equal probability.
+
+        With classes drawn from an exact target they are draws from it. Letters are found from the last one backwards,
+        by the number of beginnings that each of them leaves (:func:`_by_last_letter`).
+        """
+        classes, tables = _classes(self.ngrams), list(_by_last_letter(self.ngrams, self.horizon))
+        lengths = np.arange(self.shortest_length, self.horizon + 1)
+        totals = np.stack([tables[length].sum(axis=0) for length in lengths])
+        count = np.argwhere(totals.sum(axis=0) > 0)[np.asarray(outcomes)]
+        length = lengths[_choose(rng, totals[:, *count.T].T)]
+        # of the class before (rows) and after (columns); the last one, no letter, is what follows the last letter
+        new = np.array([[_new(self.ngrams, i, j) if j else [False] * len(count.T) for j in classes] for i in classes])
+        others = [i for i, letter in enumerate(ALPHABET) if letter not in classes]
+        letters = np.full((len(count), self.horizon), BLANK, np.int32)
+        after = np.full(len(count), len(classes) - 1)
+        for place in reversed(range(self.horizon)):
+            row = np.flatnonzero(place < length)
+            left = count[row, None] - new[:, after[row]].swapaxes(0, 1)
+            number = tables[place + 1][np.arange(len(classes)), *np.moveaxis(np.maximum(left, 0), -1, 0)]
+            chosen = _choose(rng, np.where((left >= 0).all(axis=-1), number, 0.0))
+            count[row], after[row] = left[np.arange(len(row)), chosen], chosen
+            named = np.array([*map(ALPHABET.find, classes[:-2]), -1, -1])[chosen]
+            letters[row, place] = np.where(named >= 0, named, rng.choice(others, len(row)))
+        return letters
+
     def true_front(self, gamma: float = 1.0) -> Floats:
         """Exact non-dominated discounted returns (n, R), by counting the strings of each length."""
         tables = _counts(self.ngrams, self.horizon)
@@ -154,28 +181,45 @@ class NGrams(Strings[Params]):
         return points[non_dominated(points)]
 
 
+def _choose(rng: np.random.Generator, weights: Floats) -> NDArray[np.int64]:
+    """Columns (n,) drawn in proportion to the weights (n, m) of each row."""
+    share = np.cumsum(weights, axis=1)
+    place = rng.random(len(weights)) * share[:, -1]
+    return np.asarray((share <= place[:, None]).sum(axis=1))
+
+
 @cache
 def _counts(ngrams: tuple[str, ...], longest: int) -> Floats:
-    """Number of strings (L + 1, most + 1, ...) of each length with each count of each n-gram.
-
-    Dynamic programming over the last letter, where letters that are in no n-gram are one class, and the counts.
-    """
-    classes = sorted(set("".join(ngrams)))
-    sizes = [1] * len(classes) + [len(ALPHABET) - len(classes)]
-    letters = [*classes, "-"]
-    most = [longest // len(gram) for gram in ngrams]
-    strings = np.zeros((len(letters) + 1, *(n + 1 for n in most)))  # the last class is that of the empty string
-    strings[-1][(0,) * len(most)] = 1.0
-    tables = [strings.sum(axis=0)]
-    for _ in range(longest):
-        longer = np.zeros_like(strings)
-        for (i, before), (j, letter) in product(enumerate([*letters, ""]), enumerate(letters)):
-            counted = [gram in (letter, before + letter) for gram in ngrams]
-            into = tuple(slice(1, None) if new else slice(None) for new in counted)
-            out_of = tuple(slice(None, -1) if new else slice(None) for new in counted)
-            longer[(j, *into)] += sizes[j] * strings[(i, *out_of)]
-        strings = longer
-        tables.append(strings.sum(axis=0))
-    table = np.stack(tables)
+    """Number of strings (L + 1, most + 1, ...) of each length with each count of each n-gram."""
+    table = np.stack([strings.sum(axis=0) for strings in _by_last_letter(ngrams, longest)])
     table.setflags(write=False)
     return table
+
+
+def _classes(ngrams: tuple[str, ...]) -> list[str]:
+    """Letters by the class they are in: each that is in an n-gram by itself, all others together, and no letter."""
+    return [*sorted(set("".join(ngrams))), "-", ""]
+
+
+def _new(ngrams: tuple[str, ...], before: str, letter: str) -> list[bool]:
+    """Which n-grams a letter completes after another one, both by their classes."""
+    return [gram in (letter, before + letter) for gram in ngrams]
+
+
+def _by_last_letter(ngrams: tuple[str, ...], longest: int) -> Iterator[Floats]:
+    """Number of strings (classes, most + 1, ...) by last letter and count of each n-gram, for lengths 0, 1, ..."""
+    classes = _classes(ngrams)
+    most = [longest // len(gram) for gram in ngrams]
+    strings = np.zeros((len(classes), *(n + 1 for n in most)))
+    strings[-1][(0,) * len(most)] = 1.0
+    yield strings
+    for _ in range(longest):
+        longer = np.zeros_like(strings)
+        for (i, before), (j, letter) in product(enumerate(classes), enumerate(classes[:-1])):
+            counted = _new(ngrams, before, letter)
+            into = tuple(slice(1, None) if new else slice(None) for new in counted)
+            out_of = tuple(slice(None, -1) if new else slice(None) for new in counted)
+            size = len(ALPHABET) - len(classes) + 2 if letter == "-" else 1
+            longer[(j, *into)] += size * strings[(i, *out_of)]
+        strings = longer
+        yield strings

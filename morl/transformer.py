@@ -53,10 +53,13 @@ class Block(eqx.Module):
 
 
 class Memory(NamedTuple):
-    """Keys and values of the places of a string that were gone through, (blocks, ..., L, heads, D / heads)."""
+    """Keys and values of the places of a string that were gone through: of each block (..., heads, L, D / heads).
 
-    keys: jax.Array
-    values: jax.Array
+    An array a block, and the places within a head, so that a loop adds a place to them where they are.
+    """
+
+    keys: tuple[jax.Array, ...]
+    values: tuple[jax.Array, ...]
 
 
 class Transformer(eqx.Module):
@@ -91,8 +94,9 @@ class Transformer(eqx.Module):
         """Before the first place, for conditions (..., C)."""
         block = self.blocks[0]
         length, width = self.places.shape
-        shape = (len(self.blocks), *condition.shape[:-1], length, block.num_heads, width // block.num_heads)
-        return Memory(jnp.zeros(shape), jnp.zeros(shape))
+        shape = (*condition.shape[:-1], block.num_heads, length, width // block.num_heads)
+        nothing = tuple(jnp.zeros(shape) for _ in self.blocks)
+        return Memory(nothing, nothing)
 
     def read(
         self, memory: Memory, letter: jax.Array, place: jax.Array, condition: jax.Array
@@ -110,11 +114,12 @@ class Transformer(eqx.Module):
         keys, values = [], []
         for i, block in enumerate(self.blocks):
             query, key, value = block.queries_keys_values(x)
-            keys.append(jax.lax.dynamic_update_index_in_dim(memory.keys[i], key, place, axis=-3))
-            values.append(jax.lax.dynamic_update_index_in_dim(memory.values[i], value, place, axis=-3))
-            attended = attend(query[..., None, :, :], keys[-1], values[-1], seen[None])
-            x = block.finish(x, attended[..., 0, :, :])
-        return Memory(jnp.stack(keys), jnp.stack(values)), self.head(self.norm(x))
+            keys.append(jax.lax.dynamic_update_index_in_dim(memory.keys[i], key, place, axis=-2))
+            values.append(jax.lax.dynamic_update_index_in_dim(memory.values[i], value, place, axis=-2))
+            scores = jnp.einsum("...hd,...hkd->...hk", query, keys[-1]) / np.sqrt(query.shape[-1])
+            share = jax.nn.softmax(jnp.where(seen, scores, -1e9), axis=-1)
+            x = block.finish(x, jnp.einsum("...hk,...hkd->...hd", share, values[-1]))
+        return Memory(tuple(keys), tuple(values)), self.head(self.norm(x))
 
 
 def attend(

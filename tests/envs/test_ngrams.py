@@ -128,3 +128,18 @@ def test_settings_are_checked(settings, message):
 def test_lists_of_a_settings_file_are_taken():
     assert NGrams(["AV", "VC"], [3, 4]) == NGrams(("AV", "VC"), (3, 4))
     assert NGrams().observation_space.contains(np.full(36, BLANK, np.int32))
+
+
+def test_drawing_from_an_outcome():
+    """Of all 8400 strings of two or three letters each is as likely as the others, in its class and among all."""
+    env = NGrams(("AV", "VC"), (2, 3))
+    rng = np.random.default_rng(0)
+    values, log_count = env.outcomes()
+    outcome = rng.choice(len(values), 100_000, p=np.exp(log_count) / np.exp(log_count).sum())
+    strings = env.draw(rng, outcome)
+    found = np.array([[env.text(row).count(gram) for gram in env.ngrams] for row in strings[:2000]])
+    np.testing.assert_allclose(found / [1, 1], values[outcome[:2000]])
+    _, times = np.unique(strings, axis=0, return_counts=True)
+    assert len(times) == 20**2 + 20**3
+    # a chi-square statistic: its mean is one less than the strings, its standard deviation 130
+    assert ((times - 100_000 / 8400) ** 2 / (100_000 / 8400)).sum() == pytest.approx(8399, abs=520)
