@@ -44,7 +44,7 @@ class GenomeReader(NamedTuple):
     genomes: jax.Array
 
     def start(self) -> jax.Array:
-        return jnp.int32(0)
+        return jnp.zeros((), jnp.int32)
 
     def read(self, place: jax.Array, obs: jax.Array) -> tuple[jax.Array, jax.Array]:
         mask = self.env.action_mask(obs) > 0
