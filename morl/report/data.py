@@ -48,11 +48,18 @@ def _run(result: Result, project: Mapping[str, Any]) -> dict[str, Any]:
         "again": shlex.join(["morl", "train", result.agent, "--config", str(result.path / "config.yaml")]),
         "settings": {name: _text(value) for name, value in result.settings.items()},
         "notes": {name: _text(value) for name, value in notes.items() if name not in ("format", "command")},
-        "episodes": result.episodes,
+        "measured": _measured(result),
         "reference": " ".join(f"{x:g}" for x in result.reference_point),
         "fronts": [_front(seed, table, result, weights, project) for seed, table in result.tables.items()],
         "history": _history(result.history),
     }
+
+
+def _measured(result: Result) -> str:
+    """How the rows of its front came to their returns."""
+    if (result.path / "objects.csv").is_file():
+        return "of the best objects drawn for spread preferences"
+    return f"mean of {result.episodes} greedy episodes on seeds that training did not see"
 
 
 def _front(

@@ -39,8 +39,8 @@ function header() {
   const title = `${agents} on ${data.env}`;
   document.title = title;
   by("title").textContent = title;
-  const episodes = [...new Set(data.runs.map((run) => run.episodes))].join(" or ");
-  by("subtitle").textContent = `Discounted returns (γ = ${number(data.gamma)}), mean of ${episodes} greedy episodes on seeds that training did not see. All objectives are maximised.`;
+  const measured = [...new Set(data.runs.map((run) => run.measured))].join(", or ");
+  by("subtitle").textContent = `Discounted returns (γ = ${number(data.gamma)}), ${measured}. All objectives are maximised.`;
   by("footer").textContent = `morl ${data.version}. This file is complete: it loads nothing.`;
 }
 
