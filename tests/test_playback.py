@@ -156,7 +156,7 @@ def test_a_video_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
 
 def on_host(id, action):
     """A playback of an environment on the host by somebody who always does the same; no training."""
-    return Playback(prepare("cmorl", morl.TrainSettings(env=id, backend="host")), lambda obs: action)
+    return Playback(prepare("cmorl", morl.TrainSettings(env=id, backend="host")), lambda obs, key: action)
 
 
 def test_host_environments_are_drawn_by_themselves():

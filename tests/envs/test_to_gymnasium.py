@@ -20,9 +20,12 @@ IDS = [spec.id for spec in native_specs()]
 
 
 @pytest.mark.filterwarnings("ignore:.*Box (action|observation) space")  # the water reservoir's have no upper bound
-@pytest.mark.parametrize("id", IDS)
+@pytest.mark.parametrize("id", [id for id in IDS if id != "molecules-v0"])
 def test_check_env_through_the_scalariser(id):
-    """Warnings are errors here, so Gymnasium's advice counts too."""
+    """Warnings are errors here, so Gymnasium's advice counts too.
+
+    Not of molecules: the checker draws actions without looking, and there at most a few are allowed.
+    """
     # every action is allowed: Gymnasium's checker knows no masks
     made = gymnasium.make(f"morl/{id}", **({"num_edges": 10} if id == "mec-offloading-v0" else {})).unwrapped
     env = LinearReward(made, np.ones(made.reward_space.shape))
