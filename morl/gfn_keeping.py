@@ -9,10 +9,9 @@ import numpy as np
 
 from morl import gfn_metrics
 from morl.candidates import diversity
-from morl.errors import UserError
 from morl.front import Floats
 from morl.gfn_backend import Sampler
-from morl.keeping import WATCHED, Keeper
+from morl.keeping import WATCHED, Keeper, refuse_diverged
 from morl.pareto import non_dominated
 from morl.preferences import spread
 from morl.types import Evaluation, PyTree, Trainer
@@ -48,10 +47,7 @@ class DrawnObjects(Keeper):
         pass
 
     def look(self, trainer: Trainer, policies: PyTree, preferences: Floats, keys: jax.Array, episodes: int) -> None:
-        finite = [np.isfinite(x).reshape(len(self._seeds), -1).all(axis=1) for x in jax.tree.leaves(policies)]
-        for seed, whole in zip(self._seeds, np.logical_and.reduce(finite), strict=True):
-            if not whole:
-                raise UserError(f"the sampler of seed {seed} has diverged; try a lower learning_rate")
+        refuse_diverged(policies, self._seeds, "sampler")
         self._drawn = trainer.evaluate(
             policies, np.repeat(self._watched[None], len(self._seeds), axis=0), keys, episodes
         )

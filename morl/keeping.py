@@ -137,6 +137,18 @@ class Archives(Keeper):
         return found
 
 
+def refuse_diverged(policies: PyTree, seeds: Sequence[int], what: str) -> None:
+    """Nothing, where all numbers of the policies of these seeds, stacked, are finite.
+
+    Raises:
+        UserError: one has diverged.
+    """
+    finite = [np.isfinite(x).reshape(len(seeds), -1).all(axis=1) for x in jax.tree.leaves(policies)]
+    for seed, whole in zip(seeds, np.logical_and.reduce(finite), strict=True):
+        if not whole:
+            raise UserError(f"the {what} of seed {seed} has diverged; try a lower learning_rate")
+
+
 class LastPolicies(Keeper):
     """The last policy of each seed, which takes any of R objectives' preferences; ``number`` of them make its front."""
 
@@ -157,10 +169,7 @@ class LastPolicies(Keeper):
         pass
 
     def look(self, trainer: Trainer, policies: PyTree, preferences: Floats, keys: jax.Array, episodes: int) -> None:
-        finite = [np.isfinite(x).reshape(len(self._seeds), -1).all(axis=1) for x in jax.tree.leaves(policies)]
-        for seed, whole in zip(self._seeds, np.logical_and.reduce(finite), strict=True):
-            if not whole:
-                raise UserError(f"the policy of seed {seed} has diverged; try a lower learning_rate")
+        refuse_diverged(policies, self._seeds, "policy")
         evaluation = trainer.evaluate(policies, self._repeated(self._watched), keys, episodes)
         means = np.asarray(evaluation.discounted, np.float64).mean(axis=2)
         self._returns = [points[non_dominated(points, keep_duplicates=False)] for points in means]
