@@ -28,9 +28,8 @@ from morl.environments import make
 from morl.envs.mutations import Mutations
 from morl.envs.strings import Strings
 from morl.errors import MissingExtraError, UserError
-from morl.loading import split_config
+from morl.loading import settings_of
 from morl.logging import CsvWriter, TensorBoardWriter
-from morl.options import field_names, from_mapping
 from morl.preferences import spread
 from morl.registry import env_specs
 from morl.searches import FoundFront, Search
@@ -58,7 +57,7 @@ def search(
         MissingExtraError: the GFlowNet needs BoTorch.
     """
     if resume is not None:
-        settings, config = read(resume)
+        _, settings, config = settings_of(resume)
     settings, config = settings or SearchSettings(), config or MOGFNALConfig()
     if not isinstance(config, MOGFNALConfig) or not isinstance(settings, SearchSettings):
         raise UserError(f"{AGENT} takes a SearchSettings and a MOGFNALConfig")
@@ -83,21 +82,6 @@ def search(
 
 def _is_of_strings(env: object) -> bool:
     return isinstance(env, Strings)
-
-
-def read(path: Path) -> tuple[SearchSettings, MOGFNALConfig]:
-    """The settings in a run directory's ``config.yaml``.
-
-    Raises:
-        UserError: not a run directory of this agent.
-    """
-    source = path / "config.yaml"
-    if not source.is_file():
-        raise UserError(f"{path} is not a run directory: it has no config.yaml")
-    _, training, own = split_config(source)
-    return from_mapping(SearchSettings, training, source=str(source)), from_mapping(
-        MOGFNALConfig, own, source=str(source), also=field_names(SearchSettings)
-    )
 
 
 class _Search:

@@ -44,36 +44,32 @@ def split_settings(values: Mapping[str, Any], agent: Any = None) -> tuple[dict[s
     return training, {name: value for name, value in values.items() if name not in names}
 
 
-def agent_of(path: Path) -> str:
-    """The agent of a run directory.
+def settings_of(path: Path) -> tuple[str, Any, Any]:
+    """What a run directory's ``config.yaml`` says: the agent, the settings of its run, and its own.
 
     Raises:
-        UserError: it is none, or names no agent.
+        UserError: not a run directory, or settings that are not this version's.
     """
-    source = path / "config.yaml"
-    if not source.is_file():
-        raise UserError(f"{path} is not a run directory: it has no config.yaml")
-    agent, _, _ = split_config(source)
-    if not isinstance(agent, str):
-        raise UserError(f"{source} names no agent")
-    return agent
-
-
-def plan_of(path: Path, env_kwargs: Mapping[str, Any] | None = None) -> tuple[Plan, TrainSettings]:
-    """What a run directory's ``config.yaml`` describes, but for keywords of the environment that are given."""
     source = path / "config.yaml"
     if not source.is_file():
         raise UserError(f"{path} is not a run directory: it has no config.yaml")
     agent, training, own = split_config(source)
     if not isinstance(agent, str):
         raise UserError(f"{source} names no agent")
-    settings = from_mapping(TrainSettings, training, source=str(source))
+    spec = agent_spec(agent)
+    settings_class = load_entry_point(spec.settings)
+    settings = from_mapping(settings_class, training, source=str(source))
     if ":" in settings.env and Path.cwd().resolve().is_relative_to(path.resolve()):
         # its module would be looked for here too, where whoever made the run could have put one
         raise UserError(f"the environment {settings.env} is of a module; do this from outside the run directory")
+    config = from_mapping(load_entry_point(spec.config), own, source=str(source), also=field_names(settings_class))
+    return agent, settings, config
+
+
+def plan_of(path: Path, env_kwargs: Mapping[str, Any] | None = None) -> tuple[Plan, TrainSettings]:
+    """What a run directory's ``config.yaml`` describes, but for keywords of the environment that are given."""
+    agent, settings, config = settings_of(path)
     settings = dataclasses.replace(settings, env_kwargs={**settings.env_kwargs, **(env_kwargs or {})})
-    config_class = load_entry_point(agent_spec(agent).config)
-    config = from_mapping(config_class, own, source=str(source), also=field_names(TrainSettings))
     return prepare(agent, settings, config), settings
 
 

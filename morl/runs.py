@@ -212,10 +212,7 @@ def read_objects(path: Path, tables: Mapping[int, Mapping[str, Floats]]) -> dict
     Raises:
         UserError: missing, or not of those fronts.
     """
-    try:
-        rows = list(csv.reader(io.StringIO(path.read_text())))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"cannot read {path}: {error}") from error
+    rows = read_rows(path)
     wanted = [(str(seed), str(i)) for seed, table in tables.items() for i in range(len(table["length"]))]
     if rows[:1] != [OBJECT_COLUMNS] or [tuple(row[:2]) for row in rows[1:]] != wanted or {*map(len, rows)} != {3}:
         raise UserError(f"{path} does not hold the objects of front.csv, one a row")

@@ -105,7 +105,8 @@ def train(
         if settings is not None or config is not None:
             raise UserError("a run that is resumed has its settings; give none beside resume")
         resume = Path(resume)
-        agent = loading.agent_of(resume)
+        agent, *_ = loading.settings_of(resume)
+        runs.check_own_files(resume)
     spec = agent_spec(agent)
     if spec.search is not None:
         return load(spec.entry_point)(settings, config, resume=resume, reporter=reporter, should_stop=should_stop)
@@ -122,7 +123,6 @@ def train(
 def _resumed(path: Path, reporter: Reporter | None, should_stop: Callable[[], bool]) -> Run:
     """Go on from the last whole checkpoint, or from the start where there is none yet; see :func:`train`."""
     plan, settings = loading.plan_of(path)
-    runs.check_own_files(path)
     if (path / "front.csv").exists() and not checkpoint.states(path / "checkpoints"):
         return loading.load(path)
     chosen = devices.choose(settings.device, len(plan.agent.preferences) * settings.num_seeds, plan.split_cores)

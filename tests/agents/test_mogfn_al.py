@@ -311,6 +311,17 @@ class TestMistakes:
         assert "mogfn-al finds objects, not policies" in capsys.readouterr().err
 
 
+def test_what_is_linked_is_not_written_to(tmp_path):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.write_text("mine")
+    path = search(tmp_path / "run", RANDOM).path
+    (path / "log.txt").unlink()
+    (path / "log.txt").symlink_to(elsewhere)
+    with pytest.raises(UserError, match=r"log\.txt is a link"):
+        morl.train(resume=path)
+    assert elsewhere.read_text() == "mine"
+
+
 @pytest.mark.slow
 def test_more_is_found_than_by_random_edits(tmp_path):
     pytest.importorskip("botorch")
