@@ -1,11 +1,4 @@
-"""Two virtual CPU devices, so that the split over devices is what every test runs.
-
-LLVM's first level is what trainings are compiled with; here everything is, as tests compile more than they run.
-"""
-
-import os
-
-os.environ["XLA_FLAGS"] = f"--xla_backend_optimization_level=1 {os.environ.get('XLA_FLAGS', '')}"
+"""Two virtual CPU devices, so that the split over devices is what every test runs."""
 
 import jax
 import pytest
