@@ -19,7 +19,8 @@ from morl.transformer import Memory, Transformer, transformer
 from morl.tree_transformer import Trees, TreeTransformer, tree_transformer
 from morl.types import PyTree
 
-PARTS = 4  # of all rows that there may be: as many of them are evaluated as there are steps
+# of all rows that there may be: the smallest that has room for the steps there are is evaluated
+SHARES = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 3 / 4, 1)
 
 
 class Network(Protocol):
@@ -116,24 +117,24 @@ class GraphNetwork:
 def _of_each_state(network: Network, params: PyTree, trajectories: Trajectories, condition: jax.Array) -> jax.Array:
     """Outputs of every step (B, T) of a network that sees each observation by itself; 0 after the last one.
 
-    Trajectories are mostly shorter than the longest possible: their steps are moved together, and the network sees no
-    more rows than the nearest quarter of all above their number.
+    Trajectories are mostly shorter than the longest possible: their steps are moved together, and the network sees as
+    many rows as the next of ``SHARES`` above their number has.
     """
-    valid = trajectories.valid.reshape(-1)
-    number, steps = len(valid), trajectories.action.shape[1]
-    place = jnp.cumsum(valid) - 1
-    row = jnp.zeros(number, jnp.int32).at[jnp.where(valid, place, number)].set(jnp.arange(number), mode="drop")
-    obs = trajectories.obs.reshape(number, *trajectories.obs.shape[2:])
-    sizes = [math.ceil(number * share / PARTS) for share in range(1, PARTS + 1)]
+    batch, steps = trajectories.action.shape
+    number, length = batch * steps, trajectories.length
+    ends = jnp.cumsum(length)
+    sizes = [math.ceil(number * share) for share in SHARES]
 
     def of(size: int) -> jax.Array:
-        some = network.of(params, obs[row[:size]], condition[row[:size] // steps])
+        place = jnp.arange(size)
+        whose = jnp.minimum(jnp.searchsorted(ends, place, side="right", method="scan_unrolled"), batch - 1)
+        step = jnp.minimum(place - (ends - length)[whose], steps - 1)
+        some = network.of(params, trajectories.obs[whose, step], condition[whose])
         return jnp.pad(some, ((0, number - size), (0, 0)))
 
-    smallest = jnp.searchsorted(jnp.array(sizes), valid.sum())
-    output = jax.lax.switch(smallest, [partial(of, size) for size in sizes])
-    spread = jnp.where(valid[:, None], output[jnp.maximum(place, 0)], 0.0)
-    return spread.reshape(*trajectories.action.shape, -1)
+    output = jax.lax.switch(jnp.searchsorted(jnp.array(sizes), ends[-1]), [partial(of, size) for size in sizes])
+    there = jnp.minimum((ends - length)[:, None] + jnp.arange(steps), number - 1)
+    return jnp.where(trajectories.valid[..., None], output[there], 0.0)
 
 
 class StateReader(NamedTuple):

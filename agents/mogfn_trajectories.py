@@ -83,8 +83,7 @@ def forward(
     key_start, key_steps = jax.random.split(key)
     num_actions = int(env.action_space.n)  # type: ignore[attr-defined]
     state, obs = jax.vmap(env.reset, (0, None))(jax.random.split(key_start, batch), params)
-    values = jnp.zeros((batch, len(env.objectives)))
-    carry = state, obs, reader.start(), values, jnp.zeros(batch, bool)
+    keys = jax.random.split(key_steps, env.horizon)
 
     def step(carry: Any, key: jax.Array) -> tuple[Any, Any]:
         state, obs, memory, values, done = carry
@@ -101,7 +100,20 @@ def forward(
             values = values + reward
         return (after, next_obs, memory, values, ended), row
 
-    (state, last, _, values, _), rows = jax.lax.scan(step, carry, jax.random.split(key_steps, env.horizon))
+    def goes_on(loop: Any) -> jax.Array:
+        t, carry, _ = loop
+        return (t < env.horizon) & ~carry[-1].all()
+
+    def one(loop: Any) -> Any:
+        t, carry, rows = loop
+        carry, row = step(carry, keys[t])
+        return t + 1, carry, jax.tree.map(lambda all, new: all.at[t].set(new), rows, row)
+
+    carry = state, obs, reader.start(), jnp.zeros((batch, len(env.objectives))), jnp.zeros(batch, bool)
+    shapes = jax.eval_shape(step, carry, keys[0])[1]
+    rows = jax.tree.map(lambda x: jnp.zeros((env.horizon, *x.shape), x.dtype), shapes)
+    # not a scan over the horizon: most batches are done long before it
+    _, (state, last, _, values, _), rows = jax.lax.while_loop(goes_on, one, (jnp.int32(0), carry, rows))
     if hasattr(env, "values"):
         values = env.values(state, params)
     observations, action, backward, valid = jax.tree.map(lambda x: jnp.moveaxis(x, 0, 1), rows)

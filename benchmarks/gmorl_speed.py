@@ -61,8 +61,9 @@ class Gradient:
 
     def __init__(self, network: str, sizes: tuple[int, ...], batch: int) -> None:
         learner = learner_of(network, sizes, batch)
-        backend = JaxBackend(ENV, learner, spread(2, 64)[None], eval_episodes=1, gamma=1.0, devices=jax.devices()[:1])
-        state, _ = backend.run(backend.init([jax.random.key(0)]), 30)  # fills the replay
+        filler = learner_of(network, sizes, 8, gradient_steps=1)  # which has no need of large batches
+        backend = JaxBackend(ENV, filler, spread(2, 64)[None], eval_episodes=1, gamma=1.0, devices=jax.devices()[:1])
+        state, _ = backend.run(backend.init([jax.random.key(0)]), 30)
         state = jax.tree.map(lambda x: x[0], state.learners)
         self.parameters = sum(x.size for x in jax.tree.leaves(state.actor))
 

@@ -440,7 +440,7 @@ def main() -> None:
     command.add_argument("--gfnx", help="Python with gfnx 0.0.1")
     command.add_argument("--torchgfn", help="Python with torchgfn")
     command.add_argument("--rounds", type=int, default=3)
-    command.add_argument("--updates", type=int, default=500, help="of a round; a tenth of it for torchgfn")
+    command.add_argument("--updates", type=int, default=500, help="of a round")
     a = parser.parse_args()
     if a.command == "grid":
         grid(a.case, a.seeds)

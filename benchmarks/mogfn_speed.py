@@ -2,8 +2,8 @@
 
 The grid, reward, batch and network are those of gfnx's `baselines/tb_hypergrid.py`: four axes of 20 cells, 16
 trajectories, an MLP of 2 x 256 on one-hot cells, trajectory balance, P_B uniform. Here the one preference is (1), which
-is all that is conditioned on. Each is trained from the start, in rounds that take turns; the median of each one's
-rounds counts. Compilation is not in the figures.
+is all that is conditioned on. Each is trained from the start, as many updates as the others (walks get longer as
+training goes on), in rounds that take turns; the median of each one's rounds counts. Compilation is not in the figures.
 """
 
 from __future__ import annotations
@@ -25,8 +25,6 @@ from gymnasium import spaces
 
 from morl.agents.mogfn import MOGFN, MOGFNConfig
 from morl.envs.base import Objective
-
-UPDATES_OF_TORCH = 10  # as many times as few
 
 
 class State(NamedTuple):
@@ -142,10 +140,9 @@ def speed(gfnx: str | None, torchgfn: str | None, rounds: int, updates: int) -> 
     if gfnx:
         runners["gfnx 0.0.1"] = Peer(gfnx, "gfnx_hypergrid.py", f"--updates {updates}")
     if torchgfn:
-        few = max(1, updates // UPDATES_OF_TORCH)
         for threads in (1, 2):
             name = f"torchgfn, {threads} thread{'s'[: threads - 1]}"
-            runners[name] = Peer(torchgfn, "torchgfn_hypergrid.py", f"--updates {few} --threads {threads}")
+            runners[name] = Peer(torchgfn, "torchgfn_hypergrid.py", f"--updates {updates} --threads {threads}")
     found: dict[str, list[tuple[float, float]]] = {name: [] for name in runners}
     for _ in range(rounds):
         for name, runner in runners.items():

@@ -269,6 +269,19 @@ def test_a_full_disk_is_one_error_and_costs_nothing(stopped, whole, tmp_path, mo
     assert results(path) == whole
 
 
+def test_a_read_only_path_is_one_error(tmp_path, monkeypatch):
+    """Before anything is compiled; nothing of the new run is left."""
+
+    def read_only(path, *_, **__):
+        raise OSError(errno.EROFS, "Read-only file system", os.fspath(path))
+
+    path = tmp_path / "new" / "run"
+    monkeypatch.setattr(os, "mkdir", read_only)
+    with pytest.raises(UserError, match=r"cannot write to the run directory .*run: Read-only file system"):
+        morl.train("tiny", dataclasses.replace(SETTINGS, out=path), AGENTS["tiny"])
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_run_directory_that_is_gone_is_one_error(tmp_path):
     path = tmp_path / "run"
     settings = dataclasses.replace(SETTINGS, out=path, checkpoint_minutes=10.0)
