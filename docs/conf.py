@@ -1,4 +1,4 @@
-"""The documentation site: ``python -m sphinx -W --keep-going docs SITE``. Tables of the library's own come from the registry."""
+"""The documentation site: ``python -m sphinx -W --keep-going docs SITE``."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ html_theme_options = {"top_of_page_buttons": []}
 
 
 def _as_text(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
-    """Bars of absolute values and lone stars in docstrings are meant as such; reStructuredText has other uses for them."""
+    """Bars and lone stars in docstrings are meant as such; reStructuredText has other uses for them."""
     for i, line in enumerate(lines):
         parts = line.split("``")
         for j in range(0, len(parts), 2):

@@ -1,4 +1,4 @@
-"""Sphinx directives that write tables of environments and agents from the registry, so that no page repeats it by hand."""
+"""Sphinx directives that write tables of environments and agents from the registry, so that no page repeats it."""
 
 from __future__ import annotations
 
