@@ -212,6 +212,7 @@ BEFORE = {
 WITH_PYTHON = [path for path in PAGES if blocks(path, "python")]
 
 
+@pytest.mark.filterwarnings("ignore:.*precision lowered by casting:UserWarning")  # of MO-Gymnasium's environments
 @pytest.mark.parametrize("page", WITH_PYTHON, ids=lambda path: str(path.relative_to(DOCS)))
 def test_python_runs(page, tmp_path, monkeypatch, capsys):
     """Blocks of a page run one after another, in one namespace; what `>>>` shows is what comes out."""
