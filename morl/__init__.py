@@ -7,7 +7,6 @@ registry, as ``gymnasium.make("morl/minecart-v0")``.
 from __future__ import annotations
 
 import importlib
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from morl.environments import make, register_all, register_env
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
     from morl.settings import EvaluateSettings, TrainSettings
     from morl.training import train
 
-__version__ = version("morl-jax")
+__version__: str
 __all__ = [
     "AgentSpec",
     "EnvSpec",
@@ -54,6 +53,10 @@ _LAZY = {
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":  # reading a distribution's metadata is a good part of what importing this would take
+        from importlib.metadata import version
+
+        return version("morl-jax")
     if name not in _LAZY:
         raise AttributeError(f"module 'morl' has no attribute {name!r}")
     module, _, attribute = _LAZY[name].partition(":")

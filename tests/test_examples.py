@@ -120,3 +120,61 @@ def test_directly_as_gymnasium_environments(monkeypatch):
         assert info["scalar_reward"] == pytest.approx(vector.sum(), abs=1e-4)
         assert shop.get_wrapper_attr("reward_space").contains(vector)
     assert truncated
+
+
+@pytest.mark.parametrize(
+    ("script", "flags", "said"),
+    [
+        ("candidate_sequences.py", ["--objects", "20000"], r"all three: 8 candidates, on average \d\.\d edits apart"),
+        (
+            "office_tariffs.py",
+            ["--quick", "--tariffs", "solar"],
+            r"no policy is comfortable 85% of the time|the cheapest that is comfortable 85%",
+        ),
+        ("offloading_users.py", ["--quick"], r"the two send \d+% to different servers"),
+    ],
+)
+def test_examples_solve_something(script, flags, said, tmp_path):
+    """At a small scale: what is learnt there is little, what is done with it is all there."""
+    out = tmp_path / "runs"
+    printed = run(sys.executable, str(EXAMPLES / script), *flags, "--out", str(out), cwd=tmp_path, path=EXAMPLES.parent)
+    assert re.search(said, printed), printed
+    assert list(out.rglob("front.csv"))
+
+
+def test_a_choice_of_the_examples_is_the_best_within_its_limit(monkeypatch):
+    monkeypatch.syspath_prepend(EXAMPLES)
+    from types import SimpleNamespace
+
+    import office_tariffs
+    import offloading_users
+
+    days = [
+        office_tariffs.Day(str(i), *numbers, 0.0) for i, numbers in enumerate([(0.9, 30.0), (0.86, 20.0), (0.5, 1)])
+    ]
+    assert office_tariffs.choose(days, 0.85) == days[1]
+    assert office_tariffs.choose(days, 0.95) is None
+    front = SimpleNamespace(undiscounted=np.array([[-1.0, -9.0], [-2.0, -5.0], [-4.0, -3.0]]))
+    assert offloading_users.least(front, offloading_users.ENERGY, 5.0) == 1
+    assert offloading_users.least(front, offloading_users.DELAY, 3.0) == 1
+    assert offloading_users.limit(front, offloading_users.ENERGY, 0.5) == 6.0
+    with pytest.raises(ValueError, match="the least is 3"):
+        offloading_users.least(front, offloading_users.ENERGY, 2.0)
+
+
+def test_what_the_office_costs():
+    """By hand: one zone of 23 heated at half power in the first hour of a day, and too warm by the end of it."""
+    sys.path.insert(0, str(EXAMPLES))
+    try:
+        import office_tariffs
+    finally:
+        sys.path.remove(str(EXAMPLES))
+    observations = np.full((1, 25, 24), 22.0)
+    observations[..., -1] = 1.0
+    observations[0, 0, -1] = 0.5
+    observations[0, 1, 0] = 26.0
+    actions = np.zeros((1, 24, 23))
+    actions[0, 0, 0] = 0.5
+    day = office_tariffs.measure("x", observations, actions, (0.2,) * 24)
+    assert day.comfortable == pytest.approx(1 - 1 / (24 * 23))
+    assert (day.kilowatt_hours, day.euros) == (pytest.approx(4.0), pytest.approx(0.4))

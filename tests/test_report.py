@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from morl import report
 from morl.cli import main
 from morl.errors import UserError
+from morl.front import objects_csv
 from morl.preferences import spread
 from morl.results import read
 from tests.written_runs import points, write_run
@@ -72,6 +74,23 @@ def test_one_objective_may_not_vary(tmp_path):
     data = json.loads(json.dumps(report.data.report_data(read([run])), allow_nan=False))
     assert data["runs"][0]["fronts"][0]["projected"] == [[0.0, 0.0]]
     assert data["runs"][0]["history"]["hypervolume"]["mean"] == [None]
+
+
+def test_objects_are_not_called_policies(browser, tmp_path):
+    """Of a sampler: what it drew has names, and is drawn again rather than rolled out."""
+    run = write_run(tmp_path / "x", ("a", "b", "c"), {0: points(0, 3, 3)})
+    names = ["AV", EVIL, "CA"]
+    (run / "objects.csv").write_text(objects_csv({0: SimpleNamespace(objects=names)}))
+    report.write(read([run]), tmp_path / "page.html")
+    show(browser, tmp_path / "page.html")
+    best = int(points(0, 3, 3).sum(axis=1).argmax())
+    assert text(browser, "choice-title") == f"Object {best}: {names[best]}"
+    assert text(browser, "choice-command") == f"morl sample {run} --preference 0.333334 0.333333 0.333333"
+    browser.find_element("id", "policies-summary").click()
+    assert [cell.text for cell in browser.find_elements("css selector", "#table td:nth-child(2)")] == names
+    seen = browser.execute_script("return document.body.innerText").lower()
+    assert "objects" in seen
+    assert "polic" not in seen.replace(str(run).lower(), "")
 
 
 def test_only_a_report_is_written_over(runs, tmp_path):

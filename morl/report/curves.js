@@ -5,7 +5,7 @@ const METRICS = {
   hypervolume: ["Hypervolume", "higher is better"],
   expected_utility: ["Expected utility", "higher is better"],
   sparsity: ["Sparsity", "lower is denser; says nothing of how good a front is"],
-  front_size: ["Policies on the front", ""],
+  front_size: ["Size of the front", ""],
 };
 const inThousands = (x) => (Math.abs(x) >= 1e6 ? `${number(x / 1e6, 3)}M` : Math.abs(x) >= 1e4 ? `${number(x / 1e3, 3)}k` : number(x, 3));
 

@@ -14,7 +14,10 @@ from morl.front import Floats
 from morl.pareto import non_dominated
 from morl.preferences import spread
 from morl.results import HISTORY, Result
+from morl.runs import read_objects
 from morl.training import EXPECTED_UTILITY_WEIGHTS
+
+OBJECTS = "objects.csv"  # of a run whose fronts are objects
 
 
 def report_data(results: Sequence[Result]) -> dict[str, Any]:
@@ -38,6 +41,7 @@ def report_data(results: Sequence[Result]) -> dict[str, Any]:
 def _run(result: Result, project: Mapping[str, Any]) -> dict[str, Any]:
     weights = spread(len(result.objectives), EXPECTED_UTILITY_WEIGHTS)
     notes = result.notes
+    objects = _objects(result)
     created = str(notes.get("created", ""))
     return {
         "label": result.label,
@@ -50,16 +54,25 @@ def _run(result: Result, project: Mapping[str, Any]) -> dict[str, Any]:
         "notes": {name: _text(value) for name, value in notes.items() if name not in ("format", "command")},
         "measured": _measured(result),
         "reference": " ".join(f"{x:g}" for x in result.reference_point),
-        "fronts": [_front(seed, table, result, weights, project) for seed, table in result.tables.items()],
+        "fronts": [
+            {**_front(seed, table, result, weights, project), "objects": objects.get(seed)}
+            for seed, table in result.tables.items()
+        ],
         "history": _history(result.history),
     }
 
 
 def _measured(result: Result) -> str:
     """How the rows of its front came to their returns."""
-    if (result.path / "objects.csv").is_file():
+    if (result.path / OBJECTS).is_file():
         return "of the best objects drawn for spread preferences"
     return f"mean of {result.episodes} greedy episodes on seeds that training did not see"
+
+
+def _objects(result: Result) -> dict[int, tuple[str, ...]]:
+    """By seed, of a run whose fronts are objects that a sampler drew, their texts; else nothing."""
+    path = result.path / OBJECTS
+    return read_objects(path, result.tables) if path.is_file() else {}
 
 
 def _front(

@@ -13,14 +13,19 @@ const known = data.trueFront || [];
 const state = { sliders: objectives.map(() => 50), focus: 0, picked: null, view: null, axes: [0, 1, 2].slice(0, count), hidden: new Set(), turn: { yaw: 0.7, tilt: 0.42 } };
 let drawn = null;
 
-// The sliders as weights of six digits that add up to 1, as the command line takes them.
-function preference() {
-  const total = state.sliders.reduce((a, b) => a + b, 0);
-  const millionths = state.sliders.map((x) => Math.round((total ? x / total : 1 / count) * 1e6));
+// What the rows of the fronts are: policies, or objects that a sampler drew.
+const things = [...new Set(fronts.map((front) => (front.objects ? "objects" : "policies")))].join(" and ");
+const capital = (text) => text[0].toUpperCase() + text.slice(1);
+
+// Numbers as weights of six digits that add up to 1, as the command line takes them.
+function weighed(numbers) {
+  const total = numbers.reduce((a, b) => a + b, 0);
+  const millionths = numbers.map((x) => Math.round((total ? x / total : 1 / count) * 1e6));
   const largest = millionths.indexOf(Math.max(...millionths));
   millionths[largest] += 1e6 - millionths.reduce((a, b) => a + b, 0);
   return millionths.map((x) => x / 1e6);
 }
+const preference = () => weighed(state.sliders);
 
 // The row with the largest preference-weighted return, the first of equal ones: Front.assign.
 function assign(front, weights) {
@@ -41,6 +46,10 @@ function header() {
   by("title").textContent = title;
   const measured = [...new Set(data.runs.map((run) => run.measured))].join(", or ");
   by("subtitle").textContent = `Discounted returns (γ = ${number(data.gamma)}), ${measured}. All objectives are maximised.`;
+  by("focus-name").textContent = `${capital(things)} of `;
+  by("policies-title").textContent = capital(things);
+  if (things === "objects") by("sliders-note").textContent = "Move a slider: the object with the largest preference-weighted value is chosen. It is the best of many that were drawn.";
+  by("picture").setAttribute("aria-label", `Picture of the front; left and right arrow keys go through its ${things}`);
   by("footer").textContent = `morl ${data.version}. This file is complete: it loads nothing.`;
 }
 
@@ -77,8 +86,11 @@ function choose() {
   const weights = preference(), front = fronts[state.focus], i = chosen(front);
   weights.forEach((w, k) => { by(`weight-${k}`).textContent = `${(100 * w).toFixed(0)} %`; by(`slider-${k}`).setAttribute("aria-valuetext", `${(100 * w).toFixed(0)} percent`); });
   const where = fronts.length > 1 ? ` of ${front.label}` : "";
-  by("choice-title").textContent = `Policy ${i}${where}`;
-  by("choice-note").textContent = `${state.picked === null ? "It has the largest weighted return" : "Picked by hand; a slider chooses again"}. Its own preference: ${front.preferences[i].map((x) => number(x, 3)).join(" · ")}. An episode takes ${number(front.length[i])} steps.`;
+  const own = front.preferences[i].map((x) => number(x, 3));
+  by("choice-title").textContent = front.objects ? `Object ${i}${where}: ${front.objects[i]}` : `Policy ${i}${where}`;
+  by("choice-note").textContent = `${state.picked === null ? "It has the largest weighted return" : "Picked by hand; a slider chooses again"}. ${front.objects
+    ? `Drawn for the preference ${own.join(" · ")}, in ${number(front.length[i])} steps.`
+    : `Its own preference: ${own.join(" · ")}. An episode takes ${number(front.length[i])} steps.`}`;
   by("returns").replaceChildren(...objectives.map((objective, k) => {
     const x = front.returns[i][k], error = front.stderr[i][k], plain = front.undiscounted[i][k];
     const notes = `${error === null ? "" : ` ± ${number(error, 2)}`}${plain !== x ? `, undiscounted ${number(plain)}` : ""}`;
@@ -87,10 +99,12 @@ function choose() {
     return html("div", { class: "return" },
       html("span", { class: "name" }, objective.name),
       html("span", { class: "value" }, `${number(x)}${objective.unit ? ` ${objective.unit}` : ""}`, html("small", {}, notes)),
-      html("span", { class: `bar ${front.colour}`, title: `from ${number(ranges[k][0])} to ${number(ranges[k][1])} over all policies shown here` }, bar));
+      html("span", { class: `bar ${front.colour}`, title: `from ${number(ranges[k][0])} to ${number(ranges[k][1])} over all ${things} shown here` }, bar));
   }));
   const seed = front.run.fronts.length > 1 ? ` --training-seed ${front.seed}` : "";
-  by("choice-command").textContent = `morl rollout ${front.run.path}${seed} --policy ${i}`;
+  by("choice-command").textContent = front.objects
+    ? `morl sample ${front.run.path}${seed} --preference ${(state.picked === null ? weights : weighed(front.preferences[i])).join(" ")}`
+    : `morl rollout ${front.run.path}${seed} --policy ${i}`;
   mark();
   for (const row of by("table").querySelectorAll("tr[data-row]")) row.toggleAttribute("aria-current", false);
   const current = by("table").querySelector(`tr[data-row="${i}"]`);
@@ -167,13 +181,13 @@ function draw() {
     notes.push("Drag to turn; an axis is best at its named end.");
   } else if (state.view === "parallel") {
     drawn = parallel(picture, width, height, list, names);
-    notes.push(lying ? "A line is a policy; further right is better on every axis." : "A line is a policy; higher is better on every axis.");
+    notes.push(`A line is ${things === "objects" ? "an object" : "a policy"}; ${lying ? "further right" : "higher"} is better on every axis.`);
   } else {
     drawn = plane(picture, width, height, list, {
       x: (front, i) => front.projected[i][0], y: (front, i) => front.projected[i][1], labels: { none: true },
       arrows: data.axes.map((a, k) => ({ x: a[0], y: a[1], name: objectives[k].name })),
     });
-    notes.push(`Policies close to each other have similar returns: the plane of most variance (${data.explained.map((x) => `${(100 * x).toFixed(0)} %`).join(" + ")}). Arrows point to where an objective is better.`);
+    notes.push(`${capital(things)} close to each other have similar returns: the plane of most variance (${data.explained.map((x) => `${(100 * x).toFixed(0)} %`).join(" + ")}). Arrows point to where an objective is better.`);
   }
   if (known.length && ["plane", "space"].includes(state.view)) notes.push("Rings: the true front.");
   by("picture-note").textContent = notes.join(" ");
@@ -241,7 +255,7 @@ function legend() {
 
 function numbers() {
   const shares = fronts.some((front) => front.metrics.share !== null);
-  const heads = ["front", "policies", "hypervolume", ...(shares ? ["of the true front"] : []), "expected utility", "sparsity", ...objectives.map((o) => `${named(o)}, chosen`)];
+  const heads = ["front", things, "hypervolume", ...(shares ? ["of the true front"] : []), "expected utility", "sparsity", ...objectives.map((o) => `${named(o)}, chosen`)];
   by("numbers").append(html("thead", {}, html("tr", {}, ...heads.map((text) => html("th", { scope: "col" }, text)))));
   const body = html("tbody", {});
   fronts.forEach((front, index) => {
@@ -277,14 +291,14 @@ function curves() {
 
 function policies() {
   const front = fronts[state.focus];
-  by("policies-summary").textContent = `All ${front.returns.length} policies of ${front.label}`;
-  const heads = ["id", ...objectives.map(named), ...objectives.map((o) => `preference: ${o.name}`), "steps"];
+  by("policies-summary").textContent = `All ${front.returns.length} ${front.objects ? "objects" : "policies"} of ${front.label}`;
+  const heads = ["id", ...(front.objects ? ["object"] : []), ...objectives.map(named), ...objectives.map((o) => `preference: ${o.name}`), "steps"];
   const body = html("tbody", {});
   front.returns.forEach((returns, i) => {
-    const button = html("button", { type: "button", "aria-label": `pick policy ${i}` }, String(i));
+    const button = html("button", { type: "button", "aria-label": `pick ${front.objects ? "object" : "policy"} ${i}` }, String(i));
     button.addEventListener("click", () => { state.picked = i; choose(); });
     const errors = returns.map((x, k) => `${number(x)}${front.stderr[i][k] === null ? "" : ` ± ${number(front.stderr[i][k], 2)}`}`);
-    const texts = [...errors, ...front.preferences[i].map((x) => number(x, 3)), number(front.length[i])];
+    const texts = [...(front.objects ? [front.objects[i]] : []), ...errors, ...front.preferences[i].map((x) => number(x, 3)), number(front.length[i])];
     body.append(html("tr", { "data-row": i }, html("td", {}, button), ...texts.map((text) => html("td", {}, text))));
   });
   by("table").replaceChildren(html("thead", {}, html("tr", {}, ...heads.map((text) => html("th", { scope: "col" }, text)))), body);

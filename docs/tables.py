@@ -1,0 +1,148 @@
+"""Sphinx directives that write tables of environments and agents from the registry, so that no page repeats it."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable
+from fnmatch import fnmatch
+from typing import Any
+
+from docutils import nodes
+from sphinx.application import Sphinx
+from sphinx.util.docutils import SphinxDirective
+
+import morl
+from morl.errors import MissingExtraError
+from morl.registry import AgentSpec, EnvSpec, agent_specs, env_specs, load
+
+
+def chosen(patterns: str) -> list[EnvSpec]:
+    """Registered environments whose ids fit one of the patterns, in the order of their ids.
+
+    Raises:
+        ValueError: a pattern that no environment fits.
+    """
+    specs = env_specs(plug_ins=False)
+    for pattern in patterns.split():
+        if not any(fnmatch(id, pattern) for id in specs):
+            raise ValueError(f"no registered environment is called {pattern!r}")
+    return [spec for id, spec in specs.items() if any(fnmatch(id, pattern) for pattern in patterns.split())]
+
+
+def numbers(values: Iterable[float]) -> str:
+    """Numbers as the command line takes them."""
+    return " ".join(f"{x:g}" for x in values)
+
+
+def table(rows: Iterable[Iterable[str]], header: Iterable[str]) -> str:
+    """A table in Markdown."""
+    lines = [list(header)]
+    lines += [["---"] * len(lines[0]), *map(list, rows)]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+def properties(spec: EnvSpec) -> list[tuple[str, str]]:
+    """What the registry, and where it can be made the environment itself, say of an environment: (what, in words)."""
+    about = [
+        ("objectives, all maximised", ", ".join(spec.objectives)),
+        ("reference point", numbers(spec.reference_point)),
+        ("discount of the front", f"{spec.gamma:g}"),
+        ("runs in", _backend(spec)),
+    ]
+    if spec.extra:
+        about.append(("extra", f"`{spec.extra}`"))
+    if spec.max_episode_steps:
+        about.append(("time limit", f"{spec.max_episode_steps} steps"))
+    if spec.entry_point is None or spec.prefer_host:  # nothing to look at, or an extra that is meant for accelerators
+        return about
+    cls = load(spec.entry_point)
+    keywords = [_keyword(p, spec) for p in inspect.signature(cls).parameters.values() if p.name != "self"]
+    if keywords:
+        about.append(("keywords (`--env-kwargs`)", ", ".join(keywords)))
+    try:
+        env: Any = morl.make(spec.id, backend="jax")
+    except MissingExtraError:
+        return about
+    units = [f"{o.name} ({o.unit})" if o.unit else o.name for o in env.objectives]
+    about[0] = (about[0][0], ", ".join(units))
+    about[4:4] = [("observation", f"`{_short(env.observation_space)}`"), ("action", f"`{_short(env.action_space)}`")]
+    exact = [name for name in ("true_front", "true_coverage_set") if hasattr(env, name)]
+    if exact:
+        about.append(("exact", ", ".join(f"`{name}(gamma)`" for name in exact)))
+    return about
+
+
+def _backend(spec: EnvSpec) -> str:
+    if spec.prefer_host:
+        return "Python, on the host; with `--backend jax` in JAX"
+    return "JAX" if spec.backend == "jax" else "Python, on the host"
+
+
+def _keyword(parameter: inspect.Parameter, spec: EnvSpec) -> str:
+    default = spec.kwargs.get(parameter.name, parameter.default)
+    text = "" if default is inspect.Parameter.empty else f" = {default!r}"
+    return f"`{parameter.name}{text}`"
+
+
+def _short(space: Any) -> str:
+    """A space in a line; bounds that differ from one entry to the next are left out."""
+    if not hasattr(space, "low"):
+        return str(space)
+    low, high = space.low.min(), space.high.max()
+    bounds = f"{low:g} to {high:g}" if (space.low == low).all() and (space.high == high).all() else "bounds differ"
+    return f"Box({bounds}, {space.shape}, {space.dtype})"
+
+
+class Environments(SphinxDirective):
+    """``{environments} PATTERN...``: a section for each environment that fits, with its properties."""
+
+    required_arguments = 1
+    final_argument_whitespace = True
+
+    def run(self) -> list[nodes.Node]:
+        parts: list[str] = []
+        described: dict[str, str] = {}  # class -> the section that has its description
+        for spec in chosen(self.arguments[0]):
+            summary = spec.summary[0].upper() + spec.summary[1:]
+            parts += [f"({spec.id})=", f"## {spec.id}", "", f"{summary}.", "", table(properties(spec), ("", "")), ""]
+            if spec.entry_point and spec.entry_point in described:
+                first = described[spec.entry_point]
+                parts += [f"The class is that of [{first}](#{first}), where it is described.", ""]
+            elif spec.entry_point:
+                described[spec.entry_point] = spec.id
+                where = spec.entry_point.replace(":", ".")
+                parts += ["```{eval-rst}", f".. autoclass:: {where}", "   :no-index:", "```", ""]
+        return self.parse_text_to_nodes("\n".join(parts), allow_section_headings=True)
+
+
+class EnvironmentList(SphinxDirective):
+    """``{environment-list}``: all registered environments in one table, each linked to its section."""
+
+    def run(self) -> list[nodes.Node]:
+        rows = [
+            (f"[{spec.id}](#{spec.id})", _backend(spec).split(",")[0], ", ".join(spec.objectives), spec.summary)
+            for spec in env_specs(plug_ins=False).values()
+        ]
+        text = table(rows, ("environment", "runs in", "objectives", "what it is"))
+        return self.parse_text_to_nodes(text)
+
+
+class AgentList(SphinxDirective):
+    """``{agent-list}``: all registered agents in one table, each linked to its page."""
+
+    def run(self) -> list[nodes.Node]:
+        rows = [(f"[{spec.name}]({page(spec)})", spec.summary) for spec in agent_specs().values()]
+        return self.parse_text_to_nodes(table(rows, ("agent", "what it is")))
+
+
+def page(spec: AgentSpec) -> str:
+    """File of an agent's page, from the folder of the list."""
+    return f"{spec.name}.md"
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """What Sphinx calls."""
+    app.add_directive("environments", Environments)
+    app.add_directive("environment-list", EnvironmentList)
+    app.add_directive("agent-list", AgentList)
+    return {"version": "1", "parallel_read_safe": True}

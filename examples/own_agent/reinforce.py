@@ -1,0 +1,139 @@
+"""An agent of one's own: REINFORCE (Williams, 1992) with a linear policy for each of a few preferences.
+
+The core does the rest: it steps the environments, maps the learner over policies and seeds, evaluates, keeps the
+archive, writes the run directory and checkpoints. Run it::
+
+    python reinforce.py
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from numpy.typing import NDArray
+
+import morl
+from morl.preferences import spread
+from morl.types import Task, Transition
+
+
+@dataclass(frozen=True)
+class ReinforceConfig:
+    """Settings; what is written here is what ``config.yaml`` of a run has."""
+
+    num_policies: int = 4
+    """Policies, each for one of as many preferences spread over the simplex."""
+    learning_rate: float = 0.3
+    """Step size of the gradient."""
+    num_envs: int = 16
+    """Environments that feed one policy."""
+    rollout_steps: int = 32
+    """Steps of each environment before an update."""
+
+
+@dataclass(frozen=True)
+class Learner:
+    """One policy for one preference. Its state is a dict of arrays; the core never looks inside."""
+
+    observations: int
+    actions: int
+    learning_rate: float
+    num_envs: int
+    rollout_steps: int
+
+    def init(self, key: jax.Array, preference: jax.Array) -> dict[str, Any]:
+        return {"weights": jnp.zeros((self.observations + 1, self.actions)), "preference": jnp.asarray(preference)}
+
+    def policy(self, state: dict[str, Any]) -> dict[str, Any]:
+        return {"weights": state["weights"]}
+
+    def act(self, policy: Any, obs: jax.Array, preference: jax.Array, key: jax.Array, *, greedy: bool) -> jax.Array:
+        logits = _features(obs) @ policy["weights"]
+        return jnp.argmax(logits, -1) if greedy else jax.random.categorical(key, logits)
+
+    def to_env(self, action: jax.Array) -> jax.Array:
+        return action
+
+    def update(self, state: dict[str, Any], batch: Transition, key: jax.Array) -> tuple[Any, dict[str, jax.Array]]:
+        """Raise the probability of actions by what came after them, more or less than the mean of the batch."""
+
+        def back(later: jax.Array, now: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+            reward, last = now
+            total = reward + jnp.where(last, 0.0, later)
+            return total, total
+
+        reward = batch.reward @ state["preference"]
+        last = batch.terminated | batch.truncated
+        _, to_go = jax.lax.scan(back, jnp.zeros_like(reward[0]), (reward, last), reverse=True)
+        advantage = jnp.where(batch.valid, to_go - to_go.mean(), 0.0) / (to_go.std() + 1e-6)
+
+        def loss(weights: jax.Array) -> jax.Array:
+            log_probability = jax.nn.log_softmax(_features(batch.obs) @ weights)
+            taken = jnp.take_along_axis(log_probability, batch.action[..., None], axis=-1)[..., 0]
+            return -jnp.mean(advantage * taken)
+
+        weights = state["weights"] - self.learning_rate * jax.grad(loss)(state["weights"])
+        return {**state, "weights": weights}, {"weighted_reward": reward.mean()}
+
+    def restarted(self, state: dict[str, Any]) -> dict[str, Any]:
+        return state  # it keeps nothing of episodes under way
+
+    def learnt(self, state: dict[str, Any]) -> jax.Array:
+        weights: jax.Array = state["weights"]
+        return weights
+
+    def undone(self, before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
+        return before
+
+
+def _features(obs: jax.Array) -> jax.Array:
+    """Observations (..., n) and a constant, as float32."""
+    return jnp.concatenate([obs, jnp.ones_like(obs[..., :1])], axis=-1).astype(jnp.float32)
+
+
+@dataclass(frozen=True)
+class Reinforce:
+    """What ``morl.train`` makes of the settings and the task."""
+
+    config: ReinforceConfig
+    task: Task
+    extension = None  # no second stage
+    num_preferences = 0  # each policy is for its own preference
+    notes = ("reinforce: an example, not a good agent",)
+
+    @property
+    def learner(self) -> Learner:
+        config, task = self.config, self.task
+        (size,) = task.observation_space.shape or ()
+        actions = int(task.action_space.n)  # type: ignore[attr-defined]
+        return Learner(size, actions, config.learning_rate, config.num_envs, config.rollout_steps)
+
+    @property
+    def preferences(self) -> NDArray[np.float64]:
+        return spread(self.task.num_objectives, self.config.num_policies)
+
+    @property
+    def updates(self) -> int:
+        return self.task.steps // (self.config.num_policies * self.config.num_envs * self.config.rollout_steps)
+
+
+morl.register_agent(
+    morl.AgentSpec(
+        name="reinforce",
+        summary="REINFORCE with linear policies, an example",
+        entry_point=f"{__name__}:Reinforce",
+        config=f"{__name__}:ReinforceConfig",
+    )
+)
+
+if __name__ == "__main__":
+    settings = morl.TrainSettings(
+        env="deep-sea-treasure-v0", steps=200_000, evaluations=5, eval_episodes=4, final_episodes=4
+    )
+    run = morl.train("reinforce", settings)
+    for returns, preference in zip(run.front.returns, run.front.preferences, strict=True):
+        print(f"preference {preference.round(2)}: treasure {returns[0]:.1f}, time {returns[1]:.0f}")
