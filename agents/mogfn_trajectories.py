@@ -101,8 +101,9 @@ def forward(
         return (after, next_obs, memory, values, ended), row
 
     def goes_on(loop: Any) -> jax.Array:
-        t, carry, _ = loop
-        return (t < env.horizon) & ~carry[-1].all()
+        t, (*_, done), _ = loop
+        more: jax.Array = (t < env.horizon) & ~done.all()
+        return more
 
     def one(loop: Any) -> Any:
         t, carry, rows = loop
