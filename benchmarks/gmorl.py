@@ -187,14 +187,12 @@ def ablate(runs: Path, episodes: int) -> None:
             print(f"| {title} | {row} |", flush=True)
 
 
+# what they are after is far away: rewards of ten steps, which ask for what was done for the preference that is learnt for
+FAR = "--n-step 10 --temperature 0.2 --no-hindsight"
 CLASSIC = {
-    # ore is rare: rewards of ten steps, which ask for what was done for the preference that is learnt for
-    "minecart-v0": (
-        "--steps 600000 --gamma 0.98 --n-step 10 --temperature 0.2 --no-hindsight",
-        "--steps 600000 --gamma 0.98",
-    ),
-    "deep-sea-treasure-concave-v0": ("--steps 500000 --gamma 1", "--steps 500000 --gamma 1"),
-    "deep-sea-treasure-v0": ("--steps 500000 --gamma 1", "--steps 500000 --gamma 1"),
+    "minecart-v0": (f"--steps 600000 --gamma 0.98 {FAR}", "--steps 600000 --gamma 0.98"),
+    "deep-sea-treasure-concave-v0": (f"--steps 300000 --gamma 1 {FAR}", "--steps 300000 --gamma 1"),
+    "deep-sea-treasure-v0": (f"--steps 300000 --gamma 1 {FAR}", "--steps 300000 --gamma 1"),
 }
 
 

@@ -131,7 +131,12 @@ def test_directly_as_gymnasium_environments(monkeypatch):
             ["--quick", "--tariffs", "solar"],
             r"no policy is comfortable 85% of the time|the cheapest that is comfortable 85%",
         ),
-        ("offloading_users.py", ["--quick"], r"the two send \d+% to different servers"),
+        pytest.param(
+            "offloading_users.py",
+            ["--quick"],
+            r"the two send \d+% to different servers",
+            marks=pytest.mark.slow,  # a minute of compilation
+        ),
     ],
 )
 def test_examples_solve_something(script, flags, said, tmp_path):
