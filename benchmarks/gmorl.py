@@ -187,7 +187,7 @@ def ablate(runs: Path, episodes: int) -> None:
             print(f"| {title} | {row} |", flush=True)
 
 
-# what they are after is far away: rewards of ten steps, which ask for what was done for the preference that is learnt for
+# where what is wanted is far away: rewards of ten steps, which ask for what was done for the same preference
 FAR = "--n-step 10 --temperature 0.2 --no-hindsight"
 CLASSIC = {
     "minecart-v0": (f"--steps 600000 --gamma 0.98 {FAR}", "--steps 600000 --gamma 0.98"),
