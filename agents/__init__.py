@@ -10,6 +10,7 @@ register_agent(
         summary="C-MORL: constrained Pareto-front discovery (Liu et al., ICLR 2025)",
         entry_point="morl.agents.cmorl:CMORL",
         config="morl.agents.cmorl:CMORLConfig",
+        space="morl.agents.cmorl:SPACE",
         protocols={"cmorl-paper": "morl.agents.cmorl_paper:protocol"},
     )
 )
@@ -19,6 +20,7 @@ register_agent(
         summary="GMORL: one discrete soft actor-critic for every preference (Yang et al., 2025)",
         entry_point="morl.agents.gmorl:GMORL",
         config="morl.agents.gmorl:GMORLConfig",
+        space="morl.agents.gmorl:SPACE",
         protocols={"gmorl-paper": "morl.agents.gmorl_paper:protocol"},
         split_cores=False,
     )
@@ -30,6 +32,7 @@ register_agent(
         summary="one discrete soft actor-critic for each preference: what one policy for all is measured by",
         entry_point="morl.agents.gmorl:SeparateSAC",
         config="morl.agents.gmorl:SeparateSACConfig",
+        space="morl.agents.gmorl:SEPARATE_SPACE",
     )
 )
 
@@ -39,6 +42,7 @@ register_agent(
         summary="MOGFN-PC: one sampler of objects in proportion to any preference's reward (Jain et al., ICML 2023)",
         entry_point="morl.agents.mogfn_agent:MOGFNAgent",
         config="morl.agents.mogfn:MOGFNConfig",
+        space="morl.agents.mogfn:SPACE",
         protocols={"mogfn-paper": "morl.agents.mogfn_paper:protocol"},
     )
 )
@@ -49,6 +53,7 @@ register_agent(
         summary="MOGFN-AL: active learning of strings; a GFlowNet proposes what to label (Jain et al., ICML 2023)",
         entry_point="morl.agents.mogfn_al_loop:search",
         config="morl.agents.mogfn_al:MOGFNALConfig",
+        space="morl.agents.mogfn_al:SPACE",
         search="morl.settings:SearchSettings",
     )
 )

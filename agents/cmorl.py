@@ -19,6 +19,7 @@ from morl.agents.constrained import ConstrainedPPO
 from morl.agents.extension import Extension
 from morl.agents.ppo import PPO, PPOConfig
 from morl.config import check_integer, check_range
+from morl.domains import Choice, Integer, Parameter, Real, Space, log_real
 from morl.errors import UserError
 from morl.preferences import spread
 from morl.types import Task
@@ -51,6 +52,26 @@ class CMORLConfig(PPOConfig):
         check_range(self, "keep", low=0, high=1)
         check_range(self, "barrier", low=0, open_low=True)
         check_range(self, "radius", low=0, open_low=True)
+
+
+SPACE: Space = {
+    "learning_rate": Parameter(log_real(1e-4, 1e-2), live=True),
+    "entropy_coefficient": Parameter(log_real(1e-3, 0.2), live=True),
+    "clip": Parameter(Real(0.1, 0.4), live=True),
+    "gae_lambda": Parameter(Real(0.8, 0.99), live=True),
+    "value_coefficient": Parameter(log_real(0.1, 2.0), live=True),
+    "max_grad_norm": Parameter(log_real(0.1, 5.0), live=True),
+    "anneal": Parameter(Choice((False, True))),
+    "epochs": Parameter(Choice((5, 10, 20))),
+    "rollout_steps": Parameter(Choice((32, 64, 128))),  # each with any number of environments that minibatches divide
+    "hidden": Parameter(Choice(((64, 64), (128, 128)))),
+    "num_policies": Parameter(Integer(4, 10)),
+    "extension": Parameter(Choice(("ipo", "cpo", "none"))),
+    "extension_share": Parameter(Real(0.2, 0.6), when={"extension": ("ipo", "cpo")}),
+    "keep": Parameter(Real(0.7, 0.99), when={"extension": ("ipo", "cpo")}),
+    "barrier": Parameter(log_real(2.0, 100.0), live=True, when={"extension": ("ipo",)}),
+    "radius": Parameter(log_real(1e-3, 0.1), live=True, when={"extension": ("cpo",)}),
+}
 
 
 @dataclass(frozen=True)

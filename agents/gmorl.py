@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from morl.agents import replay
 from morl.agents.discrete_sac import DiscreteSAC, SACConfig
 from morl.config import check_integer
+from morl.domains import Choice, Parameter, Real, Space, log_real
 from morl.errors import UserError
 from morl.preferences import spread
 from morl.types import Task
@@ -53,6 +54,22 @@ class SeparateSACConfig(SACConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_integer(self, "num_policies", low=2)
+
+
+SEPARATE_SPACE: Space = {
+    "learning_rate": Parameter(log_real(1e-4, 5e-3), live=True),
+    "polyak": Parameter(log_real(1e-3, 5e-2), live=True),
+    "max_grad_norm": Parameter(log_real(1.0, 50.0), live=True),
+    "temperature": Parameter(log_real(3e-3, 0.5)),  # of use only at the start, where it is learnt
+    "learn_temperature": Parameter(Choice((False, True))),
+    "target_entropy": Parameter(Real(0.05, 0.6), live=True, when={"learn_temperature": (True,)}),
+    "anneal": Parameter(Choice((False, True))),
+    "gradient_steps": Parameter(Choice((8, 16, 32))),
+    "batch_size": Parameter(Choice((128, 256, 512))),
+    "n_step": Parameter(Choice((1, 3, 5))),
+    "hidden": Parameter(Choice(((64, 64), (128, 128)))),
+}
+SPACE: Space = {**SEPARATE_SPACE, "hindsight": Parameter(Choice((False, True)))}
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,7 @@ from morl.agents.mogfn_trajectories import (
     masked,
 )
 from morl.config import check_integer, check_range
+from morl.domains import Choice, Parameter, Real, Space, log_real
 from morl.envs.host_values import oracle_errors
 from morl.errors import UserError, unknown_name
 from morl.networks import MLP, mlp
@@ -140,6 +141,21 @@ class MOGFNConfig:
         """Lowest and highest exponent."""
         low_high = self.beta if isinstance(self.beta, tuple) else (self.beta,)
         return float(low_high[0]), float(low_high[-1])
+
+
+SPACE: Space = {
+    "learning_rate": Parameter(log_real(3e-4, 2e-2), live=True),
+    "log_z_learning_rate": Parameter(log_real(1e-3, 0.3), live=True),
+    "epsilon": Parameter(log_real(1e-3, 0.2), live=True),
+    "anneal": Parameter(Choice((False, True))),
+    "beta": Parameter(Choice((1.0, 4.0, 16.0, 48.0))),
+    "concentration": Parameter(log_real(0.3, 3.0)),
+    "bins": Parameter(Choice((0, 16, 50))),
+    "batch": Parameter(Choice((64, 128, 256))),
+    "loss": Parameter(Choice(("trajectory_balance", "subtrajectory_balance"))),
+    "subtrajectory_decay": Parameter(Real(0.7, 1.0), when={"loss": ("subtrajectory_balance",)}),
+    "replay_batch": Parameter(Choice((0, 32))),
+}
 
 
 class Condition(NamedTuple):

@@ -20,6 +20,7 @@ from morl.agents.labelled import Ints
 from morl.agents.mogfn import MOGFN, Condition, MOGFNConfig, MOGFNState
 from morl.agents.mogfn_trajectories import Trajectories
 from morl.config import check_integer, check_range
+from morl.domains import Choice, Integer, Parameter, Space, log_real
 from morl.envs.mutations import Mutations, Params
 from morl.errors import UserError, unknown_name
 
@@ -109,6 +110,19 @@ class MOGFNALConfig:
     def exponent(self, update: int) -> float:
         """β of an update, counted from 0."""
         return self.beta_start + (self.beta - self.beta_start) * min(1.0, update / max(1, self.updates // 2))
+
+
+SPACE: Space = {
+    "learning_rate": Parameter(log_real(3e-4, 1e-2)),
+    "log_z_learning_rate": Parameter(log_real(1e-2, 1.0)),
+    "epsilon": Parameter(log_real(5e-3, 0.3)),
+    "beta": Parameter(log_real(1.0, 16.0)),
+    "updates": Parameter(Choice((100, 200, 400))),
+    "batch": Parameter(Choice((32, 64, 128))),
+    "bases": Parameter(Choice((4, 16, 32))),
+    "max_edits": Parameter(Integer(1, 6)),
+    "hidden": Parameter(Choice(((64, 64), (128, 128)))),
+}
 
 
 @dataclass(frozen=True)

@@ -54,13 +54,6 @@ def _as_text(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: l
         lines[i] = "``".join(parts)
 
 
-def _without_absent_pages(app: Sphinx, page: str, source: list[str]) -> None:
-    """The page on hyper-parameter search has its place in the contents once it is there."""
-    if page == "index" and not (Path(__file__).parent / "tune.md").exists():
-        source[0] = source[0].replace("\ntune\n", "\n")
-
-
 def setup(app: Sphinx) -> None:
     """What Sphinx calls."""
-    app.connect("source-read", _without_absent_pages)
     app.connect("autodoc-process-docstring", _as_text)

@@ -25,7 +25,7 @@ from morl.errors import UserError
 from morl.types import PyTree
 
 _STATE = re.compile(r"state-(\d{6,})\.npz")
-_NOTES = "notes.json"
+NOTES = "notes.json"
 _MAX_NOTES = 2**28  # bytes
 _MAX_HEADER = 4096  # of an array in the archive
 
@@ -100,7 +100,7 @@ def save_state(directory: Path, tree: PyTree, notes: dict[str, Any], keep: int) 
     try:
         with temporary.open("wb") as file:
             with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
-                archive.writestr(_NOTES, json.dumps(notes))
+                archive.writestr(NOTES, json.dumps(notes))
                 for name, array in _members(tree).items():
                     with archive.open(name, "w", force_zip64=True) as member:
                         npy.write_array(member, array, allow_pickle=False)
@@ -131,12 +131,12 @@ def load_notes(path: Path) -> dict[str, Any]:
         UserError: damaged.
     """
     with _readable(path) as archive:
-        info = archive.getinfo(_NOTES)
+        info = archive.getinfo(NOTES)
         if info.file_size > _MAX_NOTES or info.compress_type != zipfile.ZIP_STORED:
-            raise ValueError(f"{_NOTES} is not what was written")
-        notes = json.loads(archive.read(_NOTES))
+            raise ValueError(f"{NOTES} is not what was written")
+        notes = json.loads(archive.read(NOTES))
         if not isinstance(notes, dict):
-            raise ValueError(f"{_NOTES} is not a mapping")
+            raise ValueError(f"{NOTES} is not a mapping")
         return notes
 
 
@@ -149,7 +149,7 @@ def load_state(path: Path, like: PyTree) -> Any:
     wanted = _members(like)
     arrays = []
     with _readable(path) as archive:
-        if surplus := set(archive.namelist()) ^ {_NOTES, *wanted}:
+        if surplus := set(archive.namelist()) ^ {NOTES, *wanted}:
             raise ValueError(f"{min(surplus)} is not in both the file and what the run's config.yaml describes")
         for name, model in wanted.items():
             info = archive.getinfo(name)

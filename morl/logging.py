@@ -99,6 +99,12 @@ class TensorBoardWriter:
                 self._add(self._summary.scalar(f"seed_{row['seed']}/{name}", value), int(row["step"]))
         self._writer.flush()
 
+    def scalars(self, values: Mapping[str, float], step: int) -> None:
+        """Write scalars of no seed."""
+        for name, value in values.items():
+            self._add(self._summary.scalar(name, value), step)
+        self._writer.flush()
+
     def text(self, name: str, text: str) -> None:
         """Write a text, the configuration for example."""
         self._add(self._summary.text(name, text), 0)

@@ -77,6 +77,7 @@ class AgentSpec:
         search: of an agent that has a loop of its own and finds objects instead of policies, ``module:Name`` of the
             dataclass of its run's settings, in place of :class:`morl.settings.TrainSettings`. Its entry point is a
             function of the arguments of :func:`morl.training.train`, and gives a :class:`morl.searches.Search`.
+        space: ``module:NAME`` of what a hyper-parameter search may choose (:mod:`morl.domains`), if that is declared.
     """
 
     name: str
@@ -86,6 +87,7 @@ class AgentSpec:
     protocols: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     split_cores: bool = True
     search: str | None = None
+    space: str | None = None
 
     @property
     def settings(self) -> str:

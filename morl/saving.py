@@ -44,7 +44,7 @@ class Saver:
             OSError: it cannot be written; those before it are as they were.
         """
         tick = time.perf_counter()
-        notes = {"progress": progress.as_json(), "settings": _fixed(resolved)}
+        notes = {"progress": progress.as_json(), "settings": fixed_settings(resolved)}
         checkpoint.save_state(self._directory, tree, notes, self._keep)
         self._begin = self._last = time.perf_counter()
         self._took = self._last - tick
@@ -96,7 +96,7 @@ def _checked(path: Path, notes: dict[str, Any], resolved: dict[str, Any], shape:
     settings = notes.get("settings")
     if not isinstance(settings, dict):
         raise UserError(f"cannot read the checkpoint {path}: it holds no settings")
-    now = _fixed(resolved)
+    now = fixed_settings(resolved)
     changed = [name for name in now.keys() | settings.keys() if now.get(name) != settings.get(name)]
     if changed:
         name = min(changed)
@@ -110,7 +110,7 @@ def _checked(path: Path, notes: dict[str, Any], resolved: dict[str, Any], shape:
         raise UserError(f"cannot read the checkpoint {path}: {error}") from error
 
 
-def _fixed(resolved: dict[str, Any]) -> dict[str, Any]:
+def fixed_settings(resolved: dict[str, Any]) -> dict[str, Any]:
     """The settings that every number depends on, as JSON gives them back."""
     fixed: dict[str, Any] = json.loads(
         json.dumps({name: value for name, value in resolved.items() if name not in _FREE})

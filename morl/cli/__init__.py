@@ -12,6 +12,7 @@ from morl.errors import UserError, unknown_name
 
 COMMANDS = {
     "train": ("AGENT [flags]", "train an agent and leave a run directory with its Pareto front"),
+    "tune": ("AGENT [flags]", "search for hyper-parameters, and compare the best with the defaults on other seeds"),
     "evaluate": ("RUN [flags]", "evaluate the policies of a run's front again on fresh seeds"),
     "front": ("RUN [flags]", "print a run's front, or the policy of it that fits a preference"),
     "rollout": ("RUN [flags]", "run the policy that fits a preference and show what it does, as a video too"),

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, make_dataclass
 from pathlib import Path
-from types import FrameType
+from types import FrameType, MappingProxyType
 from typing import Annotated, Any
 
 import tyro
@@ -18,6 +18,7 @@ from morl.errors import UserError
 from morl.registry import agent_spec, agent_specs, load
 
 STOPPED = 3
+STOPPING = "a checkpoint and the front of this moment are being written"
 
 HELP = """usage: morl train AGENT [flags]
        morl train --resume RUN
@@ -73,7 +74,7 @@ def main(args: Sequence[str]) -> int:
     from morl.cli.progress import TerminalReporter
     from morl.training import train
 
-    with TerminalReporter() as reporter, _stop_on_interrupt() as stopped:
+    with TerminalReporter() as reporter, stop_on_interrupt(STOPPING) as stopped:
         run = train(**arguments, reporter=reporter, should_stop=lambda: bool(stopped))
     print(summary(run))
     if run.finished:
@@ -84,22 +85,46 @@ def main(args: Sequence[str]) -> int:
 
 def parse(agent: str, config_class: type[Any], flags: Sequence[str]) -> tuple[Any, Any]:
     """Settings from flags over a YAML file or a protocol over defaults."""
+    parsed = parse_all(agent, config_class, flags, prog=f"morl train {agent}")
+    return parsed.training, getattr(parsed, agent.replace("-", "_"))
+
+
+def parse_all(
+    agent: str,
+    config_class: type[Any],
+    flags: Sequence[str],
+    *,
+    prog: str,
+    also: Mapping[str, type[Any]] = MappingProxyType({}),
+    defaults: Mapping[str, Any] = MappingProxyType({}),
+) -> Any:
+    """Settings as :func:`parse` reads them, in an object with the attributes ``training`` and the agent's name.
+
+    Args:
+        agent: its name.
+        config_class: of its settings.
+        flags: to read.
+        prog: what they are given to.
+        also: more dataclasses of flags, by the name of the attribute.
+        defaults: settings of the training that are others than usually.
+    """
     from morl.loading import split_config, split_settings
     from morl.options import field_names, from_mapping
     from morl.options import parse as parse_flags
 
-    prog = f"morl train {agent}"
     own_name = agent.replace("-", "_")
     settings_class: type[Any] = load(agent_spec(agent).settings)
-    options = make_dataclass("Options", [("file", _File), ("training", settings_class), (own_name, config_class)])
+    groups = {"file": _File, **also, "training": settings_class, own_name: config_class}
+    options = make_dataclass("Options", list(groups.items()))
 
     def read(training: Mapping[str, Any], own: Mapping[str, Any], source: str) -> Any:
-        defaults = options(
+        default = options(
             file=_File(path),
-            training=from_mapping(settings_class, training, source=source),
+            **{name: cls() for name, cls in also.items()},
+            training=from_mapping(settings_class, {**defaults, **training}, source=source),
             **{own_name: from_mapping(config_class, own, source=source, also=field_names(settings_class))},
         )
-        return parse_flags(options, flags, prog=prog, default=defaults)
+        return parse_flags(options, flags, prog=prog, default=default)
 
     path = _config_path(flags)
     if path is None:
@@ -115,7 +140,7 @@ def parse(agent: str, config_class: type[Any], flags: Sequence[str]) -> tuple[An
         values = agent_spec(agent).protocol(parsed.file.protocol, parsed.training.env)
         training, own = split_settings(values, agent)
         parsed = read(training, own, parsed.file.protocol)
-    return parsed.training, getattr(parsed, own_name)
+    return parsed
 
 
 def _config_path(flags: Sequence[str]) -> Path | None:
@@ -129,17 +154,15 @@ def _config_path(flags: Sequence[str]) -> Path | None:
 
 
 @contextmanager
-def _stop_on_interrupt() -> Iterator[list[int]]:
-    """The first SIGINT or SIGTERM only fills the list; a second one interrupts at once."""
+def stop_on_interrupt(what: str) -> Iterator[list[int]]:
+    """The first SIGINT or SIGTERM only fills the list, and tells ``what`` is done now; a second interrupts at once."""
     received: list[int] = []
 
     def handle(number: int, frame: FrameType | None) -> None:
         if received:
             raise KeyboardInterrupt
         received.append(number)
-        print(
-            "\nstopping: a checkpoint and the front of this moment are being written (again to abort)", file=sys.stderr
-        )
+        print(f"\nstopping: {what} (again to abort)", file=sys.stderr)
 
     before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

@@ -1,0 +1,101 @@
+"""An agent that learns nothing, compiles nothing and takes as long as it is told: for what a study does around any."""
+
+import json
+import os
+import signal
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import yaml
+
+from morl.domains import Choice, Parameter, Real, log_real
+from morl.errors import UserError
+from morl.loading import settings_of
+from morl.registry import AgentSpec, register_agent
+from morl.searches import FoundFront, Search
+from morl.training import Status
+
+
+@dataclass(frozen=True)
+class ToyConfig:
+    """Its front is best at rate 0.01 and with kind good; beyond that it does what ``trouble`` says half-way."""
+
+    rate: float = 1e-3
+    kind: str = "plain"
+    bonus: float = 0.0
+    budget: int = 8
+    seconds: float = 0.0
+    trouble: str = "none"
+
+    def __post_init__(self):
+        if not 0 < self.rate < 1:
+            raise UserError(f"rate must be between 0 and 1, not {self.rate}")
+
+
+SPACE = {
+    "rate": Parameter(log_real(1e-4, 1e-1), live=True),
+    "kind": Parameter(Choice(("plain", "good"))),
+    "bonus": Parameter(Real(0.0, 0.1), when={"kind": ("good",)}),
+}
+register_agent(
+    AgentSpec(
+        name="toy",
+        summary="of tests",
+        entry_point="tests.tune.toy:search",
+        config="tests.tune.toy:ToyConfig",
+        search="morl.settings:SearchSettings",
+        space="tests.tune.toy:SPACE",
+    )
+)
+
+
+def quality(config, seed):
+    """Between 0 and 1."""
+    value = 1 - abs(np.log10(config.rate) + 2) / 3
+    return 0.6 * value + (0.2 + config.bonus if config.kind == "good" else 0.0) + 0.01 * np.sin(seed)
+
+
+def search(settings, config, *, resume, reporter, should_stop):
+    """One step at a time, each written down, so that going on from there shows."""
+    path = resume or settings.out
+    if resume:
+        _, settings, config = settings_of(path)
+    else:
+        (path / "checkpoints").mkdir(parents=True)
+        values = {"agent": "toy", "seed": settings.seed, "num_seeds": settings.num_seeds, **vars(config)}
+        (path / "config.yaml").write_text(yaml.safe_dump(values))
+        (path / "metrics.csv").write_text("step,hypervolume\n")
+    done = len((path / "metrics.csv").read_text().splitlines()) - 1
+    for step in range(done + 1, config.budget + 1):
+        time.sleep(config.seconds)
+        if step == config.budget // 2:
+            trouble(config.trouble)
+        value = quality(config, settings.seed) * step / config.budget
+        with (path / "metrics.csv").open("a") as file:
+            file.write(f"{step},{value}\n")
+        with (path / "starts.jsonl").open("a") as file:
+            file.write(json.dumps([os.getpid(), step]) + "\n")
+        should_stop()
+        number = float("nan") if config.trouble == "nan" and step > config.budget // 2 else value
+        reporter.update(Status(step * settings.num_seeds, 0, 1.0, (number,), (number,), (1,), (), evaluated=True))
+    fronts = {
+        seed: FoundFront(("a", "b"), np.array([[quality(config, seed), 1.0]]), ("x",), np.zeros(2))
+        for seed in range(settings.seed, settings.seed + settings.num_seeds)
+    }
+    return Search(path, {}, fronts, True)
+
+
+def trouble(kind):
+    if kind == "raise":
+        raise RuntimeError("it broke")
+    if kind == "kill":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if kind == "full":
+        raise OSError(28, "No space left on device")
+
+
+def steps_of(path: Path):
+    """Every step that a run took, by whichever process."""
+    return [json.loads(line) for line in (path / "starts.jsonl").read_text().splitlines()]

@@ -1,0 +1,56 @@
+"""A training that goes on from another one's checkpoint with other settings: what population-based training does."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from morl import checkpoint, runs
+from morl.errors import UserError
+from morl.plan import prepare
+from morl.registry import agent_specs, load
+from morl.saving import fixed_settings
+
+
+def inherit(donor: Path, run: Path, config: Any, settings: Any) -> None:
+    """Make ``run`` the training in ``donor``, at its newest checkpoint, with the settings given.
+
+    Settings that shapes of arrays depend on have to be the same.
+
+    Raises:
+        UserError: there is no whole checkpoint.
+    """
+    names = {load(spec.config): spec.name for spec in agent_specs().values()}
+    plan = prepare(names[type(config)], settings, config)
+    states = checkpoint.states(donor / "checkpoints")
+    if not states:
+        raise UserError(f"{donor} has no checkpoint to go on from")
+    fresh = run.with_name(f".{run.name}.new")
+    shutil.rmtree(fresh, ignore_errors=True)
+    (fresh / "checkpoints").mkdir(parents=True)
+    for name in ("metrics.csv", "log.txt"):
+        if (donor / name).exists():
+            shutil.copyfile(donor / name, fresh / name)
+    resolved = plan.resolved(settings)
+    text = yaml.safe_dump({**resolved, "run": runs.provenance("")}, sort_keys=False)
+    (fresh / "config.yaml").write_text(text)
+    rewritten(states[0], fresh / "checkpoints" / "state-000001.npz", {"settings": fixed_settings(resolved)})
+    shutil.rmtree(run, ignore_errors=True)
+    fresh.rename(run)
+
+
+def rewritten(source: Path, target: Path, changes: dict[str, Any]) -> None:
+    """A copy of the file of a training under way, with other notes."""
+    notes = {**checkpoint.load_notes(source), **changes}
+    with zipfile.ZipFile(source) as old, zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as new:
+        for info in old.infolist():
+            if info.filename == checkpoint.NOTES:
+                new.writestr(checkpoint.NOTES, json.dumps(notes))
+                continue
+            with old.open(info) as reader, new.open(info.filename, "w", force_zip64=True) as writer:
+                shutil.copyfileobj(reader, writer)

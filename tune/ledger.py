@@ -1,0 +1,220 @@
+"""Which trial comes next, and what became of those before: the study's state, on top of its journal. Knows no Ray."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+from morl.errors import UserError
+from morl.tune.journal import Journal, Trial
+from morl.tune.searchers import Searcher
+
+GRACE_SECONDS = 30.0  # in which trials write their checkpoints when a study is stopped
+
+
+class Reporter(Protocol):
+    """Shows a study to a person."""
+
+    def start(self, headline: str, path: Path) -> None:
+        """Before the first trial."""
+        ...
+
+    def update(self, trials: list[Trial], active: dict[int, dict[str, float]]) -> None:
+        """Something has changed: all trials, and the last report of those that are running."""
+        ...
+
+    def note(self, text: str) -> None:
+        """A line that stays."""
+        ...
+
+
+class Ledger:
+    """What runs, what is next, and whether to stop.
+
+    Args:
+        journal: open.
+        searcher: told already of the trials that have ended.
+        number: of trials in all.
+        max_concurrent: trials at a time.
+        first: settings of the first trial, the defaults.
+        stop: file that tells trials to write a checkpoint and end.
+        should_stop: whether to stop the study.
+        reporter: told how it goes.
+        board: told scores and ends of trials, for TensorBoard.
+
+    Attributes:
+        error: why the study cannot go on.
+        stopping: trials have been told to end.
+    """
+
+    def __init__(
+        self,
+        journal: Journal,
+        searcher: Searcher,
+        number: int,
+        *,
+        first: dict[str, Any],
+        stop: Path,
+        max_concurrent: int | None = None,
+        should_stop: Callable[[], bool] = lambda: False,
+        reporter: Reporter | None = None,
+        board: Board | None = None,
+    ) -> None:
+        self.journal, self.searcher, self.number = journal, searcher, number
+        self._first = first
+        self._stop, self._should_stop, self._reporter = stop, should_stop, reporter
+        self._max_concurrent, self._board = max_concurrent, board
+        self._waiting = [n for n, trial in sorted(journal.trials.items()) if trial.state == "started"]
+        self.active: dict[int, dict[str, float]] = {}
+        self._ending: dict[int, dict[str, Any]] = {}
+        self.error: Exception | None = None
+        self._since: float | None = None
+
+    @property
+    def stopping(self) -> bool:
+        return self._since is not None
+
+    @property
+    def finished(self) -> bool:
+        """Nothing runs and nothing is left to be run."""
+        return not self.active and (self.stopping or not (self._waiting or len(self.journal.trials) < self.number))
+
+    def next(self) -> Trial | None:
+        """A trial to run: one that was interrupted, or a new one; none at the moment."""
+        if self.stopping or (self._max_concurrent is not None and len(self.active) >= self._max_concurrent):
+            return None
+        if self._waiting:
+            number = self._waiting.pop(0)
+        elif len(self.journal.trials) < self.number:
+            number = len(self.journal.trials)
+            self.journal.start(number, self.searcher.propose(number) if number else self._first)
+        else:
+            return None
+        self.active[number] = {}
+        return self.journal.trials[number]
+
+    def heard(self, number: int, message: dict[str, Any]) -> None:
+        """What a trial has sent."""
+        if any(name in message for name in ("final", "failed", "stopped", "unwritable")):
+            self._ending[number] = message
+            return
+        self.active[number] = {
+            name: float(message[name]) for name in ("score", "steps", "hypervolume", "expected_utility", "seconds")
+        }
+        self.journal.report(number, int(message["steps"]), float(message["score"]))
+        if self._board:
+            self._board.report(number, self.active[number])
+        self._show()
+
+    def over(self, number: int, params: dict[str, Any] | None = None, failure: str = "", lost: bool = False) -> None:
+        """A trial's process has ended.
+
+        Args:
+            number: of the trial.
+            params: its last ones, where they have changed.
+            failure: what ended the process, if that was not the trial itself or the scheduler.
+            lost: with the machine it ran on: it is no fault of the trial, which is run again.
+
+        Raises:
+            UserError: it could not write its run directory, so that no other can either.
+        """
+        last = self.active.pop(number, {})
+        message = self._ending.pop(number, {})
+        more = {} if params is None else {"params": params}
+        if "unwritable" in message:
+            raise UserError(str(message["unwritable"]))
+        if "final" in message:
+            result = {k: v for k, v in message.items() if isinstance(v, int | float) and not isinstance(v, bool)}
+            self._end(number, "finished", result=result, **more)
+        elif "failed" in message:
+            self._end(number, "failed", result=last, reason=str(message["failed"]), **more)
+        elif "stopped" in message or (self.stopping and not failure):
+            self._waiting.append(number)
+        elif lost or self.stopping:
+            self._waiting.append(number)
+            if lost:
+                self.note(f"trial {number} was lost with the machine it ran on, and is run again")
+        elif failure:
+            self._end(number, "failed", result=last, reason=failure, **more)
+        else:
+            self._end(number, "pruned", result=last, **more)
+        self._show()
+
+    def _end(self, number: int, state: Any, **more: Any) -> None:
+        self.journal.end(number, state, **more)
+        trial = self.journal.trials[number]
+        self.searcher.learn(trial)
+        if self._board:
+            self._board.end(trial)
+        if trial.reason:
+            self.note(f"trial {number} failed: {trial.reason}")
+
+    def fail(self, error: Exception) -> None:
+        """The study cannot go on."""
+        self.error = self.error or error
+        self._begin_stop()
+
+    def must_end(self) -> bool:
+        """Whether running trials are not waited for any longer."""
+        if self._since is None:
+            if not self._should_stop():
+                return False
+            self._begin_stop()
+        assert self._since is not None  # noqa: S101
+        return not self.active or time.monotonic() - self._since > GRACE_SECONDS
+
+    def _begin_stop(self) -> None:
+        if self._since is None:
+            self._since = time.monotonic()
+            try:
+                self._stop.touch()
+            except OSError as error:
+                self.error = self.error or error
+
+    def note(self, text: str) -> None:
+        """A line for a person."""
+        if self._reporter:
+            self._reporter.note(text)
+
+    def _show(self) -> None:
+        if self._reporter:
+            self._reporter.update(list(self.journal.trials.values()), self.active)
+
+
+class Board(Protocol):
+    """Writes trials to TensorBoard."""
+
+    def report(self, number: int, values: dict[str, float]) -> None:
+        """Of a trial that is running."""
+        ...
+
+    def end(self, trial: Trial) -> None:
+        """Its settings and what came of them."""
+        ...
+
+
+def best(trials: dict[int, Trial]) -> Trial | None:
+    """The finished trial of the highest score, of equal ones the first."""
+    finished = [trial for trial in trials.values() if trial.state == "finished"]
+    return max(finished, key=lambda trial: (trial.score, -trial.number)) if finished else None
+
+
+COLUMNS = ("trial", "state", "score", "stderr", "hypervolume", "expected_utility", "steps", "seconds")
+
+
+def results_csv(trials: dict[int, Trial], names: list[str]) -> str:
+    """One row a trial; settings that a trial does not have are empty."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow([*COLUMNS, *names, "reason"])
+    for trial in trials.values():
+        known: dict[str, Any] = {**trial.result, "trial": trial.number, "state": trial.state}
+        known["score"] = "" if math.isnan(trial.score) else trial.score
+        values = [known.get(name, "") for name in COLUMNS]
+        writer.writerow([*values, *(trial.params.get(name, "") for name in names), trial.reason])
+    return buffer.getvalue()
