@@ -21,7 +21,10 @@ register_agent(
         entry_point="morl.agents.gmorl:GMORL",
         config="morl.agents.gmorl:GMORLConfig",
         space="morl.agents.gmorl:SPACE",
-        protocols={"gmorl-paper": "morl.agents.gmorl_paper:protocol"},
+        protocols={
+            "gmorl-paper": "morl.agents.gmorl_paper:protocol",
+            "gmorl-far": "morl.agents.gmorl_far:protocol",
+        },
         split_cores=False,
     )
 )

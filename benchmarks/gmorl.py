@@ -187,12 +187,10 @@ def ablate(runs: Path, episodes: int) -> None:
             print(f"| {title} | {row} |", flush=True)
 
 
-# where what is wanted is far away: rewards of ten steps, which ask for what was done for the same preference
-FAR = "--n-step 10 --temperature 0.2 --no-hindsight"
 CLASSIC = {
-    "minecart-v0": (f"--steps 600000 --gamma 0.98 {FAR}", "--steps 600000 --gamma 0.98"),
-    "deep-sea-treasure-concave-v0": (f"--steps 300000 --gamma 1 {FAR}", "--steps 300000 --gamma 1"),
-    "deep-sea-treasure-v0": (f"--steps 300000 --gamma 1 {FAR}", "--steps 300000 --gamma 1"),
+    "minecart-v0": ("--steps 600000 --gamma 0.98 --preset far", "--steps 600000 --gamma 0.98"),
+    "deep-sea-treasure-concave-v0": ("--steps 300000 --gamma 1 --preset far", "--steps 300000 --gamma 1"),
+    "deep-sea-treasure-v0": ("--steps 300000 --gamma 1 --preset far", "--steps 300000 --gamma 1"),
 }
 
 

@@ -41,6 +41,15 @@ def test_published_settings_of_gmorl(flags):
     assert (config.objective_scales, config.temperature, config.polyak) == ((0.01, 50.0), 0.05, 0.01)
 
 
+def test_settings_of_gmorl_for_far_rewards():
+    from morl.agents.gmorl import GMORLConfig
+    from morl.cli.train import parse
+
+    settings, config = parse("gmorl", GMORLConfig, ["--env", "minecart-v0", "--preset", "far", "--n-step", "5"])
+    assert settings.env == "minecart-v0"
+    assert (config.n_step, config.temperature, config.hindsight) == (5, 0.2, False)
+
+
 @pytest.mark.parametrize("args", [(), ("--help",), ("envs", "--help"), ("agents", "-h"), ("train", "--help")])
 def test_help(args, capsys):
     code, out, err = run(capsys, *args)

@@ -38,7 +38,8 @@ class _File:
     config: Path | None = None
     """YAML file of settings by name (a run's config.yaml, for example); flags given here win over it."""
     protocol: Annotated[str | None, tyro.conf.arg(aliases=["--preset"])] = None
-    """Settings an agent was published with, for the environment (paper); flags given here win."""
+    """Settings an agent has by name, for the environment: those it was published with (paper), of gmorl also those for
+    rewards that are far away (far). Flags given here win."""
 
 
 @dataclass(frozen=True)
