@@ -153,11 +153,11 @@ def overhead(scratch: Path, trials: int, steps: int) -> None:
 
 
 def nodes(scratch: Path, trials: int, steps: int) -> None:
-    """A cluster of two nodes, each with one core, on the loopback; the second one is killed once trials run on both."""
+    """A cluster of two nodes on this machine, each with one core; the second one is killed once trials run on both."""
     out, port = scratch / "study", 6399
     quiet = {**environment(scratch), "RAY_USAGE_STATS_ENABLED": "0", "RAY_worker_niceness": "0"}
     ray = [sys.executable, "-m", "ray.scripts.scripts", "start", "--num-cpus", "1", "--disable-usage-stats", "--block"]
-    common = ["--node-ip-address", "127.0.0.1", "--object-store-memory", str(128 * 2**20)]
+    common = ["--object-store-memory", str(128 * 2**20)]
     log = (scratch / "nodes.log").open("w")
     of_head = ["--head", "--port", str(port), "--include-dashboard", "false", "--temp-dir", str(scratch / "ray")]
     options = {"env": quiet, "stdout": log, "stderr": log, "start_new_session": True}

@@ -57,6 +57,8 @@ def cluster(settings: StudySettings, directory: str) -> Iterator[None]:
         raise MissingExtraError("a study", "tune")
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
+    if settings.address is not None and _has_token():
+        os.environ.setdefault("RAY_AUTH_MODE", "token")  # ray start asks for it since 2.60, ray.init gives it when told
     import ray
 
     if ray.is_initialized():
@@ -95,6 +97,12 @@ def cluster(settings: StudySettings, directory: str) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+def _has_token() -> bool:
+    """Whether there is a token here that Ray's clusters let their own in by."""
+    given = any(os.environ.get(name) for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"))
+    return given or (Path.home() / ".ray" / "auth_token").exists()
 
 
 def _handlers() -> dict[int, Any]:
