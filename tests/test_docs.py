@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 
 import morl
+import morl.training
+import morl.tune
 from morl import cli
 from morl.environments import check_keywords, find
 from morl.metrics import check_reference_point
@@ -135,8 +137,22 @@ def test_commands_are_understood(where, words, monkeypatch, tmp_path):
         assert cli.main(words) == 0
         return
     module = importlib.import_module(f"morl.cli.{command.replace('-', '_')}")
+    if command == "tune":
+        if "--show-space" in args:
+            assert cli.main(words) == 0
+            return
+        pytest.importorskip("optuna")
+        monkeypatch.setattr(morl.tune.Study, "run", refuse_to_train)
+        monkeypatch.setattr(morl.tune.Study, "resume", refuse_to_train)
+        with pytest.raises(Parsed):
+            module.main(args)
+        return
     if command == "train":
-        import morl.training
+        if "--config" in args:  # of a study or a run there is not
+            monkeypatch.chdir(tmp_path)
+            settings = tmp_path / args[args.index("--config") + 1]
+            settings.parent.mkdir()
+            settings.write_text("clip: 0.3\n")
 
         monkeypatch.setattr(morl.training, "train", refuse_to_train)
         if "--help" in args:
