@@ -155,7 +155,12 @@ def overhead(scratch: Path, trials: int, steps: int) -> None:
 def nodes(scratch: Path, trials: int, steps: int) -> None:
     """A cluster of two nodes on this machine, each with one core; the second one is killed once trials run on both."""
     out, port = scratch / "study", 6399
-    quiet = {**environment(scratch), "RAY_USAGE_STATS_ENABLED": "0", "RAY_worker_niceness": "0"}
+    quiet = {
+        **environment(scratch),
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_worker_niceness": "0",
+        "RAY_AUTH_MODE": "token",
+    }
     ray = [sys.executable, "-m", "ray.scripts.scripts", "start", "--num-cpus", "1", "--disable-usage-stats", "--block"]
     common = ["--object-store-memory", str(128 * 2**20)]
     log = (scratch / "nodes.log").open("w")
