@@ -137,7 +137,6 @@ def overhead(scratch: Path, trials: int, steps: int) -> None:
         "directory": str(scratch),
         "cpus": 1.0,
         "gpus": 0.0,
-        "live": [],
         "checkpoints": False,
         "stop": str(scratch / "stop"),
     }

@@ -107,8 +107,8 @@ class Parameter:
 
     Attributes:
         domain: its values.
-        live: a number that the compiled update takes as an input: trials that differ in nothing else share a compiled
-            program, and it may be changed while a training goes on (population-based training).
+        live: a number that no array's shape and no state depends on, so that it may be changed while a training goes on
+            (population-based training).
         when: it is searched only where these other settings have one of these values; else it keeps its own.
     """
 

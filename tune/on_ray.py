@@ -384,10 +384,22 @@ def _scheduler(settings: StudySettings, space: Space, budget: int, ledger: Ledge
                 config[name] = min(max(config[name], parameter.domain.low), parameter.domain.high)
         return config
 
+    class Population(_Unkept, schedulers.PopulationBasedTraining):
+        """In step: else a trial that is ahead would be set back to where the others are, again and again."""
+
+        def choose_trial_to_run(self, controller: Any) -> Any:
+            chosen = super().choose_trial_to_run(controller)
+            states = {trial.status for trial in controller.get_live_trials()}
+            if chosen is None and states == {"PAUSED"}:  # the one that all others wait for has failed or finished
+                self._next_perturbation_sync += self._perturbation_interval
+                chosen = super().choose_trial_to_run(controller)
+            return chosen
+
     random.seed(settings.search_seed)  # what Tune's perturbations draw from
-    return schedulers.PopulationBasedTraining(
+    return Population(
         time_attr="steps",
-        perturbation_interval=max(1, budget // (settings.perturbations + 1)),
+        synch=True,
+        perturbation_interval=budget // (settings.perturbations + 1) + 1,  # so many, and none at the end
         hyperparam_mutations={name: _domain(space, name) for name in space},
         custom_explore_fn=within,
         log_config=False,

@@ -233,7 +233,6 @@ class Study:
         """What trials are told."""
         training = _plain(self.training)
         del training["out"]
-        live = tuple(name for name, parameter in self.space.items() if parameter.live)
         settings = self.settings
         assert self.path is not None  # noqa: S101
         return Job(
@@ -245,7 +244,6 @@ class Study:
             directory=os.getcwd(),
             cpus=settings.trial_cpus,
             gpus=settings.trial_gpus,
-            live=live,
             checkpoints=settings.scheduler == "pbt",
             stop=str((self.path / "stop").resolve()),
         )

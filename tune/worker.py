@@ -38,7 +38,6 @@ class Job:
         modules: to import first.
         directory: to be in, and to import from.
         cpus, gpus: of a trial.
-        live: settings that the compiled program takes as inputs.
         checkpoints: a checkpoint at each evaluation, as population-based training needs.
         stop: a file that, once it is there, asks for a checkpoint and an end.
     """
@@ -51,7 +50,6 @@ class Job:
     directory: str
     cpus: float
     gpus: float
-    live: tuple[str, ...]
     checkpoints: bool
     stop: str
 

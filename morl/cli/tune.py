@@ -141,7 +141,7 @@ def _described(agent: str) -> str:
     lines = [table(["setting", "default", "searched", "live"], rows, right=[])]
     lines += [
         "",
-        "live: an input of the compiled program, which trials share; pbt changes these while a training goes on.",
+        "live: no array's shape depends on it; pbt searches these alone, and changes them while a training goes on.",
         "to change it: --space 'NAME={log: [1e-4, 1e-2]}' (real, log, int, int_log, choice), NAME=VALUE to fix, or",
         "--space-file FILE.yaml of the same, by name.",
     ]

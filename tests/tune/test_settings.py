@@ -154,7 +154,7 @@ def test_trials_have_cores_of_their_own(tmp_path):
 
 def test_a_trial_without_ray(tmp_path, monkeypatch):
     """What a worker sends, of a run that is new, and of one that was there already."""
-    job = worker.Job("toy", {"num_seeds": 2}, {}, "eu", (), str(tmp_path), 1, 0, (), False, str(tmp_path / "stop"))
+    job = worker.Job("toy", {"num_seeds": 2}, {}, "eu", (), str(tmp_path), 1, 0, False, str(tmp_path / "stop"))
     sent = []
     worker.execute(job, tmp_path / "run", {"rate": 0.01, "kind": "good"}, sent.append)
     assert [message["steps"] for message in sent[:-1]] == list(range(2, 18, 2))
