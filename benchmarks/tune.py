@@ -195,6 +195,8 @@ def nodes(scratch: Path, trials: int, steps: int) -> None:
     ended = [r["trial"] for r in journal if r["event"] == "end"]
     finished = sum(r["state"] == "finished" for r in journal if r["event"] == "end")
     resumed = [p.parent.name for p in (out / "trials").glob("*/log.txt") if "resumed at step" in p.read_text()]
+    if len(before) == trials:
+        raise SystemExit("all trials had ended before the node was killed, which shows nothing: give more --steps")
     columns = ["trials", "node killed after", "ended before", "finished", "twice or never", "from a checkpoint"]
     print(header([*columns, "exit code", "wall-clock"]))
     wrong = sorted(set(range(trials)) ^ set(ended)) + sorted({t for t in ended if ended.count(t) > 1})
@@ -207,10 +209,10 @@ def _half_done(out: Path, trials: int) -> bool:
 
 
 def _running(out: Path) -> list[int]:
-    """Trials that have reported and not ended."""
-    journal = records(out)
-    over = {r["trial"] for r in journal if r["event"] == "end"}
-    return sorted({r["trial"] for r in journal if r["event"] == "report"} - over)
+    """Trials whose training has begun and that have not ended."""
+    over = {r["trial"] for r in ends(out)}
+    begun = {int(path.parent.name) for path in (out / "trials").glob("*/config.yaml")}
+    return sorted(begun - over)
 
 
 def main() -> None:

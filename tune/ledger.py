@@ -14,6 +14,7 @@ from morl.errors import UserError
 from morl.tune.journal import Journal, Trial
 from morl.tune.searchers import Searcher
 
+LOSSES = 3  # of a trial with the machine it ran on, before it is the trial that is blamed
 GRACE_SECONDS = 30.0  # in which trials write their checkpoints when a study is stopped
 
 
@@ -72,6 +73,7 @@ class Ledger:
         self._waiting = [n for n, trial in sorted(journal.trials.items()) if trial.state == "started"]
         self.active: dict[int, dict[str, float]] = {}
         self._ending: dict[int, dict[str, Any]] = {}
+        self._losses: dict[int, int] = {}
         self.error: Exception | None = None
         self._since: float | None = None
 
@@ -111,6 +113,10 @@ class Ledger:
             self._board.report(number, self.active[number])
         self._show()
 
+    def has_ended(self, number: int) -> bool:
+        """Whether a trial has itself said how it ended, whatever becomes of its process."""
+        return number in self._ending
+
     def over(self, number: int, params: dict[str, Any] | None = None, failure: str = "", lost: bool = False) -> None:
         """A trial's process has ended.
 
@@ -133,12 +139,12 @@ class Ledger:
             self._end(number, "finished", result=result, **more)
         elif "failed" in message:
             self._end(number, "failed", result=last, reason=str(message["failed"]), **more)
-        elif "stopped" in message or (self.stopping and not failure):
+        elif "stopped" in message or self.stopping:
             self._waiting.append(number)
-        elif lost or self.stopping:
+        elif lost and self._losses.get(number, 0) + 1 < LOSSES:
+            self._losses[number] = self._losses.get(number, 0) + 1
             self._waiting.append(number)
-            if lost:
-                self.note(f"trial {number} was lost with the machine it ran on, and is run again")
+            self.note(f"trial {number} was lost with the machine it ran on, and is run again")
         elif failure:
             self._end(number, "failed", result=last, reason=failure, **more)
         else:

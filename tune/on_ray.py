@@ -28,6 +28,7 @@ from morl.tune.ledger import Ledger
 from morl.tune.settings import StudySettings
 from morl.tune.worker import Job
 
+NOTICED_SECONDS = 40.0  # in which Ray has missed a machine that is gone
 QUIET = {
     "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -295,17 +296,21 @@ def _callback(ledger: Ledger, population: bool) -> Any:
     class Callback(_Unkept, tune.Callback):
         """Tells the ledger."""
 
+        _nodes: frozenset[str] = frozenset()  # that were alive when a trial last began
+
         def on_trial_result(self, iteration: int, trials: Any, trial: Any, result: dict[str, Any], **info: Any) -> None:
             self._tell(lambda: ledger.heard(_number(trial), result))
 
         def on_trial_complete(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
             self._tell(lambda: ledger.over(_number(trial), _last(trial)))
 
+        def on_trial_start(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
+            self._nodes = _nodes()
+
         def on_trial_error(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
-            error = str(trial.get_error() or "")
-            self._tell(
-                lambda: ledger.over(_number(trial), _last(trial), failure=_reason(error), lost=_is_of_node(error))
-            )
+            number, error = _number(trial), _error(trial)
+            lost = not ledger.has_ended(number) and _is_lost(error, self._nodes)
+            self._tell(lambda: ledger.over(number, _last(trial), failure=_reason(error), lost=lost))
 
         def _tell(self, what: Callable[[], None]) -> None:
             try:
@@ -323,13 +328,37 @@ def _callback(ledger: Ledger, population: bool) -> Any:
     return Callback()
 
 
-def _is_of_node(error: str) -> bool:
-    """Whether a trial ended with the machine it ran on."""
-    return (
-        "node" in error.lower()
-        and "died" in error.lower()
-        and ("its node has died" in error or "node failure" in error)
-    )
+def _error(trial: Any) -> str:
+    """What Tune has noted on a trial's end; its own ``get_error`` reads a copy that is not there yet."""
+    try:
+        return Path(trial.error_file).read_text()
+    except (OSError, TypeError):
+        return ""
+
+
+def _nodes() -> frozenset[str]:
+    """The machines of the cluster that are alive."""
+    import ray
+
+    return frozenset(node["NodeID"] for node in ray.nodes() if node["Alive"])
+
+
+def _is_lost(error: str, before: frozenset[str], seconds: float = NOTICED_SECONDS) -> bool:
+    """Whether a process has ended with the machine it ran on.
+
+    A connection that breaks does not say which of the two has gone, and Ray takes its time to miss a machine; where
+    there are several, that is waited for.
+    """
+    if "its node has died" in error or "node failure" in error:
+        return True
+    until = time.monotonic() + seconds
+    while len(before) > 1:
+        if before - _nodes():
+            return True
+        if time.monotonic() > until:
+            break
+        time.sleep(0.5)
+    return False
 
 
 def _reason(error: str) -> str:

@@ -78,6 +78,16 @@ def test_every_end_of_a_trial(tmp_path):
     study.journal.close()
 
 
+def test_a_trial_that_takes_machines_with_it_is_not_run_for_ever(tmp_path):
+    study = make(tmp_path, 1)
+    for _ in range(ledger.LOSSES):
+        assert study.next().number == 0
+        study.over(0, failure="its process ended: gone", lost=True)
+    assert study.next() is None
+    assert (study.journal.trials[0].state, study.journal.trials[0].reason) == ("failed", "its process ended: gone")
+    study.journal.close()
+
+
 def test_what_was_running_is_run_again_and_nothing_else(tmp_path):
     study = make(tmp_path)
     first = [study.next() for _ in range(3)]

@@ -35,6 +35,17 @@ def study(out, number, *, space=None, config=None, **more):
     return Study("toy", SearchSettings(out=out, num_seeds=2), config, settings, space)
 
 
+def test_a_broken_connection_is_a_lost_machine_only_where_one_is_gone(monkeypatch):
+    broken = "The actor is temporarily unavailable: RpcError: RPC error: Socket closed rpc_code: 14."
+    alive = [frozenset("ab"), frozenset("ab"), frozenset("a")]
+    monkeypatch.setattr(on_ray, "_nodes", lambda: alive.pop(0) if len(alive) > 1 else alive[0])
+    assert on_ray._is_lost(broken, frozenset("ab"))
+    assert not on_ray._is_lost(broken, frozenset("a"))  # the only machine there is
+    alive[:] = [frozenset("ab")]
+    assert not on_ray._is_lost(broken, frozenset("ab"), seconds=0.1)
+    assert on_ray._is_lost("The actor died because its node has died.", frozenset("a"))
+
+
 class Notes:
     def __init__(self):
         self.texts = []
@@ -82,13 +93,14 @@ def test_a_trial_that_fails_is_a_failed_trial_with_its_reason(tmp_path):
     troubles = ["none", "raise", "nan", "kill"]
     space = {"trouble": {"choice": troubles}}
     result = study(tmp_path / "study", 8, space=space, scheduler="none", searcher="random", search_seed=1).run()
-    says = {"raise": "RuntimeError: it broke", "nan": "the score is nan at step 10", "kill": "its process ended"}
+    says = {"raise": "RuntimeError: it broke", "nan": "the score is nan at step 10", "kill": "its process ended: "}
     found = {}
     for trial in result.trials.values():
         kind = trial.params["trouble"]
         found.setdefault(kind, []).append(trial)
         assert trial.state == ("finished" if kind == "none" else "failed"), trial
         assert says.get(kind, "") in trial.reason
+        assert "no reason given" not in trial.reason
     assert set(found) == set(troubles)
     assert len(result.grid.errors) == sum(len(found[kind]) for kind in says)
 
