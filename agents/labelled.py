@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -18,6 +16,7 @@ from morl import runs
 from morl.envs.constructive import Constructive
 from morl.errors import UserError
 from morl.pareto import crowding_distance, non_dominated
+from morl.rows import csv_text
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int32]
@@ -149,15 +148,11 @@ def oracle_of(env: StringTask) -> Oracle:
 
 def table(seeds: dict[int, Labelled], env: StringTask, rows: Callable[[Labelled], Sequence[int]]) -> str:
     """A CSV of labelled strings by seed: which ``rows`` tells, and ``call`` counts the oracle's calls from 1."""
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    names = [objective.name for objective in env.objectives]
-    writer.writerow(["seed", "id", "call", "round", "object", *names, "in_front"])
+    lines = []
     for seed, known in seeds.items():
         front = set(known.front().tolist())
         for number, i in enumerate(rows(known)):
             values = map(float, known.values[i])
-            writer.writerow(
-                [seed, number, i + 1, known.rounds[i], env.text(known.strings[i]), *values, int(i in front)]
-            )
-    return buffer.getvalue()
+            lines.append([seed, number, i + 1, known.rounds[i], env.text(known.strings[i]), *values, int(i in front)])
+    names = [objective.name for objective in env.objectives]
+    return csv_text(["seed", "id", "call", "round", "object", *names, "in_front"], lines)

@@ -30,6 +30,7 @@ from morl.envs.strings import Strings
 from morl.errors import MissingExtraError, UserError
 from morl.loading import settings_of
 from morl.logging import CsvWriter, TensorBoardWriter
+from morl.options import plain
 from morl.preferences import spread
 from morl.registry import env_specs
 from morl.searches import FoundFront, Search
@@ -108,7 +109,7 @@ class _Search:
         values["reference_point"] = reference.tolist()
         self.resolved: dict[str, Any] = {
             "agent": AGENT,
-            **{name: list(x) if isinstance(x, tuple) else x for name, x in values.items()},
+            **{name: plain(x) for name, x in values.items()},
         }
 
     def run(self, device: str, reporter: Reporter | None, should_stop: Callable[[], bool], *, resumed: bool) -> Search:

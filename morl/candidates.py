@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from morl import gfn_metrics
 from morl.errors import UserError
+from morl.rows import csv_text
 
 if TYPE_CHECKING:
     from morl.settings import Device
@@ -129,16 +130,14 @@ class Candidates:
 
     def to_csv(self) -> str:
         """One row each; floats are written so that they read back exactly."""
-        buffer = io.StringIO()
-        writer = csv.writer(buffer, lineterminator="\n")
         weights = [f"preference_{name}" for name in self.objectives]
         measured = ["reward", "log_probability", "novelty", "repeated"]
-        writer.writerow(["id", "object", *weights, "beta", *self.objectives, *measured])
+        rows = []
         for i, text in enumerate(self.objects):
             numbers = [self.rewards[i], self.log_probability[i], self.novelty[i]]
             row = [*self.preferences[i], self.beta, *self.values[i], *numbers]
-            writer.writerow([i, text, *map(float, row), int(self.repeated[i])])
-        return buffer.getvalue()
+            rows.append([i, text, *map(float, row), int(self.repeated[i])])
+        return csv_text(["id", "object", *weights, "beta", *self.objectives, *measured], rows)
 
 
 BLOCK = 1024  # objects drawn by one compiled call

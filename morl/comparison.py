@@ -165,9 +165,9 @@ def compare(
         own_reference=own,
         against_true=true_front is not None,
         measured=measured,
-        means={key: _interval((sample,), _interquartile_mean, resamples, rng) for key, sample in values.items()},
+        means={key: interval((sample,), _interquartile_mean, resamples, rng) for key, sample in values.items()},
         improvement={
-            (one, two, metric.name): _interval(
+            (one, two, metric.name): interval(
                 tuple(metric.sign * values[group, metric.name] for group in (one, two)), _better, resamples, rng
             )
             for one, two in combinations(groups, 2)
@@ -230,7 +230,7 @@ def _better(x: Floats, y: Floats, axis: int = -1) -> Any:
     return ((one > two) + 0.5 * (one == two)).mean(axis=(-2, -1))
 
 
-def _interval(samples: tuple[Floats, ...], statistic: Any, resamples: int, rng: np.random.Generator) -> Interval:
+def interval(samples: tuple[Floats, ...], statistic: Any, resamples: int, rng: np.random.Generator) -> Interval:
     """A statistic of independent samples, and its percentile bootstrap interval."""
     value = float(statistic(*samples))
     if min(map(len, samples)) < 2:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
@@ -17,6 +15,7 @@ from morl import metrics
 from morl.errors import UserError
 from morl.pareto import non_dominated
 from morl.preferences import check_preference
+from morl.rows import csv_text
 from morl.types import Actor, Evaluation, PyTree
 
 Floats = NDArray[np.float64]
@@ -262,15 +261,13 @@ def columns(objectives: tuple[str, ...]) -> list[str]:
 
 def to_csv(fronts: dict[int, Front]) -> str:
     """``front.csv``: one row a policy, by training seed. Floats are written so that they read back exactly."""
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(columns(next(iter(fronts.values())).objectives))
+    rows = []
     for seed, front in fronts.items():
         table = (front.preferences, front.returns, front.stderr, front.undiscounted, front.undiscounted_stderr)
         for i in range(len(front)):
             numbers = [float(x) for part in table for x in part[i]]
-            writer.writerow([seed, i, *numbers, float(front.length[i])])
-    return buffer.getvalue()
+            rows.append([seed, i, *numbers, float(front.length[i])])
+    return csv_text(columns(next(iter(fronts.values())).objectives), rows)
 
 
 OBJECT_COLUMNS = ["seed", "id", "object"]
@@ -278,9 +275,5 @@ OBJECT_COLUMNS = ["seed", "id", "object"]
 
 def objects_csv(fronts: dict[int, Front]) -> str:
     """``objects.csv``: the object of each row of ``front.csv``, as text; of fronts of objects."""
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(OBJECT_COLUMNS)
-    for seed, front in fronts.items():
-        writer.writerows([seed, i, text] for i, text in enumerate(front.objects or ()))
-    return buffer.getvalue()
+    rows = ([seed, i, text] for seed, front in fronts.items() for i, text in enumerate(front.objects or ()))
+    return csv_text(OBJECT_COLUMNS, rows)

@@ -7,6 +7,7 @@ import dataclasses
 import io
 import re
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 import tyro
@@ -76,6 +77,13 @@ def from_mapping(cls: type[Options], values: Mapping[str, Any], *, source: str, 
         return parse(cls, args, prog=source)
     except UserError as error:
         raise UserError(f"{source}: {error}") from None
+
+
+def plain(value: Any) -> Any:
+    """A setting as YAML's safe dumper takes it."""
+    if isinstance(value, tuple):
+        return [plain(x) for x in value]
+    return str(value) if isinstance(value, Path) else value
 
 
 def to_flags(cls: type[Any], values: Mapping[str, Any], *, source: str) -> list[str]:

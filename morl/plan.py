@@ -6,7 +6,6 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any, cast
 
 import jax
@@ -19,6 +18,7 @@ from morl.gfn_backend import GFNBackend, Sampler
 from morl.gfn_keeping import DrawnObjects
 from morl.jax_backend import JaxBackend
 from morl.keeping import WATCHED, Archives, Keeper, LastPolicies
+from morl.options import plain
 from morl.registry import Backend, agent_spec, env_spec, load
 from morl.settings import TrainSettings
 from morl.types import Agent, Evaluation, Learner, PyTree, Task, Trainer
@@ -147,14 +147,7 @@ class Plan:
             **dataclasses.asdict(self.config),
         }
         del values["out"]  # a directory holds one run: a second one with the same settings needs another
-        return {"agent": self.agent_name, **{name: _plain(value) for name, value in values.items()}}
-
-
-def _plain(value: Any) -> Any:
-    """A value as YAML's safe dumper takes it."""
-    if isinstance(value, tuple):
-        return list(value)
-    return str(value) if isinstance(value, Path) else value
+        return {"agent": self.agent_name, **{name: plain(value) for name, value in values.items()}}
 
 
 def prepare(agent: str, settings: TrainSettings, config: Any = None) -> Plan:

@@ -77,12 +77,12 @@ def test_as_rliable_does():
 
 def test_intervals_cover(runs):
     """Of normal samples the 95 % interval holds the mean in most of 200 cases, and is not the whole range."""
-    from morl.comparison import _interval
+    from morl.comparison import interval as interval_of
 
     rng, inside, wide = np.random.default_rng(0), 0, []
     for _ in range(200):
         x = rng.normal(size=20)
-        interval = _interval((x,), _interquartile_mean, 300, rng)
+        interval = interval_of((x,), _interquartile_mean, 300, rng)
         inside += interval.low <= 0 <= interval.high
         wide.append(interval.high - interval.low)
     assert 175 <= inside <= 198

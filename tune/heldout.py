@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import stats
 
-from morl.comparison import CONFIDENCE, Interval
+from morl.comparison import Interval, interval
 from morl.front import Floats
+from morl.rows import csv_text
 
 RESAMPLES = 10_000
 
@@ -40,13 +39,10 @@ class HeldOut:
 
     def as_csv(self) -> str:
         """One row a seed."""
-        buffer = io.StringIO()
-        writer = csv.writer(buffer, lineterminator="\n")
-        writer.writerow(["seed", "best_score", "default_score", "best_hypervolume", "default_hypervolume"])
-        writer.writerows(
-            zip(self.seeds, self.best.tolist(), self.default.tolist(), *self.hypervolumes.tolist(), strict=True)
+        return csv_text(
+            ["seed", "best_score", "default_score", "best_hypervolume", "default_hypervolume"],
+            zip(self.seeds, self.best.tolist(), self.default.tolist(), *self.hypervolumes.tolist(), strict=True),
         )
-        return buffer.getvalue()
 
 
 def compare(
@@ -62,21 +58,23 @@ def compare(
     scores = np.array([[of[s]["score"] for s in seeds] for of in (best, default)])
     volumes = np.array([[of[s]["hypervolume"] for s in seeds] for of in (best, default)])
     rng = np.random.default_rng(seed)
-    difference = scores[0] - scores[1]
     p_value = float("nan")
     if len(seeds) > 1:  # the test by flipping the sign of each seed's difference, all 2**n ways where they are few
         found = stats.permutation_test(
             (scores[0], scores[1]), _mean_difference, permutation_type="samples", n_resamples=RESAMPLES, rng=rng
         )
         p_value = float(found.pvalue)
+    mean_best, mean_default, mean_difference = (
+        interval((values,), np.mean, RESAMPLES, rng) for values in (*scores, scores[0] - scores[1])
+    )
     return HeldOut(
         seeds,
         scores[0],
         scores[1],
         volumes,
-        _mean(scores[0], rng),
-        _mean(scores[1], rng),
-        _mean(difference, rng),
+        mean_best,
+        mean_default,
+        mean_difference,
         p_value,
     )
 
@@ -84,14 +82,3 @@ def compare(
 def _mean_difference(x: Floats, y: Floats, axis: int = -1) -> Floats:
     difference: Floats = np.mean(x - y, axis=axis)
     return difference
-
-
-def _mean(values: Floats, rng: np.random.Generator) -> Interval:
-    """With its percentile bootstrap interval, as :mod:`morl.comparison` has them."""
-    value = float(values.mean())
-    if len(values) < 2 or np.ptp(values) == 0:
-        return Interval(value, *((value, value) if len(values) > 1 else (np.nan, np.nan)))
-    found = stats.bootstrap(
-        (values,), np.mean, n_resamples=RESAMPLES, confidence_level=CONFIDENCE, method="percentile", rng=rng
-    ).confidence_interval
-    return Interval(value, float(found.low), float(found.high))

@@ -13,11 +13,10 @@ import yaml
 from morl import checkpoint, runs
 from morl.errors import UserError
 from morl.plan import prepare
-from morl.registry import agent_specs, load
 from morl.saving import fixed_settings
 
 
-def inherit(donor: Path, run: Path, config: Any, settings: Any) -> None:
+def inherit(agent: str, donor: Path, run: Path, config: Any, settings: Any) -> None:
     """Make ``run`` the training in ``donor``, at its newest checkpoint, with the settings given.
 
     Settings that shapes of arrays depend on have to be the same.
@@ -25,8 +24,7 @@ def inherit(donor: Path, run: Path, config: Any, settings: Any) -> None:
     Raises:
         UserError: there is no whole checkpoint.
     """
-    names = {load(spec.config): spec.name for spec in agent_specs().values()}
-    plan = prepare(names[type(config)], settings, config)
+    plan = prepare(agent, settings, config)
     states = checkpoint.states(donor / "checkpoints")
     if not states:
         raise UserError(f"{donor} has no checkpoint to go on from")

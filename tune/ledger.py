@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 import time
 from collections.abc import Callable
@@ -11,6 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from morl.errors import UserError
+from morl.rows import csv_text
 from morl.tune.journal import Journal, Trial
 from morl.tune.searchers import Searcher
 
@@ -215,12 +214,10 @@ COLUMNS = ("trial", "state", "score", "stderr", "hypervolume", "expected_utility
 
 def results_csv(trials: dict[int, Trial], names: list[str]) -> str:
     """One row a trial; settings that a trial does not have are empty."""
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow([*COLUMNS, *names, "reason"])
+    rows = []
     for trial in trials.values():
         known: dict[str, Any] = {**trial.result, "trial": trial.number, "state": trial.state}
         known["score"] = "" if math.isnan(trial.score) else trial.score
         values = [known.get(name, "") for name in COLUMNS]
-        writer.writerow([*values, *(trial.params.get(name, "") for name in names), trial.reason])
-    return buffer.getvalue()
+        rows.append([*values, *(trial.params.get(name, "") for name in names), trial.reason])
+    return csv_text([*COLUMNS, *names, "reason"], rows)

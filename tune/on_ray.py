@@ -140,7 +140,7 @@ def search(
         {"CPU": settings.trial_cpus, **({"GPU": settings.trial_gpus} if settings.trial_gpus else {})},
     )
     tick = storage / time.strftime("%Y%m%d-%H%M%S")
-    numbering, param_space, algorithm, count = _numbering(ledger, space, population, settings.search_seed)
+    param_space, algorithm, count = _source(ledger, space, population, settings.search_seed)
     callback, stopper = _callback(ledger, population), _stopper(ledger)
     scheduler = _scheduler(settings, space, budget, ledger)
     tuner = tune.Tuner(
@@ -153,8 +153,8 @@ def search(
             scheduler=scheduler,
             num_samples=count,
             max_concurrent_trials=settings.max_concurrent if population else None,
-            trial_dirname_creator=numbering,
-            trial_name_creator=numbering,
+            trial_dirname_creator=_name,
+            trial_name_creator=_name,
         ),
         run_config=tune.RunConfig(
             name=tick.name,
@@ -196,7 +196,8 @@ def _trainable(job: Job, trials: Path) -> Callable[[dict[str, Any]], None]:
             from morl.tune.inheritance import inherit
 
             with given.as_directory() as donor:
-                inherit(Path(donor), run, job.config(params), job.settings(run, checkpoint_minutes=0.0))
+                settings = job.settings(run, checkpoint_minutes=0.0)
+                inherit(job.agent, Path(donor), run, job.config(params), settings)
 
         def send(message: dict[str, Any]) -> None:
             if job.checkpoints and "score" in message and "final" not in message:
@@ -230,10 +231,8 @@ class _Unkept:
         return str, ("in the journal",)
 
 
-def _numbering(
-    ledger: Ledger, space: Space, population: bool, seed: int
-) -> tuple[Callable[[Any], str], dict[str, Any], Any, int]:
-    """What names trials; and where they come from: space, algorithm and number."""
+def _source(ledger: Ledger, space: Space, population: bool, seed: int) -> tuple[dict[str, Any], Any, int]:
+    """Where trials come from: space, algorithm and number."""
     from ray import tune
     from ray.tune.search import BasicVariantGenerator, Searcher
 
@@ -244,7 +243,7 @@ def _numbering(
         # tune wants a domain for each; all are given
         domains = {"trial": tune.choice(range(len(points) or 1)), **{name: _domain(space, name) for name in space}}
         generator = BasicVariantGenerator(points_to_evaluate=points, random_state=seed)
-        return _name, domains, generator, len(points)
+        return domains, generator, len(points)
 
     class Adapter(_Unkept, Searcher):
         """Gives what the ledger gives; what comes of it the callback tells."""
@@ -274,7 +273,7 @@ def _numbering(
         def restore(self, checkpoint_path: str) -> None:
             """Never done."""
 
-    return _name, {}, Adapter(), -1
+    return {}, Adapter(), -1
 
 
 def _domain(space: Space, name: str) -> Any:

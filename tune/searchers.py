@@ -6,13 +6,12 @@ Whatever a searcher knows it has been told, so that telling it the trials of a j
 from __future__ import annotations
 
 import importlib.util
-import json
 import math
 import warnings
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from morl.domains import Choice, Domain, Integer, Space, walk
+from morl.domains import Choice, Domain, Integer, Space, label, walk
 from morl.errors import MissingExtraError, UserError
 from morl.tune.journal import Trial
 
@@ -85,10 +84,10 @@ class OptunaSearcher:
         distributions, params = {}, {}
         for name, value in trial.params.items():
             domain = self._space[name].domain if name in self._space else None
-            if domain is None or value_of(domain, value) not in domain:
+            if domain is None or value not in domain:
                 continue  # of another space than this; the rest of it is still worth knowing
             distributions[name] = self._distribution(domain)
-            params[name] = _label(domain, value) if isinstance(domain, Choice) else value
+            params[name] = label(value) if isinstance(domain, Choice) else value
         self.study.add_trial(
             self._optuna.trial.create_trial(
                 state=state,
@@ -105,17 +104,6 @@ class OptunaSearcher:
             return d.CategoricalDistribution(domain.labels)
         kind = d.IntDistribution if isinstance(domain, Integer) else d.FloatDistribution
         return kind(domain.low, domain.high, log=domain.log)
-
-
-def value_of(domain: Domain, value: Any) -> Any:
-    """A value as it comes from JSON, where there are lists for tuples and perhaps whole numbers for real ones."""
-    if isinstance(value, list):
-        return tuple(value_of(domain, x) for x in value)
-    return value
-
-
-def _label(domain: Choice, value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value_of(domain, value))
 
 
 class BohbSearcher:
@@ -155,7 +143,7 @@ class BohbSearcher:
         if trial.state == "failed" or any(name not in self._space for name in trial.params):
             return
         known = {
-            name: _label(domain, value) if isinstance(domain := self._space[name].domain, Choice) else value
+            name: label(value) if isinstance(self._space[name].domain, Choice) else value
             for name, value in trial.params.items()
         }
         budgets = dict(trial.reports)
@@ -192,9 +180,9 @@ def _config_space(space: Space, settings: Mapping[str, Any], seed: int) -> Any:
             known[name] = kind(name, (domain.low, domain.high), log=domain.log)
         made.add(known[name])
         conditions = [
-            ConfigSpace.InCondition(known[name], known[other], [_label(c, x) for x in allowed])
+            ConfigSpace.InCondition(known[name], known[other], list(map(label, allowed)))
             for other, allowed in parameter.when.items()
-            if other in known and isinstance(c := space[other].domain, Choice)
+            if other in known and isinstance(space[other].domain, Choice)
         ]
         if conditions:
             made.add(conditions[0] if len(conditions) == 1 else ConfigSpace.AndConjunction(*conditions))

@@ -15,7 +15,7 @@ import yaml
 from morl import domains, runs
 from morl.domains import Space
 from morl.errors import UserError, unknown_name
-from morl.options import field_names, from_mapping
+from morl.options import field_names, from_mapping, plain
 from morl.registry import agent_spec, load
 from morl.settings import TrainSettings
 from morl.tune import ledger as ledgers
@@ -465,13 +465,7 @@ def _of_flags(flags: tuple[str, ...]) -> dict[str, Any]:
 
 def _plain(settings: Any) -> dict[str, Any]:
     """Settings by name, as YAML's safe dumper takes them."""
-
-    def of(value: Any) -> Any:
-        if isinstance(value, tuple):
-            return [of(x) for x in value]
-        return str(value) if isinstance(value, Path) else value
-
-    return {name: of(value) for name, value in dataclasses.asdict(settings).items()}
+    return {name: plain(value) for name, value in dataclasses.asdict(settings).items()}
 
 
 def _frozen(value: Any) -> Any:

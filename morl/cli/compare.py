@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import math
 from collections.abc import Sequence
@@ -17,6 +15,7 @@ import tyro
 from morl.cli.table import table
 from morl.errors import UserError
 from morl.options import parse
+from morl.rows import csv_text
 
 if TYPE_CHECKING:
     from morl.comparison import Comparison, Interval
@@ -155,13 +154,21 @@ def as_csv(found: Comparison) -> str:
     """One row a front."""
     from morl.comparison import METRICS
 
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(["group", "run", "seed", "policies", *(metric.name for metric in METRICS), "hypervolume_exact"])
-    for front in found.measured:
-        values = [front.values[metric.name] for metric in METRICS]
-        writer.writerow([front.group, front.run, front.seed, front.policies, *values, int(front.exact)])
-    return buffer.getvalue()
+    names = [metric.name for metric in METRICS]
+    return csv_text(
+        ["group", "run", "seed", "policies", *names, "hypervolume_exact"],
+        (
+            [
+                front.group,
+                front.run,
+                front.seed,
+                front.policies,
+                *(front.values[name] for name in names),
+                int(front.exact),
+            ]
+            for front in found.measured
+        ),
+    )
 
 
 def as_json(found: Comparison) -> dict[str, Any]:

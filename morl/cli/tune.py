@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from morl.cli.compare import interval
 from morl.cli.table import table
 from morl.cli.train import STOPPED, parse_all, stop_on_interrupt
 from morl.domains import Space, label
@@ -250,9 +251,9 @@ def summary(result: Any) -> str:
     if (held := result.held_out) is not None:
         seeds = len(held.seeds)
         lines += [
-            f"on {seeds} seeds that the search has not seen: best {_interval(held.mean_best)}, "
-            f"defaults {_interval(held.mean_default)}",
-            f"difference {_interval(held.difference)}"
+            f"on {seeds} seeds that the search has not seen: best {interval(held.mean_best)}, "
+            f"defaults {interval(held.mean_default)}",
+            f"difference {interval(held.difference)}"
             + ("" if math.isnan(held.p_value) else f", paired permutation test p = {held.p_value:.3g}"),
         ]
         if seeds < 5:
@@ -261,7 +262,3 @@ def summary(result: Any) -> str:
         config = shlex.quote(str(result.path / "best.yaml"))
         lines += [f"results: {result.path / 'results.csv'}, pictures beside it", f"to train with it: --config {config}"]
     return "\n".join(lines)
-
-
-def _interval(x: Any) -> str:
-    return f"{x.value:.5g}" if math.isnan(x.low) else f"{x.value:.5g} [{x.low:.5g}, {x.high:.5g}]"

@@ -43,7 +43,7 @@ def test_a_training_goes_on_from_another_ones_checkpoint(tmp_path):
         )
     heir.mkdir()
     (heir / "old").touch()
-    inherit(donor, heir, TinyConfig(step=0.25, rounds=0), dataclasses.replace(SETTINGS, out=heir))
+    inherit("tiny-population", donor, heir, TinyConfig(step=0.25, rounds=0), dataclasses.replace(SETTINGS, out=heir))
     assert not (heir / "old").exists()
     before = (donor / "metrics.csv").read_bytes()
     run = morl.train(resume=heir)
