@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.flatten_util import ravel_pytree
 
 from morl.types import PyTree
@@ -24,7 +25,7 @@ DAMPING = 0.1  # added to H's diagonal
 SWEEPS = 30  # of the dual's coordinates
 TOLERANCE = 1e-3  # by which the line search lets a constraint be missed
 LARGEST = 100.0  # multiplier; where no step mends a broken constraint, it counts so much more than what is raised
-FRACTIONS = 0.8 ** jnp.arange(10.0)  # of the step that the line search tries
+FRACTIONS = 0.8 ** np.arange(10, dtype=np.float32)  # of the step that the line search tries
 
 
 class Outlook(NamedTuple):
@@ -73,14 +74,15 @@ def step(
     length = jnp.sqrt(2 * radius / jnp.maximum(weights @ gram @ weights, 1e-12))
     move = length * weights @ directions
 
-    trials = jax.vmap(lambda fraction: outlook(unravel(start + fraction * move)))(FRACTIONS)
+    fractions = jnp.asarray(FRACTIONS)
+    trials = jax.vmap(lambda fraction: outlook(unravel(start + fraction * move)))(fractions)
     broken = slack < 0
     # what is broken has to get better in all, and the rest may give way; else nothing may break and p has to gain
     mends = (jnp.where(broken, trials.gains, 0.0).sum(axis=-1) > 0) & broken.any()
     holds = (trials.gains >= -slack - TOLERANCE).all(axis=-1) & (trials.gains @ preference > 0)
     good = jnp.isfinite(trials.gains).all(axis=-1) & (trials.divergence <= 1.5 * radius) & (mends | holds)
     first = jnp.argmax(good)
-    return unravel(start + jnp.where(good.any(), FRACTIONS[first], 0.0) * jnp.where(jnp.isfinite(move), move, 0.0))
+    return unravel(start + jnp.where(good.any(), fractions[first], 0.0) * jnp.where(jnp.isfinite(move), move, 0.0))
 
 
 def conjugate_gradients(product: Callable[[jax.Array], jax.Array], b: jax.Array) -> jax.Array:

@@ -237,6 +237,7 @@ def workers(place: Path, whole: Any, number: int, rng: random.Random) -> list[Ro
 
 def fuzz(place: Path, whole: Any, number: int, rng: random.Random) -> list[Row]:
     """Random command lines, settings files, front.csv and checkpoints."""
+    sys.path.insert(0, str(Path(__file__).parents[1]))
     from tests import junk
 
     rows = []

@@ -56,12 +56,12 @@ def random_actions(space: Any, key: jax.Array, num: int) -> jax.Array:
     return jax.random.uniform(key, (num, *space.shape), minval=space.low, maxval=np.minimum(space.high, 100))
 
 
-def ours(id: str, batch: int) -> tuple[float, float]:
-    """Steps a second, and seconds the first call took to compile."""
+def ours(id: str, batch: int, length: int | None = None) -> tuple[float, float]:
+    """Steps a second, and seconds to compile; of so many steps a call, by default what suits a CPU."""
     env: Any = morl.make(id, "jax")
     params = env.default_params
     total = MJX_STEPS if env_specs()[id].prefer_host else STEPS if batch > 1 else STEPS // 16
-    length = max(8, total // batch)
+    length = length or max(8, total // batch)
 
     @jax.jit
     def run(lanes: Any, key: jax.Array) -> Any:

@@ -14,6 +14,7 @@ energy of all fronts (Yang et al., 2025).
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import random
 import sys
@@ -36,7 +37,8 @@ sys.path.insert(0, str(Path(__file__).parent / "peers"))
 from mec_python import PythonMec
 
 CORES = os.cpu_count() or 1
-jax.config.update("jax_num_cpu_devices", CORES)  # one virtual device each
+with contextlib.suppress(RuntimeError):  # of another script, which has used JAX already
+    jax.config.update("jax_num_cpu_devices", CORES)  # one virtual device each
 BATCHES = (1, 64, 512, 4096)
 ROUNDS = 15
 QUICK = {"xla_backend_optimization_level": 1}  # as the core compiles on CPU

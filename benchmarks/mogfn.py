@@ -379,7 +379,7 @@ def exact_draws(env: Any, config: MOGFNConfig, weights: Floats, seed: int) -> Dr
     return Drawn(outcomes.values[classes], strings.reshape(*classes.shape, -1))
 
 
-def compare(plan: Comparison, methods: Sequence[str], seeds: int) -> None:
+def compare(plan: Comparison, methods: Sequence[str], seeds: Sequence[int]) -> None:
     """A line for each run, and a table of means (and the range over seeds)."""
     env: Any = morl.make(plan.env, **plan.env_kwargs)
     weights = lattice(len(env.objectives), plan.divisions)
@@ -390,7 +390,7 @@ def compare(plan: Comparison, methods: Sequence[str], seeds: int) -> None:
             continue
         runs: list[tuple[Quality, float, int]] = []
         oracle = ""
-        for seed in range(1 if method == "exact" else seeds):
+        for seed in seeds[:1] if method == "exact" else seeds:
             if hasattr(env, "oracle"):
                 env.oracle.forget()
             drawn, seconds, calls = one_method(method, plan, env, weights, seed)
@@ -408,7 +408,8 @@ def compare(plan: Comparison, methods: Sequence[str], seeds: int) -> None:
             f"| {statistics.mean(q.diversity for q in found):.2f} "
             f"| {statistics.mean(seconds for _, seconds, _ in runs):.0f} | {oracle or '-'} |"
         )
-    print(f"\n# {plan.env}, {plan.updates} updates, {len(weights)} preferences, means of {seeds} seeds; {plan.mogfn}\n")
+    print(f"\n# {plan.env}, {plan.updates} updates, {len(weights)} preferences, means of {len(seeds)} seeds")
+    print(f"# {plan.mogfn}\n")
     print("| method | oracle calls | HV | HV of all | top-10 reward | top-10 diversity | seconds |", end="")
     print(" different objects computed |\n|---|---|---|---|---|---|---|---|", *rows, sep="\n")
 
@@ -431,6 +432,7 @@ def main() -> None:
     for name, plan in COMPARISONS.items():
         command = commands.add_parser(name, help=f"{plan.env} beside the baselines")
         command.add_argument("--seeds", type=int, default=3)
+        command.add_argument("--first-seed", type=int, default=0)
         command.add_argument("--updates", type=int, default=plan.updates)
         command.add_argument("--divisions", type=int, default=plan.divisions, help="of the lattice of preferences")
         command.add_argument("--population", type=int, default=plan.population, help="of NSGA-II")
@@ -456,7 +458,7 @@ def main() -> None:
         plan = dataclasses.replace(
             plan, updates=a.updates, divisions=a.divisions, population=a.population, mogfn=settings
         )
-        compare(plan, a.methods, a.seeds)
+        compare(plan, a.methods, range(a.first_seed, a.first_seed + a.seeds))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,6 @@
-"""Two virtual CPU devices, so that the split over devices is what every test runs."""
+"""Two virtual CPU devices, so that every test runs the split over devices; another by MORL_TEST_PLATFORM=cuda."""
+
+import os
 
 import jax
 import pytest
@@ -6,7 +8,7 @@ import pytest
 from morl.settings import TrainSettings
 from morl.training import train
 
-jax.config.update("jax_platforms", "cpu")
+jax.config.update("jax_platforms", os.environ.get("MORL_TEST_PLATFORM", "cpu"))
 jax.config.update("jax_num_cpu_devices", 2)
 
 

@@ -120,3 +120,22 @@ print(sorted(set(sys.modules) & heavy))
 def test_importing_the_package_is_light():
     done = subprocess.run([sys.executable, "-c", LIGHT], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout.strip() == "[]"
+
+
+STARTED = """
+import importlib, pkgutil
+import morl, jax
+for module in pkgutil.walk_packages(morl.__path__, "morl."):
+    if not module.name.endswith("__main__"):
+        importlib.import_module(module.name)
+jax.config.update("jax_num_cpu_devices", 3)  # JAX refuses it once it has started
+jax.config.update("jax_platforms", "cpu")
+print(len(jax.devices()))
+"""
+
+
+def test_importing_every_module_starts_no_device():
+    """Which device, and how much of its memory, is settled after imports: by flags, and by a study for its trials."""
+    command = [sys.executable, "-W", "ignore", "-c", STARTED]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert done.stdout.strip().splitlines()[-1:] == ["3"], done.stderr
