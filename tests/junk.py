@@ -9,6 +9,7 @@ import json
 import os
 import random
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from unittest import mock
 
@@ -20,6 +21,8 @@ from morl.errors import UserError
 from morl.options import field_names, from_mapping
 from morl.runs import read_fronts
 from morl.settings import TrainSettings
+from morl.tune.journal import Journal
+from morl.tune.study import FORMAT, Study
 
 WORDS = (
     *("cmorl", "gmorl", "dsac", "minecart-v0", "no-such-env", "--env", "--steps", "--seed", "--num-seeds", "--out"),
@@ -53,7 +56,7 @@ YAML = (
 
 
 class _TrainedError(UserError):
-    """A command line that would have trained."""
+    """A command line that would have trained, or searched."""
 
 
 def _trained(*_, **__):
@@ -75,6 +78,8 @@ def command_line(rng: random.Random, place: Path) -> str | None:
             contextlib.redirect_stdout(io.StringIO()),
             contextlib.redirect_stderr(io.StringIO()) as errors,
             mock.patch("morl.training.train", _trained),
+            mock.patch("morl.tune.study.Study.run", _trained),
+            mock.patch("tensorboard.program.TensorBoard.main", return_value=0),  # would serve for ever
             warnings.catch_warnings(),
         ):
             warnings.simplefilter("ignore")
@@ -150,9 +155,64 @@ def state_file(rng: random.Random, place: Path) -> str | None:
     return None if whole else "other numbers than were written"
 
 
+def journal(rng: random.Random, place: Path) -> str | None:
+    """A study's journal with values put in place of others, and bytes changed."""
+    values = [None, -1, 0, 1, 1e400, float("nan"), "x", "finished", [], {}, {"score": 1.0}, {"0": {"score": 2.0}}]
+    names = ["event", "trial", "params", "steps", "score", "state", "result", "reason", "name", "results"]
+    records = [
+        {"event": "start", "trial": 0, "params": {"learning_rate": 0.1}},
+        {"event": "report", "trial": 0, "steps": 10, "score": 0.5},
+        {"event": "end", "trial": 0, "state": "finished", "result": {"score": 0.5}},
+        {"event": "held_out", "name": "default", "results": {"7": {"score": 0.5}}},
+    ]
+    for _ in range(rng.randrange(4)):
+        rng.choice(records)[rng.choice(names)] = rng.choice(values)
+    path = place / "journal.jsonl"
+    path.write_bytes(_changed("".join(json.dumps(record) + "\n" for record in records), rng))
+    return _read(lambda: Journal(path).close(), path)
+
+
+def study(rng: random.Random, place: Path) -> str | None:
+    """A study.yaml with bytes changed."""
+    text = f"""format: {FORMAT}
+agent: cmorl
+study: {{num_samples: 3, scheduler: asha, searcher: tpe}}
+training: {{env: fruit-tree-v0, steps: 20000, num_seeds: 1}}
+config: {{num_policies: 3}}
+space: {{learning_rate: {{log: [0.001, 0.01]}}}}
+"""
+    path = place / "study.yaml"
+    path.write_bytes(_changed(text, rng))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of environments' older versions
+        return _read(lambda: Study.resume(place), path)
+
+
+def _changed(text: str, rng: random.Random) -> bytes:
+    data = bytearray(text.encode())
+    for _ in range(rng.randrange(3)):
+        data[rng.randrange(len(data))] = rng.randrange(256)
+    return bytes(data)
+
+
+def _read(act: Callable[[], object], path: Path) -> str | None:
+    data = path.read_bytes()
+    try:
+        act()
+    except UserError:
+        return None
+    except BaseException as error:
+        return f"{data!r}: {error!r}"
+    finally:
+        path.unlink()
+    return None
+
+
 ATTEMPTS = {
     "command lines": command_line,
     "settings": settings_file,
     "front.csv": front_file,
     "checkpoints": state_file,
+    "journals of studies": journal,
+    "study.yaml": study,
 }

@@ -13,7 +13,10 @@ from morl.errors import UserError
 from morl.progress import Progress, from_json
 from tests import junk
 
-EXAMPLES = {"command lines": 60, "settings": 60, "front.csv": 100, "checkpoints": 100}
+EXAMPLES = {"command lines": 60, "settings": 60, "front.csv": 100, "checkpoints": 100} | {
+    "journals of studies": 100,
+    "study.yaml": 30,
+}
 
 
 @pytest.mark.parametrize("name", junk.ATTEMPTS)

@@ -127,7 +127,7 @@ class Journal:
         for number, line in enumerate(data[:whole].splitlines(), 1):
             try:
                 self._take(json.loads(line))
-            except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
                 text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
                 raise UserError(f"{self.path} is damaged in line {number} ({text})") from None
         self._file.truncate(whole)

@@ -32,7 +32,11 @@ class TensorBoardOptions:
 def main(args: Sequence[str]) -> int:
     """Serve until interrupted."""
     options = parse(TensorBoardOptions, args, prog="morl tensorboard")
-    if next(options.run.rglob("events.out.tfevents.*"), None) is None:
+    try:
+        found = next(options.run.rglob("events.out.tfevents.*"), None)
+    except OSError as error:  # of folders that are no real ones, as in /proc
+        raise UserError(f"cannot look through {options.run}: {error.strerror}") from error
+    if found is None:
         raise UserError(f"{options.run} holds no events of TensorBoard; give a run directory or a folder of runs")
     from tensorboard import program
 
