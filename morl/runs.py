@@ -188,10 +188,12 @@ def read_fronts(path: Path, objectives: tuple[str, ...]) -> dict[int, dict[str, 
     rows = read_rows(path)
     if not rows or rows[0] != columns(objectives) or len(rows) < 2:
         raise UserError(f"{path} does not hold a front of the objectives {', '.join(objectives)}")
+    if {*map(len, rows)} != {len(rows[0])}:
+        raise UserError(f"{path} has rows of other lengths than its first")
     try:
         table = np.array(rows[1:], dtype=np.float64)
     except ValueError as error:
-        raise UserError(f"{path} holds something that is not a number, or rows of different length") from error
+        raise UserError(f"{path} holds something that is not a number") from error
     number = len(objectives)
     parts = ("preferences", "returns", "stderr", "undiscounted", "undiscounted_stderr")
     fronts = {}

@@ -142,6 +142,7 @@ def test_lists(capsys):
         ("train cmorl --env fruit-tree-v0 --env-kwargs backend jax", "fruit-tree-v0 has no keyword 'backend'"),
         ("train cmorl --env water-reservoir-v0", "action space Box(0.0, inf, (1,), float32) is not supported"),
         ("front nowhere", "nowhere is not a run directory"),
+        ("compare a\0b", "has a null character"),
         ("evaluate", "Missing from morl evaluate: RUN"),
     ],
 )
@@ -259,6 +260,12 @@ def test_damaged_runs_are_one_line(dst_run, capsys, tmp_path):
         (run / "front.csv").write_text("\n".join([header, *rows[::-1]]))
 
     assert "has lost its order" in damaged("order", shuffle)
+
+    def cut(run):
+        text = (run / "front.csv").read_text()
+        (run / "front.csv").write_text(text[: text.index("\n") + 2])
+
+    assert "rows of other lengths" in damaged("cut", cut)
     assert "no checkpoint" in damaged("gone", lambda run: shutil.rmtree(run / "checkpoints" / "front"))
     assert "cannot read the checkpoint" in damaged(
         "shapes",

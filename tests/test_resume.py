@@ -3,6 +3,7 @@
 import dataclasses
 import errno
 import fcntl
+import json
 import os
 import shutil
 import signal
@@ -24,7 +25,9 @@ from morl.agents.gmorl import GMORLConfig, SeparateSACConfig
 from morl.agents.mogfn import MOGFNConfig
 from morl.errors import UserError
 from morl.logging import CsvWriter
+from morl.progress import Progress, from_json
 from morl.settings import TrainSettings
+from morl.types import Sums
 from tests.test_training import metric_rows
 from tests.tiny import TinyConfig
 
@@ -141,6 +144,15 @@ def test_so_does_one_of_every_agent(agent, changes, tmp_path):
     assert metric_rows(path) != reference[0]
     resume(path)
     assert results(path) == reference
+
+
+def test_steps_are_counted_beyond_what_32_bits_hold():
+    progress = Progress(taken=[set()])
+    for _ in range(3):
+        progress.add(Sums(np.ones(2, np.float32), {"loss": np.zeros(2, np.float32)}), 1, 2**31, 1.0)
+    read = from_json(json.loads(json.dumps(progress.as_json())), num_policies=2, num_seeds=1, stages=1)
+    assert read == progress
+    assert read.steps == 3 * 2**31
 
 
 VICTIM = """

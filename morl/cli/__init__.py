@@ -73,6 +73,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if command not in COMMANDS:
             raise unknown_name("command", command, COMMANDS)
+        if broken := [arg for arg in rest if "\0" in arg]:
+            raise UserError(f"{broken[0]!r} has a null character, which no path or name can have")
         warnings.formatwarning = _one_line
         run: Callable[[Sequence[str]], int] = importlib.import_module(f"morl.cli.{command.replace('-', '_')}").main
         return run(rest)
