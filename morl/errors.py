@@ -31,7 +31,7 @@ class WorkerError(UserError):
 def unknown_name(kind: str, name: str, valid: Iterable[str]) -> UserError:
     """An error for a name nobody registered, with up to three nearest valid ones (or all, when none is near)."""
     names = sorted(valid)
-    near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+    near = difflib.get_close_matches(str(name), names, n=3, cutoff=0.5)  # YAML has keys that are no texts
     hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(names)}"
     return UserError(f"unknown {kind} {name!r}; {hint}")
 
