@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import sys
 import traceback
 from collections.abc import Iterable
 
@@ -38,7 +39,7 @@ def unknown_name(kind: str, name: str, valid: Iterable[str]) -> UserError:
 
 def blame(error: BaseException) -> str:
     """What was raised and where, in one line: the place is the last one in code that is not of a library."""
-    libraries = {"jax", "jaxlib", "numpy", "gymnasium", "equinox", "importlib", "morl"}
+    libraries = {"jax", "jaxlib", "numpy", "gymnasium", "equinox", "morl", *sys.stdlib_module_names}
     places = [
         (code.co_filename, line)
         for frame, line in traceback.walk_tb(error.__traceback__)

@@ -1,5 +1,6 @@
 """From a name to an environment."""
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from morl.cli import main
 from morl.envs.deep_sea_treasure import DeepSeaTreasure
 from morl.envs.from_gymnasium import HostEnvironment
 from morl.envs.minecart import Minecart
-from morl.errors import UserError
+from morl.errors import UserError, blame
 
 
 def test_names_give_the_jax_native_one_first():
@@ -192,3 +193,18 @@ def test_a_package_that_cannot_be_imported_is_one_line_on_the_command_line(tmp_p
 
 
 SOUND = "morl.EnvSpec('mine-v0', '', ('a', 'b'), (0.0, 0.0), entry_point='nowhere:Env')"
+
+
+def test_a_library_is_not_blamed_for_what_passes_through_it():
+    @contextlib.contextmanager
+    def around():
+        yield
+
+    @around()
+    def one():
+        raise ValueError("first line\nsecond line")
+
+    with pytest.raises(ValueError, match="first") as caught:
+        one()
+    line = one.__wrapped__.__code__.co_firstlineno + 2
+    assert blame(caught.value) == f"ValueError: first line ({os.path.relpath(__file__)}:{line})"
