@@ -117,8 +117,17 @@ print(sorted(set(sys.modules) & heavy))
 """
 
 
-def test_importing_the_package_is_light():
-    done = subprocess.run([sys.executable, "-c", LIGHT], capture_output=True, text=True, check=True, timeout=60)
+WORKER = """
+import sys
+import morl.tune.worker
+print(sorted(set(sys.modules) & {"jax", "ray", "torch", "matplotlib"}))
+"""
+
+
+@pytest.mark.parametrize("script", [LIGHT, WORKER], ids=["package", "trial"])
+def test_importing_is_light(script):
+    """A trial's cores, device and cache of compiled programs are settled before JAX is imported."""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout.strip() == "[]"
 
 
