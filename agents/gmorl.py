@@ -66,7 +66,7 @@ SEPARATE_SPACE: Space = {
     "anneal": Parameter(Choice((False, True))),
     "gradient_steps": Parameter(Choice((8, 16, 32))),
     "batch_size": Parameter(Choice((128, 256, 512))),
-    "n_step": Parameter(Choice((1, 3, 5))),
+    "n_step": Parameter(Choice((1, 3, 5, 10))),
     "hidden": Parameter(Choice(((64, 64), (128, 128)))),
 }
 SPACE: Space = {**SEPARATE_SPACE, "hindsight": Parameter(Choice((False, True)))}
