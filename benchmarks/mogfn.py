@@ -13,13 +13,13 @@ grid: the learnt policy's distribution is found by dynamic programming over the 
 11 preferences (0, 1), (0.1, 0.9), ..., (1, 0): L1 is Σ|p̂ − p| averaged over them, and |Δ log Z| the largest. Each
 number is of the state at the end of a run, whose learning rates fall over exactly its steps.
 
-The others draw 128 objects for each preference of a lattice. HV is of the best of each preference, "HV of all" of all
-of them; the reference point is 0. Top-10 are the best 10 of those 128 by the weighted sum: their mean reward and how
-far apart they are in pairs (Levenshtein; molecules: 1 − Tanimoto), both averaged over preferences. NSGA-II and the
-random search have no 128: theirs are the 10 best different objects of all that they ever built, for each preference,
-which is more favourable. All methods have the same number of oracle calls, one for each object built: those of
-training, and for the two searches those of MOGFN's evaluation on top. Seconds are of training or search, without
-compilation where there is one, and with the oracle's.
+The others draw 128 objects (or ``--samples``) for each preference of a lattice. HV is of the best of each preference,
+"HV of all" of all of them; the reference point is 0. Top-10 are the best 10 of those by the weighted sum: their mean
+reward and how far apart they are in pairs (Levenshtein; molecules: 1 − Tanimoto), both averaged over preferences.
+NSGA-II and the random search have no draws: theirs are the 10 best different objects of all that they ever built, for
+each preference, which is more favourable. All methods have the same number of oracle calls, one for each object built:
+those of training, and for the two searches those of MOGFN's evaluation on top. Seconds are of training or search,
+without compilation where there is one, and with the oracle's.
 """
 
 from __future__ import annotations
@@ -62,13 +62,14 @@ class Case:
     beta: float
     updates: int
     wanted: float
+    log_z_learning_rate: float = MOGFNConfig.log_z_learning_rate
 
     @property
     def name(self) -> str:
         return f"H={self.side} beta={self.beta:g} {self.updates}"
 
 
-CASES = (Case(8, 1, 3000, 0.02), Case(8, 1, 10_000, 0.005), Case(32, 1, 20_000, 0.01), Case(16, 8, 20_000, 0.01))
+CASES = (Case(8, 1, 3000, 0.02), Case(8, 1, 10_000, 0.005), Case(32, 1, 20_000, 0.01), Case(16, 8, 20_000, 0.01, 3e-3))
 
 
 def trained(agent: MOGFN | MOReinforce, updates: int, seed: int) -> tuple[Any, float]:
@@ -99,7 +100,8 @@ class Distances:
 
 def one_case(case: Case, seed: int) -> Distances:
     env = HyperGrid(case.side)
-    agent = MOGFN(MOGFNConfig(beta=case.beta), env, case.updates)
+    config = MOGFNConfig(beta=case.beta, log_z_learning_rate=case.log_z_learning_rate)
+    agent = MOGFN(config, env, case.updates)
     state, seconds = trained(agent, case.updates, seed)
     outcomes, condition = env.outcomes(), agent.condition(ELEVEN)
     log_reward = agent.log_reward(outcomes.values[None], ELEVEN[:, None], case.beta)
@@ -155,17 +157,17 @@ class Drawn:
 Sampler = Callable[[jax.Array, jax.Array], Finished]  # of preferences (n, R) and a key: an object of each
 
 
-def draw(sample: Sampler, weights: Floats, seed: int) -> Drawn:
-    """128 objects for each of the preferences (P, R)."""
+def draw(sample: Sampler, weights: Floats, seed: int, samples: int = SAMPLES) -> Drawn:
+    """So many objects for each of the preferences (P, R)."""
     values, obs = [], []
     filled = np.concatenate([weights, np.repeat(weights[-1:], -len(weights) % WIDTH, axis=0)])
     if len(weights) < WIDTH:
         filled = weights
     for i, part in enumerate(np.split(filled, max(1, len(filled) // WIDTH))):
-        repeated = jnp.asarray(np.repeat(part, SAMPLES, axis=0), jnp.float32)
+        repeated = jnp.asarray(np.repeat(part, samples, axis=0), jnp.float32)
         found = sample(repeated, jax.random.fold_in(jax.random.key(seed + 1000), i))
-        values.append(np.asarray(found.values, np.float64).reshape(len(part), SAMPLES, -1))
-        obs.append(np.asarray(found.obs).reshape(len(part), SAMPLES, *found.obs.shape[1:]))
+        values.append(np.asarray(found.values, np.float64).reshape(len(part), samples, -1))
+        obs.append(np.asarray(found.obs).reshape(len(part), samples, *found.obs.shape[1:]))
     return Drawn(np.concatenate(values)[: len(weights)], np.concatenate(obs)[: len(weights)])
 
 
@@ -308,6 +310,7 @@ class Comparison:
     mogfn: dict[str, Any]
     env_kwargs: dict[str, Any] = field(default_factory=dict)
     population: int = 500
+    samples: int = SAMPLES  # for each preference
 
 
 STRINGS = {
@@ -347,19 +350,19 @@ METHODS = ("exact", "mogfn", "mo-reinforce", "nsga-ii", "random")
 def one_method(method: str, plan: Comparison, env: Any, weights: Floats, seed: int) -> tuple[Drawn, float, int]:
     """What it draws, seconds, and oracle calls."""
     config = MOGFNConfig(**plan.mogfn)
-    training, evaluation = plan.updates * config.batch, len(weights) * SAMPLES
+    training, evaluation = plan.updates * config.batch, len(weights) * plan.samples
     if method == "exact":
-        return exact_draws(env, config, weights, seed), 0.0, 0
+        return exact_draws(env, config, weights, seed, plan.samples), 0.0, 0
     if method == "mogfn":
         mogfn = MOGFN(config, env, plan.updates)
         state, seconds = trained(mogfn, plan.updates, seed)
-        return draw(sampler_of(mogfn, state), weights, seed), seconds, training + evaluation
+        return draw(sampler_of(mogfn, state), weights, seed, plan.samples), seconds, training + evaluation
     if method == "mo-reinforce":
         shared = {f.name for f in dataclasses.fields(MOReinforceConfig)} - {"anneal", "learning_rate"}
         settings = {name: value for name, value in plan.mogfn.items() if name in shared}
         reinforce = MOReinforce(MOReinforceConfig(learning_rate=1e-3, **settings), env, plan.updates)
         state, seconds = trained(reinforce, plan.updates, seed)
-        drawn = draw(lambda w, key: reinforce.sample(state, w, key).end, weights, seed)
+        drawn = draw(lambda w, key: reinforce.sample(state, w, key).end, weights, seed, plan.samples)
         return drawn, seconds, training + evaluation
     calls = training + evaluation
     if method == "nsga-ii":
@@ -369,12 +372,12 @@ def one_method(method: str, plan: Comparison, env: Any, weights: Floats, seed: i
     return *searched(stream, weights, calls), calls
 
 
-def exact_draws(env: Any, config: MOGFNConfig, weights: Floats, seed: int) -> Drawn:
+def exact_draws(env: Any, config: MOGFNConfig, weights: Floats, seed: int, samples: int) -> Drawn:
     """From the target itself, by counting strings."""
     outcomes, rng = env.outcomes(), np.random.default_rng(seed)
     log_reward = MOGFN(config, env, 1).log_reward(outcomes.values[None], weights[:, None], config.beta_range[1])
     target = gfn_metrics.target(outcomes, log_reward)
-    classes = np.stack([rng.choice(len(p), SAMPLES, p=p / p.sum()) for p in target.probability])
+    classes = np.stack([rng.choice(len(p), samples, p=p / p.sum()) for p in target.probability])
     strings = env.draw(rng, classes.reshape(-1))
     return Drawn(outcomes.values[classes], strings.reshape(*classes.shape, -1))
 
@@ -436,6 +439,7 @@ def main() -> None:
         command.add_argument("--updates", type=int, default=plan.updates)
         command.add_argument("--divisions", type=int, default=plan.divisions, help="of the lattice of preferences")
         command.add_argument("--population", type=int, default=plan.population, help="of NSGA-II")
+        command.add_argument("--samples", type=int, default=plan.samples, help="for each preference")
         command.add_argument("--methods", nargs="+", choices=METHODS, default=METHODS)
         command.add_argument("--set", nargs="+", default=[], help="settings of MOGFN, each a name and a value")
     command = commands.add_parser("speed", help="the unconditional part beside gfnx and torchgfn")
@@ -455,9 +459,8 @@ def main() -> None:
     else:
         plan = COMPARISONS[a.command]
         settings = changed(plan.mogfn, a.set)
-        plan = dataclasses.replace(
-            plan, updates=a.updates, divisions=a.divisions, population=a.population, mogfn=settings
-        )
+        names = ("updates", "divisions", "population", "samples")
+        plan = dataclasses.replace(plan, **{name: getattr(a, name) for name in names}, mogfn=settings)
         compare(plan, a.methods, range(a.first_seed, a.first_seed + a.seeds))
 
 
