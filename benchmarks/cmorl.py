@@ -41,11 +41,11 @@ CASES = {
     "minecart, default": "minecart-v0",
     "mo-lunar-lander": "mo-lunar-lander-v3 --steps 500000 --num-policies 4 --num-envs 8 --rollout-steps 128 "
     "--eval-episodes 10 --final-episodes 20 --processes 2",
-    "mo-hopper-2obj": f"mo-hopper-2obj-v5 --steps 1500000 {MUJOCO}",
-    "mo-hopper, 3 objectives": f"mo-hopper-v5 --steps 2000000 {MUJOCO}",
-    "mo-ant-2obj": f"mo-ant-2obj-v5 --steps 1500000 {MUJOCO}",
-    "mo-ant, 3 objectives": f"mo-ant-v5 --steps 2000000 {MUJOCO}",
-    "mo-humanoid": f"mo-humanoid-v5 --steps 1500000 {MUJOCO}",
+    "mo-hopper-2obj": f"mo-hopper-2obj-v5 --steps 1500000 {MUJOCO} --learning-rate 5e-4",
+    "mo-hopper, 3 objectives": f"mo-hopper-v5 --steps 2000000 {MUJOCO} --learning-rate 5e-4",
+    "mo-ant-2obj": f"mo-ant-2obj-v5 --steps 1500000 {MUJOCO} --learning-rate 3e-4",
+    "mo-ant, 3 objectives": f"mo-ant-v5 --steps 2000000 {MUJOCO} --learning-rate 3e-4",
+    "mo-humanoid": f"mo-humanoid-v5 --steps 1500000 {MUJOCO} --learning-rate 3e-4",
     "building-3d": "building-3d-v0 --protocol cmorl-paper",
     "building-9d": "building-9d-v0 --protocol cmorl-paper",
 }
