@@ -71,6 +71,8 @@ class Result:
     hypervolume: float
     utility: float
     sparsity: float
+    gamma: float
+    reference_point: list[float]
     history: list[dict[str, float]]
 
     def seconds_to(self, hypervolume: float) -> str:
@@ -99,7 +101,8 @@ def one_run(*flags: str) -> Result:
         front = morl.load(out).front
     returns = front.returns
     utility = expected_utility(returns, spread(returns.shape[1], 100))
-    return Result(seconds, len(front), front.hypervolume(), utility, sparsity(returns), history)
+    quality = front.hypervolume(), utility, sparsity(returns)
+    return Result(seconds, len(front), *quality, front.gamma, front.reference_point.tolist(), history)
 
 
 def minecart_hypervolume() -> float:
