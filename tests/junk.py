@@ -75,14 +75,13 @@ def command_line(rng: random.Random, place: Path) -> str | None:
     before = sorted(os.listdir(place))
     try:
         with (
+            warnings.catch_warnings(action="ignore"),
             contextlib.redirect_stdout(io.StringIO()),
             contextlib.redirect_stderr(io.StringIO()) as errors,
             mock.patch("morl.training.train", _trained),
             mock.patch("morl.tune.study.Study.run", _trained),
             mock.patch("tensorboard.program.TensorBoard.main", return_value=0),  # would serve for ever
-            warnings.catch_warnings(),
         ):
-            warnings.simplefilter("ignore")
             code = main(args)
     except SystemExit as stop:
         code = stop.code or 0
@@ -183,8 +182,7 @@ space: {{learning_rate: {{log: [0.001, 0.01]}}}}
 """
     path = place / "study.yaml"
     path.write_bytes(_changed(text, rng))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of environments' older versions
+    with warnings.catch_warnings(action="ignore"):  # of environments' older versions
         return _read(lambda: Study.resume(place), path)
 
 
