@@ -51,7 +51,7 @@ Floats = NDArray[np.float64]
 
 ELEVEN = lattice(2, 10)
 SAMPLES, TOP = 128, 10  # of each preference, as published
-WIDTH = 64  # preferences that are drawn for in one compiled call
+WIDTH = 64  # preferences at most that are drawn for in one compiled call
 
 
 @dataclass(frozen=True)
@@ -165,15 +165,14 @@ Sampler = Callable[[jax.Array, jax.Array], Finished]  # of preferences (n, R) an
 def draw(sample: Sampler, weights: Floats, seed: int, samples: int = SAMPLES) -> Drawn:
     """So many objects for each of the preferences (P, R)."""
     values, obs = [], []
-    filled = np.concatenate([weights, np.repeat(weights[-1:], -len(weights) % WIDTH, axis=0)])
-    if len(weights) < WIDTH:
-        filled = weights
-    for i, part in enumerate(np.split(filled, max(1, len(filled) // WIDTH))):
+    # parts of the same length, so that one program draws them all
+    parts = next(n for n in range(-(-len(weights) // WIDTH), len(weights) + 1) if len(weights) % n == 0)
+    for i, part in enumerate(np.split(weights, parts)):
         repeated = jnp.asarray(np.repeat(part, samples, axis=0), jnp.float32)
         found = sample(repeated, jax.random.fold_in(jax.random.key(seed + 1000), i))
         values.append(np.asarray(found.values, np.float64).reshape(len(part), samples, -1))
         obs.append(np.asarray(found.obs).reshape(len(part), samples, *found.obs.shape[1:]))
-    return Drawn(np.concatenate(values)[: len(weights)], np.concatenate(obs)[: len(weights)])
+    return Drawn(np.concatenate(values), np.concatenate(obs))
 
 
 def sampler_of(agent: MOGFN, state: Any) -> Sampler:
