@@ -15,7 +15,6 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.flatten_util import ravel_pytree
 
 from morl.types import PyTree
@@ -25,7 +24,7 @@ DAMPING = 0.1  # added to H's diagonal
 SWEEPS = 30  # of the dual's coordinates
 TOLERANCE = 1e-3  # by which the line search lets a constraint be missed
 LARGEST = 100.0  # multiplier; where no step mends a broken constraint, it counts so much more than what is raised
-FRACTIONS = 0.8 ** np.arange(10, dtype=np.float32)  # of the step that the line search tries
+SHORTER, TRIALS = 0.8, 10  # of the step, powers that the line search tries
 
 
 class Outlook(NamedTuple):
@@ -74,7 +73,7 @@ def step(
     length = jnp.sqrt(2 * radius / jnp.maximum(weights @ gram @ weights, 1e-12))
     move = length * weights @ directions
 
-    fractions = jnp.asarray(FRACTIONS)
+    fractions = SHORTER ** jnp.arange(float(TRIALS))
     trials = jax.vmap(lambda fraction: outlook(unravel(start + fraction * move)))(fractions)
     broken = slack < 0
     # what is broken has to get better in all, and the rest may give way; else nothing may break and p has to gain
