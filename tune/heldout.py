@@ -4,18 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import stats
 
+from morl.comparison import Interval, interval
+from morl.front import Floats
 from morl.rows import csv_text
 
-if TYPE_CHECKING:
-    from morl.comparison import Interval
-
-Floats = NDArray[np.float64]
 RESAMPLES = 10_000
 
 
@@ -58,8 +54,6 @@ def compare(
         best, default: by seed, ``score`` and ``hypervolume``.
         seed: of the bootstrap.
     """
-    from morl.comparison import interval  # with JAX, which no trial may have before its device is settled
-
     seeds = tuple(sorted(best.keys() & default.keys()))
     scores = np.array([[of[s]["score"] for s in seeds] for of in (best, default)])
     volumes = np.array([[of[s]["hypervolume"] for s in seeds] for of in (best, default)])
