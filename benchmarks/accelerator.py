@@ -40,19 +40,11 @@ def environment(id: str, batch: int, length: int) -> Line:
 
 
 def offloading(batch: int) -> Line:
+    from environments import rate
     from mec import our_steps
 
     go, compiling = our_steps(6, batch)
-    return _median(go), compiling
-
-
-def _median(go: Callable[[], int], repeats: int = 5) -> float:
-    rates = []
-    for _ in range(repeats):
-        started = time.perf_counter()
-        taken = go()
-        rates.append(taken / (time.perf_counter() - started))
-    return statistics.median(rates)
+    return rate(go), compiling
 
 
 def cmorl(id: str, num_envs: int, steps: int, policies: int = 6) -> Line:
@@ -82,6 +74,8 @@ def gmorl(network: str, sizes: tuple[int, ...], batch: int) -> Line:
 
 def mogfn(id: str, settings: dict[str, Any], updates: int) -> Line:
     """Updates a second of the first ones."""
+    from environments import rate
+
     import morl
     from morl.agents.mogfn import MOGFN, MOGFNConfig
 
@@ -98,7 +92,7 @@ def mogfn(id: str, settings: dict[str, Any], updates: int) -> Line:
         return updates
 
     go()
-    return _median(go, 3), compiling
+    return rate(go), compiling
 
 
 def repeats() -> str:

@@ -120,16 +120,9 @@ def front_file(rng: random.Random, place: Path) -> str | None:
     for _ in range(rng.randrange(4)):
         data[rng.randrange(len(data))] = rng.randrange(256)
     data = data[: rng.choice([len(data), rng.randrange(len(data))])]
-    (place / "front.csv").write_bytes(data)
-    try:
-        read_fronts(place / "front.csv", names)
-    except UserError:
-        return None
-    except BaseException as error:
-        return f"{bytes(data)!r}: {error!r}"
-    finally:
-        (place / "front.csv").unlink()
-    return None
+    path = place / "front.csv"
+    path.write_bytes(data)
+    return _read(lambda: read_fronts(path, names), path)
 
 
 def state_file(rng: random.Random, place: Path) -> str | None:

@@ -10,6 +10,7 @@ import importlib
 import inspect
 import re
 import warnings
+from functools import reduce
 from pathlib import Path
 
 import gymnasium
@@ -50,7 +51,8 @@ def bound(trees, names):
             root = root.value
         if isinstance(root, ast.Call):  # of what a call returns
             continue
-        function = eval(ast.unparse(node.func), dict(names))
+        name, *attributes = ast.unparse(node.func).split(".")
+        function = reduce(getattr, attributes, names[name])
         given = inspect.signature(function).bind(*node.args, **{keyword.arg: None for keyword in node.keywords})
         for name, argument in given.arguments.items():
             if isinstance(argument, ast.Name):  # positions are told by the names that parameters have
