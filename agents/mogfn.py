@@ -88,6 +88,8 @@ class MOGFNConfig:
     """Finished objects of earlier updates that are added to the batch, with new preferences and by backward steps."""
     replay_capacity: int = 10_000
     """Objects that are kept for that."""
+    replay_candidates: int = 1
+    """Objects that are drawn for each of these, of which the best for its preference is taken; 1 takes any."""
     network: NetworkName = "mlp"
     """Network of the policy: mlp, a causal transformer for strings, or for molecules graph, a transformer of nodes."""
     hidden: tuple[int, ...] = (64, 64, 64)
@@ -110,7 +112,7 @@ class MOGFNConfig:
         for name, allowed in (("loss", Loss), ("scalarisation", Scalarisation), ("network", NetworkName)):
             if getattr(self, name) not in get_args(allowed):
                 raise unknown_name(name, getattr(self, name), get_args(allowed))
-        for name in ("batch", "replay_capacity", "width", "num_blocks", "num_heads"):
+        for name in ("batch", "replay_capacity", "replay_candidates", "width", "num_blocks", "num_heads"):
             check_integer(self, name, low=1)
         check_integer(self, "num_preferences", low=2)
         for name in ("bins", "replay_batch"):
@@ -312,7 +314,7 @@ class MOGFN:
         replay = state.replay
         if replay is not None:
             replay = mogfn_replay.add(replay, batch.end)
-            again = mogfn_replay.draw(replay, key_draw, c.replay_batch)
+            again = self._draw_again(replay, key_draw, Condition(*(part[c.batch :] for part in condition)))
             old = backward(self.env, env_params, again, key_backward)
             batch = jax.tree.map(lambda *parts: jnp.concatenate(parts), batch, old)
 
@@ -325,6 +327,16 @@ class MOGFN:
             "length": jnp.mean(batch.length[: c.batch].astype(jnp.float32)),
         }
         return after, metrics
+
+    def _draw_again(self, replay: Replay, key: jax.Array, condition: Condition) -> Finished:
+        """For n conditions the best of so many candidates each."""
+        number, candidates = len(condition.beta), self.config.replay_candidates
+        drawn = mogfn_replay.draw(replay, key, number * candidates)
+        values = drawn.values.reshape(number, candidates, -1)
+        log_reward = self.log_reward(values, condition.preference[:, None], condition.beta[:, None])
+        best = jnp.arange(number) * candidates + jnp.argmax(log_reward, axis=1)
+        chosen: Finished = jax.tree.map(lambda x: x[best], drawn)
+        return chosen
 
     def learn(
         self, state: MOGFNState, batch: Trajectories, condition: Condition, log_reward: jax.Array

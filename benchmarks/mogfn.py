@@ -13,19 +13,21 @@ grid: the learnt policy's distribution is found by dynamic programming over the 
 11 preferences (0, 1), (0.1, 0.9), ..., (1, 0): L1 is Σ|p̂ − p| averaged over them, and |Δ log Z| the largest. Each
 number is of the state at the end of a run, whose learning rates fall over exactly its steps.
 
-The others draw 128 objects (or ``--samples``) for each preference of a lattice. HV is of the best of each preference,
-"HV of all" of all of them; the reference point is 0. Top-10 are the best 10 of those by the weighted sum: their mean
-reward and how far apart they are in pairs (Levenshtein; molecules: 1 − Tanimoto), both averaged over preferences.
-NSGA-II and the random search have no draws: theirs are the 10 best different objects of all that they ever built, for
-each preference, which is more favourable. All methods have the same number of oracle calls, one for each object built:
-those of training, and for the two searches those of MOGFN's evaluation on top. Seconds are of training or search,
-without compilation where there is one, and with the oracle's.
+The others draw 128 objects for each preference of a lattice, or as many as ``--samples`` says; of several numbers, each
+has its row, from the same run of a method that samples. HV is of the best of each preference, "HV of all" of all of
+them; the reference point is 0. Top-10 are the best 10 of those by the weighted sum: their mean reward and how far apart
+they are in pairs (Levenshtein; molecules: 1 − Tanimoto), both averaged over preferences. NSGA-II and the random search
+have no draws: theirs are the 10 best different objects of all that they ever built, for each preference, which is more
+favourable. All methods have the same number of oracle calls, one for each object built: those of training, and for the
+two searches those of MOGFN's evaluation on top. Seconds are of training or search, without compilation where there is
+one, and with the oracle's.
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
+import itertools
 import statistics
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -51,7 +53,7 @@ Floats = NDArray[np.float64]
 
 ELEVEN = lattice(2, 10)
 SAMPLES, TOP = 128, 10  # of each preference, as published
-WIDTH = 64  # preferences at most that are drawn for in one compiled call
+WIDTH, ROWS = 64, 65_536  # preferences, and objects, at most that are drawn for in one compiled call
 
 
 @dataclass(frozen=True)
@@ -166,7 +168,8 @@ def draw(sample: Sampler, weights: Floats, seed: int, samples: int = SAMPLES) ->
     """So many objects for each of the preferences (P, R)."""
     values, obs = [], []
     # parts of the same length, so that one program draws them all
-    parts = next(n for n in range(-(-len(weights) // WIDTH), len(weights) + 1) if len(weights) % n == 0)
+    width = min(WIDTH, max(1, ROWS // samples))
+    parts = next(n for n in range(-(-len(weights) // width), len(weights) + 1) if len(weights) % n == 0)
     for i, part in enumerate(np.split(weights, parts)):
         repeated = jnp.asarray(np.repeat(part, samples, axis=0), jnp.float32)
         found = sample(repeated, jax.random.fold_in(jax.random.key(seed + 1000), i))
@@ -314,7 +317,6 @@ class Comparison:
     mogfn: dict[str, Any]
     env_kwargs: dict[str, Any] = field(default_factory=dict)
     population: int = 500
-    samples: int = SAMPLES  # for each preference
 
 
 STRINGS = {
@@ -348,25 +350,28 @@ COMPARISONS = {
         {"oracle_processes": 2},
     ),
 }
-METHODS = ("exact", "mogfn", "mo-reinforce", "nsga-ii", "random")
+SEARCHES = ("nsga-ii", "random")
+METHODS = ("exact", "mogfn", "mo-reinforce", *SEARCHES)
 
 
-def one_method(method: str, plan: Comparison, env: Any, weights: Floats, seed: int) -> tuple[Drawn, float, int]:
-    """What it draws, seconds, and oracle calls."""
+def one_method(
+    method: str, plan: Comparison, env: Any, weights: Floats, seed: int, samples: int
+) -> tuple[Drawn, float, int]:
+    """What it draws, so often for each preference, seconds, and oracle calls."""
     config = MOGFNConfig(**plan.mogfn)
-    training, evaluation = plan.updates * config.batch, len(weights) * plan.samples
+    training, evaluation = plan.updates * config.batch, len(weights) * samples
     if method == "exact":
-        return exact_draws(env, config, weights, seed, plan.samples), 0.0, 0
+        return exact_draws(env, config, weights, seed, samples), 0.0, 0
     if method == "mogfn":
         mogfn = MOGFN(config, env, plan.updates)
         state, seconds = trained(mogfn, plan.updates, seed)
-        return draw(sampler_of(mogfn, state), weights, seed, plan.samples), seconds, training + evaluation
+        return draw(sampler_of(mogfn, state), weights, seed, samples), seconds, training + evaluation
     if method == "mo-reinforce":
         shared = {f.name for f in dataclasses.fields(MOReinforceConfig)} - {"anneal", "learning_rate"}
         settings = {name: value for name, value in plan.mogfn.items() if name in shared}
         reinforce = MOReinforce(MOReinforceConfig(learning_rate=1e-3, **settings), env, plan.updates)
         state, seconds = trained(reinforce, plan.updates, seed)
-        drawn = draw(lambda w, key: reinforce.sample(state, w, key).end, weights, seed, plan.samples)
+        drawn = draw(lambda w, key: reinforce.sample(state, w, key).end, weights, seed, samples)
         return drawn, seconds, training + evaluation
     calls = training + evaluation
     if method == "nsga-ii":
@@ -386,8 +391,8 @@ def exact_draws(env: Any, config: MOGFNConfig, weights: Floats, seed: int, sampl
     return Drawn(outcomes.values[classes], strings.reshape(*classes.shape, -1))
 
 
-def compare(plan: Comparison, methods: Sequence[str], seeds: Sequence[int]) -> None:
-    """A line for each run, and a table of means (and the range over seeds)."""
+def compare(plan: Comparison, methods: Sequence[str], seeds: Sequence[int], samples: Sequence[int]) -> None:
+    """A line for each run, and a table of means (and the worst of the seeds), a row for each number of draws."""
     env: Any = morl.make(plan.env, **plan.env_kwargs)
     weights = lattice(len(env.objectives), plan.divisions)
     known = metrics.hypervolume(env.true_front(), np.zeros(weights.shape[1])) if hasattr(env, "outcomes") else None
@@ -395,30 +400,40 @@ def compare(plan: Comparison, methods: Sequence[str], seeds: Sequence[int]) -> N
     for method in methods:
         if method == "exact" and known is None:
             continue
-        runs: list[tuple[Quality, float, int]] = []
+        # a search is another one for each number of calls; of what samples, the first draws of the most are enough
+        numbers = samples if method in SEARCHES else [max(samples)]
+        runs: dict[int, list[tuple[Quality, float, int]]] = {}
         oracle = ""
-        for seed in seeds[:1] if method == "exact" else seeds:
+        for seed, most in itertools.product(seeds, numbers):
             if hasattr(env, "oracle"):
                 env.oracle.forget()
-            drawn, seconds, calls = one_method(method, plan, env, weights, seed)
-            runs.append((quality(env, drawn, weights), seconds, calls))
+            drawn, seconds, calls = one_method(method, plan, env, weights, seed, most)
             if hasattr(env, "oracle"):
                 counts = env.oracle.counts
                 oracle = f"{counts.computed:,} ({counts.computed / max(seconds, 1e-9):.0f}/s of training)"
-            print(f"{method} seed {seed}: {runs[-1]} {oracle}", flush=True)
-        found = [quality for quality, _, _ in runs]
-        volumes = [q.hypervolume for q in found]
-        share = f" ({min(volumes) / known:.2%} of exact at worst)" if known else ""
-        rows.append(
-            f"| {method} | {runs[0][2]:,} | {statistics.mean(volumes):.4f}{share} "
-            f"| {statistics.mean(q.of_all for q in found):.4f} | {statistics.mean(q.reward for q in found):.4f} "
-            f"| {statistics.mean(q.diversity for q in found):.2f} "
-            f"| {statistics.mean(seconds for _, seconds, _ in runs):.0f} | {oracle or '-'} |"
-        )
+            for number in [most] if method in SEARCHES else samples:
+                first = drawn if method in SEARCHES else Drawn(drawn.values[:, :number], drawn.obs[:, :number])
+                found = quality(env, first, weights)
+                runs.setdefault(number, []).append((found, seconds, calls - (most - number) * len(weights)))
+                print(f"{method} seed {seed}, {number} draws: {found} {seconds:.0f} s {oracle}", flush=True)
+        for number, each in runs.items():
+            qualities = [quality for quality, _, _ in each]
+            volumes = [q.hypervolume for q in qualities]
+            of_all = [q.of_all for q in qualities]
+            worst = f" ({min(volumes) / known:.2%})" if known else f" ({min(volumes):.4f})"
+            worst_of_all = f" ({min(of_all) / known:.2%})" if known else f" ({min(of_all):.4f})"
+            rows.append(
+                f"| {method} | {number} | {each[0][2]:,} | {statistics.mean(volumes):.4f}{worst} "
+                f"| {statistics.mean(of_all):.4f}{worst_of_all} | {statistics.mean(q.reward for q in qualities):.4f} "
+                f"| {statistics.mean(q.diversity for q in qualities):.2f} "
+                f"| {statistics.mean(seconds for _, seconds, _ in each):.0f} | {oracle or '-'} |"
+            )
     print(f"\n# {plan.env}, {plan.updates} updates, {len(weights)} preferences, means of {len(seeds)} seeds")
-    print(f"# {plan.mogfn}\n")
-    print("| method | oracle calls | HV | HV of all | top-10 reward | top-10 diversity | seconds |", end="")
-    print(" different objects computed |\n|---|---|---|---|---|---|---|---|", *rows, sep="\n")
+    print(
+        f"# {plan.mogfn}\n# in brackets: the worst of the seeds{', as a share of the known front' if known else ''}\n"
+    )
+    print("| method | draws | oracle calls | HV | HV of all | top-10 reward | top-10 diversity | seconds |", end="")
+    print(" different objects computed |\n|---|---|---|---|---|---|---|---|---|", *rows, sep="\n")
 
 
 def changed(settings: dict[str, Any], pairs: Sequence[str]) -> dict[str, Any]:
@@ -443,7 +458,7 @@ def main() -> None:
         command.add_argument("--updates", type=int, default=plan.updates)
         command.add_argument("--divisions", type=int, default=plan.divisions, help="of the lattice of preferences")
         command.add_argument("--population", type=int, default=plan.population, help="of NSGA-II")
-        command.add_argument("--samples", type=int, default=plan.samples, help="for each preference")
+        command.add_argument("--samples", type=int, nargs="+", default=[SAMPLES], help="draws for each preference")
         command.add_argument("--methods", nargs="+", choices=METHODS, default=METHODS)
         command.add_argument("--set", nargs="+", default=[], help="settings of MOGFN, each a name and a value")
     command = commands.add_parser("speed", help="the unconditional part beside gfnx and torchgfn")
@@ -463,9 +478,9 @@ def main() -> None:
     else:
         plan = COMPARISONS[a.command]
         settings = changed(plan.mogfn, a.set)
-        names = ("updates", "divisions", "population", "samples")
+        names = ("updates", "divisions", "population")
         plan = dataclasses.replace(plan, **{name: getattr(a, name) for name in names}, mogfn=settings)
-        compare(plan, a.methods, range(a.first_seed, a.first_seed + a.seeds))
+        compare(plan, a.methods, range(a.first_seed, a.first_seed + a.seeds), a.samples)
 
 
 if __name__ == "__main__":

@@ -333,6 +333,17 @@ class TestReplay:
         assert set(np.asarray(drawn.obs).tolist()) == {3, 4, 5, 6}
         np.testing.assert_array_equal(drawn.obs, drawn.values[:, 0])
 
+    def test_the_best_candidates_for_a_preference_are_taken(self):
+        agent = MOGFN(MOGFNConfig(batch=8, replay_batch=4, replay_candidates=100), HyperGrid(4), 1)
+        values = jnp.array([[0.9, 0.1], [0.1, 0.8], [0.6, 0.6], [0.3, 0.3]])
+        replay = mogfn_replay.add(
+            mogfn_replay.empty(Finished((), jnp.zeros(2), jnp.zeros(2)), 4), Finished((), values, values)
+        )
+        preference = jnp.array([[1.0, 0.0], [0.0, 1.0], [0.5, 0.5]])
+        drawn = agent._draw_again(replay, KEY, Condition(preference, jnp.ones(3)))
+        np.testing.assert_array_equal(drawn.values, values[:3])
+        np.testing.assert_array_equal(drawn.obs, values[:3])
+
 
 class TestTraining:
     def test_every_parameter_has_a_learning_rate_of_its_group(self):
@@ -429,9 +440,10 @@ class TestTraining:
             MOGFNConfig(loss="subtrajectory_balance"),
             MOGFNConfig(loss="detailed_balance"),
             MOGFNConfig(replay_batch=64, replay_capacity=1000, ema=0.95, bins=20),
+            MOGFNConfig(replay_batch=64, replay_capacity=1000, replay_candidates=8),
             MOGFNConfig(scalarisation="tchebycheff", beta=(0.5, 3.0)),
         ],
-        ids=["subtrajectory", "detailed", "replay", "tchebycheff"],
+        ids=["subtrajectory", "detailed", "replay", "replay of the best", "tchebycheff"],
     )
     def test_learns_the_small_grid_by_other_settings(self, config):
         agent, state, _ = train_sampler(HyperGrid(5), config, 600)
@@ -453,6 +465,7 @@ class TestTraining:
         ({"floor": 0.0}, "floor must be at least 1e-30"),
         ({"num_heads": 5}, "num_heads must divide width = 64"),
         ({"replay_batch": 8, "replay_capacity": 100}, "replay_capacity must be at least batch = 128"),
+        ({"replay_candidates": 0}, "replay_candidates must be at least 1"),
         ({"hidden": ()}, "hidden must be one or more widths"),
         ({"min_log_reward": 0.0}, "min_log_reward must be"),
     ],
