@@ -1,7 +1,9 @@
 """The settings C-MORL was published with (Liu et al., ICLR 2025, appendix), by environment: ``--protocol cmorl-paper``.
 
-Steps are those of all policies together. Where they do not suffice for a round of 20 updates, a round has as many as
-there are. Published environments are the v2 to v4 ones of MuJoCo and of the lunar lander; ours are today's.
+Steps are those of all policies together, and four times the paper's: its code gives a policy steps / policies / 2048
+updates of 2048 steps in each of four environments, so that what it calls a step is one of all four. Where they do not
+suffice for a round of 20 updates, a round has as many as there are. Published environments are the v2 to v4 ones of
+MuJoCo and of the lunar lander; ours are today's.
 """
 
 from __future__ import annotations
@@ -53,10 +55,10 @@ def protocol(env: str) -> dict[str, Any]:
     if env not in _ROWS:
         raise UserError(f"cmorl-paper has no settings for {env!r}; it has them for: {', '.join(_ROWS)}")
     row = _ROWS[env]
-    updates = row.total // (row.policies * ENVS * ROLLOUT)
+    updates = row.total // (row.policies * ROLLOUT)
     share = round(1 - row.first / row.total + 5e-7, 6)  # up, so that what it leaves is a whole number of updates
     return {
-        "steps": row.total,
+        "steps": row.total * ENVS,
         "env_kwargs": row.env_kwargs,
         "gamma": row.gamma,
         "eval_episodes": row.episodes,

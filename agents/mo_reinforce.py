@@ -17,6 +17,7 @@ import optax
 from morl import preferences
 from morl.agents import mogfn_encoding
 from morl.agents.mogfn import MOGFN, MOGFNConfig, NetworkName
+from morl.agents.mogfn_networks import with_rows
 from morl.agents.mogfn_trajectories import AnyTask, Trajectories, forward, log_forward, masked
 from morl.config import check_integer, check_range
 from morl.errors import UserError
@@ -137,13 +138,14 @@ class MOReinforce:
         preference = jnp.repeat(drawn, c.samples, axis=0)
         batch = self._forward(state.policy, preference, key_forward)
         reward = jnp.exp(self.sampler.log_reward(batch.end.values, preference, 1.0))
-        gradient, metrics = jax.grad(self.loss, has_aux=True)(state.policy, batch, preference, reward)
+        of_loss = partial(jax.grad(self.loss, has_aux=True), state.policy, batch, preference, reward)
+        gradient, metrics = with_rows(self.sampler._network, batch, of_loss)
         step, opt_state = self._optimiser.update(gradient, state.opt_state, state.policy)
         metrics |= {"reward": jnp.mean(reward), "length": jnp.mean(batch.length.astype(jnp.float32))}
         return MOReinforceState(optax.apply_updates(state.policy, step), opt_state, state.updates + 1), metrics
 
     def loss(
-        self, policy: PyTree, batch: Trajectories, preference: jax.Array, reward: jax.Array
+        self, policy: PyTree, batch: Trajectories, preference: jax.Array, reward: jax.Array, rows: int | None = None
     ) -> tuple[jax.Array, Metrics]:
         """Its gradient is minus the policy gradient (Lin et al., 2022, equation 13), and an entropy's.
 
@@ -155,10 +157,11 @@ class MOReinforce:
             batch: trajectories (B, T), those of a preference side by side.
             preference: (B, R).
             reward: (B,) of what they built.
+            rows: see :func:`~morl.agents.mogfn_networks.with_rows`.
         """
         c = self.config
         network = self.sampler._network
-        output = network.outputs(policy, batch, self._encode(preference))
+        output = network.outputs(policy, batch, self._encode(preference), rows)
         mask = self.env.action_mask(batch.obs)
         log_prob = log_forward(output, batch, mask).sum(axis=1)
         groups = reward.reshape(-1, c.samples)

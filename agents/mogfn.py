@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike
 
 from morl import preferences
 from morl.agents import mogfn_encoding, mogfn_losses, mogfn_replay, mogfn_rewards
-from morl.agents.mogfn_networks import GraphNetwork, Network, StateNetwork, StringNetwork
+from morl.agents.mogfn_networks import GraphNetwork, Network, StateNetwork, StringNetwork, with_rows
 from morl.agents.mogfn_replay import Replay
 from morl.agents.mogfn_rewards import Focus, Scalarisation
 from morl.agents.mogfn_trajectories import (
@@ -343,7 +343,8 @@ class MOGFN:
     ) -> tuple[MOGFNState, jax.Array]:
         """One step on the mean loss, given with it, of trajectories (B, T) under conditions (B) with β log R (B,)."""
         decay = self.config.ema
-        loss, gradient = jax.value_and_grad(self.loss)(state.params, batch, self._encode(condition), log_reward)
+        of_loss = partial(jax.value_and_grad(self.loss), state.params, batch, self._encode(condition), log_reward)
+        loss, gradient = with_rows(self._network, batch, of_loss)
         step, opt_state = self._optimiser.update(gradient, state.opt_state, state.params)
         params = optax.apply_updates(state.params, step)
         average = state.average
@@ -351,10 +352,20 @@ class MOGFN:
             average = jax.tree.map(lambda old, new: decay * old + (1 - decay) * new, average, params.policy)
         return MOGFNState(params, opt_state, average, state.replay, state.updates + 1), loss
 
-    def loss(self, params: Params, batch: Trajectories, encoded: jax.Array, log_reward: jax.Array) -> jax.Array:
-        """Mean loss of trajectories (B, T) under encoded conditions (B, C), with β log R (B,)."""
+    def loss(
+        self,
+        params: Params,
+        batch: Trajectories,
+        encoded: jax.Array,
+        log_reward: jax.Array,
+        rows: int | None = None,
+    ) -> jax.Array:
+        """Mean loss of trajectories (B, T) under encoded conditions (B, C), with β log R (B,).
+
+        ``rows``: see :func:`~morl.agents.mogfn_networks.with_rows`.
+        """
         c = self.config
-        output = self._network.outputs(params.policy, batch, encoded)
+        output = self._network.outputs(params.policy, batch, encoded, rows)
         log_prob = self._log_forward(output, batch)
         log_z = self._log_z(params, encoded)
         if not self._has_flows:
@@ -461,7 +472,8 @@ class MOGFN:
 
         Of an object that can be built in one way only, as strings are, it is its log-probability, else a lower bound.
         """
-        output = self._network.outputs(self._sampler(state), trajectories, self._encode(condition))
+        of_rows = partial(self._network.outputs, self._sampler(state), trajectories, self._encode(condition))
+        output = with_rows(self._network, trajectories, of_rows)
         return self._log_forward(output, trajectories).sum(axis=1)
 
     @partial(jax.jit, static_argnames="self")

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -20,7 +21,9 @@ from morl.tree_transformer import Trees, TreeTransformer, tree_transformer
 from morl.types import PyTree
 
 # of all rows that there may be: the smallest that has room for the steps there are is evaluated
-SHARES = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 3 / 4, 1)
+SHARES = (1 / 16, 3 / 32, 1 / 8, 3 / 16, 1 / 4, 3 / 8, 1 / 2, 3 / 4, 1)
+
+Result = TypeVar("Result")
 
 
 class Network(Protocol):
@@ -38,8 +41,17 @@ class Network(Protocol):
         """Along trajectories under encoded conditions (B, C)."""
         ...
 
-    def outputs(self, params: PyTree, trajectories: Trajectories, condition: jax.Array) -> jax.Array:
-        """Of every step of trajectories (B, T) under encoded conditions (B, C), (B, T, num_outputs)."""
+    def outputs(
+        self, params: PyTree, trajectories: Trajectories, condition: jax.Array, rows: int | None = None
+    ) -> jax.Array:
+        """Of every step of trajectories (B, T) under encoded conditions (B, C), (B, T, num_outputs), 0 after the last.
+
+        There must be at most ``rows`` steps in all, as :func:`with_rows` says; otherwise all that there can be.
+        """
+        ...
+
+    def row_numbers(self, number: int) -> tuple[int, ...]:
+        """Numbers of rows that ``outputs`` may be asked for where there are ``number`` with all the padding."""
         ...
 
 
@@ -63,8 +75,13 @@ class StateNetwork:
     def reader(self, params: MLP, condition: jax.Array) -> Reader[tuple[()]]:
         return StateReader(self, params, condition)
 
-    def outputs(self, params: MLP, trajectories: Trajectories, condition: jax.Array) -> jax.Array:
-        return _of_each_state(self, params, trajectories, condition)
+    def outputs(
+        self, params: MLP, trajectories: Trajectories, condition: jax.Array, rows: int | None = None
+    ) -> jax.Array:
+        return _of_each_state(self, params, trajectories, condition, rows)
+
+    def row_numbers(self, number: int) -> tuple[int, ...]:
+        return tuple(math.ceil(number * share) for share in SHARES)
 
 
 @dataclass(frozen=True)
@@ -110,31 +127,61 @@ class GraphNetwork:
     def reader(self, params: TreeTransformer, condition: jax.Array) -> Reader[tuple[()]]:
         return StateReader(self, params, condition)
 
-    def outputs(self, params: TreeTransformer, trajectories: Trajectories, condition: jax.Array) -> jax.Array:
-        return _of_each_state(self, params, trajectories, condition)
+    def outputs(
+        self, params: TreeTransformer, trajectories: Trajectories, condition: jax.Array, rows: int | None = None
+    ) -> jax.Array:
+        return _of_each_state(self, params, trajectories, condition, rows)
+
+    def row_numbers(self, number: int) -> tuple[int, ...]:
+        return tuple(math.ceil(number * share) for share in SHARES)
 
 
-def _of_each_state(network: Network, params: PyTree, trajectories: Trajectories, condition: jax.Array) -> jax.Array:
+def with_rows(network: Network, trajectories: Trajectories, of: Callable[[int], Result]) -> Result:
+    """``of`` the number of rows that the network has to see for these trajectories (B, T).
+
+    They are mostly shorter than the longest possible, and which number it is turns out at run time. To be taken outside
+    of what is differentiated: between forward and backward a switch keeps what any of its branches would need.
+    """
+    numbers = network.row_numbers(trajectories.action.size)
+    place = jnp.searchsorted(jnp.array(numbers), trajectories.length.sum())
+    result: Result = jax.lax.switch(place, [partial(of, number) for number in numbers])
+    return result
+
+
+def _of_each_state(
+    network: Network, params: PyTree, trajectories: Trajectories, condition: jax.Array, rows: int | None
+) -> jax.Array:
     """Outputs of every step (B, T) of a network that sees each observation by itself; 0 after the last one.
 
-    Trajectories are mostly shorter than the longest possible: their steps are moved together, and the network sees as
-    many rows as the next of ``SHARES`` above their number has.
+    The steps of all trajectories are moved together into ``rows``.
     """
     batch, steps = trajectories.action.shape
-    number, length = batch * steps, trajectories.length
+    rows, length = rows or batch * steps, trajectories.length
     ends = jnp.cumsum(length)
-    sizes = [math.ceil(number * share) for share in SHARES]
+    place = jnp.arange(rows)
+    whose = jnp.minimum(jnp.searchsorted(ends, place, side="right", method="scan_unrolled"), batch - 1)
+    step = jnp.minimum(place - (ends - length)[whose], steps - 1)
+    some = network.of(params, trajectories.obs[whose, step], condition[whose])
+    there = jnp.minimum((ends - length)[:, None] + jnp.arange(steps), rows - 1)
+    return jnp.where(trajectories.valid[..., None], _apart(some, there, (whose, step, place < ends[-1])), 0.0)
 
-    def of(size: int) -> jax.Array:
-        place = jnp.arange(size)
-        whose = jnp.minimum(jnp.searchsorted(ends, place, side="right", method="scan_unrolled"), batch - 1)
-        step = jnp.minimum(place - (ends - length)[whose], steps - 1)
-        some = network.of(params, trajectories.obs[whose, step], condition[whose])
-        return jnp.pad(some, ((0, number - size), (0, 0)))
 
-    output = jax.lax.switch(jnp.searchsorted(jnp.array(sizes), ends[-1]), [partial(of, size) for size in sizes])
-    there = jnp.minimum((ends - length)[:, None] + jnp.arange(steps), number - 1)
-    return jnp.where(trajectories.valid[..., None], output[there], 0.0)
+@jax.custom_vjp
+def _apart(rows: jax.Array, there: jax.Array, places: tuple[jax.Array, jax.Array, jax.Array]) -> jax.Array:
+    """``rows[there]``; ``places`` are where each row has gone, and whether it counts.
+
+    Its gradient gathers from those, where that of a gather would scatter: XLA's CPU backend adds up one element at a
+    time.
+    """
+    return rows[there]
+
+
+def _together(places: tuple[jax.Array, jax.Array, jax.Array], gradient: jax.Array) -> tuple[jax.Array, None, None]:
+    *where, counts = places
+    return jnp.where(counts[:, None], gradient[tuple(where)], 0.0), None, None
+
+
+_apart.defvjp(lambda rows, there, places: (rows[there], places), _together)
 
 
 class StateReader(NamedTuple):
@@ -194,8 +241,13 @@ class StringNetwork:
     def reader(self, params: Transformer, condition: jax.Array) -> Reader[StringMemory]:
         return StringReader(params, condition, self._blank)
 
-    def outputs(self, params: Transformer, trajectories: Trajectories, condition: jax.Array) -> jax.Array:
-        return params(trajectories.end.obs, condition)
+    def outputs(
+        self, params: Transformer, trajectories: Trajectories, condition: jax.Array, rows: int | None = None
+    ) -> jax.Array:
+        return jnp.where(trajectories.valid[..., None], params(trajectories.end.obs, condition), 0.0)
+
+    def row_numbers(self, number: int) -> tuple[int, ...]:
+        return (number,)
 
 
 class StringMemory(NamedTuple):

@@ -414,7 +414,7 @@ def compare(plan: Comparison, methods: Sequence[str], seeds: Sequence[int], samp
             for number in [most] if method in SEARCHES else samples:
                 first = drawn if method in SEARCHES else Drawn(drawn.values[:, :number], drawn.obs[:, :number])
                 found = quality(env, first, weights)
-                runs.setdefault(number, []).append((found, seconds, calls - (most - number) * len(weights)))
+                runs.setdefault(number, []).append((found, seconds, calls and calls - (most - number) * len(weights)))
                 print(f"{method} seed {seed}, {number} draws: {found} {seconds:.0f} s {oracle}", flush=True)
         for number, each in runs.items():
             qualities = [quality for quality, _, _ in each]

@@ -80,7 +80,11 @@ def test_flags_win_over_a_protocol():
     from morl.cli.train import parse
 
     settings, config = parse("cmorl", CMORLConfig, ["--protocol", "cmorl-paper", "--epochs", "3"])
-    assert (settings.steps, settings.gamma, settings.env) == (500_000, 0.98, "minecart-v0")
+    assert (settings.steps, settings.gamma, settings.env) == (
+        2_000_000,
+        0.98,
+        "minecart-v0",
+    )  # as published, 500 000 of 4 at once
     assert (config.num_envs, config.rollout_steps, config.epochs, config.extension_share) == (4, 2048, 3, 0.6)
     settings, config = parse("cmorl", CMORLConfig, ["--env", "mo-ant-2obj-v5", "--protocol=cmorl-paper"])
     assert (settings.env_kwargs, config.num_policies) == ({"max_episode_steps": 500}, 3)

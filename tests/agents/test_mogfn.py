@@ -255,6 +255,31 @@ class TestTrajectories:
             agent.log_weight(state, condition, back), agent.log_weight(state, condition, built), rtol=1e-6
         )
 
+    def test_steps_moved_together_give_the_gradient_of_each_by_itself(self):
+        """As many rows as there are steps, more, and all: the last trajectory is the longest, so that rows are over."""
+        env = HyperGrid(4)
+        agent = MOGFN(MOGFNConfig(hidden=(8,)), env, 1)
+        state = disturbed(agent)
+        condition = agent.draw_condition(KEY, 64)
+        paths = agent.rollout(state, condition, KEY, env.default_params, epsilon=1.0)
+        order = jnp.argsort(paths.length)
+        paths, condition = jax.tree.map(lambda x: x[order], (paths, condition))
+        assert int(paths.length[-1]) == env.horizon > int(paths.length[0])
+        encoded, log_reward = agent._encode(condition), jnp.zeros(64)
+
+        def by_itself(params):
+            repeated = jnp.broadcast_to(encoded[:, None], (*paths.action.shape, encoded.shape[-1]))
+            log_prob = agent._log_forward(agent._network.of(params.policy, paths.obs, repeated), paths)
+            log_z = params.log_z(encoded)[:, 0]
+            return jnp.mean((log_z + log_prob.sum(axis=1) - paths.log_backward.sum(axis=1) - log_reward) ** 2)
+
+        wanted = jax.value_and_grad(by_itself)(state.params)
+        steps = int(paths.length.sum())
+        for rows in (steps, steps + 3, None):
+            found = jax.value_and_grad(agent.loss)(state.params, paths, encoded, log_reward, rows)
+            for one, two in zip(*map(jax.tree.leaves, (wanted, found)), strict=True):
+                np.testing.assert_allclose(one, two, rtol=1e-4, atol=1e-5)
+
     def test_log_probabilities_of_the_loss_are_those_it_was_sampled_with(self):
         """The transformer's one pass over a string against its letter by letter memory."""
         agent = MOGFN(SMALL_STRINGS, STRINGS, 1)
