@@ -44,8 +44,8 @@ register_agent(
         name="mogfn",
         summary="MOGFN-PC: one sampler of objects in proportion to any preference's reward (Jain et al., ICML 2023)",
         entry_point="morl.agents.mogfn_agent:MOGFNAgent",
-        config="morl.agents.mogfn:MOGFNConfig",
-        space="morl.agents.mogfn:SPACE",
+        config="morl.agents.mogfn_config:MOGFNConfig",
+        space="morl.agents.mogfn_config:SPACE",
         protocols={"mogfn-paper": "morl.agents.mogfn_paper:protocol"},
     )
 )

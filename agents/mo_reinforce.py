@@ -16,7 +16,8 @@ import optax
 
 from morl import preferences
 from morl.agents import mogfn_encoding
-from morl.agents.mogfn import MOGFN, MOGFNConfig, NetworkName
+from morl.agents.mogfn import MOGFN
+from morl.agents.mogfn_config import MOGFNConfig, NetworkName
 from morl.agents.mogfn_networks import with_rows
 from morl.agents.mogfn_trajectories import AnyTask, Trajectories, forward, log_forward, masked
 from morl.config import check_integer, check_range

@@ -8,7 +8,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from morl.agents.mogfn import MOGFN, MOGFNConfig
+from morl.agents.mogfn import MOGFN
+from morl.agents.mogfn_config import MOGFNConfig
 from morl.errors import UserError
 from morl.preferences import spread
 from morl.registry import env_specs

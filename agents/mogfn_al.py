@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from morl.agents.labelled import Ints
-from morl.agents.mogfn import MOGFN, Condition, MOGFNConfig, MOGFNState
+from morl.agents.mogfn import MOGFN, Condition, MOGFNState
+from morl.agents.mogfn_config import MOGFNConfig
 from morl.agents.mogfn_trajectories import Trajectories
 from morl.config import check_integer, check_range
 from morl.domains import Choice, Integer, Parameter, Space, log_real

@@ -77,7 +77,8 @@ def mogfn(id: str, settings: dict[str, Any], updates: int) -> Line:
     from environments import rate
 
     import morl
-    from morl.agents.mogfn import MOGFN, MOGFNConfig
+    from morl.agents.mogfn import MOGFN
+    from morl.agents.mogfn_config import MOGFNConfig
 
     agent = MOGFN(MOGFNConfig(**settings), morl.make(id, "jax"), 10_000)
     key_init, key_run = jax.random.split(jax.random.key(0))

@@ -44,7 +44,8 @@ import morl
 from morl import candidates, gfn_metrics, metrics
 from morl.agents.gfn_baselines import NSGA2Config, nsga2, random_objects
 from morl.agents.mo_reinforce import MOReinforce, MOReinforceConfig
-from morl.agents.mogfn import MOGFN, Condition, MOGFNConfig
+from morl.agents.mogfn import MOGFN, Condition
+from morl.agents.mogfn_config import MOGFNConfig
 from morl.agents.mogfn_trajectories import AnyTask, Finished
 from morl.envs.hypergrid import HyperGrid
 from morl.preferences import lattice

@@ -21,7 +21,8 @@ import jax.numpy as jnp
 import numpy as np
 
 import morl
-from morl.agents.mogfn import MOGFN, MOGFNConfig
+from morl.agents.mogfn import MOGFN
+from morl.agents.mogfn_config import MOGFNConfig
 
 TASKS = ("dna-folding-v0", "molecules-v0")
 REPEATS = 3

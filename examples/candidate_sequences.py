@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 import morl
-from morl.agents.mogfn import MOGFNConfig
+from morl.agents.mogfn_config import MOGFNConfig
 from morl.candidates import Candidates
 from morl.gfn_metrics import diversity
 

@@ -218,7 +218,7 @@ def trained_gmorl():
 
 
 def trained_mogfn():
-    from morl.agents.mogfn import MOGFNConfig
+    from morl.agents.mogfn_config import MOGFNConfig
 
     settings = morl.TrainSettings(env="hypergrid-v0", env_kwargs={"side": 8}, steps=1280, **SMALL)
     return morl.train("mogfn", settings, MOGFNConfig(hidden=(16,), num_preferences=3))

@@ -9,7 +9,7 @@ import pytest
 
 import morl
 from morl import candidates, gfn_metrics, sheets
-from morl.agents.mogfn import MOGFNConfig
+from morl.agents.mogfn_config import MOGFNConfig
 from morl.agents.mogfn_paper import protocol
 from morl.cli import main
 from morl.cli.train import parse

@@ -22,7 +22,7 @@ import tests.tiny
 from morl import checkpoint, recording, registry, saving
 from morl.agents.cmorl import CMORLConfig
 from morl.agents.gmorl import GMORLConfig, SeparateSACConfig
-from morl.agents.mogfn import MOGFNConfig
+from morl.agents.mogfn_config import MOGFNConfig
 from morl.errors import UserError
 from morl.logging import CsvWriter
 from morl.progress import Progress, from_json

@@ -10,7 +10,8 @@ import pytest
 
 from morl import gfn_metrics
 from morl.agents import mogfn_encoding, mogfn_losses, mogfn_replay, mogfn_rewards
-from morl.agents.mogfn import MOGFN, Condition, MOGFNConfig, parameter_groups, train_sampler
+from morl.agents.mogfn import MOGFN, Condition, parameter_groups, train_sampler
+from morl.agents.mogfn_config import MOGFNConfig
 from morl.agents.mogfn_rewards import Focus
 from morl.agents.mogfn_trajectories import Finished, backward, forward, log_forward
 from morl.envs.deep_sea_treasure import DeepSeaTreasure

@@ -11,7 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from morl.agents.mogfn import MOGFNConfig, train_sampler
+from morl.agents.mogfn import train_sampler
+from morl.agents.mogfn_config import MOGFNConfig
 from morl.cli import main
 from morl.envs.checking import Report, check_env
 from morl.envs.checking_constructive import check_constructive

@@ -8,7 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from morl.agents.mogfn import MOGFN, MOGFNConfig, train_sampler
+from morl.agents.mogfn import MOGFN, train_sampler
+from morl.agents.mogfn_config import MOGFNConfig
 from morl.envs.oracle import Counts
 from morl.errors import MissingExtraError, UserError
 from morl.preferences import lattice
