@@ -71,6 +71,7 @@ def protocol(env: str) -> dict[str, Any]:
         "minibatches": 32,
         "learning_rate": 3e-4,
         "train_gamma": 0.995,
+        "preference_units": "raw",
         "gae_lambda": 0.95,
         "clip": 0.2,
         "value_coefficient": 0.5,

@@ -18,7 +18,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from morl import running
 from morl.agents import trust_region
 from morl.agents.ppo import PPO, Params, Policy, PPOState
 from morl.batching import batched
@@ -160,8 +159,9 @@ class ConstrainedPPO:
 
     def _by_barrier(self, state: ConstrainedState, batch: Transition, key: jax.Array) -> Updated:
         # of PPO's advantages: then the weights of a learner without constraints are its preference
-        unit = running.deviation(state.ppo.return_stats) if self.ppo.config.normalise_rewards else 1.0
-        scale = jnp.where(state.scale > 0, state.scale, unit)
+        unit = self.ppo.unit(state.ppo.return_stats)
+        raw = self.ppo.config.preference_units == "raw"
+        scale = jnp.where(state.scale > 0, state.scale, 1.0 if raw else unit)
         state, before, discount = self.seen(state, batch)
         slack = self.slack(state) / scale
         weights = barrier_weights(state.preference, slack, self.barrier) * unit / scale
@@ -182,7 +182,7 @@ class ConstrainedPPO:
         state, _, _ = self.seen(state, batch)
         slack = self.slack(state) / state.scale
         ppo, look = self.ppo.look(state.ppo, batch)
-        unit = running.deviation(ppo.return_stats) if self.ppo.config.normalise_rewards else 1.0
+        unit = self.ppo.unit(ppo.return_stats)
         # a change of the return is the advantage of the new actions, summed over an episode
         advantage = look.advantage * unit * state.horizon / state.scale
         policy = trust_region.step(

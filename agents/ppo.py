@@ -19,7 +19,7 @@ from gymnasium import Space
 from morl import distributions, running, spaces
 from morl.agents import trust_region
 from morl.config import check_integer, check_range
-from morl.errors import UserError
+from morl.errors import UserError, unknown_name
 from morl.networks import MLP, mlp
 from morl.returns import discounted_sum, td_error, traced
 from morl.running import RunningStats
@@ -57,7 +57,9 @@ class PPOConfig:
     normalise_observations: bool = True
     """Scale observations by their running mean and deviation (kept for evaluation); one-hot ones stay as they are."""
     normalise_rewards: bool = True
-    """Scale each objective by the running deviation of its discounted return; preferences weigh what is scaled."""
+    """Scale each objective by the running deviation of its discounted return."""
+    preference_units: Literal["scaled", "raw"] = "scaled"
+    """What a learner's preference weighs: scaled objectives, or as published, raw ones (the critic's stay scaled)."""
     hidden: tuple[int, ...] = (64, 64)
     """Widths of the hidden layers of actor and critic."""
     activation: Literal["tanh", "relu", "silu"] = "tanh"
@@ -73,6 +75,8 @@ class PPOConfig:
         check_range(self, "gae_lambda", low=0, high=1)
         if self.train_gamma is not None:
             check_range(self, "train_gamma", low=0, high=1)
+        if self.preference_units not in ("scaled", "raw"):
+            raise unknown_name("preference_units", self.preference_units, ("scaled", "raw"))
         if not self.hidden or min(self.hidden) < 1:
             raise UserError(f"hidden must be one or more widths of at least 1, not {self.hidden}")
         if (self.num_envs * self.rollout_steps) % self.minibatches:
@@ -266,10 +270,21 @@ class PPO:
                 preference.
         """
         state, look = self.look(state, batch)
-        weighed = look.delta * (state.preference if weights is None else weights)
+        if weights is None:
+            raw = self.config.preference_units == "raw"
+            weights = state.preference * self.unit(state.return_stats) if raw else state.preference
+        weighed = look.delta * weights
         done = batch.terminated | batch.truncated
         actors = traced(weighed.sum(axis=-1, keepdims=True), done, self.gamma * self.config.gae_lambda)[..., 0]
         return self.fit(state, look, _standardise(actors, batch.valid), key)
+
+    def unit(self, return_stats: RunningStats) -> jax.Array:
+        """(R,) what the critic's rewards are divided by.
+
+        A scale only: moving the mean of a reward would change what an episode's length is worth.
+        """
+        one = jnp.ones_like(return_stats.mean)
+        return running.deviation(return_stats) if self.config.normalise_rewards else one
 
     def look(self, state: PPOState, batch: Transition) -> tuple[PPOState, Look]:
         """A rollout (T, B) as the learner sees it, and the learner with its running statistics brought up to date."""
@@ -277,11 +292,7 @@ class PPO:
         done = batch.terminated | batch.truncated
         carried, returns = discounted_sum(batch.reward, done, state.discounted_return, self.gamma)
         return_stats = running.update(state.return_stats, returns, batch.valid)
-        reward = batch.reward
-        if (
-            c.normalise_rewards
-        ):  # scale only: moving the mean of a reward would change what an episode's length is worth
-            reward = reward / running.deviation(return_stats)
+        reward = batch.reward / self.unit(return_stats)
         value, next_value = self.values(state, batch)
         delta = td_error(reward, value, next_value, batch.terminated, self.gamma)
         features = self._features(state.obs_stats, batch.obs)

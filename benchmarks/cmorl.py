@@ -40,8 +40,9 @@ CASES = {
     "minecart, 500 000 steps, CPO": "minecart-v0 --steps 500000 --extension cpo",
     "minecart, 500 000 steps, first stage alone": "minecart-v0 --steps 500000 --extension none",
     "minecart, default": "minecart-v0",
-    "mo-lunar-lander": "mo-lunar-lander-v3 --steps 500000 --num-policies 4 --num-envs 8 --rollout-steps 128 "
-    "--eval-episodes 10 --final-episodes 20 --processes 2",
+    "mo-lunar-lander": "mo-lunar-lander-v3 --steps 2000000 --num-policies 6 --num-envs 8 --rollout-steps 256 "
+    "--minibatches 16 --learning-rate 5e-4 --anneal --entropy-coefficient 0.01 --evaluations 40 --eval-episodes 10 "
+    "--final-episodes 20 --processes 2",
     "mo-hopper-2obj": f"mo-hopper-2obj-v5 --steps 6000000 {MUJOCO}",
     "mo-hopper, 3 objectives": f"mo-hopper-v5 --steps 8000000 {MUJOCO}",
     "mo-ant-2obj": f"mo-ant-2obj-v5 --steps 6000000 {MUJOCO} --num-policies 3",

@@ -22,7 +22,7 @@ class Probe:
 
     constant: one step, (1, 2). cue: one step, (cue, -cue), the cue of -1 or 1 is observed.
     delayed: two steps, (0, 0) then (1, 2), the time is observed.
-    choice: one step, action 0 gives (1, 0), 1 gives (0, 1).
+    choice: one step, action 0 gives (1, 0), 1 gives (0, 1). apart: the same with (100, 0).
     dent: one step, actions give (1, 0), (0, 1) and (0.4, 0.4), which no weighted sum prefers.
     endless: (1, 2) every step, cut off after 5 steps and never ending by itself.
     steer: one step, continuous, (-(a - 0.6)^2, -(a + 0.2)^2) for a in [-2, 2].
@@ -62,6 +62,7 @@ class Probe:
             "cue": lambda: state.cue * jnp.array([1.0, -1.0]),
             "delayed": lambda: both * (state.t == 1),
             "choice": lambda: jnp.where(action == 0, jnp.array([1.0, 0.0]), jnp.array([0.0, 1.0])),
+            "apart": lambda: jnp.where(action == 0, jnp.array([100.0, 0.0]), jnp.array([0.0, 1.0])),
             "dent": lambda: jnp.array([[1.0, 0.0], [0.0, 1.0], [0.4, 0.4]])[action],
             "endless": lambda: both,
             "steer": lambda: -((action[0] - jnp.array([0.6, -0.2])) ** 2),

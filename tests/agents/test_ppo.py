@@ -1,5 +1,6 @@
 """PPO on probe environments with known values and best actions: each isolates one thing that can silently go wrong."""
 
+from dataclasses import replace
 from functools import partial
 
 import jax
@@ -7,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from morl.agents.constrained import ConstrainedPPO
 from morl.agents.ppo import PPO, PPOConfig
 from morl.errors import UserError
 from morl.rollout import rollout, start_batch
@@ -25,9 +27,11 @@ CONFIG = PPOConfig(
 )
 
 
-def learn(kind, preference=(0.5, 0.5), updates=150, config=CONFIG):
+def learn(kind, preference=(0.5, 0.5), updates=150, config=CONFIG, in_stages=False):
     env = Probe(kind)
     learner = PPO(config, env.observation_space, env.action_space, GAMMA, updates)
+    if in_stages:
+        learner = ConstrainedPPO(learner, GAMMA, "ipo", barrier=20.0, radius=0.01)
     key_init, key_start, key_run = jax.random.split(jax.random.key(3), 3)
     state = learner.init(key_init, jnp.array(preference))
     lanes = start_batch(env, (), key_start, config.num_envs)
@@ -98,6 +102,15 @@ def test_reward_scaling_makes_objectives_of_any_scale_weigh_the_same():
     config = PPOConfig(num_envs=16, rollout_steps=16, learning_rate=3e-3, hidden=(32,))
     _, state, _ = learn("constant", config=config, updates=20)
     np.testing.assert_allclose(state.return_stats.mean, [1, 2], rtol=1e-3)
+
+
+@pytest.mark.parametrize("in_stages", [False, True], ids=["PPO", "first stage of C-MORL"])
+@pytest.mark.parametrize(("units", "action"), [("scaled", 1), ("raw", 0)])
+def test_a_preference_weighs_scaled_or_raw_objectives(units, action, in_stages):
+    """(100, 0) or (0, 1): scaled, each is worth its weight."""
+    config = replace(CONFIG, normalise_rewards=True, preference_units=units)
+    learner, state, _ = learn("apart", (0.2, 0.8), config=config, in_stages=in_stages)
+    assert greedy(learner, state) == action
 
 
 def test_invalid_steps_are_not_learnt_from():
