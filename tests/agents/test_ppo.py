@@ -168,6 +168,7 @@ def test_observation_statistics_are_part_of_the_policy():
         ({"gae_lambda": 1.5}, "gae_lambda must be at least 0 and at most 1"),
         ({"minibatches": 3}, "minibatches must divide"),
         ({"hidden": ()}, "hidden must be one or more widths"),
+        ({"preference_units": "pounds"}, "unknown preference_units 'pounds'"),
         ({"epochs": 0}, "epochs must be at least 1"),
         ({"train_gamma": float("nan")}, "train_gamma must be"),
     ],
