@@ -160,8 +160,7 @@ class ConstrainedPPO:
     def _by_barrier(self, state: ConstrainedState, batch: Transition, key: jax.Array) -> Updated:
         # of PPO's advantages: then the weights of a learner without constraints are its preference
         unit = self.ppo.unit(state.ppo.return_stats)
-        raw = self.ppo.config.preference_units == "raw"
-        scale = jnp.where(state.scale > 0, state.scale, 1.0 if raw else unit)
+        scale = jnp.where(state.scale > 0, state.scale, self.ppo.preference_unit(state.ppo.return_stats))
         state, before, discount = self.seen(state, batch)
         slack = self.slack(state) / scale
         weights = barrier_weights(state.preference, slack, self.barrier) * unit / scale

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -55,8 +56,36 @@ class Network(Protocol):
         ...
 
 
+class OfEachState(ABC):
+    """What networks have in common that see each observation by itself."""
+
+    @abstractmethod
+    def of(self, params: PyTree, obs: jax.Array, condition: jax.Array) -> jax.Array:
+        """See :class:`Network`."""
+
+    def reader(self, params: PyTree, condition: jax.Array) -> Reader[tuple[()]]:
+        return StateReader(self, params, condition)
+
+    def outputs(
+        self, params: PyTree, trajectories: Trajectories, condition: jax.Array, rows: int | None = None
+    ) -> jax.Array:
+        """The steps of all trajectories are moved together into ``rows``."""
+        batch, steps = trajectories.action.shape
+        rows, length = rows or batch * steps, trajectories.length
+        ends = jnp.cumsum(length)
+        place = jnp.arange(rows)
+        whose = jnp.minimum(jnp.searchsorted(ends, place, side="right", method="scan_unrolled"), batch - 1)
+        step = jnp.minimum(place - (ends - length)[whose], steps - 1)
+        some = self.of(params, trajectories.obs[whose, step], condition[whose])
+        there = jnp.minimum((ends - length)[:, None] + jnp.arange(steps), rows - 1)
+        return jnp.where(trajectories.valid[..., None], _apart(some, there, (whose, step, place < ends[-1])), 0.0)
+
+    def row_numbers(self, number: int) -> tuple[int, ...]:
+        return tuple(math.ceil(number * share) for share in SHARES)
+
+
 @dataclass(frozen=True)
-class StateNetwork:
+class StateNetwork(OfEachState):
     """An MLP of the observation, one-hot where it is of integers, and the condition."""
 
     env: AnyTask
@@ -72,20 +101,9 @@ class StateNetwork:
         features = spaces.encoder(self.env.observation_space).encode(obs)
         return params(jnp.concatenate([features, condition], axis=-1))
 
-    def reader(self, params: MLP, condition: jax.Array) -> Reader[tuple[()]]:
-        return StateReader(self, params, condition)
-
-    def outputs(
-        self, params: MLP, trajectories: Trajectories, condition: jax.Array, rows: int | None = None
-    ) -> jax.Array:
-        return _of_each_state(self, params, trajectories, condition, rows)
-
-    def row_numbers(self, number: int) -> tuple[int, ...]:
-        return tuple(math.ceil(number * share) for share in SHARES)
-
 
 @dataclass(frozen=True)
-class GraphNetwork:
+class GraphNetwork(OfEachState):
     """A transformer over the nodes of a tree, and the condition.
 
     For tasks that put a tree together from nodes of ``num_blocks`` kinds with at most ``num_sites`` sites each: whose
@@ -124,17 +142,6 @@ class GraphNetwork:
         flat = sites.reshape(*sites.shape[:-2], task.num_places)
         return jnp.concatenate([whole[..., : task.num_blocks], flat, whole[..., task.num_blocks :]], axis=-1)
 
-    def reader(self, params: TreeTransformer, condition: jax.Array) -> Reader[tuple[()]]:
-        return StateReader(self, params, condition)
-
-    def outputs(
-        self, params: TreeTransformer, trajectories: Trajectories, condition: jax.Array, rows: int | None = None
-    ) -> jax.Array:
-        return _of_each_state(self, params, trajectories, condition, rows)
-
-    def row_numbers(self, number: int) -> tuple[int, ...]:
-        return tuple(math.ceil(number * share) for share in SHARES)
-
 
 def with_rows(network: Network, trajectories: Trajectories, of: Callable[[int], Result]) -> Result:
     """``of`` the number of rows that the network has to see for these trajectories (B, T).
@@ -146,24 +153,6 @@ def with_rows(network: Network, trajectories: Trajectories, of: Callable[[int], 
     place = jnp.searchsorted(jnp.array(numbers), trajectories.length.sum())
     result: Result = jax.lax.switch(place, [partial(of, number) for number in numbers])
     return result
-
-
-def _of_each_state(
-    network: Network, params: PyTree, trajectories: Trajectories, condition: jax.Array, rows: int | None
-) -> jax.Array:
-    """Outputs of every step (B, T) of a network that sees each observation by itself; 0 after the last one.
-
-    The steps of all trajectories are moved together into ``rows``.
-    """
-    batch, steps = trajectories.action.shape
-    rows, length = rows or batch * steps, trajectories.length
-    ends = jnp.cumsum(length)
-    place = jnp.arange(rows)
-    whose = jnp.minimum(jnp.searchsorted(ends, place, side="right", method="scan_unrolled"), batch - 1)
-    step = jnp.minimum(place - (ends - length)[whose], steps - 1)
-    some = network.of(params, trajectories.obs[whose, step], condition[whose])
-    there = jnp.minimum((ends - length)[:, None] + jnp.arange(steps), rows - 1)
-    return jnp.where(trajectories.valid[..., None], _apart(some, there, (whose, step, place < ends[-1])), 0.0)
 
 
 @jax.custom_vjp
@@ -187,7 +176,7 @@ _apart.defvjp(lambda rows, there, places: (rows[there], places), _together)
 class StateReader(NamedTuple):
     """Sees each observation by itself."""
 
-    network: Network
+    network: OfEachState
     params: PyTree
     condition: jax.Array
 

@@ -271,8 +271,7 @@ class PPO:
         """
         state, look = self.look(state, batch)
         if weights is None:
-            raw = self.config.preference_units == "raw"
-            weights = state.preference * self.unit(state.return_stats) if raw else state.preference
+            weights = state.preference * self.unit(state.return_stats) / self.preference_unit(state.return_stats)
         weighed = look.delta * weights
         done = batch.terminated | batch.truncated
         actors = traced(weighed.sum(axis=-1, keepdims=True), done, self.gamma * self.config.gae_lambda)[..., 0]
@@ -285,6 +284,11 @@ class PPO:
         """
         one = jnp.ones_like(return_stats.mean)
         return running.deviation(return_stats) if self.config.normalise_rewards else one
+
+    def preference_unit(self, return_stats: RunningStats) -> jax.Array:
+        """(R,) as much of each objective as a preference weighs as one."""
+        unit = self.unit(return_stats)
+        return jnp.ones_like(unit) if self.config.preference_units == "raw" else unit
 
     def look(self, state: PPOState, batch: Transition) -> tuple[PPOState, Look]:
         """A rollout (T, B) as the learner sees it, and the learner with its running statistics brought up to date."""

@@ -413,19 +413,17 @@ def compare(plan: Comparison, methods: Sequence[str], seeds: Sequence[int], samp
                 counts = env.oracle.counts
                 oracle = f"{counts.computed:,} ({counts.computed / max(seconds, 1e-9):.0f}/s of training)"
             for number in [most] if method in SEARCHES else samples:
-                first = drawn if method in SEARCHES else Drawn(drawn.values[:, :number], drawn.obs[:, :number])
+                first = drawn if number == most else Drawn(drawn.values[:, :number], drawn.obs[:, :number])
                 found = quality(env, first, weights)
                 runs.setdefault(number, []).append((found, seconds, calls and calls - (most - number) * len(weights)))
                 print(f"{method} seed {seed}, {number} draws: {found} {seconds:.0f} s {oracle}", flush=True)
         for number, each in runs.items():
             qualities = [quality for quality, _, _ in each]
-            volumes = [q.hypervolume for q in qualities]
-            of_all = [q.of_all for q in qualities]
-            worst = f" ({min(volumes) / known:.2%})" if known else f" ({min(volumes):.4f})"
-            worst_of_all = f" ({min(of_all) / known:.2%})" if known else f" ({min(of_all):.4f})"
+            best = mean_and_worst([q.hypervolume for q in qualities], known)
+            of_all = mean_and_worst([q.of_all for q in qualities], known)
             rows.append(
-                f"| {method} | {number} | {each[0][2]:,} | {statistics.mean(volumes):.4f}{worst} "
-                f"| {statistics.mean(of_all):.4f}{worst_of_all} | {statistics.mean(q.reward for q in qualities):.4f} "
+                f"| {method} | {number} | {each[0][2]:,} | {best} | {of_all} "
+                f"| {statistics.mean(q.reward for q in qualities):.4f} "
                 f"| {statistics.mean(q.diversity for q in qualities):.2f} "
                 f"| {statistics.mean(seconds for _, seconds, _ in each):.0f} | {oracle or '-'} |"
             )
@@ -435,6 +433,12 @@ def compare(plan: Comparison, methods: Sequence[str], seeds: Sequence[int], samp
     )
     print("| method | draws | oracle calls | HV | HV of all | top-10 reward | top-10 diversity | seconds |", end="")
     print(" different objects computed |\n|---|---|---|---|---|---|---|---|---|", *rows, sep="\n")
+
+
+def mean_and_worst(volumes: Sequence[float], known: float | None) -> str:
+    """Of hypervolumes; the worst as a share of the known front's where there is one."""
+    worst = f"{min(volumes) / known:.2%}" if known else f"{min(volumes):.4f}"
+    return f"{statistics.mean(volumes):.4f} ({worst})"
 
 
 def changed(settings: dict[str, Any], pairs: Sequence[str]) -> dict[str, Any]:
