@@ -16,12 +16,12 @@ from morl import runs
 from morl.envs.constructive import Constructive
 from morl.errors import UserError
 from morl.pareto import crowding_distance, non_dominated
+from morl.recording import Row
 from morl.rows import csv_text
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int32]
 Oracle = Callable[[Ints], Floats]
-Row = dict[str, float | int]
 
 
 class StringTask(Constructive[Any, Any], Protocol):

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
-import math
 import time
 from collections.abc import Callable
 from importlib.metadata import version
@@ -21,7 +20,7 @@ import yaml
 
 from morl import devices, metrics, runs
 from morl.agents import string_proposers
-from morl.agents.labelled import Ints, Labelled, Row, StringTask, oracle_of, table
+from morl.agents.labelled import Ints, Labelled, StringTask, oracle_of, table
 from morl.agents.mogfn_al import MOGFNALConfig, MutationSampler, remembered
 from morl.candidates import diversity
 from morl.environments import make
@@ -29,9 +28,9 @@ from morl.envs.mutations import Mutations
 from morl.envs.strings import Strings
 from morl.errors import MissingExtraError, UserError
 from morl.loading import settings_of
-from morl.logging import CsvWriter, TensorBoardWriter
 from morl.options import plain
 from morl.preferences import spread
+from morl.recording import Recorder, Row
 from morl.registry import env_specs
 from morl.searches import FoundFront, Search
 from morl.settings import SearchSettings
@@ -120,52 +119,37 @@ class _Search:
             f"{AGENT} ({c.proposer}) on {self.settings.env} ({device}): {seeds}({c.initial} + {c.rounds} rounds x "
             f"{c.round_size}) = {len(self.seeds) * c.budget:,} labels"
         )
-        known = {seed: self._known(seed) for seed in self.seeds}
-        log = (self.path / "log.txt").open("a")
-        if not resumed:
-            provenance = runs.provenance(device)
-            if c.proposer == "gflownet":
-                provenance["versions"] |= {name: version(name) for name in PACKAGES}
-            text = yaml.safe_dump({**self.resolved, "run": provenance}, sort_keys=False)
-            runs.write_text(self.path / "config.yaml", text)
-        for events in self.path.glob("events.*"):  # they are written again, so that no round is there twice
-            events.unlink()
-        writers = CsvWriter(self.path / "metrics.csv"), TensorBoardWriter(self.path)
-        writers[1].text("config", f"```yaml\n{(self.path / 'config.yaml').read_text()}```")
-
-        def say(text: str) -> None:
-            log.write(f"{time.strftime('%H:%M:%S')} {text}\n")
-            log.flush()
-
-        def write(row: Row) -> None:
-            writers[0].write(row)
-            # TensorBoard has no place for what is not known yet
-            writers[1].write({name: value for name, value in row.items() if math.isfinite(value)})
-
-        say(headline)
-        if resumed:
-            say(f"resumed after {sum(map(len, known.values()))} labels")
-        if reporter:
-            reporter.start(headline, self.path)
+        record = Recorder(self.path)
         try:
+            known = {seed: self._known(seed) for seed in self.seeds}
+            record.say(headline)
+            if resumed:
+                record.say(f"resumed after {sum(map(len, known.values()))} labels")
+            else:
+                provenance = runs.provenance(device)
+                if c.proposer == "gflownet":
+                    provenance["versions"] |= {name: version(name) for name in PACKAGES}
+                text = yaml.safe_dump({**self.resolved, "run": provenance}, sort_keys=False)
+                runs.write_text(self.path / "config.yaml", text)
+            record.begin(0, 0 if resumed else None)  # the rounds known are written again
+            record.config((self.path / "config.yaml").read_text())
+            if reporter:
+                reporter.start(headline, self.path)
             for labelled in known.values():
                 for row in labelled.rows:
-                    write(row)
+                    record.write(row)
             for seed, labelled in known.items():
                 while len(labelled.rows) <= c.rounds and not should_stop():
                     self._round(seed, labelled)
-                    write(labelled.rows[-1])
-                    say(" ".join(f"{name}={value:.6g}" for name, value in labelled.rows[-1].items()))
+                    record.write(labelled.rows[-1])
                     if reporter:
                         reporter.update(self._status(known, labelled.rows[-1]))
-            return self._finish(known, say, writers[1])
+            return self._finish(known, record)
         except BaseException as error:
-            say(f"failed: {error!r}")
+            record.say(f"failed: {error!r}")
             raise
         finally:
-            for writer in writers:
-                writer.close()
-            log.close()
+            record.close()
 
     def _state(self, seed: int) -> Path:
         return self.path / "checkpoints" / f"labelled-{seed}.json"
@@ -262,7 +246,7 @@ class _Search:
             evaluated=True,
         )
 
-    def _finish(self, known: dict[int, Labelled], say: Callable[[str], None], board: TensorBoardWriter) -> Search:
+    def _finish(self, known: dict[int, Labelled], record: Recorder) -> Search:
         """Tables and pictures of what there is."""
         from morl import plotting  # matplotlib takes a while to load
 
@@ -276,10 +260,10 @@ class _Search:
             title = f"{AGENT} ({self.config.proposer}) on {self.settings.env}, {labels:,} labels"
             figure = plotting.draw_front(cast(Any, fronts), title, self.true_front)
             plotting.save(figure, self.path / "front.png")
-            board.image("front", plotting.pixels(figure), labels)
+            record.image("front", plotting.pixels(figure), labels)
         for seed, front in fronts.items():
-            say(f"seed {seed}: {len(front)} objects, {front.describe_hypervolume()}")
-        say("finished" if finished else "stopped early on request")
+            record.say(f"seed {seed}: {len(front)} objects, {front.describe_hypervolume()}")
+        record.say("finished" if finished else "stopped early on request")
         return Search(self.path, self.resolved, fronts, finished)
 
     def _front(self, labelled: Labelled) -> FoundFront:

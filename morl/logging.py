@@ -6,6 +6,7 @@ import contextlib
 import csv
 import io
 import json
+import math
 import os
 import time
 from collections.abc import Mapping
@@ -93,9 +94,9 @@ class TensorBoardWriter:
         self._writer.flush()
 
     def write(self, row: dict[str, float | int]) -> None:
-        """Write every scalar of a row but its step and seed."""
+        """Write every scalar of a row but its step and seed, and but what is not finite: it has no place for that."""
         for name, value in row.items():
-            if name not in ("step", "seed"):
+            if name not in ("step", "seed") and math.isfinite(value):
                 self._add(self._summary.scalar(f"seed_{row['seed']}/{name}", value), int(row["step"]))
         self._writer.flush()
 

@@ -1,5 +1,6 @@
 """MOGFN-AL: surrogate and acquisition, the sampler of edits, and searches that count, resume and find."""
 
+import fcntl
 import json
 import shutil
 
@@ -320,6 +321,14 @@ def test_what_is_linked_is_not_written_to(tmp_path):
     with pytest.raises(UserError, match=r"log\.txt is a link"):
         morl.train(resume=path)
     assert elsewhere.read_text() == "mine"
+
+
+def test_a_run_that_another_process_writes_is_left_to_it(tmp_path):
+    path = search(tmp_path / "run", RANDOM).path
+    with (path / "log.txt").open("a") as log:
+        fcntl.flock(log, fcntl.LOCK_EX)
+        with pytest.raises(UserError, match="is being written by another process"):
+            morl.train(resume=path)
 
 
 @pytest.mark.slow
