@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from morl.agents.constrained import ConstrainedPPO
-from morl.agents.ppo import PPO, PPOConfig
+from morl.agents.ppo import PPO, PPOConfig, next_caution
 from morl.errors import UserError
 from morl.rollout import rollout, start_batch
 from tests.probes import Probe
@@ -113,6 +113,26 @@ def test_a_preference_weighs_scaled_or_raw_objectives(units, action, in_stages):
     assert greedy(learner, state) == action
 
 
+@pytest.mark.parametrize("in_stages", [False, True], ids=["PPO", "first stage of C-MORL"])
+def test_an_update_moves_the_policy_by_no_more_than_its_target(in_stages):
+    """At a learning rate that is far too large for a policy that is sure of itself; it still finds what is best."""
+    config = replace(CONFIG, learning_rate=0.02, entropy_coefficient=0.0, epochs=10)
+    _, _, free = learn("steer", updates=100, config=config, in_stages=in_stages)
+    held = learn("steer", updates=100, config=replace(config, target_kl=0.02), in_stages=in_stages)
+    learner, state, metrics = held
+    assert "caution" not in free
+    assert np.median(free["approx_kl"]) > 0.1
+    assert np.median(metrics["approx_kl"]) < 0.03
+    assert metrics["caution"].max() <= 1
+    assert greedy(learner, state)[0] == pytest.approx(0.2, abs=0.12)
+
+
+def test_caution_grows_where_a_policy_is_moved_too_far():
+    divergences = jnp.array([0.05, 0.015, 0.001])
+    np.testing.assert_allclose(next_caution(jnp.full(3, 0.3), divergences, 0.02), [0.2, 0.3, 0.45], rtol=1e-6)
+    assert next_caution(jnp.float32(0.9), jnp.float32(0.0), jnp.float32(0.02)) == 1.0  # the learning rate is the most
+
+
 def test_invalid_steps_are_not_learnt_from():
     """Observations of invalid steps are absurd; neither parameters nor statistics may see them."""
     env = Probe("constant")
@@ -171,6 +191,7 @@ def test_observation_statistics_are_part_of_the_policy():
         ({"preference_units": "pounds"}, "unknown preference_units 'pounds'"),
         ({"epochs": 0}, "epochs must be at least 1"),
         ({"train_gamma": float("nan")}, "train_gamma must be"),
+        ({"target_kl": 0.0}, "target_kl must be greater than 0"),
     ],
 )
 def test_settings_out_of_range_are_named(wrong, message):
