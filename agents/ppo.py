@@ -381,7 +381,8 @@ class PPO:
             )
             metrics = jax.tree.map(jnp.mean, metrics)
             if caution is not None and c.target_kl is not None:
-                caution = next_caution(caution, metrics["approx_kl"], c.target_kl * so_far)
+                if actor:
+                    caution = next_caution(caution, metrics["approx_kl"], c.target_kl * so_far)
                 metrics["caution"] = caution
             return (params, opt_state, caution), metrics
 
