@@ -31,6 +31,8 @@ class CMORLConfig(PPOConfig):
 
     num_policies: int = 6
     """Policies trained in parallel: first each for one of as many preferences spread over the simplex."""
+    min_weight: float = 0.0
+    """Weight that each of these preferences gives every objective at least: above 0 none leaves an objective out."""
     extension: Literal["ipo", "cpo", "none"] = "ipo"
     """Second stage: the interior-point method, constrained policy optimisation, or none."""
     extension_share: float = 0.4
@@ -47,6 +49,7 @@ class CMORLConfig(PPOConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_integer(self, "num_policies", low=2)
+        check_range(self, "min_weight", low=0, high=0.5, open_high=True)
         check_integer(self, "extension_updates", low=1)
         check_range(self, "extension_share", low=0, high=1, open_high=True)
         check_range(self, "keep", low=0, high=1)
@@ -79,7 +82,8 @@ class CMORL:
     """Pareto initialisation by ``num_policies`` PPO learners, one preference each, and rounds of extension.
 
     Raises:
-        UserError: spaces PPO cannot work with, or fewer steps than one update of every policy takes.
+        UserError: spaces PPO cannot work with, fewer steps than one update of every policy takes, or a ``min_weight``
+            that leaves nothing to choose.
     """
 
     config: CMORLConfig
@@ -95,6 +99,9 @@ class CMORL:
                 f"steps must be at least {self._steps_per_update} (one update of {c.num_policies} policies x "
                 f"{c.num_envs} environments x {c.rollout_steps} steps), not {self.task.steps}"
             )
+        size = self.task.num_objectives
+        if self.config.min_weight >= 1 / size:
+            raise UserError(f"min_weight must be below 1/{size} with {size} objectives, not {self.config.min_weight}")
         _ = self.learner  # checks the spaces
 
     @property
@@ -118,8 +125,9 @@ class CMORL:
 
     @cached_property
     def preferences(self) -> NDArray[np.float64]:
-        """(num_policies, R) preferences, equally spread over the simplex."""
-        return spread(self.task.num_objectives, self.config.num_policies)
+        """(num_policies, R) preferences, equally spread over what ``min_weight`` leaves of the simplex."""
+        size, least = self.task.num_objectives, self.config.min_weight
+        return least + (1 - size * least) * spread(size, self.config.num_policies)
 
     @cached_property
     def learner(self) -> ConstrainedPPO:

@@ -12,6 +12,7 @@ from morl.agents.constrained import STEEPEST, ConstrainedPPO, barrier_weights, s
 from morl.agents.extension import Extension, gap, select
 from morl.agents.ppo import PPO, PPOConfig
 from morl.errors import UserError
+from morl.preferences import spread
 from morl.rollout import rollout, start_batch
 from morl.types import Task, Transition
 from tests.probes import Probe
@@ -295,6 +296,27 @@ def test_the_steps_are_shared_between_the_stages():
     assert agent(extension="none").extension is None
     assert agent(extension="none").updates == 100
     assert agent(extension_share=0.1).extension is None  # not enough for a round
-    for wrong in ({"extension_share": 1.0}, {"keep": 1.5}, {"barrier": 0.0}, {"extension_updates": 0}, {"radius": 0.0}):
+    for wrong in (
+        {"extension_share": 1.0},
+        {"keep": 1.5},
+        {"barrier": 0.0},
+        {"extension_updates": 0},
+        {"radius": 0.0},
+        {"min_weight": -0.1},
+    ):
         with pytest.raises(UserError, match=next(iter(wrong))):
             CMORLConfig(**wrong)
+
+
+def test_no_preference_of_the_first_stage_leaves_an_objective_out():
+    env = Probe("choice")
+
+    def preferences(size, **changes):
+        config = CMORLConfig(num_policies=3, **changes)
+        return CMORL(config, Task(env.observation_space, env.action_space, size, 0.9, 10**6)).preferences
+
+    np.testing.assert_array_equal(preferences(2), spread(2, 3))
+    np.testing.assert_allclose(preferences(2, min_weight=0.1), [[0.9, 0.1], [0.1, 0.9], [0.5, 0.5]])
+    np.testing.assert_allclose(preferences(4, min_weight=0.2)[0], [0.4, 0.2, 0.2, 0.2])
+    with pytest.raises(UserError, match=r"min_weight must be below 1/4 with 4 objectives, not 0\.25"):
+        preferences(4, min_weight=0.25)
