@@ -25,7 +25,7 @@ TREASURE = "--steps 500000 --gamma 1 --rollout-steps 16 --minibatches 4 --evalua
 MUJOCO = (
     "--env-kwargs max_episode_steps 500 --num-envs 8 --rollout-steps 512 --minibatches 32 --learning-rate 3e-4 "
     "--anneal --entropy-coefficient 0 --train-gamma 0.99 --hidden 128 128 --extension-share 0.34 --evaluations 40 "
-    "--eval-episodes 5 --final-episodes 10 --processes 2"
+    "--eval-episodes 10 --final-episodes 10 --processes 2"
 )
 CASES = {
     "deep-sea-treasure": f"deep-sea-treasure-v0 {TREASURE} --extension-share 0.6 --reference-point 0 -25",
@@ -40,9 +40,9 @@ CASES = {
     "minecart, 500 000 steps, CPO": "minecart-v0 --steps 500000 --extension cpo",
     "minecart, 500 000 steps, first stage alone": "minecart-v0 --steps 500000 --extension none",
     "minecart, default": "minecart-v0",
-    "mo-lunar-lander": "mo-lunar-lander-v3 --steps 2000000 --num-policies 6 --num-envs 8 --rollout-steps 256 "
-    "--minibatches 16 --learning-rate 5e-4 --anneal --entropy-coefficient 0.01 --evaluations 40 --eval-episodes 10 "
-    "--final-episodes 20 --processes 2",
+    "mo-lunar-lander": "mo-lunar-lander-v3 --steps 2000000 --num-policies 5 --min-weight 0.2 --preference-units raw "
+    "--num-envs 8 --rollout-steps 256 --minibatches 16 --learning-rate 1e-3 --anneal --entropy-coefficient 0.003 "
+    "--extension-share 0.34 --evaluations 40 --eval-episodes 20 --final-episodes 20 --processes 2",
     "mo-hopper-2obj": f"mo-hopper-2obj-v5 --steps 6000000 {MUJOCO}",
     "mo-hopper, 3 objectives": f"mo-hopper-v5 --steps 8000000 {MUJOCO}",
     "mo-ant-2obj": f"mo-ant-2obj-v5 --steps 6000000 {MUJOCO} --num-policies 3",
