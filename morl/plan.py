@@ -149,6 +149,17 @@ class Plan:
         del values["out"]  # a directory holds one run: a second one with the same settings needs another
         return {"agent": self.agent_name, **{name: plain(value) for name, value in values.items()}}
 
+    @property
+    def defaults(self) -> dict[str, Any]:
+        """What settings of a training and of its agent are where nothing is said, of those that have a default."""
+        fields = (*dataclasses.fields(TrainSettings), *dataclasses.fields(self.config))
+        values = {
+            field.name: field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
+            for field in fields
+        }
+        del values["out"]
+        return {name: plain(value) for name, value in values.items() if value is not dataclasses.MISSING}
+
 
 def prepare(agent: str, settings: TrainSettings, config: Any = None) -> Plan:
     """Check all settings against each other and build the agent.

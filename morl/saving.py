@@ -52,13 +52,14 @@ class Saver:
         self._number += 1
 
     def last(
-        self, like: PyTree, resolved: dict[str, Any], shape: tuple[int, int, int]
+        self, like: PyTree, resolved: dict[str, Any], defaults: dict[str, Any], shape: tuple[int, int, int]
     ) -> tuple[PyTree, Progress | None, list[str]]:
         """The newest whole checkpoint, and what was wrong with newer ones; no progress where there never was one.
 
         Args:
             like: arrays of the shapes it has.
             resolved: settings the training goes on with.
+            defaults: what settings are that were not there yet when a checkpoint was written.
             shape: numbers of its policies, seeds and stages.
 
         Raises:
@@ -68,7 +69,7 @@ class Saver:
         for path in checkpoint.states(self._directory):
             try:
                 notes = checkpoint.load_notes(path)
-                progress = _checked(path, notes, resolved, shape)
+                progress = _checked(path, notes, resolved, defaults, shape)
                 return checkpoint.load_state(path, like), progress, damaged
             except _ChangedError:
                 raise
@@ -92,10 +93,17 @@ class _ChangedError(UserError):
     """config.yaml is not what the checkpoint was made with."""
 
 
-def _checked(path: Path, notes: dict[str, Any], resolved: dict[str, Any], shape: tuple[int, int, int]) -> Progress:
+def _checked(
+    path: Path,
+    notes: dict[str, Any],
+    resolved: dict[str, Any],
+    defaults: dict[str, Any],
+    shape: tuple[int, int, int],
+) -> Progress:
     settings = notes.get("settings")
     if not isinstance(settings, dict):
         raise UserError(f"cannot read the checkpoint {path}: it holds no settings")
+    settings = {**fixed_settings(defaults), **settings}
     now = fixed_settings(resolved)
     changed = [name for name in now.keys() | settings.keys() if now.get(name) != settings.get(name)]
     if changed:

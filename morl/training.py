@@ -240,7 +240,7 @@ class _Training:
         """The state of the last whole checkpoint, or a fresh one where there is none yet."""
         like = {"trainer": self.backend.saved(fresh), "kept": self.kept.saved()}
         shape = (len(self.preferences), len(self.seeds), len(self.stages))
-        saved, progress, damaged = self.saver.last(like, self.plan.resolved(self.settings), shape)
+        saved, progress, damaged = self.saver.last(like, self.plan.resolved(self.settings), self.plan.defaults, shape)
         for text in damaged:
             self._note(f"left out: {text}", record)
         if progress is None:

@@ -259,6 +259,20 @@ def test_a_run_that_another_process_writes_is_left_to_it(stopped, tmp_path):
         refused(path, "is being written by another process")
 
 
+def test_a_setting_that_came_after_the_checkpoint_was_its_default(tmp_path, whole, monkeypatch):
+    """As an earlier version writes it; a value that is not the default cannot have been its."""
+    with monkeypatch.context() as earlier:
+        known = saving.fixed_settings
+        earlier.setattr(saving, "fixed_settings", lambda all: {k: v for k, v in known(all).items() if k != "step"})
+        path = start(tmp_path / "run", after=2).path
+    copy = tmp_path / "copy"
+    shutil.copytree(path, copy)
+    assert resume(path).finished
+    assert results(path) == whole
+    change(copy / "config.yaml", "step: 0.5", "step: 0.6")
+    refused(copy, "step was 0.5 when .*and config.yaml says 0.6")
+
+
 def full(*_, **__):
     raise OSError(errno.ENOSPC, "No space left on device")
 
