@@ -307,6 +307,12 @@ class TestMistakes:
         assert main(["train", "mogfn-al"]) == 2
         assert "needs the 'bo' extra: pip install 'morl-jax[bo]'" in capsys.readouterr().err
 
+    def test_a_run_that_another_process_writes_is_left_to_it(self, finished):
+        with (finished / "log.txt").open("a") as log:
+            fcntl.flock(log, fcntl.LOCK_EX)
+            with pytest.raises(UserError, match="is being written by another process"):
+                morl.train(resume=finished)
+
     def test_there_are_no_policies(self, finished, capsys):
         assert main(["front", str(finished)]) == 2
         assert "mogfn-al finds objects, not policies" in capsys.readouterr().err
@@ -321,14 +327,6 @@ def test_what_is_linked_is_not_written_to(tmp_path):
     with pytest.raises(UserError, match=r"log\.txt is a link"):
         morl.train(resume=path)
     assert elsewhere.read_text() == "mine"
-
-
-def test_a_run_that_another_process_writes_is_left_to_it(tmp_path):
-    path = search(tmp_path / "run", RANDOM).path
-    with (path / "log.txt").open("a") as log:
-        fcntl.flock(log, fcntl.LOCK_EX)
-        with pytest.raises(UserError, match="is being written by another process"):
-            morl.train(resume=path)
 
 
 @pytest.mark.slow
