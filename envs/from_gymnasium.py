@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple, SupportsFloat
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import gymnasium
 import numpy as np
@@ -21,8 +21,10 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 from numpy.typing import ArrayLike, NDArray
 
 from morl.environments import check_keywords
+from morl.envs.guard import Guard, checked_reward
+from morl.envs.in_process import VectorRewardSync
 from morl.envs.repairs import CutOff, SeededOre, SeededStart, StillMines
-from morl.envs.worker_pool import VectorRewardSync, WorkerPool
+from morl.envs.worker_pool import WorkerPool
 from morl.errors import MissingExtraError, UserError, blame
 from morl.registry import env_spec
 
@@ -138,7 +140,7 @@ class HostVectorEnv:
             raise UserError(f"{self.id}, step {self._step}: {blame(error)}") from error
         obs = self._checked(following)
         where = f"{self.id}, step {self._step}"
-        reward = _checked_reward(raw, (self.num_envs, self.num_objectives), where, self._finite)
+        reward = checked_reward(raw, (self.num_envs, self.num_objectives), where, self._finite)
         terminated = np.array(terminations, np.bool_)
         truncated = np.array(truncations, np.bool_) & ~terminated
         lost = np.asarray(infos.get("lost", np.zeros(self.num_envs, np.bool_)))
@@ -253,7 +255,7 @@ class HostEnvironment:
                 build, self.observation_space, self.action_space, num_envs, processes, size, self.id, restarts
             )
         else:
-            envs = VectorRewardSync([build] * num_envs, size)
+            envs = VectorRewardSync(build, num_envs, size)
         return HostVectorEnv(envs, len(self.objectives), self.id, finite)
 
     def make_single(self, render_mode: str | None = None) -> gymnasium.Env[Any, Any]:
@@ -339,59 +341,7 @@ def _prepared(env: gymnasium.Env[Any, Any], id: str, finite: bool) -> gymnasium.
         env = gymnasium.wrappers.FlattenObservation(env)
     if env.observation_space.shape is None or env.observation_space.dtype is None:
         raise UserError(f"{id} has a {type(env.observation_space).__name__} observation space; allowed: one of arrays")
-    return _Guard(env, reward_space.shape, id, finite)
-
-
-class _Guard(gymnasium.Wrapper[Any, Any, Any, Any]):
-    """Checks each reward and observation where it arises, and copies them: some environments reuse their arrays.
-
-    Infos are dropped: nothing reads them, and they cost more than the step of a small environment.
-    """
-
-    def __init__(self, env: gymnasium.Env[Any, Any], reward_shape: tuple[int, ...], id: str, finite: bool) -> None:
-        super().__init__(env)
-        self._reward_shape = reward_shape
-        self._id = id
-        self._finite = finite
-        self._step = 0
-
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
-        obs, _ = self.env.reset(seed=seed, options=options)
-        self._step = 0
-        return self._checked(obs), {}
-
-    def step(self, action: Any) -> tuple[Any, SupportsFloat, bool, bool, dict[str, Any]]:
-        self._step += 1
-        try:
-            obs, reward, terminated, truncated, _ = self.env.step(action)
-        except Exception as error:
-            error.add_note(f"in step {self._step} of an episode of {self._id}")
-            raise
-        where = f"{self._id}, step {self._step} of an episode"
-        vector: Any = _checked_reward(reward, self._reward_shape, where, self._finite)
-        return self._checked(obs), vector, bool(terminated), bool(truncated), {}
-
-    def _checked(self, raw: Any) -> NDArray[Any]:
-        obs: NDArray[Any] = np.array(raw, self.observation_space.dtype)
-        if obs.shape != self.observation_space.shape:
-            where = f"{self._id}, step {self._step} of an episode"
-            raise UserError(f"{where}: observation of shape {obs.shape}, not {self.observation_space.shape}")
-        return obs
-
-
-def _checked_reward(raw: Any, shape: tuple[int, ...], where: str, must_be_finite: bool) -> NDArray[np.float32]:
-    """A float32 copy of a vector reward or a batch of them.
-
-    Raises:
-        UserError: another shape, or a value that is not finite and must be.
-    """
-    if np.shape(raw) != shape:
-        raise UserError(f"{where}: reward of shape {np.shape(raw)}, not {shape} as its reward_space says")
-    reward = np.array(raw, np.float32)
-    finite = np.isfinite(reward).all(axis=-1)
-    if must_be_finite and not finite.all():
-        raise UserError(f"{where}: reward {reward[~finite].reshape(-1, shape[-1])[0].tolist()} is not finite")
-    return reward
+    return Guard(env, reward_space.shape, id, finite)
 
 
 def _missing(id: str, error: Exception) -> UserError:

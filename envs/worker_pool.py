@@ -9,7 +9,7 @@ import contextlib
 import multiprocessing
 import signal
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from functools import partial
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
@@ -17,10 +17,9 @@ from multiprocessing.process import BaseProcess
 from multiprocessing.util import Finalize
 from typing import Any
 
-import gymnasium
 import numpy as np
 from gymnasium import Space
-from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
+from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import (
     CloudpickleWrapper,
     batch_space,
@@ -29,21 +28,13 @@ from gymnasium.vector.utils import (
 )
 from numpy.typing import NDArray
 
+from morl.envs.in_process import Build, VectorRewardSync
 from morl.errors import UserError, WorkerError
 
 PATIENCE = 600.0  # seconds without an answer after which a worker is taken to hang
 _STRIDE = 1_000_003  # between the seeds of an environment before and after its worker was replaced
 
-Build = Callable[[], gymnasium.Env[Any, Any]]
 Part = tuple[NDArray[Any], NDArray[np.bool_], NDArray[np.bool_], dict[int, Any]]
-
-
-class VectorRewardSync(SyncVectorEnv[Any, Any]):
-    """Gymnasium's in-process vectoriser, SAME_STEP, with room for R rewards each; the observations are its buffer."""
-
-    def __init__(self, build: Sequence[Build], num_objectives: int) -> None:
-        super().__init__(list(build), copy=False, autoreset_mode=AutoresetMode.SAME_STEP)
-        self._rewards = np.zeros((self.num_envs, num_objectives))
 
 
 class WorkerPool(VectorEnv[Any, Any, Any]):
@@ -283,7 +274,7 @@ def _serve(
 
     def start() -> None:
         nonlocal envs, room
-        envs = VectorRewardSync([build.fn] * (mine.stop - mine.start), num_objectives)
+        envs = VectorRewardSync(build.fn, mine.stop - mine.start, num_objectives)
         every: Any = read_from_shared_memory(envs.single_observation_space, shared, num_envs)
         room = every[mine]
 

@@ -1,0 +1,66 @@
+"""What each environment on the host is wrapped in, so that its faults are told where they arise.
+
+Nothing here imports JAX: workers import this module.
+"""
+
+from __future__ import annotations
+
+from typing import Any, SupportsFloat
+
+import gymnasium
+import numpy as np
+from numpy.typing import NDArray
+
+from morl.errors import UserError
+
+
+class Guard(gymnasium.Wrapper[Any, Any, Any, Any]):
+    """Checks each reward and observation where it arises, and copies them: some environments reuse their arrays.
+
+    Infos are dropped: nothing reads them, and they cost more than the step of a small environment.
+    """
+
+    def __init__(self, env: gymnasium.Env[Any, Any], reward_shape: tuple[int, ...], id: str, finite: bool) -> None:
+        super().__init__(env)
+        self._reward_shape = reward_shape
+        self._id = id
+        self._finite = finite
+        self._step = 0
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        obs, _ = self.env.reset(seed=seed, options=options)
+        self._step = 0
+        return self._checked(obs), {}
+
+    def step(self, action: Any) -> tuple[Any, SupportsFloat, bool, bool, dict[str, Any]]:
+        self._step += 1
+        try:
+            obs, reward, terminated, truncated, _ = self.env.step(action)
+        except Exception as error:
+            error.add_note(f"in step {self._step} of an episode of {self._id}")
+            raise
+        where = f"{self._id}, step {self._step} of an episode"
+        vector: Any = checked_reward(reward, self._reward_shape, where, self._finite)
+        return self._checked(obs), vector, bool(terminated), bool(truncated), {}
+
+    def _checked(self, raw: Any) -> NDArray[Any]:
+        obs: NDArray[Any] = np.array(raw, self.observation_space.dtype)
+        if obs.shape != self.observation_space.shape:
+            where = f"{self._id}, step {self._step} of an episode"
+            raise UserError(f"{where}: observation of shape {obs.shape}, not {self.observation_space.shape}")
+        return obs
+
+
+def checked_reward(raw: Any, shape: tuple[int, ...], where: str, must_be_finite: bool) -> NDArray[np.float32]:
+    """A float32 copy of a vector reward or a batch of them.
+
+    Raises:
+        UserError: another shape, or a value that is not finite and must be.
+    """
+    if np.shape(raw) != shape:
+        raise UserError(f"{where}: reward of shape {np.shape(raw)}, not {shape} as its reward_space says")
+    reward = np.array(raw, np.float32)
+    finite = np.isfinite(reward).all(axis=-1)
+    if must_be_finite and not finite.all():
+        raise UserError(f"{where}: reward {reward[~finite].reshape(-1, shape[-1])[0].tolist()} is not finite")
+    return reward

@@ -1,0 +1,276 @@
+"""MO-Gymnasium's MuJoCo robots (v5) stepped together: the physics one after another, all else as arrays over them.
+
+Around MuJoCo, Gymnasium and MO-Gymnasium compute observation, reward and what they tell of a step in Python, each
+quantity several times over, which for the ant takes as long as the physics (``benchmarks/host.py``). What is computed
+here is theirs to the last bit. Nothing here imports JAX: worker processes import this module.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium.wrappers import OrderEnforcing, TimeLimit
+
+Array = Any  # of NumPy's; MuJoCo's are untyped
+_CHECKED_STEPS = 3
+
+
+class Robots:
+    """N simulations of one robot, those of N environments.
+
+    Args:
+        envs: of one class and with the same keywords, as Gymnasium made them (``unwrapped``).
+
+    Attributes:
+        contacts: contact forces are looked at, which MuJoCo computes apart.
+        mortal: falling ends an episode.
+    """
+
+    contacts = False
+
+    def __init__(self, envs: Sequence[Any]) -> None:
+        import mujoco
+
+        self._env = envs[0]
+        self.mortal: bool = getattr(self._env, "_terminate_when_unhealthy", False)  # some cannot fall
+        self._dt: float = self._env.dt
+        self._datas = [env.data for env in envs]
+        self._simulations = [(env.model, env.data, env.data.ctrl) for env in envs]
+        self._views: dict[str, list[Array]] = {}
+        self._mujoco: Any = mujoco
+
+    def step(self, actions: Array) -> tuple[Array, Array, Array]:
+        """Observations (N, ...), rewards (N, R) float32 and which have fallen (N,), after ``actions`` (N, A)."""
+        step, contacts, skip = self._mujoco.mj_step, self._mujoco.mj_rnePostConstraint, self._env.frame_skip
+        before = self.position()
+        for (model, data, ctrl), action in zip(self._simulations, actions, strict=True):
+            ctrl[:] = action
+            step(model, data, nstep=skip)
+            if self.contacts:
+                contacts(model, data)
+        velocity = (self.position() - before) / self._dt
+        healthy = self.healthy()
+        reward = self.reward(velocity, actions, healthy)
+        return self.observation(), reward, ~healthy & self.mortal
+
+    def rows(self, name: str) -> Array:
+        """That array of each simulation, (N, ...)."""
+        views = self._views.get(name)
+        if views is None:  # MuJoCo's own memory: it stays where it is
+            views = self._views[name] = [getattr(data, name)[None] for data in self._datas]
+        return np.concatenate(views)
+
+    def position(self) -> Array:
+        """(N, 2) or (N, 1), metres: what the velocity is that of."""
+        return self.rows("qpos")[:, :1]
+
+    def healthy(self) -> Array:
+        """(N,)"""
+        raise NotImplementedError
+
+    def reward(self, velocity: Array, actions: Array, healthy: Array) -> Array:
+        """(N, R)"""
+        raise NotImplementedError
+
+    def observation(self) -> Array:
+        """(N, O)"""
+        raise NotImplementedError
+
+    def _effort(self, actions: Array) -> Array:
+        """(N,), at most zero, with the weight that Gymnasium gives it."""
+        return -(self._env._ctrl_cost_weight * np.sum(np.square(actions), axis=1))
+
+    def _survived(self, healthy: Array) -> Array:
+        return (healthy * self._env._healthy_reward)[:, None]
+
+    def _joints(self, hidden: int, limit: float | None = None) -> tuple[Array, Array]:
+        """Positions but for the first ``hidden``, which say where on the ground it is, and velocities."""
+        velocity = self.rows("qvel")
+        if limit is not None:
+            velocity = np.clip(velocity, -limit, limit)
+        return self.rows("qpos")[:, hidden * self._env._exclude_current_positions_from_observation :], velocity
+
+    def _within(self, values: Array, name: str) -> Array:
+        low, high = getattr(self._env, name)
+        return (low < values) & (values < high)
+
+
+class _Cheetahs(Robots):
+    def healthy(self) -> Array:
+        return np.ones(len(self._datas), np.bool_)
+
+    def reward(self, velocity: Array, actions: Array, healthy: Array) -> Array:
+        effort = self._effort(actions) / self._env._ctrl_cost_weight
+        return np.stack([velocity[:, 0], effort], axis=1).astype(np.float32)
+
+    def observation(self) -> Array:
+        return np.concatenate(self._joints(1), axis=1)
+
+
+class _Swimmers(_Cheetahs):
+    def observation(self) -> Array:
+        return np.concatenate(self._joints(2), axis=1)
+
+
+class _Walkers(Robots):
+    def healthy(self) -> Array:
+        qpos = self.rows("qpos")
+        return self._within(qpos[:, 1], "_healthy_z_range") & self._within(qpos[:, 2], "_healthy_angle_range")
+
+    def reward(self, velocity: Array, actions: Array, healthy: Array) -> Array:
+        effort = self._effort(actions) / self._env._ctrl_cost_weight
+        reward = np.stack([velocity[:, 0], effort], axis=1).astype(np.float32)
+        reward += self._survived(healthy)
+        return reward
+
+    def observation(self) -> Array:
+        return np.concatenate(self._joints(1, limit=10), axis=1)
+
+
+class _Hoppers(_Walkers):
+    def healthy(self) -> Array:
+        state = np.concatenate([self.rows("qpos")[:, 2:], self.rows("qvel")], axis=1)
+        return super().healthy() & self._within(state, "_healthy_state_range").all(axis=1)
+
+    def _survived(self, healthy: Array) -> Array:
+        return super()._survived(healthy).astype(np.float32)  # theirs is no number of NumPy's, which would keep 64 bits
+
+    def reward(self, velocity: Array, actions: Array, healthy: Array) -> Array:
+        height = 10 * (self.rows("qpos")[:, 1] - self._env.init_qpos[1])
+        effort, columns = self._effort(actions), [velocity[:, 0], height]
+        if self._env._cost_objective:
+            columns.append(effort / self._env._ctrl_cost_weight)
+        reward = np.stack(columns, axis=1).astype(np.float32)
+        if not self._env._cost_objective:
+            reward += effort[:, None]
+        reward += self._survived(healthy)
+        return reward
+
+
+class _Ants(Robots):
+    contacts = True
+
+    def __init__(self, envs: Sequence[Any]) -> None:
+        super().__init__(envs)
+        self._body = self._env.model.body(self._env._main_body).id
+
+    def position(self) -> Array:
+        return self.rows("xpos")[:, self._body, :2]
+
+    def healthy(self) -> Array:
+        qpos = self.rows("qpos")
+        low, high = self._env._healthy_z_range
+        finite = np.isfinite(qpos).all(axis=1) & np.isfinite(self.rows("qvel")).all(axis=1)
+        return finite & (low <= qpos[:, 2]) & (qpos[:, 2] <= high)
+
+    def reward(self, velocity: Array, actions: Array, healthy: Array) -> Array:
+        effort, columns = self._effort(actions), [velocity[:, 0], velocity[:, 1]]
+        if self._env._cost_objective:
+            columns.append(effort / self._env._ctrl_cost_weight)
+        reward = np.stack(columns, axis=1).astype(np.float32)
+        if not self._env._cost_objective:
+            reward += effort[:, None]
+        reward += self._survived(healthy)
+        touch = np.square(self._forces()).reshape(len(reward), -1)
+        reward += -(self._env._contact_cost_weight * np.sum(touch, axis=1))[:, None]
+        return reward
+
+    def observation(self) -> Array:
+        parts = [*self._joints(2)]
+        if self._env._include_cfrc_ext_in_observation:
+            parts.append(self._forces()[:, 1:].reshape(len(parts[0]), -1))
+        return np.concatenate(parts, axis=1)
+
+    def _forces(self) -> Array:
+        return np.clip(self.rows("cfrc_ext"), *self._env._contact_force_range)
+
+
+class _Humanoids(Robots):
+    contacts = True
+
+    def position(self) -> Array:
+        mass = self._env.model.body_mass[:, None]
+        return (np.sum(mass * self.rows("xipos"), axis=1) / np.sum(mass))[:, :2]
+
+    def healthy(self) -> Array:
+        return self._within(self.rows("qpos")[:, 2], "_healthy_z_range")
+
+    def reward(self, velocity: Array, actions: Array, healthy: Array) -> Array:
+        effort = self._effort(self.rows("ctrl")) / self._env._ctrl_cost_weight
+        reward = np.stack([velocity[:, 0], effort], axis=1).astype(np.float32)
+        reward += self._survived(healthy)
+        touch = np.square(self.rows("cfrc_ext")).reshape(len(reward), -1)
+        cost = self._env._contact_cost_weight * np.sum(touch, axis=1)
+        reward += -np.clip(cost, *self._env._contact_cost_range)[:, None]
+        return reward
+
+    def observation(self) -> Array:
+        env, parts = self._env, [*self._joints(2)]
+        for name, hidden, shown in (
+            ("cinert", 1, env._include_cinert_in_observation),
+            ("cvel", 1, env._include_cvel_in_observation),
+            ("qfrc_actuator", 6, env._include_qfrc_actuator_in_observation),
+            ("cfrc_ext", 1, env._include_cfrc_ext_in_observation),
+        ):
+            if shown:
+                parts.append(self.rows(name)[:, hidden:].reshape(len(parts[0]), -1))
+        return np.concatenate(parts, axis=1)
+
+
+_ROBOTS: dict[str, type[Robots]] = {
+    "ant_v5:MOAntEnv": _Ants,
+    "half_cheetah_v5:MOHalfCheehtahEnv": _Cheetahs,
+    "hopper_v5:MOHopperEnv": _Hoppers,
+    "humanoid_v5:MOHumanoidEnv": _Humanoids,
+    "swimmer_v5:MOSwimmerEnv": _Swimmers,
+    "walker2d_v5:MOWalker2dEnv": _Walkers,
+}
+
+
+def robots_of(
+    envs: Sequence[gymnasium.Env[Any, Any]],
+    build: Callable[[], gymnasium.Env[Any, Any]],
+    transparent: tuple[type[gymnasium.Wrapper[Any, Any, Any, Any]], ...],
+) -> Robots | None:
+    """What steps ``envs`` together, ``None`` where they are no robots known here, or their steps are not reproduced.
+
+    Args:
+        envs: as ``build`` makes them.
+        build: makes one, for a trial of a few steps: another version of Gymnasium may compute something else.
+        transparent: wrappers beside Gymnasium's own that leave steps as they are.
+    """
+    kind = type(envs[0].unwrapped)
+    package, _, module = kind.__module__.rpartition(".")
+    robots = _ROBOTS.get(f"{module}:{kind.__name__}") if package == "mo_gymnasium.envs.mujoco" else None
+    if robots is None or envs[0].render_mode is not None:
+        return None
+    layer: gymnasium.Env[Any, Any] = envs[0]
+    while isinstance(layer, gymnasium.Wrapper):
+        if type(layer) not in (TimeLimit, OrderEnforcing, *transparent):
+            return None
+        layer = layer.env
+    twin = build()
+    try:
+        return robots([env.unwrapped for env in envs]) if _reproduced(twin, robots) else None
+    finally:
+        twin.close()
+
+
+def _reproduced(env: gymnasium.Env[Any, Any], kind: type[Robots]) -> bool:
+    """Whether a few steps of it are the same to the last bit in both ways."""
+    env.action_space.seed(0)
+    actions = [env.action_space.sample() for _ in range(_CHECKED_STEPS)]
+    env.reset(seed=0)
+    theirs = [env.step(action)[:3] for action in actions]
+    env.reset(seed=0)
+    try:
+        robot = kind([env.unwrapped])
+        ours = [[part[0] for part in robot.step(action[None])] for action in actions]
+    except (AttributeError, IndexError, TypeError, ValueError):  # of attributes that have other names or shapes now
+        return False
+    return all(
+        np.array_equal(x, y) for one, other in zip(theirs, ours, strict=True) for x, y in zip(one, other, strict=True)
+    )
