@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from morl.agents.constrained import ConstrainedPPO
 from morl.agents.extension import Extension
-from morl.agents.ppo import PPO, PPOConfig
+from morl.agents.ppo import PPO
+from morl.agents.ppo_config import PPOConfig
 from morl.config import check_integer, check_range
 from morl.domains import Choice, Integer, Parameter, Real, Space, log_real
 from morl.errors import UserError

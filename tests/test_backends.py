@@ -8,7 +8,8 @@ import pytest
 import morl
 from morl.agents.constrained import ConstrainedPPO
 from morl.agents.extension import Extension
-from morl.agents.ppo import PPO, PPOConfig
+from morl.agents.ppo import PPO
+from morl.agents.ppo_config import PPOConfig
 from morl.evaluation import evaluate
 from morl.host_backend import HostBackend
 from morl.jax_backend import JaxBackend

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from morl.agents import discrete_sac, replay
-from morl.agents.ppo import PPO, PPOConfig
+from morl.agents.ppo import PPO
+from morl.agents.ppo_config import PPOConfig
 from morl.diagnosis import environment_fault
 from morl.faults import SOURCES, Faults, guarded_update, news, none
 from morl.jax_backend import JaxBackend

@@ -6,7 +6,8 @@ import pytest
 
 import morl
 from morl import plotting
-from morl.agents.ppo import PPO, PPOConfig
+from morl.agents.ppo import PPO
+from morl.agents.ppo_config import PPOConfig
 from morl.errors import UserError
 from morl.front import from_evaluation, to_csv
 from morl.runs import read_fronts

@@ -10,7 +10,8 @@ import pytest
 from morl.agents.cmorl import CMORL, CMORLConfig
 from morl.agents.constrained import STEEPEST, ConstrainedPPO, barrier_weights, secants
 from morl.agents.extension import Extension, gap, select
-from morl.agents.ppo import PPO, PPOConfig
+from morl.agents.ppo import PPO
+from morl.agents.ppo_config import PPOConfig
 from morl.errors import UserError
 from morl.preferences import spread
 from morl.rollout import rollout, start_batch

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from morl.agents.constrained import ConstrainedPPO
-from morl.agents.ppo import PPO, PPOConfig, next_caution
+from morl.agents.ppo import PPO, next_caution
+from morl.agents.ppo_config import PPOConfig
 from morl.errors import UserError
 from morl.rollout import rollout, start_batch
 from tests.probes import Probe
