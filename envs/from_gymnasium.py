@@ -5,9 +5,10 @@ Nothing here imports JAX at load time: worker processes import this module to bu
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -316,7 +317,7 @@ def _described(env: gymnasium.Env[Any, Any], spec: EnvSpec, kwargs: Mapping[str,
 
 def _build(spec: EnvSpec, kwargs: Mapping[str, Any], finite: bool = True) -> gymnasium.Env[Any, Any]:
     """One environment with array observations and a checked vector reward, here or in a worker."""
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _silent_mujoco(spec):
         warnings.simplefilter("ignore")  # of old versions, rendering, float precision: none to act on
         env = gymnasium.make(spec, disable_env_checker=True, **kwargs)
     try:
@@ -324,6 +325,22 @@ def _build(spec: EnvSpec, kwargs: Mapping[str, Any], finite: bool = True) -> gym
     except UserError:
         env.close()
         raise
+
+
+@contextlib.contextmanager
+def _silent_mujoco(spec: EnvSpec) -> Iterator[None]:
+    """Without MuJoCo's warnings of Gymnasium's own models, which go to the terminal and a file in the directory."""
+    if "mujoco" not in str(spec.entry_point):
+        yield
+        return
+    import mujoco
+
+    before = mujoco.get_mju_user_warning()
+    mujoco.set_mju_user_warning(lambda text: None)
+    try:
+        yield
+    finally:
+        mujoco.set_mju_user_warning(before)
 
 
 def _prepared(env: gymnasium.Env[Any, Any], id: str, finite: bool) -> gymnasium.Env[Any, Any]:

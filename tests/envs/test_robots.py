@@ -82,3 +82,9 @@ def test_what_another_version_computes_is_left_to_it(monkeypatch: pytest.MonkeyP
     monkeypatch.undo()
     monkeypatch.setattr("morl.envs.robots._Hoppers.healthy", lambda self: self._env._no_such_name)
     assert robots_of([one], env.make_single, transparent=(Guard,)) is None
+
+
+def test_warnings_of_gymnasiums_models_are_not_shown(capfd: pytest.CaptureFixture[str]) -> None:
+    morl.make("mo-humanoid-v5", "host")
+    captured = capfd.readouterr()
+    assert captured.out + captured.err == ""
