@@ -11,6 +11,7 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
+from morl.devices import quick_to_compile
 from morl.envs.checking import Report
 
 LANES = 8  # objects that are built side by side
@@ -129,10 +130,7 @@ def _walk(env: Any, seed: int) -> tuple[Walks, NDArray[Any], Any]:
         )
         return (after, seen, finished | terminated), row
 
-    # run once: LLVM's first level compiles in a fraction of the time
-    fast = {"xla_backend_optimization_level": 1} if jax.default_backend() == "cpu" else None
-
-    @partial(jax.jit, compiler_options=fast)
+    @partial(jax.jit, compiler_options=quick_to_compile())
     def run(key: jax.Array) -> Any:
         steps = min(env.horizon + 1, MOST_STEPS)
         keys = jax.random.split(key, (steps, LANES))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -10,6 +11,7 @@ import numpy as np
 from gymnasium import Space, spaces
 from numpy.typing import NDArray
 
+from morl.devices import quick_to_compile
 from morl.envs.base import Objective
 from morl.envs.checking import (
     Fault,
@@ -202,8 +204,9 @@ def _check_pure(report: Report, env: Any, seed: int) -> None:
     key_reset, key_step = jax.random.split(jax.random.key(seed))
     reset_keys, keys = jax.random.split(key_reset, 2), jax.random.split(key_step, (EAGER, 2))
     actions = _sample(env.action_space, seed, (EAGER, 2))
-    reset, step = jax.jit(env.reset), jax.jit(env.step)
-    reset_all, step_all = jax.jit(jax.vmap(env.reset, (0, None))), jax.jit(jax.vmap(env.step, (0, 0, 0, None)))
+    compiled = partial(jax.jit, compiler_options=quick_to_compile())
+    reset, step = compiled(env.reset), compiled(env.step)
+    reset_all, step_all = compiled(jax.vmap(env.reset, (0, None))), compiled(jax.vmap(env.step, (0, 0, 0, None)))
     states, batch_obs = reset_all(reset_keys, params)
     before = dict(getattr(env, "__dict__", {}))
     seed_global_generators(0)
@@ -246,7 +249,7 @@ def _check_steps(report: Report, env: Any, seed: int, gamma: float) -> None:
     actions = _sample(env.action_space, seed, (steps, LANES))
     params = env.default_params
 
-    @jax.jit
+    @partial(jax.jit, compiler_options=quick_to_compile())
     def run(key_reset: jax.Array, key_step: jax.Array) -> Steps:
         """Lanes that start over at their end; ``reset`` draws from one key and ``step`` from the other."""
 

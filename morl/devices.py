@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from typing import Any
 
 import jax
 
@@ -35,3 +36,11 @@ def choose(device: Device, num_learners: int, split: bool = True) -> list[jax.De
             f"device {device!r} is not available to JAX here; available: {jax.default_backend()}"
         ) from error
     return found[: num_learners if split or found[0].platform != "cpu" else 1]
+
+
+def quick_to_compile(platform: str | None = None) -> dict[str, Any] | None:
+    """Options of ``jax.jit`` for our programs on this platform, by default JAX's own.
+
+    LLVM's first level compiles them for a CPU in a third of the time, and they run as fast.
+    """
+    return {"xla_backend_optimization_level": 1} if (platform or jax.default_backend()) == "cpu" else None

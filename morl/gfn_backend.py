@@ -18,6 +18,7 @@ from jax.sharding import PartitionSpec
 from numpy.typing import ArrayLike, NDArray
 
 from morl.candidates import texts
+from morl.devices import quick_to_compile
 from morl.faults import Faults, none, settled
 from morl.placement import Placement, single
 from morl.types import Actor, Evaluation, Metrics, PyTree, Sums
@@ -118,9 +119,7 @@ class GFNBackend:
         mesh = self._place.mesh
         split, whole = PartitionSpec("policies"), PartitionSpec()
         shard = partial(jax.shard_map, mesh=mesh, check_vma=False)
-        # as for policies: LLVM's first level compiles in a fraction of the time and the programs run as fast
-        options = {"xla_backend_optimization_level": 1} if mesh.devices[0].platform == "cpu" else None
-        compiled = partial(jax.jit, compiler_options=options)
+        compiled = partial(jax.jit, compiler_options=quick_to_compile(mesh.devices[0].platform))
         self._run = compiled(
             shard(self._run_shard, in_specs=(split, whole, split), out_specs=(split, split)), donate_argnums=0
         )

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import PartitionSpec
 
+from morl.devices import quick_to_compile
 from morl.evaluation import evaluate, in_blocks, in_widths
 from morl.faults import Faults, choose, guarded_update, none
 from morl.placement import Placement, single
@@ -73,9 +74,7 @@ class JaxBackend:
         mesh = self._place.mesh
         split, whole = PartitionSpec("policies"), PartitionSpec()
         shard = partial(jax.shard_map, mesh=mesh, check_vma=False)
-        # LLVM's first level compiles these programs in a third of the time and they run as fast
-        options = {"xla_backend_optimization_level": 1} if mesh.devices[0].platform == "cpu" else None
-        compiled = partial(jax.jit, compiler_options=options)
+        compiled = partial(jax.jit, compiler_options=quick_to_compile(mesh.devices[0].platform))
         self._start = jax.jit(jax.vmap(partial(start_batch, env, self._params, num_envs=learner.num_envs)))
         self._run = compiled(
             shard(self._run_shard, in_specs=(split, whole, split), out_specs=(split, split)), donate_argnums=0
