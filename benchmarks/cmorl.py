@@ -45,9 +45,9 @@ CASES = {
     "--extension-share 0.34 --evaluations 40 --eval-episodes 20 --final-episodes 20 --processes 2",
     "mo-hopper-2obj": f"mo-hopper-2obj-v5 --steps 6000000 {MUJOCO}",
     "mo-hopper, 3 objectives": f"mo-hopper-v5 --steps 8000000 {MUJOCO}",
-    "mo-ant-2obj": f"mo-ant-2obj-v5 --steps 6000000 {MUJOCO} --num-policies 3",
-    "mo-ant, 3 objectives": f"mo-ant-v5 --steps 8000000 {MUJOCO}",
-    "mo-humanoid": f"mo-humanoid-v5 --steps 6000000 {MUJOCO}",
+    "mo-ant-2obj": f"mo-ant-2obj-v5 --steps 6000000 {MUJOCO} --num-policies 3 --target-kl 0.03",
+    "mo-ant, 3 objectives": f"mo-ant-v5 --steps 8000000 {MUJOCO} --num-policies 3 --target-kl 0.03",
+    "mo-humanoid": f"mo-humanoid-v5 --steps 6000000 {MUJOCO} --num-policies 3 --target-kl 0.03",
     "building-3d": "building-3d-v0 --protocol cmorl-paper",
     "building-9d": "building-9d-v0 --protocol cmorl-paper",
 }

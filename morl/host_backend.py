@@ -1,6 +1,7 @@
 """Training and evaluation on environments that step in Python: all policies share one vector of environments.
 
 Same interface as :class:`morl.jax_backend.JaxBackend`, and the same learners: only where transitions come from differs.
+Updates are split over devices as there, while environments wait for them; policies act on the first device.
 """
 
 from __future__ import annotations
@@ -12,10 +13,12 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import PartitionSpec
 
 from morl.envs.from_gymnasium import HostEnvironment, HostVectorEnv
 from morl.evaluation import MAX_STEPS, in_blocks, in_widths
 from morl.faults import Faults, guarded_update, none
+from morl.placement import Placement
 from morl.types import Evaluation, Learner, PyTree, Sums, Transition
 
 RESTART = 2**32 - 1  # folded into a key where updates are counted from 0 on: the stream of starts after an interruption
@@ -26,12 +29,12 @@ class HostState(NamedTuple):
     """P learners.
 
     Attributes:
-        learners: stacked learners.
+        learners: stacked learners, P rounded up to a multiple of the number of devices by spare copies.
         obs: (P * num_envs, ...) what the environments are at.
         keys: (P,) one key for each policy, folded with the count of its updates.
         preferences: (P, R), or (P, B, R) one for each environment.
         updates: updates done.
-        faults: (P,) what went wrong.
+        faults: what went wrong with each of the learners.
     """
 
     learners: PyTree
@@ -58,16 +61,26 @@ class HostBackend:
         gamma: float,
         width: int = 0,
         processes: int = 0,
+        devices: Sequence[jax.Device] | None = None,
         skip_faults: bool = False,
     ) -> None:
         self.learner = learner
         self.num_policies = len(preferences)
+        self._place = Placement(self.num_policies, devices)
         self._preferences = preferences.astype(np.float32)
         self._env, self._gamma, self._processes = env, gamma, processes
         self._eval_episodes, self._width = eval_episodes, width
         self._act = {greedy: jax.jit(jax.vmap(partial(self._act_one, greedy=greedy))) for greedy in (False, True)}
         update = partial(guarded_update, learner, skip=skip_faults)
-        self._update = jax.jit(jax.vmap(update, in_axes=(0, 1, 0, 0, None)), donate_argnums=0)
+        split, whole = PartitionSpec("policies"), PartitionSpec()
+        updates = jax.shard_map(
+            jax.vmap(update, in_axes=(0, 1, 0, 0, None)),
+            mesh=self._place.mesh,
+            in_specs=(split, PartitionSpec(None, "policies"), split, split, whole),
+            out_specs=split,
+            check_vma=False,
+        )
+        self._update = jax.jit(updates, donate_argnums=0)
         self._policy = jax.jit(jax.vmap(learner.policy))
 
     def init(
@@ -82,27 +95,29 @@ class HostBackend:
         if learners is None:
             learners = [self.learner.init(key, w) for key, w in zip(key_init, weights, strict=True)]
         obs = self._train_envs.reset(_seeds(key_start, self.learner.num_envs))
-        return HostState(
-            jax.tree.map(lambda *leaves: jnp.stack(leaves), *learners), obs, key_run, weights, 0, none(len(keys))
-        )
+        stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *learners)
+        return HostState(self._place.placed(stacked), obs, key_run, weights, 0, self._place.placed(none(len(keys))))
 
     def run(self, state: HostState, updates: int, sums: Sums | None = None) -> tuple[HostState, Sums]:
         """``updates`` updates of every policy, see :class:`morl.types.Trainer`."""
         for _ in range(updates):
             keys = jax.vmap(jax.random.fold_in, in_axes=(0, None))(state.keys, state.updates)
             key_rollout, key_update = jnp.moveaxis(jax.vmap(jax.random.split)(keys), 1, 0)
-            batch, obs = self._rollout(self._policy(state.learners), state, key_rollout)
+            batch, obs = self._rollout(self.policies(state), state, key_rollout)
+            if spare := self._place.spare:
+                batch = jax.tree.map(lambda x: np.concatenate([x, x[:, :spare]], axis=1), batch)
             learners, metrics, faults, counts, _ = self._update(
-                state.learners, batch, key_update, state.faults, state.updates
+                state.learners, batch, self._place.placed(key_update), state.faults, state.updates
             )
             state = state._replace(learners=learners, obs=obs, updates=state.updates + 1, faults=faults)
-            one = Sums(counts.astype(jnp.float32), metrics)
-            sums = one if sums is None else jax.tree.map(jnp.add, sums, one)
+            one = self._place.own(Sums(counts.astype(jnp.float32), metrics))
+            sums = one if sums is None else jax.tree.map(np.add, sums, one)
         return state, jax.tree.map(np.asarray, sums)
 
     def saved(self, state: HostState) -> PyTree:
         """All but the environments, which cannot be saved."""
-        data = state._replace(obs=np.zeros(0), keys=jax.random.key_data(state.keys))
+        learners, faults = self._place.own((state.learners, state.faults))
+        data = state._replace(learners=learners, faults=faults, obs=np.zeros(0), keys=jax.random.key_data(state.keys))
         return jax.tree.map(np.asarray, data)
 
     def restored(self, fresh: HostState, saved: HostState) -> HostState:
@@ -112,16 +127,16 @@ class HostBackend:
         starts = jax.vmap(lambda key: jax.random.fold_in(jax.random.fold_in(key, RESTART), updates))(keys)
         obs = self._train_envs.reset(_seeds(starts, self.learner.num_envs))
         learners = jax.vmap(self.learner.restarted)(jax.tree.map(jnp.asarray, saved.learners))
-        faults = jax.tree.map(jnp.asarray, saved.faults)
+        learners, faults = self._place.placed((learners, jax.tree.map(jnp.asarray, saved.faults)))
         return HostState(learners, obs, keys, saved.preferences, updates, faults)
 
     def policies(self, state: HostState) -> PyTree:
         """The P policies, on the host."""
-        return jax.tree.map(np.asarray, self._policy(state.learners))
+        return self._place.own(self._policy(state.learners))
 
     def faults(self, state: HostState) -> Faults:
         """What went wrong, see :class:`morl.types.Trainer`."""
-        found: Faults = jax.tree.map(np.asarray, state.faults)
+        found: Faults = self._place.own(state.faults)
         return found
 
     def evaluate(
@@ -181,6 +196,7 @@ class HostBackend:
     def _rollout(self, policies: PyTree, state: HostState, keys: jax.Array) -> tuple[Transition, np.ndarray[Any, Any]]:
         """One rollout of every policy, (T, P, B, ...), and the observations to go on from."""
         lanes = (self.num_policies, self.learner.num_envs)
+        policies = jax.device_put(policies, self._place.mesh.devices[0])
         steps, flat_obs = [], state.obs
         step_keys = jnp.moveaxis(jax.vmap(partial(jax.random.split, num=self.learner.rollout_steps))(keys), 1, 0)
         for key in step_keys:
@@ -202,6 +218,7 @@ class HostBackend:
     def _evaluated(self, policies: PyTree, preferences: np.ndarray[Any, Any], keys: jax.Array) -> Evaluation | None:
         """None where a step was lost."""
         lanes = (self.num_policies, self._eval_episodes)
+        policies = jax.device_put(policies, self._place.mesh.devices[0])
         obs = self._eval_envs.reset(_seeds(keys, self._eval_episodes))
         alive = np.ones(lanes, bool)
         discounted = np.zeros((*lanes, self._eval_envs.num_objectives))

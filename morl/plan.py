@@ -118,6 +118,7 @@ class Plan:
             gamma=self.gamma,
             width=width,
             processes=self.processes,
+            devices=devices,
             skip_faults=skip_faults,
         )
 
