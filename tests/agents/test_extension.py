@@ -181,7 +181,8 @@ def test_a_policy_outside_comes_back(settled):
     assert greedy_action(agent, outside) > 0.5
     state, feasible, returns = run(agent, outside, 200)
     assert feasible[:3].max() == 0
-    assert feasible[-50:].mean() > 0.5
+    # it may settle on the threshold itself, where rounding, another on each machine, decides what is feasible
+    assert (returns[-50:, 1] > -0.1 - 1e-3).mean() > 0.5
     assert returns[-30:, 1].mean() > -0.105
     assert all(np.isfinite(x).all() for x in jax.tree.leaves(state.ppo))
 

@@ -95,6 +95,7 @@ def test_steps_are_those_of_mujoco(id: str) -> None:
         assert trace.terminated.sum() > 5
 
 
+@pytest.mark.slow
 def test_the_ant_steps_as_in_mujoco() -> None:
     trace = record("mo-ant-v5")
     obs, reward, terminated = replayed(morl.make("mo-ant-v5", "jax"), trace)
