@@ -1,8 +1,8 @@
 """MO-Gymnasium's MuJoCo robots (v5) stepped together: the physics one after another, all else as arrays over them.
 
 Around MuJoCo, Gymnasium and MO-Gymnasium compute observation, reward and what they tell of a step in Python, each
-quantity several times over, which for the ant takes as long as the physics (``benchmarks/host.py``). What is computed
-here is theirs to the last bit. Nothing here imports JAX: worker processes import this module.
+quantity several times over, which takes a quarter to half of a step (``benchmarks/host.py``). What is computed here
+is theirs to the last bit. Nothing here imports JAX: worker processes import this module.
 """
 
 from __future__ import annotations
@@ -83,6 +83,16 @@ class Robots:
         """(N,), at most zero, with the weight that Gymnasium gives it."""
         return -(self._env._ctrl_cost_weight * np.sum(np.square(actions), axis=1))
 
+    def _with_effort(self, columns: list[Array], actions: Array) -> Array:
+        """(N, R) float32 of these rewards and the effort: one more of them, or a part of each."""
+        effort = self._effort(actions)
+        if self._env._cost_objective:
+            columns = [*columns, effort / self._env._ctrl_cost_weight]
+        reward = np.stack(columns, axis=1).astype(np.float32)
+        if not self._env._cost_objective:
+            reward += effort[:, None]
+        return reward
+
     def _survived(self, healthy: Array) -> Array:
         return (healthy * self._env._healthy_reward)[:, None]
 
@@ -140,12 +150,7 @@ class _Hoppers(_Walkers):
 
     def reward(self, velocity: Array, actions: Array, healthy: Array) -> Array:
         height = 10 * (self.rows("qpos")[:, 1] - self._env.init_qpos[1])
-        effort, columns = self._effort(actions), [velocity[:, 0], height]
-        if self._env._cost_objective:
-            columns.append(effort / self._env._ctrl_cost_weight)
-        reward = np.stack(columns, axis=1).astype(np.float32)
-        if not self._env._cost_objective:
-            reward += effort[:, None]
+        reward = self._with_effort([velocity[:, 0], height], actions)
         reward += self._survived(healthy)
         return reward
 
@@ -167,12 +172,7 @@ class _Ants(Robots):
         return finite & (low <= qpos[:, 2]) & (qpos[:, 2] <= high)
 
     def reward(self, velocity: Array, actions: Array, healthy: Array) -> Array:
-        effort, columns = self._effort(actions), [velocity[:, 0], velocity[:, 1]]
-        if self._env._cost_objective:
-            columns.append(effort / self._env._ctrl_cost_weight)
-        reward = np.stack(columns, axis=1).astype(np.float32)
-        if not self._env._cost_objective:
-            reward += effort[:, None]
+        reward = self._with_effort([velocity[:, 0], velocity[:, 1]], actions)
         reward += self._survived(healthy)
         touch = np.square(self._forces()).reshape(len(reward), -1)
         reward += -(self._env._contact_cost_weight * np.sum(touch, axis=1))[:, None]
