@@ -24,6 +24,7 @@ from morl.batching import batched
 from morl.types import Transition
 
 FORGET = 0.7  # share of their weight that the returns of earlier episodes keep at each update
+MARGIN = 2 * trust_region.TOLERANCE  # inside of its constraints that a trust region's step aims at, in their units
 STEEPEST = 20.0  # largest slope of a barrier, in units of the objective that is raised
 
 Updated = tuple["ConstrainedState", dict[str, jax.Array]]
@@ -188,7 +189,7 @@ class ConstrainedPPO:
             (ppo.params.actor, ppo.params.log_std),
             self.ppo.outlook(ppo.params, look, advantage),
             state.preference,
-            slack,
+            slack - MARGIN,
             self.radius,
         )
         actor, log_std = policy

@@ -1,6 +1,6 @@
 """Environments so small that what a learner must find can be written down."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import jax
@@ -16,6 +16,9 @@ class State(NamedTuple):
     cue: jax.Array
 
 
+KINDS = ("constant", "cue", "delayed", "choice", "apart", "dent", "endless", "steer")
+
+
 @dataclass(frozen=True)
 class Probe:
     """Two objectives; ``kind`` says how they are earned.
@@ -26,47 +29,56 @@ class Probe:
     dent: one step, actions give (1, 0), (0, 1) and (0.4, 0.4), which no weighted sum prefers.
     endless: (1, 2) every step, cut off after 5 steps and never ending by itself.
     steer: one step, continuous, (-(a - 0.6)^2, -(a + 0.2)^2) for a in [-2, 2].
+
+    Kinds with the same actions are equal and differ in their parameters alone: a program compiled for one does for all.
     """
 
-    kind: str
+    kind: str = field(compare=False)
+    num_actions: int = field(init=False)  # 0 where they are continuous
     id = "probe-v0"
     objectives = (Objective("a"), Objective("b"))
-    default_params = ()
     observation_space = spaces.Box(-1, 1, (2,), np.float32)
     reward_space = spaces.Box(-np.inf, np.inf, (2,), np.float32)
     reference_point = np.array([-10.0, -10.0])
 
+    max_episode_steps = 5
+
+    def __post_init__(self):
+        object.__setattr__(self, "num_actions", {"dent": 3, "steer": 0}.get(self.kind, 2))
+
     @property
-    def max_episode_steps(self):
-        return 5
+    def default_params(self):
+        return jnp.int32(KINDS.index(self.kind))
 
     @property
     def action_space(self):
-        if self.kind == "steer":
-            return spaces.Box(-2, 2, (1,), np.float32)
-        return spaces.Discrete(3 if self.kind == "dent" else 2)
+        return spaces.Discrete(self.num_actions) if self.num_actions else spaces.Box(-2, 2, (1,), np.float32)
 
-    def _observe(self, state):
-        return jnp.stack(
-            [state.cue if self.kind == "cue" else 0.0 * state.cue, (state.t > 0) * 1.0 * (self.kind == "delayed")]
-        )
+    def _observe(self, state, params):
+        seen = {"cue": jnp.stack([state.cue, 0.0]), "delayed": jnp.array([0.0, 1.0]) * (state.t > 0)}
+        return jnp.stack([seen.get(kind, jnp.zeros(2)) for kind in KINDS])[params]
 
     def reset(self, key, params):
         state = State(jnp.int32(0), jax.random.rademacher(key, (), jnp.float32))
-        return state, self._observe(state)
+        return state, self._observe(state, params)
 
     def step(self, key, state, action, params):
-        both = jnp.array([1.0, 2.0])
-        reward = {
-            "constant": lambda: both,
-            "cue": lambda: state.cue * jnp.array([1.0, -1.0]),
-            "delayed": lambda: both * (state.t == 1),
-            "choice": lambda: jnp.where(action == 0, jnp.array([1.0, 0.0]), jnp.array([0.0, 1.0])),
-            "apart": lambda: jnp.where(action == 0, jnp.array([100.0, 0.0]), jnp.array([0.0, 1.0])),
-            "dent": lambda: jnp.array([[1.0, 0.0], [0.0, 1.0], [0.4, 0.4]])[action],
-            "endless": lambda: both,
-            "steer": lambda: -((action[0] - jnp.array([0.6, -0.2])) ** 2),
-        }[self.kind]()
+        both, first, second = jnp.array([1.0, 2.0]), jnp.array([1.0, 0.0]), jnp.array([0.0, 1.0])
+        if self.num_actions:
+            rewards = {
+                "constant": both,
+                "cue": state.cue * jnp.array([1.0, -1.0]),
+                "delayed": both * (state.t == 1),
+                "choice": jnp.where(action == 0, first, second),
+                "apart": jnp.where(action == 0, 100 * first, second),
+                "dent": jnp.stack([first, second, jnp.array([0.4, 0.4])])[action],
+                "endless": both,
+            }
+        else:
+            rewards = {"steer": -((action[0] - jnp.array([0.6, -0.2])) ** 2)}
+        reward = jnp.stack([rewards.get(kind, jnp.zeros(2)) for kind in KINDS])[params]
         state = state._replace(t=state.t + 1)
-        terminated = (state.t >= 2) if self.kind == "delayed" else jnp.bool_(self.kind != "endless")
-        return state, self._observe(state), reward, terminated, jnp.bool_(False), {}
+        terminated = jnp.stack(
+            [{"delayed": state.t >= 2, "endless": jnp.bool_(False)}.get(kind, jnp.bool_(True)) for kind in KINDS]
+        )[params]
+        return state, self._observe(state, params), reward, terminated, jnp.bool_(False), {}

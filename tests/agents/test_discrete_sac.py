@@ -1,5 +1,7 @@
 """Discrete SAC on probe environments with known values and best actions: each isolates one thing that can go wrong."""
 
+from functools import cache
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -30,29 +32,36 @@ SMALL = {
 }
 
 
-def learn(kind, updates=150, env=None, **changes):
-    env = env or Probe(kind)
-    config = SACConfig(**{**SMALL, **changes})
+@cache
+def program(env, config, updates):
+    """A learner and what trains it on an environment of the kind of ``env`` or one equal to it, compiled once."""
     mask = getattr(env, "action_mask", None)
     learner = DiscreteSAC(config, env.observation_space, env.action_space, GAMMA, updates, mask)
-    key_init, key_start, key_run = jax.random.split(jax.random.key(3), 3)
-    preferences = jnp.asarray(spread(2, config.num_envs), jnp.float32)
-    state = learner.init(key_init, preferences)
-    lanes = start_batch(env, (), key_start, config.num_envs)
 
     @jax.jit
-    def run(state, lanes):
+    def run(kind, state, lanes, preferences, key):
         def body(carry, key):
             state, lanes = carry
             key_rollout, key_update = jax.random.split(key)
             policy = learner.policy(state)
-            lanes, batch = rollout(env, (), learner, policy, preferences, lanes, key_rollout, config.rollout_steps)
+            lanes, batch = rollout(env, kind, learner, policy, preferences, lanes, key_rollout, config.rollout_steps)
             state, metrics = learner.update(state, batch, key_update)
             return (state, lanes), metrics
 
-        return jax.lax.scan(body, (jax.device_put(state), lanes), jax.random.split(key_run, updates))
+        return jax.lax.scan(body, (state, lanes), jax.random.split(key, updates))
 
-    (state, _), metrics = run(state, lanes)
+    return learner, run
+
+
+def learn(kind, updates=400, env=None, **changes):
+    env = env or Probe(kind)
+    config = SACConfig(**{**SMALL, **changes})
+    learner, run = program(env, config, updates)
+    key_init, key_start, key_run = jax.random.split(jax.random.key(3), 3)
+    preferences = jnp.asarray(spread(2, config.num_envs), jnp.float32)
+    lanes = start_batch(env, env.default_params, key_start, config.num_envs)
+    state = jax.device_put(learner.init(key_init, preferences))
+    (state, _), metrics = run(env.default_params, state, lanes, preferences, key_run)
     return learner, state, jax.tree.map(np.asarray, metrics)
 
 
@@ -83,14 +92,14 @@ def test_value_depends_on_the_observation():
 
 
 def test_a_delayed_reward_is_discounted_once():
-    learner, state, _ = learn("delayed", updates=250)
+    learner, state, _ = learn("delayed")
     found = values(learner, state, [[0, 0], [0, 1]])[:, 0]
     np.testing.assert_allclose(found, [[0.9, 1.8], [1, 2]], atol=0.1)
 
 
 def test_truncation_bootstraps():
     """Cut off every 5 steps but never over: worth 1 / (1 - gamma) = 10 a unit, not the 4.1 of five steps."""
-    learner, state, _ = learn("endless", updates=400, temperature=0.02)
+    learner, state, _ = learn("endless", temperature=0.02)
     bonus = GAMMA * 0.02 * np.log(2) / (1 - GAMMA)
     np.testing.assert_allclose(values(learner, state, [[0, 0]])[0], [[10 + bonus, 20 + bonus]] * 2, rtol=0.05)
 
@@ -121,14 +130,14 @@ def test_rewards_of_several_steps():
 
 
 def test_several_steps_at_once_carry_a_delayed_reward_as_far():
-    learner, state, _ = learn("delayed", updates=250, n_step=4)
+    learner, state, _ = learn("delayed", n_step=4)
     found = values(learner, state, [[0, 0], [0, 1]])[:, 0]
     np.testing.assert_allclose(found, [[0.9, 1.8], [1, 2]], atol=0.1)
 
 
 def test_entropy_is_worth_its_temperature():
     """Two equal actions for ever: each next step adds temperature * log 2 to every objective's value."""
-    learner, state, metrics = learn("endless", updates=400, temperature=0.5)
+    learner, state, metrics = learn("endless", temperature=0.5)
     assert metrics["entropy"][-1] == pytest.approx(np.log(2), abs=0.02)
     bonus = GAMMA * 0.5 * np.log(2) / (1 - GAMMA)
     np.testing.assert_allclose(values(learner, state, [[0, 0]])[0], [[10 + bonus, 20 + bonus]] * 2, rtol=0.05)
@@ -146,7 +155,7 @@ def test_without_its_preference_it_cannot():
 
 @pytest.mark.parametrize(("scalarisation", "action"), [("linear", (0, 1)), ("tchebycheff", (2,))])
 def test_only_tchebycheff_chooses_what_no_weighted_sum_prefers(scalarisation, action):
-    learner, state, _ = learn("dent", updates=300, scalarisation=scalarisation)
+    learner, state, _ = learn("dent", scalarisation=scalarisation)
     assert greedy(learner, state, (0.5, 0.5)) in action
     assert greedy(learner, state, (0.95, 0.05)) == 0
 
@@ -158,10 +167,15 @@ def test_relabelling_teaches_preferences_nobody_acted_for(hindsight):
     config = SACConfig(**{**SMALL, "hindsight": hindsight})
     learner = DiscreteSAC(config, env.observation_space, env.action_space, GAMMA, 10)
     preferences = jnp.tile(jnp.array([1.0, 0.0]), (8, 1))
-    state, lanes = learner.init(jax.random.key(0), preferences), start_batch(env, (), jax.random.key(1), 8)
+    state, lanes = (
+        learner.init(jax.random.key(0), preferences),
+        start_batch(env, env.default_params, jax.random.key(1), 8),
+    )
     before = np.asarray(state.actor.body.layers[0].weight)[-2:]  # of the two weights of a preference
     for i in range(3):
-        lanes, batch = rollout(env, (), learner, learner.policy(state), preferences, lanes, jax.random.key(i), 4)
+        lanes, batch = rollout(
+            env, env.default_params, learner, learner.policy(state), preferences, lanes, jax.random.key(i), 4
+        )
         state, _ = jax.jit(learner.update)(state, batch, jax.random.key(i))
     moved = (np.asarray(state.actor.body.layers[0].weight)[-2:] != before).any(axis=1)
     assert moved.tolist() == [True, hindsight]
@@ -187,9 +201,7 @@ def test_masked_actions_are_never_taken_nor_bootstrapped_from():
 
 
 def test_a_learnt_temperature_finds_its_entropy():
-    _, _, metrics = learn(
-        "constant", updates=400, learn_temperature=True, target_entropy=0.5, temperature=1.0, anneal=False
-    )
+    _, _, metrics = learn("constant", learn_temperature=True, target_entropy=0.5, temperature=1.0, anneal=False)
     assert metrics["temperature"][-1] < 0.5  # even choice is above the target: the bonus has to go
     _, _, low = learn("choice", updates=600, learn_temperature=True, target_entropy=0.5, temperature=0.02, anneal=False)
     assert low["temperature"][-1] > 0.04  # one action is best: without a bonus there would be less entropy
@@ -209,8 +221,13 @@ def test_invalid_steps_are_not_learnt_from():
     env = Probe("constant")
     learner = DiscreteSAC(SACConfig(**SMALL), env.observation_space, env.action_space, GAMMA, 10)
     preferences = jnp.asarray(spread(2, 8), jnp.float32)
-    state, lanes = learner.init(jax.random.key(0), preferences), start_batch(env, (), jax.random.key(1), 8)
-    _, batch = rollout(env, (), learner, learner.policy(state), preferences, lanes, jax.random.key(2), 4)
+    state, lanes = (
+        learner.init(jax.random.key(0), preferences),
+        start_batch(env, env.default_params, jax.random.key(1), 8),
+    )
+    _, batch = rollout(
+        env, env.default_params, learner, learner.policy(state), preferences, lanes, jax.random.key(2), 4
+    )
     state = state._replace(replay=state.replay._replace(filled=jnp.int32(64)))  # past the warm-up
     valid = jnp.broadcast_to(jnp.arange(4)[:, None] % 2 == 0, batch.valid.shape)
     poisoned = batch._replace(valid=valid, reward=jnp.where(valid[..., None], batch.reward, 1e9))
@@ -224,10 +241,15 @@ def test_nothing_is_learnt_before_the_warm_up_is_over():
     env = Probe("constant")
     learner = DiscreteSAC(SACConfig(**{**SMALL, "warm_up": 64}), env.observation_space, env.action_space, GAMMA, 10)
     preferences = jnp.asarray(spread(2, 8), jnp.float32)
-    state, lanes = learner.init(jax.random.key(0), preferences), start_batch(env, (), jax.random.key(1), 8)
+    state, lanes = (
+        learner.init(jax.random.key(0), preferences),
+        start_batch(env, env.default_params, jax.random.key(1), 8),
+    )
     moved = []
     for i in range(3):
-        _, batch = rollout(env, (), learner, learner.policy(state), preferences, lanes, jax.random.key(2), 4)
+        _, batch = rollout(
+            env, env.default_params, learner, learner.policy(state), preferences, lanes, jax.random.key(2), 4
+        )
         after, _ = jax.jit(learner.update)(state, batch, jax.random.key(i))
         moved.append(any((np.asarray(a) != np.asarray(b)).any() for a, b in _pairs(after.actor, state.actor)))
         state = after

@@ -1,6 +1,6 @@
 """Constraints on returns: the barrier's weights, the returns they rest on, where a round starts, and what is learnt."""
 
-from functools import partial
+from functools import cache
 
 import jax
 import jax.numpy as jnp
@@ -24,31 +24,43 @@ CONFIG = PPOConfig(
 )
 
 
+CHUNK = 10  # updates that are compiled as one program
+
+
+@cache
 def learner(kind="steer", method="ipo", **changes):
     env = Probe(kind)
     config = CONFIG if not changes else PPOConfig(**{**CONFIG.__dict__, **changes})
     return ConstrainedPPO(PPO(config, env.observation_space, env.action_space, GAMMA, 100), GAMMA, method)
 
 
-def run(agent, state, updates, kind="steer"):
-    env = Probe(kind)
-    lanes = start_batch(env, (), jax.random.key(1), agent.num_envs)
+@cache
+def program(kind, method):
+    agent, env = learner(kind, method), Probe(kind)
 
-    @partial(jax.jit, static_argnums=2)
-    def go(state, lanes, updates):
+    @jax.jit
+    def go(state, lanes, keys):
         def body(carry, key):
             state, lanes = carry
             key_rollout, key_update = jax.random.split(key)
-            policy = agent.policy(state)
-            lanes, batch = rollout(env, (), agent, policy, state.preference, lanes, key_rollout, agent.rollout_steps)
+            policy, steps = agent.policy(state), agent.rollout_steps
+            lanes, batch = rollout(env, env.default_params, agent, policy, state.preference, lanes, key_rollout, steps)
             state, metrics = agent.update(state, batch, key_update)
             return (state, lanes), (metrics["feasible_share"], state.returns)
 
-        (state, _), seen = jax.lax.scan(body, (state, lanes), jax.random.split(jax.random.key(2), updates))
-        return state, seen
+        return jax.lax.scan(body, (state, lanes), keys)
 
-    state, seen = go(jax.tree.map(jnp.asarray, state), lanes, updates)
-    return state, *map(np.asarray, seen)
+    return go
+
+
+def run(agent, state, updates, kind="steer"):
+    env = Probe(kind)
+    lanes = start_batch(env, env.default_params, jax.random.key(1), agent.num_envs)
+    state, keys, seen = jax.tree.map(jnp.asarray, state), jax.random.split(jax.random.key(2), updates), []
+    for i in range(0, updates, CHUNK):
+        (state, lanes), some = program(kind, agent.method)(state, lanes, keys[i : i + CHUNK])
+        seen.append(some)
+    return state, *(np.concatenate(part) for part in zip(*seen, strict=True))
 
 
 def greedy_choice(agent, state):
@@ -181,8 +193,7 @@ def test_a_policy_outside_comes_back(settled):
     assert greedy_action(agent, outside) > 0.5
     state, feasible, returns = run(agent, outside, 200)
     assert feasible[:3].max() == 0
-    # it may settle on the threshold itself, where rounding, another on each machine, decides what is feasible
-    assert (returns[-50:, 1] > -0.1 - 1e-3).mean() > 0.5
+    assert feasible[-50:].mean() > 0.5
     assert returns[-30:, 1].mean() > -0.105
     assert all(np.isfinite(x).all() for x in jax.tree.leaves(state.ppo))
 
@@ -195,9 +206,11 @@ def test_without_constraints_it_is_ppo(normalise):
     # objectives whose returns deviate by different amounts
     unequal = state.ppo.return_stats._replace(var=jnp.array([1.0, 400.0]), seen=jnp.float32(1e6))
     state = state._replace(ppo=state.ppo._replace(return_stats=unequal))
-    lanes = start_batch(env, (), jax.random.key(1), agent.num_envs)
+    lanes = start_batch(env, env.default_params, jax.random.key(1), agent.num_envs)
     key = jax.random.key(2)
-    batch = rollout(env, (), agent, agent.policy(state), state.preference, lanes, key, agent.rollout_steps)[1]
+    batch = rollout(
+        env, env.default_params, agent, agent.policy(state), state.preference, lanes, key, agent.rollout_steps
+    )[1]
     got, _ = agent.update(state, batch, key)
     expected, _ = agent.ppo.update(state.ppo, batch, key)
     for one, two in zip(jax.tree.leaves(got.ppo.params), jax.tree.leaves(expected.params), strict=True):

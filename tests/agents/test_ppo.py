@@ -1,7 +1,7 @@
 """PPO on probe environments with known values and best actions: each isolates one thing that can silently go wrong."""
 
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 
 import jax
 import jax.numpy as jnp
@@ -28,28 +28,35 @@ CONFIG = PPOConfig(
 )
 
 
-def learn(kind, preference=(0.5, 0.5), updates=150, config=CONFIG, in_stages=False):
-    env = Probe(kind)
+@cache
+def program(env, config, updates, in_stages):
+    """A learner and what trains it on an environment of the kind of ``env`` or one equal to it, compiled once."""
     learner = PPO(config, env.observation_space, env.action_space, GAMMA, updates)
     if in_stages:
         learner = ConstrainedPPO(learner, GAMMA, "ipo", barrier=20.0, radius=0.01)
-    key_init, key_start, key_run = jax.random.split(jax.random.key(3), 3)
-    state = learner.init(key_init, jnp.array(preference))
-    lanes = start_batch(env, (), key_start, config.num_envs)
 
     @jax.jit
-    def run(state, lanes):
+    def run(kind, state, lanes, key):
         def body(carry, key):
             state, lanes = carry
             key_rollout, key_update = jax.random.split(key)
-            policy = learner.policy(state)
-            lanes, batch = rollout(env, (), learner, policy, state.preference, lanes, key_rollout, config.rollout_steps)
+            policy, weights = learner.policy(state), state.preference
+            lanes, batch = rollout(env, kind, learner, policy, weights, lanes, key_rollout, config.rollout_steps)
             state, metrics = learner.update(state, batch, key_update)
             return (state, lanes), metrics
 
-        return jax.lax.scan(body, (state, lanes), jax.random.split(key_run, updates))
+        return jax.lax.scan(body, (state, lanes), jax.random.split(key, updates))
 
-    (state, _), metrics = run(state, lanes)
+    return learner, run
+
+
+def learn(kind, preference=(0.5, 0.5), updates=300, config=CONFIG, in_stages=False):
+    env = Probe(kind)
+    learner, run = program(env, config, updates, in_stages)
+    key_init, key_start, key_run = jax.random.split(jax.random.key(3), 3)
+    state = learner.init(key_init, jnp.array(preference))
+    lanes = start_batch(env, env.default_params, key_start, config.num_envs)
+    (state, _), metrics = run(env.default_params, state, lanes, key_run)
     return learner, state, jax.tree.map(np.asarray, metrics)
 
 
@@ -81,7 +88,7 @@ def test_a_delayed_reward_is_discounted_once():
 
 def test_truncation_bootstraps():
     """Cut off every 5 steps but never over: worth 1 / (1 - gamma) = 10 a unit, not the 4.1 of five steps."""
-    learner, state, _ = learn("endless", updates=400)
+    learner, state, _ = learn("endless")
     np.testing.assert_allclose(values(learner, state, [[0, 0]]), [[10, 20]], rtol=0.05)
 
 
@@ -93,7 +100,7 @@ def test_the_preference_decides_which_action_is_best(preference, action):
 
 @pytest.mark.parametrize(("preference", "best"), [((1.0, 0.0), 0.6), ((0.0, 1.0), -0.2), ((0.5, 0.5), 0.2)])
 def test_continuous_actions_in_the_units_of_the_environment(preference, best):
-    learner, state, _ = learn("steer", preference, updates=300)
+    learner, state, _ = learn("steer", preference)
     assert greedy(learner, state).shape == (1,)
     assert greedy(learner, state)[0] == pytest.approx(best, abs=0.12)
 
@@ -137,8 +144,10 @@ def test_invalid_steps_are_not_learnt_from():
     env = Probe("constant")
     learner = PPO(CONFIG, env.observation_space, env.action_space, GAMMA, 1)
     state = learner.init(jax.random.key(0), jnp.array([0.5, 0.5]))
-    lanes = start_batch(env, (), jax.random.key(1), 16)
-    _, batch = rollout(env, (), learner, learner.policy(state), state.preference, lanes, jax.random.key(2), 16)
+    lanes = start_batch(env, env.default_params, jax.random.key(1), 16)
+    _, batch = rollout(
+        env, env.default_params, learner, learner.policy(state), state.preference, lanes, jax.random.key(2), 16
+    )
     half = jnp.arange(16)[:, None] % 2 == 0  # in the probe every step ends an episode, so rows are independent
     valid = jnp.broadcast_to(half, batch.valid.shape)
     poisoned = batch._replace(valid=valid, obs=jnp.where(half[..., None], batch.obs, 7.0))
@@ -156,13 +165,15 @@ def test_update_compiles_once():
     env = Probe("choice")
     learner = PPO(CONFIG, env.observation_space, env.action_space, GAMMA, 1)
     state = learner.init(jax.random.key(0), jnp.array([0.5, 0.5]))
-    lanes = start_batch(env, (), jax.random.key(1), 16)
+    lanes = start_batch(env, env.default_params, jax.random.key(1), 16)
     traces = []
 
     @jax.jit
     def run(state, lanes, key):
         traces.append(None)
-        lanes, batch = rollout(env, (), learner, learner.policy(state), state.preference, lanes, key, 16)
+        lanes, batch = rollout(
+            env, env.default_params, learner, learner.policy(state), state.preference, lanes, key, 16
+        )
         return learner.update(state, batch, key)[0], lanes
 
     for i in range(3):
@@ -171,9 +182,9 @@ def test_update_compiles_once():
 
 
 def test_observation_statistics_are_part_of_the_policy():
-    learner, state, _ = learn("cue", updates=5)
+    learner, state, _ = learn("cue")
     policy = learner.policy(state)
-    assert float(policy.obs_stats.seen) == 5 * 16 * 16
+    assert float(policy.obs_stats.seen) == 300 * 16 * 16
     moved = policy._replace(obs_stats=policy.obs_stats._replace(mean=policy.obs_stats.mean + 3.0))
     obs = jnp.array([[1.0, 0.0]])
     before, after = (p.actor(learner._features(p.obs_stats, obs)) for p in (policy, moved))
