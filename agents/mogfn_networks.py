@@ -23,6 +23,7 @@ from morl.types import PyTree
 
 # of all rows that there may be: the smallest that has room for the steps there are is evaluated
 SHARES = (1 / 16, 3 / 32, 1 / 8, 3 / 16, 1 / 4, 3 / 8, 1 / 2, 3 / 4, 1)
+FEW = 1024  # rows that are evaluated all: choosing among them would save less than compiling each choice takes
 
 Result = TypeVar("Result")
 
@@ -81,7 +82,7 @@ class OfEachState(ABC):
         return jnp.where(trajectories.valid[..., None], _apart(some, there, (whose, step, place < ends[-1])), 0.0)
 
     def row_numbers(self, number: int) -> tuple[int, ...]:
-        return tuple(math.ceil(number * share) for share in SHARES)
+        return tuple(math.ceil(number * share) for share in SHARES) if number > FEW else (number,)
 
 
 @dataclass(frozen=True)

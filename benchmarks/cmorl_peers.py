@@ -139,7 +139,7 @@ def run_peer(python: str, command: list[str]) -> dict[str, Any] | str:
     """Its JSON, or what it ended with: an exception or a signal."""
     with tempfile.TemporaryDirectory() as scratch:
         out = Path(scratch) / "peer.json"
-        done = subprocess.run([python, *command, "--out", str(out)], capture_output=True, text=True)
+        done = subprocess.run([python, "-W", "ignore", *command, "--out", str(out)], capture_output=True, text=True)
         if done.returncode:
             print(done.stderr, file=sys.stderr, flush=True)  # the row has room for a line of it
         if done.returncode < 0:  # no exception: killed, or crashed

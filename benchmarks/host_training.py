@@ -11,18 +11,14 @@ an episode.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import statistics
-import subprocess
 import sys
-import tempfile
-from pathlib import Path
 
 from cmorl import CASES, one_run
+from cmorl_peers import HERE, run_peer
 
 CASE = "mo-hopper-2obj"
-HERE = Path(__file__).resolve().parent
 
 
 def main() -> None:
@@ -43,13 +39,11 @@ def main() -> None:
     ratios = []
     for turn in range(arguments.turns):
         ours = one_run("--env", *flags, "--seed", str(turn))
-        with tempfile.TemporaryDirectory() as scratch:
-            out = Path(scratch) / "pgmorl.json"
-            command = [arguments.peer_python, "-W", "ignore", str(HERE / "peers" / "run_pgmorl.py")]
-            command += ["--env", flags[0], "--steps", str(arguments.peer_steps), "--threads", str(cores)]
-            command += ["--episodes", "3", "--seed", str(turn), "--out", str(out)]
-            subprocess.run(command, check=True, stdout=sys.stderr, stderr=subprocess.DEVNULL)
-            theirs = json.loads(out.read_text())
+        command = [str(HERE / "peers" / "run_pgmorl.py"), "--env", flags[0], "--steps", str(arguments.peer_steps)]
+        command += ["--threads", str(cores), "--episodes", "3", "--seed", str(turn)]
+        theirs = run_peer(arguments.peer_python, command)
+        if isinstance(theirs, str):
+            sys.exit(f"PGMORL fails: {theirs}")
         rate = ours.history[-1]["step"] / ours.seconds
         ratios.append(rate / theirs["steps_per_second"])
         print(

@@ -260,10 +260,14 @@ def test_links_to_files_exist(page):
     assert [link for link in links if not (page.parent / link).exists()] == []
 
 
-NOTEBOOKS = sorted((DOCS / "notebooks").glob("*.ipynb"))
+LONG = {"sequences"}  # what it shows of MOGFN, mogfn.md runs as well
+NOTEBOOKS = [
+    pytest.param(path, marks=[pytest.mark.slow] * (path.stem in LONG), id=path.stem)
+    for path in sorted((DOCS / "notebooks").glob("*.ipynb"))
+]
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", NOTEBOOKS)
 def test_notebooks_run(path, monkeypatch):
     """Top to bottom, in a kernel of their own; they were kept with what they print."""
     nbformat, nbclient = pytest.importorskip("nbformat"), pytest.importorskip("nbclient")
