@@ -23,7 +23,7 @@ from morl.types import PyTree
 
 # of all rows that there may be: the smallest that has room for the steps there are is evaluated
 SHARES = (1 / 16, 3 / 32, 1 / 8, 3 / 16, 1 / 4, 3 / 8, 1 / 2, 3 / 4, 1)
-FEW = 1024  # rows that are evaluated all: choosing among them would save less than compiling each choice takes
+FEW = 2048  # rows that are evaluated all: choosing among them would save less than compiling each choice takes
 
 Result = TypeVar("Result")
 

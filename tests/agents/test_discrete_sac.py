@@ -17,6 +17,7 @@ from morl.types import Task, Transition
 from tests.probes import Probe
 
 GAMMA = 0.9
+KEY = jax.random.key(1)
 SMALL = {
     "num_envs": 8,
     "rollout_steps": 4,
@@ -164,19 +165,11 @@ def test_only_tchebycheff_chooses_what_no_weighted_sum_prefers(scalarisation, ac
 def test_relabelling_teaches_preferences_nobody_acted_for(hindsight):
     """All act for the first objective alone; only by relabelling is the second weight of a preference ever not 0."""
     env = Probe("choice")
-    config = SACConfig(**{**SMALL, "hindsight": hindsight})
-    learner = DiscreteSAC(config, env.observation_space, env.action_space, GAMMA, 10)
+    learner, run = program(env, SACConfig(**{**SMALL, "hindsight": hindsight}), 400)
     preferences = jnp.tile(jnp.array([1.0, 0.0]), (8, 1))
-    state, lanes = (
-        learner.init(jax.random.key(0), preferences),
-        start_batch(env, env.default_params, jax.random.key(1), 8),
-    )
+    state, lanes = learner.init(jax.random.key(0), preferences), start_batch(env, env.default_params, KEY, 8)
     before = np.asarray(state.actor.body.layers[0].weight)[-2:]  # of the two weights of a preference
-    for i in range(3):
-        lanes, batch = rollout(
-            env, env.default_params, learner, learner.policy(state), preferences, lanes, jax.random.key(i), 4
-        )
-        state, _ = jax.jit(learner.update)(state, batch, jax.random.key(i))
+    (state, _), _ = run(env.default_params, jax.device_put(state), lanes, preferences, KEY)
     moved = (np.asarray(state.actor.body.layers[0].weight)[-2:] != before).any(axis=1)
     assert moved.tolist() == [True, hindsight]
 
@@ -201,7 +194,9 @@ def test_masked_actions_are_never_taken_nor_bootstrapped_from():
 
 
 def test_a_learnt_temperature_finds_its_entropy():
-    _, _, metrics = learn("constant", learn_temperature=True, target_entropy=0.5, temperature=1.0, anneal=False)
+    _, _, metrics = learn(
+        "constant", updates=600, learn_temperature=True, target_entropy=0.5, temperature=1.0, anneal=False
+    )
     assert metrics["temperature"][-1] < 0.5  # even choice is above the target: the bonus has to go
     _, _, low = learn("choice", updates=600, learn_temperature=True, target_entropy=0.5, temperature=0.02, anneal=False)
     assert low["temperature"][-1] > 0.04  # one action is best: without a bonus there would be less entropy
