@@ -133,7 +133,9 @@ def test_evaluation_counts_one_episode_and_discounts_from_the_second_reward():
     env = Probe("delayed")
     agent = learner(env)
     policy = jax.tree.map(lambda x: np.asarray(x)[None], agent.policy(agent.init(KEYS[0], jnp.array([0.5, 0.5]))))
-    result = evaluate(env, (), agent, policy, jnp.ones((1, 2)), jnp.stack(KEYS[:1]), episodes=3, gamma=0.9)
+    result = evaluate(
+        env, env.default_params, agent, policy, jnp.ones((1, 2)), jnp.stack(KEYS[:1]), episodes=3, gamma=0.9
+    )
     np.testing.assert_allclose(result.discounted[0], [[0.9, 1.8]] * 3, rtol=1e-6)
     np.testing.assert_allclose(result.undiscounted[0], [[1.0, 2.0]] * 3)
     np.testing.assert_array_equal(result.length[0], [2, 2, 2])
@@ -143,7 +145,9 @@ def test_evaluation_stops_at_the_time_limit():
     env = Probe("endless")
     agent = learner(env)
     policy = jax.tree.map(lambda x: np.asarray(x)[None], agent.policy(agent.init(KEYS[0], jnp.array([0.5, 0.5]))))
-    result = evaluate(env, (), agent, policy, jnp.ones((1, 2)), jnp.stack(KEYS[:1]), episodes=2, gamma=1.0)
+    result = evaluate(
+        env, env.default_params, agent, policy, jnp.ones((1, 2)), jnp.stack(KEYS[:1]), episodes=2, gamma=1.0
+    )
     np.testing.assert_array_equal(result.length[0], [5, 5])
     np.testing.assert_allclose(result.discounted[0], [[5.0, 10.0]] * 2)
 

@@ -135,6 +135,7 @@ def test_spaces_and_starts(id: str) -> None:
             assert stats.ks_2samp(np.asarray(ours[:, i]), theirs[:, i]).pvalue > 1e-4, i
 
 
+@pytest.mark.slow
 def test_in_the_cores_rollout() -> None:
     """Time limit, auto-reset, scan and vmap, as a training runs it."""
     env = morl.make("mo-hopper-v5", "jax")
