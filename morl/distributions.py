@@ -86,7 +86,7 @@ class DiagonalNormal:
         return len(self.low)
 
     def initial_log_std(self) -> jax.Array:
-        return jnp.full(len(self.low), -0.5)
+        return jnp.full(len(self.low), -0.5, jnp.float32)  # not of a weak type, which compiles anew
 
     def sample(self, output: jax.Array, log_std: jax.Array, key: jax.Array) -> jax.Array:
         return output + jnp.exp(log_std) * jax.random.normal(key, output.shape)

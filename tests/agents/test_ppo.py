@@ -181,6 +181,14 @@ def test_update_compiles_once():
     assert len(traces) <= 2  # NumPy leaves of a fresh learner may count once more
 
 
+@pytest.mark.parametrize("kind", ["choice", "steer"])
+def test_a_fresh_learner_has_the_types_of_one_that_goes_on(kind):
+    """A weak type would compile the update twice: for the first stage of C-MORL, and for the second."""
+    env = Probe(kind)
+    state = PPO(CONFIG, env.observation_space, env.action_space, GAMMA, 1).init(jax.random.key(0), jnp.ones(2) / 2)
+    assert not any(leaf.weak_type for leaf in map(jnp.asarray, jax.tree.leaves(state)))
+
+
 def test_observation_statistics_are_part_of_the_policy():
     learner, state, _ = learn("cue")
     policy = learner.policy(state)
