@@ -126,10 +126,11 @@ def test_directly_as_gymnasium_environments(monkeypatch):
     ("script", "flags", "said"),
     [
         ("candidate_sequences.py", ["--objects", "20000"], r"all three: 8 candidates, on average \d\.\d edits apart"),
-        (
+        pytest.param(
             "office_tariffs.py",
             ["--quick", "--tariffs", "solar"],
             r"no policy is comfortable 85% of the time|the cheapest that is comfortable 85%",
+            marks=pytest.mark.slow,  # a minute of compilation and training
         ),
         pytest.param(
             "offloading_users.py",
