@@ -9,6 +9,7 @@ import numpy as np
 from gymnasium import spaces
 
 from morl.envs.base import Objective
+from morl.rollout import rollout
 
 
 class State(NamedTuple):
@@ -17,6 +18,11 @@ class State(NamedTuple):
 
 
 KINDS = ("constant", "cue", "delayed", "choice", "apart", "dent", "endless", "steer")
+
+
+def of_kind(params, values, otherwise):
+    """What ``values`` has for the kind that ``params`` is the number of."""
+    return jnp.stack([values.get(kind, otherwise) for kind in KINDS])[params]
 
 
 @dataclass(frozen=True)
@@ -40,7 +46,6 @@ class Probe:
     observation_space = spaces.Box(-1, 1, (2,), np.float32)
     reward_space = spaces.Box(-np.inf, np.inf, (2,), np.float32)
     reference_point = np.array([-10.0, -10.0])
-
     max_episode_steps = 5
 
     def __post_init__(self):
@@ -56,7 +61,7 @@ class Probe:
 
     def _observe(self, state, params):
         seen = {"cue": jnp.stack([state.cue, 0.0]), "delayed": jnp.array([0.0, 1.0]) * (state.t > 0)}
-        return jnp.stack([seen.get(kind, jnp.zeros(2)) for kind in KINDS])[params]
+        return of_kind(params, seen, jnp.zeros(2))
 
     def reset(self, key, params):
         state = State(jnp.int32(0), jax.random.rademacher(key, (), jnp.float32))
@@ -76,9 +81,28 @@ class Probe:
             }
         else:
             rewards = {"steer": -((action[0] - jnp.array([0.6, -0.2])) ** 2)}
-        reward = jnp.stack([rewards.get(kind, jnp.zeros(2)) for kind in KINDS])[params]
+        reward = of_kind(params, rewards, jnp.zeros(2))
         state = state._replace(t=state.t + 1)
-        terminated = jnp.stack(
-            [{"delayed": state.t >= 2, "endless": jnp.bool_(False)}.get(kind, jnp.bool_(True)) for kind in KINDS]
-        )[params]
+        terminated = of_kind(params, {"delayed": state.t >= 2, "endless": jnp.bool_(False)}, jnp.bool_(True))
         return state, self._observe(state, params), reward, terminated, jnp.bool_(False), {}
+
+
+def training(env, learner, watch=lambda state: ()):
+    """Compiled, for ``env`` and those equal to it: from its parameters, a learner's state, lanes, preferences and keys.
+
+    An update for each key. Gives the state and the lanes, and of each update the metrics and what ``watch`` sees then.
+    """
+
+    @jax.jit
+    def run(params, state, lanes, preferences, keys):
+        def body(carry, key):
+            state, lanes = carry
+            key_rollout, key_update = jax.random.split(key)
+            policy, steps = learner.policy(state), learner.rollout_steps
+            lanes, batch = rollout(env, params, learner, policy, preferences, lanes, key_rollout, steps)
+            state, metrics = learner.update(state, batch, key_update)
+            return (state, lanes), (metrics, watch(state))
+
+        return jax.lax.scan(body, (state, lanes), keys)
+
+    return run

@@ -14,7 +14,7 @@ from morl.errors import UserError
 from morl.preferences import spread
 from morl.rollout import rollout, start_batch
 from morl.types import Task, Transition
-from tests.probes import Probe
+from tests.probes import Probe, training
 
 GAMMA = 0.9
 KEY = jax.random.key(1)
@@ -35,23 +35,10 @@ SMALL = {
 
 @cache
 def program(env, config, updates):
-    """A learner and what trains it on an environment of the kind of ``env`` or one equal to it, compiled once."""
+    """A learner and what trains it; one for all kinds of probes with the same actions."""
     mask = getattr(env, "action_mask", None)
     learner = DiscreteSAC(config, env.observation_space, env.action_space, GAMMA, updates, mask)
-
-    @jax.jit
-    def run(kind, state, lanes, preferences, key):
-        def body(carry, key):
-            state, lanes = carry
-            key_rollout, key_update = jax.random.split(key)
-            policy = learner.policy(state)
-            lanes, batch = rollout(env, kind, learner, policy, preferences, lanes, key_rollout, config.rollout_steps)
-            state, metrics = learner.update(state, batch, key_update)
-            return (state, lanes), metrics
-
-        return jax.lax.scan(body, (state, lanes), jax.random.split(key, updates))
-
-    return learner, run
+    return learner, training(env, learner)
 
 
 def learn(kind, updates=400, env=None, **changes):
@@ -62,7 +49,8 @@ def learn(kind, updates=400, env=None, **changes):
     preferences = jnp.asarray(spread(2, config.num_envs), jnp.float32)
     lanes = start_batch(env, env.default_params, key_start, config.num_envs)
     state = jax.device_put(learner.init(key_init, preferences))
-    (state, _), metrics = run(env.default_params, state, lanes, preferences, key_run)
+    keys = jax.random.split(key_run, updates)
+    (state, _), (metrics, _) = run(env.default_params, state, lanes, preferences, keys)
     return learner, state, jax.tree.map(np.asarray, metrics)
 
 
@@ -169,7 +157,8 @@ def test_relabelling_teaches_preferences_nobody_acted_for(hindsight):
     preferences = jnp.tile(jnp.array([1.0, 0.0]), (8, 1))
     state, lanes = learner.init(jax.random.key(0), preferences), start_batch(env, env.default_params, KEY, 8)
     before = np.asarray(state.actor.body.layers[0].weight)[-2:]  # of the two weights of a preference
-    (state, _), _ = run(env.default_params, jax.device_put(state), lanes, preferences, KEY)
+    keys = jax.random.split(KEY, 400)
+    (state, _), _ = run(env.default_params, jax.device_put(state), lanes, preferences, keys)
     moved = (np.asarray(state.actor.body.layers[0].weight)[-2:] != before).any(axis=1)
     assert moved.tolist() == [True, hindsight]
 

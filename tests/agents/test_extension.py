@@ -16,7 +16,7 @@ from morl.errors import UserError
 from morl.preferences import spread
 from morl.rollout import rollout, start_batch
 from morl.types import Task, Transition
-from tests.probes import Probe
+from tests.probes import Probe, training
 
 GAMMA = 0.9
 CONFIG = PPOConfig(
@@ -36,30 +36,18 @@ def learner(kind="steer", method="ipo", **changes):
 
 @cache
 def program(kind, method):
-    agent, env = learner(kind, method), Probe(kind)
-
-    @jax.jit
-    def go(state, lanes, keys):
-        def body(carry, key):
-            state, lanes = carry
-            key_rollout, key_update = jax.random.split(key)
-            policy, steps = agent.policy(state), agent.rollout_steps
-            lanes, batch = rollout(env, env.default_params, agent, policy, state.preference, lanes, key_rollout, steps)
-            state, metrics = agent.update(state, batch, key_update)
-            return (state, lanes), (metrics["feasible_share"], state.returns)
-
-        return jax.lax.scan(body, (state, lanes), keys)
-
-    return go
+    """What trains ``learner(kind, method)``."""
+    return training(Probe(kind), learner(kind, method), lambda state: state.returns)
 
 
 def run(agent, state, updates, kind="steer"):
     env = Probe(kind)
-    lanes = start_batch(env, env.default_params, jax.random.key(1), agent.num_envs)
+    params, go = env.default_params, program(kind, agent.method)
+    lanes = start_batch(env, params, jax.random.key(1), agent.num_envs)
     state, keys, seen = jax.tree.map(jnp.asarray, state), jax.random.split(jax.random.key(2), updates), []
     for i in range(0, updates, CHUNK):
-        (state, lanes), some = program(kind, agent.method)(state, lanes, keys[i : i + CHUNK])
-        seen.append(some)
+        (state, lanes), (metrics, returns) = go(params, state, lanes, state.preference, keys[i : i + CHUNK])
+        seen.append((metrics["feasible_share"], returns))
     return state, *(np.concatenate(part) for part in zip(*seen, strict=True))
 
 

@@ -13,7 +13,7 @@ from morl.agents.ppo import PPO, next_caution
 from morl.agents.ppo_config import PPOConfig
 from morl.errors import UserError
 from morl.rollout import rollout, start_batch
-from tests.probes import Probe
+from tests.probes import Probe, training
 
 GAMMA = 0.9
 CONFIG = PPOConfig(
@@ -30,24 +30,11 @@ CONFIG = PPOConfig(
 
 @cache
 def program(env, config, updates, in_stages):
-    """A learner and what trains it on an environment of the kind of ``env`` or one equal to it, compiled once."""
+    """A learner and what trains it; one for all kinds of probes with the same actions."""
     learner = PPO(config, env.observation_space, env.action_space, GAMMA, updates)
     if in_stages:
         learner = ConstrainedPPO(learner, GAMMA, "ipo", barrier=20.0, radius=0.01)
-
-    @jax.jit
-    def run(kind, state, lanes, key):
-        def body(carry, key):
-            state, lanes = carry
-            key_rollout, key_update = jax.random.split(key)
-            policy, weights = learner.policy(state), state.preference
-            lanes, batch = rollout(env, kind, learner, policy, weights, lanes, key_rollout, config.rollout_steps)
-            state, metrics = learner.update(state, batch, key_update)
-            return (state, lanes), metrics
-
-        return jax.lax.scan(body, (state, lanes), jax.random.split(key, updates))
-
-    return learner, run
+    return learner, training(env, learner)
 
 
 def learn(kind, preference=(0.5, 0.5), updates=300, config=CONFIG, in_stages=False):
@@ -56,7 +43,8 @@ def learn(kind, preference=(0.5, 0.5), updates=300, config=CONFIG, in_stages=Fal
     key_init, key_start, key_run = jax.random.split(jax.random.key(3), 3)
     state = learner.init(key_init, jnp.array(preference))
     lanes = start_batch(env, env.default_params, key_start, config.num_envs)
-    (state, _), metrics = run(env.default_params, state, lanes, key_run)
+    keys = jax.random.split(key_run, updates)
+    (state, _), (metrics, _) = run(env.default_params, state, lanes, state.preference, keys)
     return learner, state, jax.tree.map(np.asarray, metrics)
 
 

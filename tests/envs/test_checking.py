@@ -20,7 +20,7 @@ from morl.errors import UserError
 from morl.registry import EnvSpec, register_env
 from tests.extras import native_specs
 
-# checked in seconds, not minutes; the deterministic minecart is the other one with a setting
+# a minute of compilation, and the minecart with another setting
 LONG = {"mec-offloading-v0", "minecart-deterministic-v0"}
 NATIVE = [pytest.param(spec.id, marks=[pytest.mark.slow] * (spec.id in LONG)) for spec in native_specs()]
 

@@ -1,4 +1,4 @@
-"""Every JAX-native environment of the registry keeps the contract, in what ``check_env`` leaves to the rollout."""
+"""Every JAX-native environment of the registry keeps the contract."""
 
 import jax
 import numpy as np
@@ -105,6 +105,20 @@ def test_restarts_draw_afresh(case, starts):
     _, env = case
     random_start = not (starts == starts[0]).all()
     assert random_start == env.id.startswith(("mo-mountaincar", "water-reservoir", "mec-", "building-"))
+
+
+def test_one_by_one_is_the_same_as_batched(case):
+    _, env = case
+    params = env.default_params
+    keys = jax.random.split(jax.random.key(3), 5)
+    states, _ = jax.vmap(env.reset, in_axes=(0, None))(keys, params)
+    actions = random_actions(env, jax.random.key(4), 5)
+    batched = jax.jit(jax.vmap(env.step, in_axes=(0, 0, 0, None)))(keys, states, actions, params)
+    for i in range(5):
+        state, _ = env.reset(keys[i], params)
+        one = env.step(keys[i], state, actions[i], params)
+        for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(batched), strict=True):
+            np.testing.assert_allclose(a, b[i], rtol=1e-6, atol=1e-7)
 
 
 def test_a_registration_is_checked():

@@ -22,6 +22,7 @@ def compiled(env: MecOffloading) -> tuple[Any, Any]:
 
 # with room for the tasks of any rate up to 1, which is a parameter: one compilation serves them all
 BUSY = MecOffloading(arrival_rate=1.0, capacity=128)
+many_resets = jax.jit(jax.vmap(MecOffloading().reset, (0, None)))
 
 
 def check_against_reference(env: MecOffloading, seed: int, params: Any = None, choose: Any = None) -> dict[str, float]:
@@ -172,14 +173,9 @@ def test_the_queue_offers_the_right_task(queue: Any) -> None:
             state, *_ = step(jax.random.key(t), state, 0, env.default_params)
 
 
-@cache
-def many_resets() -> Any:
-    return jax.jit(jax.vmap(MecOffloading().reset, (0, None)))
-
-
 def test_arrivals_sizes_and_links_have_their_distributions() -> None:
     env = MecOffloading(num_edges=6, cloud_frequency=4.0, edge_frequency=2.0)
-    states, _ = many_resets()(jax.random.split(jax.random.key(0), 3000), env.default_params)
+    states, _ = many_resets(jax.random.split(jax.random.key(0), 3000), env.default_params)
     counts = np.asarray((states.tasks.arrival <= 99.0).sum(axis=1))
     assert abs(counts.mean() - 100) < 4 * 10 / np.sqrt(3000)  # a step before the start and 99 after
     assert abs(counts.var() - 100) < 15
@@ -255,7 +251,7 @@ def test_one_compiled_function_serves_every_system() -> None:
 )
 def test_published_contexts(contexts: str, most: int, cloud: Any, edge: Any) -> None:
     env = MecOffloading(contexts=contexts)
-    states, _ = many_resets()(jax.random.split(jax.random.key(0), 3000), env.default_params)
+    states, _ = many_resets(jax.random.split(jax.random.key(0), 3000), env.default_params)
     f = np.asarray(states.frequency)
     counts = np.bincount((f > 0).sum(axis=1) - 1, minlength=most + 1)[1:]
     assert len(counts) == most
@@ -313,32 +309,27 @@ def test_arrivals_beyond_the_room_for_them_are_said() -> None:
         assert int(env.info(state, params)["lost_arrivals"]) == lost
 
 
-@cache
-def random_policy() -> Any:
+@jax.jit
+def random_policy(key: jax.Array, params: Any, num_edges: int) -> Any:
     """Of 500 episodes: tasks dropped or lost, and the most that ran on one server."""
     env = MecOffloading(contexts="test")
+    key_reset, key_steps = jax.random.split(key)
+    states, _ = jax.vmap(env.reset, (0, None))(jax.random.split(key_reset, 500), params)
 
-    @jax.jit
-    def run(key: jax.Array, params: Any, num_edges: int) -> Any:
-        key_reset, key_steps = jax.random.split(key)
-        states, _ = jax.vmap(env.reset, (0, None))(jax.random.split(key_reset, 500), params)
+    def body(states: Any, key: jax.Array) -> Any:
+        actions = jax.random.randint(key, (500,), 0, num_edges + 1)
+        states, *_ = jax.vmap(env.step, (0, 0, 0, None))(jax.random.split(key, 500), states, actions, params)
+        return states, states.servers.running.max()
 
-        def body(states: Any, key: jax.Array) -> Any:
-            actions = jax.random.randint(key, (500,), 0, num_edges + 1)
-            states, *_ = jax.vmap(env.step, (0, 0, 0, None))(jax.random.split(key, 500), states, actions, params)
-            return states, states.servers.running.max()
-
-        states, most = jax.lax.scan(body, states, jax.random.split(key_steps, env.steps))
-        return states.dropped.sum() + states.lost.sum(), most.max()
-
-    return run
+    states, most = jax.lax.scan(body, states, jax.random.split(key_steps, env.steps))
+    return states.dropped.sum() + states.lost.sum(), most.max()
 
 
 @pytest.mark.parametrize("num_edges", [1, 6])
 def test_the_default_capacity_is_enough_for_a_random_policy(num_edges: int) -> None:
     params = MecOffloading(contexts="test").context(num_edges=num_edges)
     for key in jax.random.split(jax.random.key(0), 20):
-        dropped, most = random_policy()(key, params, num_edges)
+        dropped, most = random_policy(key, params, num_edges)
         assert dropped == 0
         assert most < 64
 
