@@ -53,7 +53,7 @@ def test_the_split_over_devices_changes_nothing(trained):
     close(single.policies(state), policies)
 
 
-@pytest.mark.parametrize("method", ["ipo", "cpo"])
+@pytest.mark.parametrize("method", ["ipo", pytest.param("cpo", marks=pytest.mark.slow)])
 def test_nor_does_it_in_a_round_of_the_extension(trained, method):
     constrained = ConstrainedPPO(learner(), 1.0, method)
     extension = Extension(constrained, 2, num_learners=3, rounds=2, updates=2, keep=0.9)

@@ -163,6 +163,7 @@ def test_one_policy_each_goes_through_the_archive(tmp_path):
         front.at(0)(np.zeros(2, np.int32), [0.5, 0.5])
 
 
+@pytest.mark.slow  # the parts are tested by themselves: test_discrete_sac, test_preference_networks
 def test_tchebycheff_and_the_published_network_train(tmp_path):
     config = GMORLConfig(
         **{**SMALL, "gradient_steps": 1},
