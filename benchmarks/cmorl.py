@@ -40,9 +40,10 @@ CASES = {
     "minecart, 500 000 steps, CPO": "minecart-v0 --steps 500000 --extension cpo",
     "minecart, 500 000 steps, first stage alone": "minecart-v0 --steps 500000 --extension none",
     "minecart, default": "minecart-v0",
-    "mo-lunar-lander": "mo-lunar-lander-v3 --steps 2000000 --num-policies 5 --min-weight 0.2 --preference-units raw "
-    "--num-envs 8 --rollout-steps 256 --minibatches 16 --learning-rate 1e-3 --anneal --entropy-coefficient 0.003 "
-    "--extension-share 0.34 --evaluations 40 --eval-episodes 20 --final-episodes 20 --processes 2 --target-kl 0.03",
+    "mo-lunar-lander": "mo-lunar-lander-v3 --steps 2000000 --num-policies 2 --min-weight 0.24 --preference-units raw "
+    "--num-envs 4 --rollout-steps 256 --minibatches 8 --learning-rate 7e-4 --anneal --entropy-coefficient 0.003 "
+    "--hidden 128 128 --activation relu --extension-share 0.5 --extension-updates 40 --evaluations 30 "
+    "--eval-episodes 60 --final-episodes 60 --processes 2 --target-kl 0.03",
     "mo-hopper-2obj": f"mo-hopper-2obj-v5 --steps 6000000 {MUJOCO}",
     "mo-hopper, 3 objectives": f"mo-hopper-v5 --steps 8000000 {MUJOCO}",
     "mo-ant-2obj": f"mo-ant-2obj-v5 --steps 6000000 {MUJOCO} --num-policies 3 --target-kl 0.03",
