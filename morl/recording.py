@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from morl.errors import UserError
-from morl.logging import CsvWriter, TensorBoardWriter
+from morl.events import TensorBoardWriter
+from morl.logging import CsvWriter
 
 Row = dict[str, float | int]
 

@@ -13,6 +13,7 @@ if "MORL_TEST_PLATFORM" not in os.environ:
 import jax
 import pytest
 
+from morl.agents.cmorl import CMORLConfig
 from morl.settings import TrainSettings
 from morl.training import train
 
@@ -35,7 +36,7 @@ def dst_run(tmp_path_factory):
     out = tmp_path_factory.mktemp("runs") / "dst"
     settings = TrainSettings(
         env="deep-sea-treasure-v0",
-        steps=500_000,
+        steps=250_000,
         num_seeds=2,
         seed=5,
         out=out,
@@ -44,4 +45,6 @@ def dst_run(tmp_path_factory):
         eval_episodes=2,
         final_episodes=2,
     )
-    return train("cmorl", settings)
+    # as little computing as learns it
+    config = CMORLConfig(num_envs=32, rollout_steps=32, epochs=4, minibatches=4, hidden=(32, 32), learning_rate=3e-3)
+    return train("cmorl", settings, config)

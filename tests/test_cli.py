@@ -273,7 +273,7 @@ def test_damaged_runs_are_one_line(dst_run, capsys, tmp_path):
     assert "no checkpoint" in damaged("gone", lambda run: shutil.rmtree(run / "checkpoints" / "front"))
     assert "cannot read the checkpoint" in damaged(
         "shapes",
-        lambda run: (run / "config.yaml").write_text((run / "config.yaml").read_text().replace("- 64\n", "- 32\n")),
+        lambda run: (run / "config.yaml").write_text((run / "config.yaml").read_text().replace("- 32\n", "- 16\n")),
     )
 
 

@@ -51,11 +51,11 @@ def small(out, agent="gmorl", config=None, **changes):
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     out = tmp_path_factory.mktemp("gmorl") / "run"
-    return small(out, config=LEARNS, env="mec-offloading-v0", env_kwargs=MEC, steps=32_000, final_episodes=32)
+    return small(out, config=LEARNS, env="mec-offloading-v0", env_kwargs=MEC, steps=9600, final_episodes=32)
 
 
 def test_it_learns(run):
-    """Three servers. Seeds 0 to 2 reach 7546 to 8012, two policies that never learnt 4340 and 3495."""
+    """Three servers. Seeds 0 to 2 reach 7500 to 7976, two policies that never learnt 4340 and 3495."""
     assert metrics.hypervolume(run.front.undiscounted, [-3000.0, -6.0]) > 6500
 
 
@@ -67,7 +67,7 @@ def test_the_run_reads_back(run):
     for one, two in zip(jax.tree.leaves(front.params), jax.tree.leaves(back.params), strict=True):
         np.testing.assert_array_equal(one, two)  # not stacked: one policy, however many rows
     log = (run.path / "log.txt").read_text()
-    assert "1 policy x 200 updates x 160 steps = 32,000 steps" in log
+    assert "1 policy x 60 updates x 160 steps = 9,600 steps" in log
     row_bytes = 2 * (5 * 65 * 4) + 4 + 2 * 4 + 1 + 4 + 1 + 2 * 4
     assert f"replay of 16,000 transitions: {16_000 * row_bytes:,} bytes a seed" in log
     assert log.index("replay of") < log.index("step=")  # before it is there

@@ -112,7 +112,7 @@ LIGHT = """
 import sys
 import morl, morl.cli, morl.registry, morl.envs, morl.agents
 morl.registry.env_specs(), morl.registry.agent_specs()
-heavy = {"jax", "torch", "ray", "matplotlib", "equinox", "tensorboardX", "mo_gymnasium", "pygame"}
+heavy = {"jax", "torch", "ray", "matplotlib", "equinox", "tensorboard", "tensorboardX", "mo_gymnasium", "pygame"}
 print(sorted(set(sys.modules) & heavy))
 """
 

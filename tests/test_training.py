@@ -88,15 +88,19 @@ def test_tensorboard_has_every_metric_and_the_picture(dst_run):
     assert tags["tensors"] == ["config/text_summary"]
 
 
-def test_the_same_seed_gives_the_same_numbers_and_another_does_not(tmp_path):
-    one, two, other = (small(tmp_path / name, seed=seed) for name, seed in (("a", 3), ("b", 3), ("c", 4)))
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory):
+    return small(tmp_path_factory.mktemp("alone") / "run", seed=4)
+
+
+def test_the_same_seed_gives_the_same_numbers_and_another_does_not(alone, tmp_path):
+    one, two, other = alone, small(tmp_path / "again", seed=4), small(tmp_path / "other", seed=3)
     assert metric_rows(one.path) == metric_rows(two.path)
     assert (one.path / "front.csv").read_text() == (two.path / "front.csv").read_text()
     assert metric_rows(one.path) != metric_rows(other.path)
 
 
-def test_a_seed_learns_the_same_alone_or_beside_others(tmp_path):
-    alone = small(tmp_path / "alone", seed=4)
+def test_a_seed_learns_the_same_alone_or_beside_others(alone, tmp_path):
     beside = small(tmp_path / "beside", seed=3, num_seeds=2)
     rows = [row for row in metric_rows(beside.path) if row["seed"] == "4"]
     for one, two in zip(metric_rows(alone.path), rows, strict=True):

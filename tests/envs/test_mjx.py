@@ -87,8 +87,7 @@ def check(trace: Trace, outcome: Any, tolerance: float) -> None:
     assert (trace.contacts > 0).mean() > 0.2
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("id", IDS[:3])
+@pytest.mark.parametrize("id", [IDS[0], *(pytest.param(id, marks=pytest.mark.slow) for id in IDS[1:3])])
 def test_steps_are_those_of_mujoco(id: str) -> None:
     trace = record(id)
     check(trace, replayed(morl.make(id, "jax"), trace), TOLERANCE[id])
@@ -96,6 +95,7 @@ def test_steps_are_those_of_mujoco(id: str) -> None:
         assert trace.terminated.sum() > 5
 
 
+@pytest.mark.slow  # a minute of compilation
 def test_the_ant_steps_as_in_mujoco() -> None:
     trace = record("mo-ant-v5")
     obs, reward, terminated = replayed(morl.make("mo-ant-v5", "jax"), trace)
