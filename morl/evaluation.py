@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -34,42 +35,49 @@ def evaluate(
     the same key (N keys) meet the same episodes too (common random numbers), so that their differences are their own.
     An episode ends by itself or at the environment's time limit; what comes after is not counted.
     """
-    num_objectives = preferences.shape[-1]
-
-    def run(policy: PyTree, preference: jax.Array, key: jax.Array) -> Evaluation:
-        key_start, key_steps = jax.random.split(key)
-        lanes = start_batch(env, params, key_start, episodes)
-        zeros = jnp.zeros((episodes, num_objectives))
-        carry = (
-            jnp.int32(0),
-            lanes,
-            jnp.ones(episodes, bool),
-            Evaluation(zeros, zeros, jnp.zeros(episodes, jnp.int32)),
-        )
-
-        def running(carry: tuple[jax.Array, Lane, jax.Array, Evaluation]) -> jax.Array:
-            t, _, alive, _ = carry
-            return jnp.any(alive) & (t < (env.max_episode_steps or MAX_STEPS))
-
-        def advance(
-            carry: tuple[jax.Array, Lane, jax.Array, Evaluation],
-        ) -> tuple[jax.Array, Lane, jax.Array, Evaluation]:
-            t, lanes, alive, sums = carry
-            key_act, key_env = jax.random.split(jax.random.fold_in(key_steps, t))
-            action = learner.to_env(learner.act(policy, lanes.obs, preference, key_act, greedy=True))
-            out: Outcome
-            lanes, out = jax.vmap(partial(step, env, params))(jax.random.split(key_env, episodes), lanes, action)
-            reward = jnp.where(alive[:, None], out.reward, 0.0)
-            sums = Evaluation(
-                sums.discounted + gamma**t * reward, sums.undiscounted + reward, sums.length + alive.astype(jnp.int32)
-            )
-            return t + 1, lanes, alive & ~(out.terminated | out.truncated), sums
-
-        return jax.lax.while_loop(running, advance, carry)[3]
-
+    shape = (*preferences.shape[:-1], episodes)  # (N, E) or (N, M, E)
+    act = jax.vmap(partial(learner.act, greedy=True))
     if conditional:
-        run = jax.vmap(run, in_axes=(None, 0, None))
-    return jax.vmap(run)(policies, preferences, keys)
+        act = jax.vmap(jax.vmap(partial(learner.act, greedy=True), in_axes=(None, 0, 0, None)))
+
+    def flat(x: jax.Array) -> jax.Array:
+        """Of the episodes of each policy, to all lanes: one axis, as nested ones take longer to trace and compile."""
+        if conditional:
+            x = jnp.broadcast_to(x[:, None], (*shape, *x.shape[2:]))
+        return x.reshape(-1, *x.shape[len(shape) :])
+
+    key_start, key_steps = jnp.moveaxis(jax.vmap(jax.random.split)(keys), 1, 0)
+    lanes = jax.tree.map(flat, jax.vmap(partial(start_batch, env, params, num_envs=episodes))(key_start))
+    count = math.prod(shape)
+    zeros = jnp.zeros((count, preferences.shape[-1]))
+
+    def running(carry: tuple[jax.Array, Lane, jax.Array, Evaluation]) -> jax.Array:
+        t, _, alive, _ = carry
+        return jnp.any(alive) & (t < (env.max_episode_steps or MAX_STEPS))
+
+    def advance(
+        carry: tuple[jax.Array, Lane, jax.Array, Evaluation],
+    ) -> tuple[jax.Array, Lane, jax.Array, Evaluation]:
+        t, lanes, alive, sums = carry
+        key_act, key_env = jnp.moveaxis(
+            jax.vmap(lambda key: jax.random.split(jax.random.fold_in(key, t)))(key_steps), 1, 0
+        )
+        obs = lanes.obs.reshape(*shape, *lanes.obs.shape[1:])
+        action = act(policies, obs, preferences, key_act)
+        action = learner.to_env(action.reshape(-1, *action.shape[len(shape) :]))
+        key_env = flat(jax.vmap(partial(jax.random.split, num=episodes))(key_env))
+        out: Outcome
+        lanes, out = jax.vmap(partial(step, env, params))(key_env, lanes, action)
+        reward = jnp.where(alive[:, None], out.reward, 0.0)
+        sums = Evaluation(
+            sums.discounted + gamma**t * reward, sums.undiscounted + reward, sums.length + alive.astype(jnp.int32)
+        )
+        return t + 1, lanes, alive & ~(out.terminated | out.truncated), sums
+
+    carry = (jnp.int32(0), lanes, jnp.ones(count, bool), Evaluation(zeros, zeros, jnp.zeros(count, jnp.int32)))
+    sums = jax.lax.while_loop(running, advance, carry)[3]
+    evaluation: Evaluation = jax.tree.map(lambda x: x.reshape(*shape, *x.shape[1:]), sums)
+    return evaluation
 
 
 def in_blocks(
