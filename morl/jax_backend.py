@@ -75,7 +75,7 @@ class JaxBackend:
         split, whole = PartitionSpec("policies"), PartitionSpec()
         shard = partial(jax.shard_map, mesh=mesh, check_vma=False)
         compiled = partial(jax.jit, compiler_options=quick_to_compile(mesh.devices[0].platform))
-        self._start = jax.jit(jax.vmap(partial(start_batch, env, self._params, num_envs=learner.num_envs)))
+        self._start = compiled(jax.vmap(partial(start_batch, env, self._params, num_envs=learner.num_envs)))
         self._run = compiled(
             shard(self._run_shard, in_specs=(split, whole, split), out_specs=(split, split)), donate_argnums=0
         )
