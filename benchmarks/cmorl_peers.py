@@ -39,7 +39,7 @@ EVALUATED = {
     "resource-gathering": (50, 10),
     "minecart, 500 000 steps": (20, 5),
     "mo-lunar-lander": (20, 5),
-    "mo-hopper-2obj": (20, 5),
+    "mo-hopper-2obj, a quarter of the steps": (20, 5),
 }
 HEADER = """
 | case | program | share of the known or published hypervolume | s | steps | steps/s | all of morl's steps take |
@@ -94,13 +94,15 @@ def peers_of(flags: dict[str, list[str]]) -> tuple[str, ...]:
 
 
 def parsed(flags: str) -> dict[str, list[str]]:
-    """Values of each flag of a case."""
+    """Values of each flag of a case, the last ones where it is there twice."""
     values: dict[str, list[str]] = {}
-    for word in ("--env", *flags.split()):
+    flag = "--env"
+    for word in (flag, *flags.split()):
         if word.startswith("--"):
-            values[word] = []
+            flag = word
+            values[flag] = []
         else:
-            next(reversed(values.values())).append(word)
+            values[flag].append(word)
     return values
 
 
