@@ -59,8 +59,8 @@ class HostStep(NamedTuple):
         terminated: (B,) bool, the episode ended by itself.
         truncated: (B,) bool, the episode was cut off; never set together with ``terminated``.
         obs: (B, ...) what to act on next.
-        valid: (B,) bool, False where the step was only a reset, which ignored the action, or was lost with the worker
-            process that did it: not to be learnt from.
+        valid: (B,) bool, False where the step was only a reset, which ignored the action, where the environment rests,
+            or was lost with the worker process that did it: not to be learnt from.
         lost: (B,) bool, the latter; the episode is truncated, and its reward and successor are made up.
     """
 
@@ -106,18 +106,22 @@ class HostVectorEnv:
         self.num_objectives = num_objectives
         self._envs = envs
         self._finite = finite
-        self._step = 0
+        self._step, self._once = 0, False
         self._ended: NDArray[np.bool_] | None = None
 
-    def reset(self, seed: int | list[int] | None = None) -> NDArray[Any]:
+    def reset(self, seed: int | list[int] | None = None, *, once: bool = False) -> NDArray[Any]:
         """Start an episode in each environment: observations (B, ...). One seed s gives environment i seed s + i.
+
+        After ``once`` an environment whose episode has ended rests until the next reset, which saves its steps; of
+        vector environments that are not ours, only ``valid`` tells so.
 
         Raises:
             UserError: neither a whole number from 0 on nor B of them.
         """
         envs: Any = self._envs  # Gymnasium's vectors take a list of seeds too, which their base class does not say
-        obs, _ = envs.reset(seed=None if seed is None else self._checked_seeds(seed))
-        self._step = 0
+        how = {"once": once} if isinstance(envs, WorkerPool | VectorRewardSync) else {}
+        obs, _ = envs.reset(seed=None if seed is None else self._checked_seeds(seed), **how)
+        self._step, self._once = 0, once
         self._ended = np.zeros(self.num_envs, np.bool_)
         return self._checked(obs)
 
@@ -148,9 +152,11 @@ class HostVectorEnv:
         valid = ~self._ended & ~lost
         ended = terminated | truncated
         next_obs = obs
-        if self._mode is AutoresetMode.NEXT_STEP:
+        if self._once:
+            self._ended = self._ended | ended
+        elif self._mode is AutoresetMode.NEXT_STEP:
             self._ended = ended
-        elif ended.any():
+        if self._mode is AutoresetMode.SAME_STEP and ended.any():
             next_obs = obs.copy()
             next_obs[ended] = np.stack([infos["final_obs"][i] for i in np.flatnonzero(ended)])
         return HostStep(next_obs, reward, terminated, truncated, obs, valid, lost)

@@ -11,6 +11,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
+from gymnasium.vector.utils import concatenate
 from numpy.typing import NDArray
 
 from morl.envs.guard import Guard
@@ -32,28 +33,51 @@ class VectorRewardSync(SyncVectorEnv[Any, Any]):
         spec = self.envs[0].spec
         self._limit = spec.max_episode_steps if spec else None
         self._elapsed = np.zeros(num_envs, np.int64)
+        self._resting = np.zeros(num_envs, np.bool_)
+        self._once = False
+        self._latest: list[Any] = []  # observations, one an environment
 
     def reset(
-        self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
+        self,
+        *,
+        seed: int | Sequence[int | None] | None = None,
+        options: dict[str, Any] | None = None,
+        once: bool = False,
     ) -> tuple[Any, dict[str, Any]]:
-        """Start an episode in each."""
-        self._elapsed[:] = 0
+        """Start an episode in each; after ``once``, one that ends is neither reset nor stepped: its rewards are 0."""
+        self._elapsed[:], self._resting[:], self._once = 0, False, once
         given: Any = seed
-        return super().reset(seed=given, options=options)
+        observations, info = super().reset(seed=given, options=options)
+        self._latest = list(np.array(observations))
+        return observations, info
 
     def step(self, actions: NDArray[Any]) -> tuple[Any, NDArray[Any], NDArray[Any], NDArray[Any], dict[str, Any]]:
         """Step each; ``info["final_obs"]`` has the last observation of each episode that ended."""
-        if self._robots is None:
-            return super().step(actions)
-        observations: Any = self._observations
-        observations[...], reward, terminated = self._robots.step(actions)
-        self._elapsed += 1
-        truncated = np.zeros(self.num_envs, np.bool_)
-        if self._limit is not None:
-            truncated = self._elapsed >= self._limit
+        together = self._robots is not None
+        reward, terminated, truncated = (self._step_robots if together else self._step_each)(actions)
         final = {}
         for i in np.flatnonzero(terminated | truncated):
-            final[i] = observations[i].copy()
-            observations[i], _ = self.envs[i].reset()
-            self._elapsed[i] = 0
+            final[i] = np.array(self._latest[i])
+            if self._once:
+                self._resting[i] = True
+            else:
+                self._latest[i], _ = self.envs[i].reset()
+                self._elapsed[i] = 0
+        observations = concatenate(self.single_observation_space, self._latest, self._observations)
         return observations, reward, terminated, truncated, {"final_obs": final}
+
+    def _step_each(self, actions: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+        reward = np.zeros_like(self._rewards)
+        terminated, truncated = np.zeros((2, self.num_envs), np.bool_)
+        for i in np.flatnonzero(~self._resting):
+            self._latest[i], reward[i], terminated[i], truncated[i], _ = self.envs[i].step(actions[i])
+        return reward, terminated, truncated
+
+    def _step_robots(self, actions: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+        assert self._robots is not None  # noqa: S101
+        awake = ~self._resting
+        observations, reward, terminated = self._robots.step(actions, awake)
+        self._latest = list(observations)
+        self._elapsed += 1
+        truncated = self._elapsed >= self._limit if self._limit is not None else np.zeros_like(awake)
+        return np.where(awake[:, None], reward, 0), terminated & awake, truncated & awake

@@ -42,12 +42,16 @@ class Robots:
         self._views: dict[str, list[Array]] = {}
         self._mujoco: Any = mujoco
 
-    def step(self, actions: Array) -> tuple[Array, Array, Array]:
-        """Observations (N, ...), rewards (N, R) float32 and which have fallen (N,), after ``actions`` (N, A)."""
+    def step(self, actions: Array, awake: Array) -> tuple[Array, Array, Array]:
+        """Observations (N, ...), rewards (N, R) float32 and which have fallen (N,), after ``actions`` (N, A).
+
+        Those that are not ``awake`` (N,) stay as they are, and what is said of them means nothing.
+        """
         step, contacts, skip = self._mujoco.mj_step, self._mujoco.mj_rnePostConstraint, self._env.frame_skip
         before = self.position()
-        for (model, data, ctrl), action in zip(self._simulations, actions, strict=True):
-            ctrl[:] = action
+        for i in np.flatnonzero(awake):
+            model, data, ctrl = self._simulations[i]
+            ctrl[:] = actions[i]
             step(model, data, nstep=skip)
             if self.contacts:
                 contacts(model, data)
@@ -268,7 +272,7 @@ def _reproduced(env: gymnasium.Env[Any, Any], kind: type[Robots]) -> bool:
     env.reset(seed=0)
     try:
         robot = kind([env.unwrapped])
-        ours = [[part[0] for part in robot.step(action[None])] for action in actions]
+        ours = [[part[0] for part in robot.step(action[None], np.ones(1, bool))] for action in actions]
     except (AttributeError, IndexError, TypeError, ValueError):  # of attributes that have other names or shapes now
         return False
     return all(

@@ -85,6 +85,7 @@ class WorkerPool(VectorEnv[Any, Any, Any]):
         self._restarts, self._patience = restarts, patience
         self._failures = [0] * processes
         self._seeds: list[int] | None = None
+        self._once = False
         self._objectives = num_objectives
         self._incidents: list[str] = []
         context: Any = multiprocessing.get_context("spawn")
@@ -121,11 +122,16 @@ class WorkerPool(VectorEnv[Any, Any, Any]):
         return told
 
     def reset(
-        self, *, seed: int | list[int] | None = None, options: dict[str, Any] | None = None
+        self,
+        *,
+        seed: int | list[int] | None = None,
+        options: dict[str, Any] | None = None,
+        once: bool = False,
     ) -> tuple[NDArray[Any], dict[str, Any]]:
-        """Start an episode in each; one seed s gives environment i seed s + i."""
+        """Start an episode in each; one seed s gives environment i seed s + i. After ``once``, those that end rest."""
         self._seeds = [seed + i for i in range(self.num_envs)] if isinstance(seed, int) else seed
-        self._ask([("reset", self._seeds_of(worker)) for worker in range(len(self._pipes))])
+        self._once = once
+        self._ask([("reset", (self._seeds_of(worker), once)) for worker in range(len(self._pipes))])
         return self._obs, {}
 
     def step(self, actions: NDArray[Any]) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
@@ -205,7 +211,7 @@ class WorkerPool(VectorEnv[Any, Any, Any]):
                 self._pipes[worker], self._workers[worker] = self._launched(worker)
             try:
                 self._receive(worker, PATIENCE)
-                self._pipes[worker].send(("reset", self._seeds_of(worker)))
+                self._pipes[worker].send(("reset", (self._seeds_of(worker), self._once)))
                 self._receive(worker, PATIENCE)
                 return
             except (WorkerError, OSError) as again:
@@ -307,11 +313,10 @@ def _answer(pipe: Connection, act: Callable[[], Any], id: str) -> bool:
     return False
 
 
-def _reset(envs: VectorRewardSync, seeds: list[int | None] | None, room: NDArray[Any]) -> None:
-    room[...] = envs.reset(seed=seeds)[0]
+def _reset(envs: VectorRewardSync, how: tuple[list[int | None] | None, bool], room: NDArray[Any]) -> None:
+    room[...] = envs.reset(seed=how[0], once=how[1])[0]
 
 
 def _step(envs: VectorRewardSync, actions: NDArray[Any], room: NDArray[Any]) -> Part:
     room[...], reward, terminated, truncated, infos = envs.step(actions)
-    ended = np.flatnonzero(terminated | truncated)
-    return reward, terminated, truncated, {int(i): infos["final_obs"][i] for i in ended}
+    return reward, terminated, truncated, infos["final_obs"]

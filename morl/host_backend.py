@@ -219,7 +219,7 @@ class HostBackend:
         """None where a step was lost."""
         lanes = (self.num_policies, self._eval_episodes)
         policies = jax.device_put(policies, self._place.mesh.devices[0])
-        obs = self._eval_envs.reset(_seeds(keys, self._eval_episodes))
+        obs = self._eval_envs.reset(_seeds(keys, self._eval_episodes), once=True)
         alive = np.ones(lanes, bool)
         discounted = np.zeros((*lanes, self._eval_envs.num_objectives))
         undiscounted, length = discounted.copy(), np.zeros(lanes, np.int32)

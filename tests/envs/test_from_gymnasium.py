@@ -90,6 +90,32 @@ def test_worker_processes_give_the_same(reference, processes):
         np.testing.assert_array_equal(one, two)
 
 
+@pytest.mark.parametrize("mode", ["own", 2, "next_step"])
+def test_after_once_there_is_one_episode_of_each(reference, mode):
+    envs = make_counting(mode)
+    rng = np.random.default_rng(0)
+    actions_of = [rng.integers(0, 5, size=1000) for _ in range(NUMBER)]
+    obs = envs.reset(seed=7, once=True)
+    rows = [[] for _ in range(NUMBER)]
+    for t in range(10):
+        out = envs.step(np.array([actions[t] for actions in actions_of]))
+        for i in np.flatnonzero(out.valid):
+            ended = (out.terminated[i], out.truncated[i])
+            rows[i].append((*obs[i], actions_of[i][t], *out.reward[i], *out.next_obs[i], *ended))
+        if mode != "next_step":  # that one is MO-Gymnasium's
+            assert not (out.reward[~out.valid].any())
+            assert not ((out.terminated | out.truncated)[~out.valid].any())
+        obs = out.obs
+    for one, rows_of_it in zip(reference, rows, strict=True):
+        np.testing.assert_array_equal(rows_of_it, one[one[:, 0] == 0])
+    assert not out.valid.any()
+    if mode == "own":
+        assert [env.unwrapped.t for env in envs._envs.envs] == [len(row) for row in rows]
+    envs.reset(seed=7)
+    assert envs.step(np.zeros(NUMBER, int)).valid.all()
+    envs.close()
+
+
 def test_a_host_environment_describes_itself():
     env = morl.make("resource-gathering-v0", "host")
     assert env.id == "resource-gathering-v0"

@@ -55,6 +55,30 @@ def test_they_step_as_gymnasium_steps_them(id: str) -> None:
     assert ends > 0
 
 
+def test_those_that_rest_stay_as_they_are() -> None:
+    """One episode of each, the same as among many; hoppers fall at different times."""
+    ours, theirs = (_vector("mo-hopper-v5", {}, 4) for _ in range(2))
+    ours.action_space.seed(0)
+    ours.reset(seed=5, once=True)
+    theirs.reset(seed=5)
+    awake = np.ones(4, bool)
+    for _ in range(200):
+        actions = ours.action_space.sample()
+        before = np.array([env.unwrapped.data.qpos for env in ours.envs])
+        (_, *mine, final), (_, *other, all_final) = ours.step(actions), theirs.step(actions)
+        for got, expected in zip(mine, other, strict=True):
+            assert np.array_equal(got[awake], expected[awake])
+            assert not got[~awake].any()
+        after = np.array([env.unwrapped.data.qpos for env in ours.envs])
+        assert np.array_equal((before == after).all(axis=1), ~awake)
+        for i, last in final["final_obs"].items():
+            assert np.array_equal(last, all_final["final_obs"][i])
+        awake &= ~mine[1]
+        if not awake.any():
+            return
+    raise AssertionError(f"{awake} have not fallen")
+
+
 def test_a_wrapper_of_the_user_is_not_stepped_over() -> None:
     class Doubled(gymnasium.RewardWrapper[Any, Any]):
         def reward(self, reward: Any) -> Any:
