@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from morl.agents import replay
-from morl.agents.discrete_sac import DiscreteSAC, SACConfig
+from morl.agents.discrete_sac import DiscreteSAC
+from morl.agents.sac_config import SACConfig
 from morl.config import check_integer
 from morl.domains import Choice, Parameter, Real, Space, log_real
 from morl.errors import UserError

@@ -23,7 +23,8 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 import jax
 import numpy as np
 
-from morl.agents.discrete_sac import DiscreteSAC, SACConfig, Step
+from morl.agents.discrete_sac import DiscreteSAC, Step
+from morl.agents.sac_config import SACConfig
 from morl.envs.mec import MecOffloading
 from morl.jax_backend import JaxBackend
 from morl.preferences import spread

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 
-from morl.agents.discrete_sac import DiscreteSAC, SACConfig
+from morl.agents.discrete_sac import DiscreteSAC
 from morl.agents.gmorl import GMORL, GMORLConfig, SeparateSAC, SeparateSACConfig
+from morl.agents.sac_config import SACConfig
 from morl.errors import UserError
 from morl.preferences import spread
 from morl.rollout import rollout, start_batch
