@@ -36,9 +36,9 @@ def evaluate(
     An episode ends by itself or at the environment's time limit; what comes after is not counted.
     """
     shape = (*preferences.shape[:-1], episodes)  # (N, E) or (N, M, E)
-    act = jax.vmap(partial(learner.act, greedy=True))
+    act = partial(learner.act, greedy=True)
     if conditional:
-        act = jax.vmap(jax.vmap(partial(learner.act, greedy=True), in_axes=(None, 0, 0, None)))
+        act = jax.vmap(act, in_axes=(None, 0, 0, None))
 
     def flat(x: jax.Array) -> jax.Array:
         """Of the episodes of each policy, to all lanes: one axis, as nested ones take longer to trace and compile."""
@@ -63,7 +63,7 @@ def evaluate(
             jax.vmap(lambda key: jax.random.split(jax.random.fold_in(key, t)))(key_steps), 1, 0
         )
         obs = lanes.obs.reshape(*shape, *lanes.obs.shape[1:])
-        action = act(policies, obs, preferences, key_act)
+        action = jax.vmap(act)(policies, obs, preferences, key_act)
         action = learner.to_env(action.reshape(-1, *action.shape[len(shape) :]))
         key_env = flat(jax.vmap(partial(jax.random.split, num=episodes))(key_env))
         out: Outcome

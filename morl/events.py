@@ -19,8 +19,7 @@ from morl.logging import GrowingFile
 class TensorBoardWriter:
     """TensorBoard events; scalars of seed s under ``seed_s/``, at the environment step.
 
-    They are written here and now, not by the package's thread: that one ends at a full disk, and whoever gives it more
-    to write then waits for ever.
+    They are written here and now, not by the package's thread, which would tell of a full disk at some later write.
 
     Args:
         directory: of the run; every writer adds a file.
@@ -50,7 +49,7 @@ class TensorBoardWriter:
 
     def scalars(self, values: Mapping[str, float], step: int) -> None:
         """Write scalars of no seed."""
-        self._add(step, *(self._summary.Value(tag=name, simple_value=value) for name, value in values.items()))
+        self._add(step, *(self._summary.Value(tag=name, simple_value=float(value)) for name, value in values.items()))
 
     def text(self, name: str, text: str) -> None:
         """Write a text, the configuration for example."""

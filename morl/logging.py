@@ -60,9 +60,9 @@ class CsvWriter:
     def __init__(self, path: Path, keep: int = 0) -> None:
         self._columns: list[str] | None = None
         if keep:
-            if (size := path.stat().st_size) < keep:
+            if (size := path.stat().st_size if path.exists() else 0) < keep:
                 raise UserError(f"{path} has {size} bytes, and had {keep} at the checkpoint: rows were lost")
-            with path.open(newline="") as file:
+            with path.open(newline="", encoding="utf-8") as file:
                 self._columns = next(csv.reader(file))
         self._file = GrowingFile(path, keep)
 

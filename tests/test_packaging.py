@@ -124,7 +124,20 @@ print(sorted(set(sys.modules) & {"jax", "ray", "torch", "matplotlib"}))
 """
 
 
-@pytest.mark.parametrize("script", [LIGHT, WORKER], ids=["package", "trial"])
+EVENTS = """
+import sys, tempfile
+from pathlib import Path
+import numpy as np
+from morl.events import TensorBoardWriter
+writer = TensorBoardWriter(Path(tempfile.mkdtemp()))
+writer.text("config", "a: 1")
+writer.image("front", np.zeros((2, 2, 3), np.uint8), 1)
+writer.hparams({"a": 1}, {"b": 2.0}, 1)
+print(sorted(set(sys.modules) & {"jax", "torch", "tensorboardX", "tensorflow", "matplotlib"}))
+"""
+
+
+@pytest.mark.parametrize("script", [LIGHT, WORKER, EVENTS], ids=["package", "trial", "events"])
 def test_importing_is_light(script):
     """A trial's cores, device and cache of compiled programs are settled before JAX is imported."""
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)

@@ -5,6 +5,7 @@ import errno
 import fcntl
 import json
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -24,6 +25,7 @@ from morl.agents.cmorl import CMORLConfig
 from morl.agents.gmorl import GMORLConfig, SeparateSACConfig
 from morl.agents.mogfn_config import MOGFNConfig
 from morl.errors import UserError
+from morl.events import TensorBoardWriter
 from morl.logging import CsvWriter
 from morl.progress import Progress, from_json
 from morl.settings import TrainSettings
@@ -295,6 +297,26 @@ def test_a_full_disk_is_one_error_and_costs_nothing(stopped, whole, tmp_path, mo
     assert results(path) == whole
 
 
+def test_an_event_that_a_full_disk_cut_is_as_if_it_had_not_been(tmp_path):
+    """A limit on the size of files stands for the disk."""
+    from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
+
+    writer = TensorBoardWriter(tmp_path)
+    writer.scalars({"a": 1.0}, 1)
+    (path,) = tmp_path.iterdir()
+    before, handler = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 20, before[1]))
+        with pytest.raises(OSError, match="File too large"):
+            writer.scalars({"a": 2.0}, 2)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
+    writer.scalars({"a": 3.0}, 3)
+    writer.close()
+    assert [event.step for event in EventFileLoader(str(path)).Load()] == [0, 1, 3]
+
+
 def test_a_read_only_path_is_one_error(tmp_path, monkeypatch):
     """Before anything is compiled; nothing of the new run is left."""
 
@@ -334,8 +356,9 @@ def test_a_checkpoint_row_is_whole_or_not_there(tmp_path):
     again.write({"b": 6, "a": 5})
     again.close()
     assert (tmp_path / "m.csv").read_text() == "a,b\n1,2\n5,6\n"
-    with pytest.raises(UserError, match=r"has 12 bytes, and had 99"):
-        CsvWriter(tmp_path / "m.csv", 99)
+    for name, size in (("m.csv", 12), ("gone.csv", 0)):
+        with pytest.raises(UserError, match=rf"{name} has {size} bytes, and had 99"):
+            CsvWriter(tmp_path / name, 99)
 
 
 def test_only_the_newest_checkpoints_are_kept(tmp_path):

@@ -56,16 +56,16 @@ def test_they_step_as_gymnasium_steps_them(id: str) -> None:
 
 
 def test_those_that_rest_stay_as_they_are() -> None:
-    """One episode of each, the same as among many; hoppers fall at different times."""
-    ours, theirs = (_vector("mo-hopper-v5", {}, 4) for _ in range(2))
+    """One episode of each, the same as among many; hoppers fall at different times, or come to the limit."""
+    ours, theirs = (_vector("mo-hopper-v5", {"max_episode_steps": 20}, 6) for _ in range(2))
     ours.action_space.seed(0)
     ours.reset(seed=5, once=True)
     theirs.reset(seed=5)
-    awake = np.ones(4, bool)
-    for _ in range(200):
+    awake, fallen = np.ones(6, bool), 0
+    for _ in range(25):
         actions = ours.action_space.sample()
         before = np.array([env.unwrapped.data.qpos for env in ours.envs])
-        (_, *mine, final), (_, *other, all_final) = ours.step(actions), theirs.step(actions)
+        (obs, *mine, final), (other_obs, *other, all_final) = ours.step(actions), theirs.step(actions)
         for got, expected in zip(mine, other, strict=True):
             assert np.array_equal(got[awake], expected[awake])
             assert not got[~awake].any()
@@ -73,10 +73,11 @@ def test_those_that_rest_stay_as_they_are() -> None:
         assert np.array_equal((before == after).all(axis=1), ~awake)
         for i, last in final["final_obs"].items():
             assert np.array_equal(last, all_final["final_obs"][i])
-        awake &= ~mine[1]
-        if not awake.any():
-            return
-    raise AssertionError(f"{awake} have not fallen")
+        fallen += mine[1].sum()
+        awake &= ~(mine[1] | mine[2])
+        assert np.array_equal(obs[awake], other_obs[awake])
+    assert 0 < fallen < 6
+    assert not awake.any()
 
 
 def test_a_wrapper_of_the_user_is_not_stepped_over() -> None:
