@@ -41,8 +41,8 @@ CASES = {
     "minecart, 500 000 steps, first stage alone": "minecart-v0 --steps 500000 --extension none",
     "minecart, default": "minecart-v0",
     "mo-lunar-lander": "mo-lunar-lander-v3 --steps 2000000 --num-policies 2 --min-weight 0.24 --preference-units raw "
-    "--num-envs 4 --rollout-steps 256 --minibatches 8 --learning-rate 7e-4 --anneal --entropy-coefficient 0.003 "
-    "--hidden 128 128 --activation relu --extension-share 0.5 --extension-updates 40 --evaluations 30 "
+    "--num-envs 8 --rollout-steps 256 --minibatches 16 --learning-rate 7e-4 --anneal --entropy-coefficient 0.003 "
+    "--hidden 128 128 --activation relu --extension-share 0.5 --extension-updates 10 --evaluations 30 "
     "--eval-episodes 60 --final-episodes 60 --processes 2 --target-kl 0.03",
     "mo-hopper-2obj": f"mo-hopper-2obj-v5 --steps 6000000 {MUJOCO}",
     "mo-hopper-2obj, a quarter of the steps": f"mo-hopper-2obj-v5 --steps 1500000 {MUJOCO} --learning-rate 5e-4",
