@@ -30,8 +30,8 @@ def test_the_command_repeats_the_settings(dst_run):
     (result,) = read([dst_run.path])
     morl, train, agent, *flags = shlex.split(result.command)
     assert (morl, train, agent) == ("morl", "train", "cmorl")
-    assert "--steps=500000" in flags
-    assert not any(flag.startswith("--learning-rate") for flag in flags)  # the default
+    assert {"--steps=250000", "--learning-rate=0.003"} <= set(flags)
+    assert not any(flag.startswith("--clip") for flag in flags)  # the default
     settings, config = parse(agent, load(agent_spec(agent).config), flags)
     assert prepare(agent, settings, config).resolved(settings) == result.settings
 
