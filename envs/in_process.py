@@ -15,9 +15,10 @@ from gymnasium.vector.utils import concatenate
 from numpy.typing import NDArray
 
 from morl.envs.guard import Guard
-from morl.envs.robots import robots_of
+from morl.envs.robots import Robots, robots_of
 
 Build = Callable[[], gymnasium.Env[Any, Any]]
+Stepped = tuple[NDArray[Any], NDArray[Any], NDArray[Any]]  # rewards, terminated, truncated
 
 
 class VectorRewardSync(SyncVectorEnv[Any, Any]):
@@ -53,8 +54,9 @@ class VectorRewardSync(SyncVectorEnv[Any, Any]):
 
     def step(self, actions: NDArray[Any]) -> tuple[Any, NDArray[Any], NDArray[Any], NDArray[Any], dict[str, Any]]:
         """Step each; ``info["final_obs"]`` has the last observation of each episode that ended."""
-        together = self._robots is not None
-        reward, terminated, truncated = (self._step_robots if together else self._step_each)(actions)
+        robots = self._robots
+        stepped = self._step_each(actions) if robots is None else self._step_together(robots, actions)
+        reward, terminated, truncated = stepped
         final = {}
         for i in np.flatnonzero(terminated | truncated):
             final[i] = np.array(self._latest[i])
@@ -66,17 +68,16 @@ class VectorRewardSync(SyncVectorEnv[Any, Any]):
         observations = concatenate(self.single_observation_space, self._latest, self._observations)
         return observations, reward, terminated, truncated, {"final_obs": final}
 
-    def _step_each(self, actions: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+    def _step_each(self, actions: NDArray[Any]) -> Stepped:
         reward = np.zeros_like(self._rewards)
         terminated, truncated = np.zeros((2, self.num_envs), np.bool_)
         for i in np.flatnonzero(~self._resting):
             self._latest[i], reward[i], terminated[i], truncated[i], _ = self.envs[i].step(actions[i])
         return reward, terminated, truncated
 
-    def _step_robots(self, actions: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
-        assert self._robots is not None  # noqa: S101
+    def _step_together(self, robots: Robots, actions: NDArray[Any]) -> Stepped:
         awake = ~self._resting
-        observations, reward, terminated = self._robots.step(actions, awake)
+        observations, reward, terminated = robots.step(actions, awake)
         self._latest = list(observations)
         self._elapsed += 1
         truncated = self._elapsed >= self._limit if self._limit is not None else np.zeros_like(awake)

@@ -103,8 +103,8 @@ def test_after_once_there_is_one_episode_of_each(reference, mode):
             ended = (out.terminated[i], out.truncated[i])
             rows[i].append((*obs[i], actions_of[i][t], *out.reward[i], *out.next_obs[i], *ended))
         if mode != "next_step":  # that one is MO-Gymnasium's
-            assert not (out.reward[~out.valid].any())
-            assert not ((out.terminated | out.truncated)[~out.valid].any())
+            assert not out.reward[~out.valid].any()
+            assert not (out.terminated | out.truncated)[~out.valid].any()
         obs = out.obs
     for one, rows_of_it in zip(reference, rows, strict=True):
         np.testing.assert_array_equal(rows_of_it, one[one[:, 0] == 0])
