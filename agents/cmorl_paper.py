@@ -1,8 +1,9 @@
 """The settings C-MORL was published with (Liu et al., ICLR 2025, appendix), by environment: ``--protocol cmorl-paper``.
 
 Steps are those of all policies together, and four times the paper's: its code gives a policy steps / policies / 2048
-updates of 2048 steps in each of four environments, so that what it calls a step is one of all four. Where they do not
-suffice for a round of 20 updates, a round has as many as there are. Published environments are the v2 to v4 ones of
+updates of 2048 steps in each of four environments, so that what it calls a step is one of all four. A round has about
+the published 20 updates, so that whole rounds fill the second stage. How many policies a round extends is ours: as many
+learners as in the first stage, one for each objective of a policy. Published environments are the v2 to v4 ones of
 MuJoCo and of the lunar lander; ours are today's.
 """
 
@@ -57,6 +58,7 @@ def protocol(env: str) -> dict[str, Any]:
     row = _ROWS[env]
     updates = row.total // (row.policies * ROLLOUT)
     share = round(1 - row.first / row.total + 5e-7, 6)  # up, so that what it leaves is a whole number of updates
+    extending = int(updates * share)
     return {
         "steps": row.total * ENVS,
         "env_kwargs": row.env_kwargs,
@@ -78,7 +80,7 @@ def protocol(env: str) -> dict[str, Any]:
         "entropy_coefficient": 0.0,
         "max_grad_norm": 0.5,
         "extension_share": share,
-        "extension_updates": max(1, min(20, int(updates * share))),
+        "extension_updates": extending // max(1, round(extending / 20)),
         "keep": 0.9,
         "barrier": 20.0,
     }
