@@ -216,8 +216,7 @@ class PPO:
         if weights is None:
             weights = state.preference * self.unit(state.return_stats) / self.preference_unit(state.return_stats)
         weighed = look.delta * weights
-        done = batch.terminated | batch.truncated
-        actors = traced(weighed.sum(axis=-1, keepdims=True), done, self.gamma * self.config.gae_lambda)[..., 0]
+        actors = traced(weighed.sum(axis=-1, keepdims=True), _over(batch), self.gamma * self.config.gae_lambda)[..., 0]
         return self.fit(state, look, _standardise(actors, batch.valid), key)
 
     def unit(self, return_stats: RunningStats) -> jax.Array:
@@ -236,12 +235,13 @@ class PPO:
     def look(self, state: PPOState, batch: Transition) -> tuple[PPOState, Look]:
         """A rollout (T, B) as the learner sees it, and the learner with its running statistics brought up to date."""
         c = self.config
-        done = batch.terminated | batch.truncated
+        done = _over(batch)
         carried, returns = discounted_sum(batch.reward, done, state.discounted_return, self.gamma)
         return_stats = running.update(state.return_stats, returns, batch.valid)
         reward = batch.reward / self.unit(return_stats)
         value, next_value = self.values(state, batch)
         delta = td_error(reward, value, next_value, batch.terminated, self.gamma)
+        delta = jnp.where(batch.valid[..., None], delta, 0.0)
         features = self._features(state.obs_stats, batch.obs)
         mask = self._mask(batch.obs)
         output = _masked(state.params.actor(features), mask)
@@ -385,6 +385,11 @@ def next_caution(caution: jax.Array, divergence: jax.Array, due: jax.Array) -> j
     """
     factor = jnp.where(divergence > 2 * due, 1 / 1.5, jnp.where(divergence < due / 2, 1.5, 1.0))
     return jnp.clip(caution * factor, 1e-3, 1.0)
+
+
+def _over(batch: Transition) -> jax.Array:
+    """(T, B), nothing later belongs to the same episode; a step that was lost belongs to none."""
+    return batch.terminated | batch.truncated | ~batch.valid
 
 
 def _masked(logits: jax.Array, mask: jax.Array | None) -> jax.Array:
