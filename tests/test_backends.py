@@ -53,6 +53,18 @@ def test_the_split_over_devices_changes_nothing(trained):
     close(single.policies(state), policies)
 
 
+def test_nor_does_it_on_the_host():
+    outcomes = []
+    for devices in (jax.devices(), jax.devices()[:1]):
+        env = morl.make("deep-sea-treasure-v0", "host")
+        host = HostBackend(env, learner(), PREFERENCES, eval_episodes=2, gamma=0.9, devices=devices)
+        state, metrics = host.run(host.init(KEYS), 2)
+        assert len(jax.tree.leaves(state.learners)[0].sharding.device_set) == len(devices)
+        outcomes.append((host.policies(state), metrics))
+        host.close()
+    close(*outcomes, rtol=1e-3)
+
+
 @pytest.mark.parametrize("method", ["ipo", pytest.param("cpo", marks=pytest.mark.slow)])
 def test_nor_does_it_in_a_round_of_the_extension(trained, method):
     constrained = ConstrainedPPO(learner(), 1.0, method)
