@@ -91,7 +91,6 @@ class CMORL:
     task: Task
 
     num_preferences = 0  # each policy has its own
-    notes = ()
 
     def __post_init__(self) -> None:
         if self.updates < 1:
@@ -142,7 +141,26 @@ class CMORL:
             total_updates=self._all_updates,
             action_mask=self.task.action_mask,
         )
-        return ConstrainedPPO(ppo, self.task.gamma, "cpo" if c.extension == "cpo" else "ipo", c.barrier, c.radius)
+        return ConstrainedPPO(
+            ppo,
+            self.task.gamma,
+            "cpo" if c.extension == "cpo" else "ipo",
+            c.barrier,
+            c.radius,
+            self.task.max_episode_steps,
+        )
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Where the second stage was asked for and there is none."""
+        c = self.config
+        if c.extension == "none" or self._rounds:
+            return ()
+        share = int(self._all_updates * c.extension_share)
+        return (
+            f"no extension: {c.extension_share:g} of the {self._all_updates} updates of a policy are {share}, "
+            f"fewer than the {c.extension_updates} of a round (extension_updates)",
+        )
 
     @cached_property
     def extension(self) -> Extension | None:

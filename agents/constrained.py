@@ -11,19 +11,23 @@ policies are found that no linear preference prefers. Where an episode's outcome
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from morl.agents import trust_region
+from morl.agents import lengths, trust_region
+from morl.agents.lengths import Lengths
 from morl.agents.ppo import PPO, Params, Policy, PPOState
 from morl.batching import batched
+from morl.returns import td_error
 from morl.types import Transition
 
-FORGET = 0.7  # share of their weight that the returns of earlier episodes keep at each update
+FORGET = 0.7  # share of their weight that earlier rollouts keep at each update
 MARGIN = 2 * trust_region.TOLERANCE  # inside of its constraints that a trust region's step aims at, in their units
 STEEPEST = 20.0  # largest slope of a barrier, in units of the objective that is raised
 
@@ -39,13 +43,14 @@ class ConstrainedState(NamedTuple):
         allowance: (R,) how much of each return may be lost; infinite without a constraint.
         scale: (R,) what counts as one unit of each return; 0, in the first stage, for the unit of PPO's advantages.
         episodic: () bool, the constraints are on single episodes, not on their mean.
-        origin: (R,) return that the thresholds lie ``allowance`` below: of the policy as it was archived for single
-            episodes, else the mean of the first episodes that ended, so that the noise of acting is on both sides.
-        returns: (R,) running mean return of the episodes that ended lately.
-        horizon: () the same of the sum of the discounts of their steps.
-        episodes: () float32 weight of those means; 0 until an episode has ended.
-        so_far: (B, R + 1) discounted return of the episodes under way, and the sum of their discounts.
-        discount: (B,) of their next reward.
+        origin: (R,) return of the policy as it was archived, which thresholds of single episodes lie ``allowance``
+            below; not used for those of the mean.
+        begun: the policy it began from, by whose critic it is told what has been lost since.
+        lengths: of the episodes lately.
+        gained: (R,) running sum of the temporal differences by that critic, of as many steps as are in ``lengths``.
+        first: (R,) their mean in the first rollout, in which that policy acts: the error of its critic.
+        so_far: (B, R) discounted return of the episodes under way.
+        age: (B,) int32 steps of them.
     """
 
     ppo: PPOState
@@ -54,11 +59,19 @@ class ConstrainedState(NamedTuple):
     scale: jax.Array
     episodic: jax.Array
     origin: jax.Array
-    returns: jax.Array
-    horizon: jax.Array
-    episodes: jax.Array
+    begun: Policy
+    lengths: Lengths
+    gained: jax.Array
+    first: jax.Array
     so_far: jax.Array
-    discount: jax.Array
+    age: jax.Array
+
+
+class Outcomes(NamedTuple):
+    """(T, B, R) what the episode comes to, as a critic sees it ``before`` and ``after`` each step of a rollout."""
+
+    before: jax.Array
+    after: jax.Array
 
 
 @dataclass(frozen=True)
@@ -71,6 +84,7 @@ class ConstrainedPPO:
         method: "ipo", or "cpo", which knows constraints on the mean alone, for learners of the second stage.
         barrier: t, sharpness of the interior-point method.
         radius: largest divergence of a step of "cpo".
+        limit: steps after which episodes are cut off, if at all.
     """
 
     ppo: PPO
@@ -78,6 +92,7 @@ class ConstrainedPPO:
     method: Literal["ipo", "cpo"] = "ipo"
     barrier: float = 20.0
     radius: float = 0.01
+    limit: int | None = None
 
     @property
     def num_envs(self) -> int:
@@ -108,11 +123,12 @@ class ConstrainedPPO:
             scale=scale,
             episodic=jnp.asarray(archived is not None),
             origin=zeros if archived is None else jnp.asarray(archived, jnp.float32),
-            returns=zeros,
-            horizon=jnp.float32(1.0),
-            episodes=jnp.float32(0.0),
-            so_far=jnp.zeros((self.num_envs, len(preference) + 1)),
-            discount=jnp.ones(self.num_envs),
+            begun=policy,
+            lengths=lengths.nothing(),
+            gained=zeros,
+            first=zeros,
+            so_far=jnp.zeros((self.num_envs, len(preference))),
+            age=jnp.zeros(self.num_envs, jnp.int32),
         )
 
     def policy(self, state: ConstrainedState) -> Policy:
@@ -124,7 +140,7 @@ class ConstrainedPPO:
         return state._replace(
             ppo=self.ppo.restarted(state.ppo),
             so_far=jnp.zeros_like(state.so_far),
-            discount=jnp.ones_like(state.discount),
+            age=jnp.zeros_like(state.age),
         )
 
     def learnt(self, state: ConstrainedState) -> Params:
@@ -162,29 +178,24 @@ class ConstrainedPPO:
         # of PPO's advantages: then the weights of a learner without constraints are its preference
         unit = self.ppo.unit(state.ppo.return_stats)
         scale = jnp.where(state.scale > 0, state.scale, self.ppo.preference_unit(state.ppo.return_stats))
-        state, before, discount = self.seen(state, batch)
+        state, outcomes = self.seen(state, batch)
         slack = self.slack(state) / scale
         weights = barrier_weights(state.preference, slack, self.barrier) * unit / scale
 
-        value, next_value = (x * unit for x in self.ppo.values(state.ppo, batch))
-        next_value = jnp.where(batch.terminated[..., None], 0.0, next_value)
         low = state.origin - state.allowance
-        # what the episode comes to, as the critic sees it, before and after each step
-        here = before + discount[..., None] * value
-        there = before + discount[..., None] * (batch.reward + self.ppo.gamma * next_value)
-        slopes = secants((here - low) / scale, (there - low) / scale, self.barrier)
+        slopes = secants((outcomes.before - low) / scale, (outcomes.after - low) / scale, self.barrier)
         of_episodes = (state.preference + slopes) * unit / scale
         weights = jnp.where(state.episodic, of_episodes / of_episodes.mean(), weights / weights.sum())
         ppo, metrics = self.ppo.update(state.ppo, batch, key, weights)
         return state._replace(ppo=ppo), {**metrics, "feasible_share": (slack > 0).all().astype(jnp.float32)}
 
     def _by_trust_region(self, state: ConstrainedState, batch: Transition, key: jax.Array) -> Updated:
-        state, _, _ = self.seen(state, batch)
+        state, _ = self.seen(state, batch)
         slack = self.slack(state) / state.scale
         ppo, look = self.ppo.look(state.ppo, batch)
         unit = self.ppo.unit(ppo.return_stats)
         # a change of the return is the advantage of the new actions, summed over an episode
-        advantage = look.advantage * unit * state.horizon / state.scale
+        advantage = look.advantage * unit * self.horizon(state) / state.scale
         policy = trust_region.step(
             (ppo.params.actor, ppo.params.log_std),
             self.ppo.outlook(ppo.params, look, advantage),
@@ -199,51 +210,69 @@ class ConstrainedPPO:
         return state._replace(ppo=ppo), {**metrics, "feasible_share": (slack > 0).all().astype(jnp.float32)}
 
     def slack(self, state: ConstrainedState) -> jax.Array:
-        """(R,) distance of the mean returns from their thresholds."""
-        return jnp.where(state.episodes > 0, state.returns - state.origin, 0.0) + state.allowance
+        """(R,) distance of the mean returns from their thresholds.
 
-    def seen(self, state: ConstrainedState, batch: Transition) -> tuple[ConstrainedState, jax.Array, jax.Array]:
-        """With the returns of the episodes that end in a rollout (T, B).
-
-        Also, for each step, the discounted return of its episode before it, (T, B, R), and its discount, (T, B).
+        What a return has lost is what the temporal differences of an episode come to, by the critic of the policy begun
+        from (Kakade and Langford, 2002, lemma 6.1). It is known before an episode has ended, and favours neither long
+        nor short ones. At the discount of the critic, by which they are 0 in the mean at every age of an episode until
+        the policy changes.
         """
-        Carry = tuple[jax.Array, jax.Array, jax.Array, jax.Array]
-        reward = jnp.concatenate([batch.reward, jnp.ones_like(batch.reward[..., :1])], axis=-1)
+        seen = state.lengths.steps > 0
+        mean = state.gained / jnp.where(seen, state.lengths.steps, 1.0)
+        return jnp.where(seen, mean - state.first, 0.0) * self.horizon(state) + state.allowance
+
+    def horizon(self, state: ConstrainedState) -> jax.Array:
+        """() expected sum of the discounts of an episode's steps."""
+        left = math.inf if self.limit is None else self.limit
+        return lengths.horizon(lengths.survival(state.lengths, self.limit), self.gamma, left)
+
+    def seen(self, state: ConstrainedState, batch: Transition) -> tuple[ConstrainedState, Outcomes]:
+        """With what a rollout (T, B) says of returns, and what its episodes come to."""
+        done, valid = batch.terminated | batch.truncated, batch.valid
+        gamma = self.gamma
 
         def forward(
-            carry: Carry, step: tuple[jax.Array, jax.Array, jax.Array]
-        ) -> tuple[Carry, tuple[jax.Array, jax.Array]]:
-            before, discount, total, number = carry
+            carry: tuple[jax.Array, jax.Array], step: tuple[jax.Array, jax.Array, jax.Array]
+        ) -> tuple[tuple[jax.Array, jax.Array], tuple[jax.Array, jax.Array]]:
+            so_far, age = carry
             reward, done, valid = step
-            discount = jnp.where(valid, discount, 0.0)
-            so_far = before + discount[:, None] * reward
-            ended = (done & valid)[:, None]
-            total = total + jnp.sum(jnp.where(ended, so_far, 0.0), axis=0)
-            number = number + ended.sum()
-            following = jnp.where(ended[:, 0] | ~valid, 1.0, discount * self.gamma)
-            return (jnp.where(ended | ~valid[:, None], 0.0, so_far), following, total, number), (
-                before[:, :-1],
-                discount,
-            )
+            over = done | ~valid
+            following = so_far + (gamma**age)[:, None] * reward
+            return (jnp.where(over[:, None], 0.0, following), jnp.where(over, 0, age + 1)), (so_far, age)
 
-        begin = (state.so_far, state.discount, jnp.zeros(reward.shape[-1]), jnp.float32(0.0))
-        done = batch.terminated | batch.truncated
-        (so_far, discount, total, number), steps = jax.lax.scan(forward, begin, (reward, done, batch.valid))
-        old = FORGET * state.episodes
-        episodes = old + number
-        known = jnp.append(state.returns, state.horizon)
-        means = jnp.where(number > 0, (old * known + total) / jnp.maximum(episodes, 1e-6), known)
-        first = (state.episodes == 0) & (number > 0) & ~state.episodic
-        state = state._replace(
-            so_far=so_far,
-            discount=discount,
-            returns=means[:-1],
-            horizon=means[-1],
-            # no news keeps its weight
-            episodes=jnp.where(number > 0, episodes, state.episodes),
-            origin=jnp.where(first, means[:-1], state.origin),
+        (so_far, age), (earned, ages) = jax.lax.scan(forward, (state.so_far, state.age), (batch.reward, done, valid))
+        counts = Lengths(valid.sum(), (batch.terminated & valid).sum(), (done & ~batch.terminated & valid).sum())
+        known: Lengths = jax.tree.map(lambda old, new: FORGET * old + new, state.lengths, counts)
+
+        value, next_value = self._values(state.begun, batch)
+        difference = td_error(batch.reward, value, next_value, batch.terminated, self.ppo.gamma)
+        difference = jnp.where(valid[..., None], difference, 0.0).sum(axis=(0, 1))
+        first = difference / jnp.maximum(counts.steps, 1.0)
+
+        value, next_value = self._values(self.policy(state), batch)
+        survival = lengths.survival(known, self.limit)
+        left = math.inf if self.limit is None else self.limit - ages[..., None]
+        worth = partial(lengths.worth, survival, self.ppo.gamma, gamma)
+        follows = jnp.where(done[..., None], 0.0, worth(left - 1) * next_value)
+        discount = (gamma**ages)[..., None]
+        outcomes = Outcomes(
+            before=earned + discount * worth(left) * value,
+            after=earned + discount * (batch.reward + gamma * follows),
         )
-        return state, *steps
+        state = state._replace(
+            lengths=known,
+            gained=FORGET * state.gained + difference,
+            first=jnp.where(state.lengths.steps > 0, state.first, first),
+            so_far=so_far,
+            age=age,
+        )
+        return state, outcomes
+
+    def _values(self, policy: Policy, batch: Transition) -> tuple[jax.Array, jax.Array]:
+        """Of a policy's critic, (T, B, R), of what was acted on and what followed, in units of the rewards."""
+        unit = self.ppo.unit(policy.return_stats)
+        value, next_value = self.ppo.values(policy, batch)
+        return value * unit, next_value * unit
 
 
 def barrier_weights(preference: jax.Array, slack: jax.Array, barrier: float) -> jax.Array:

@@ -54,9 +54,11 @@ class Extension:
     ) -> list[ConstrainedState]:
         """K learners at the start of a round; see :class:`morl.types.Extension`."""
         numbers, size = self._numbers(index), self.num_objectives
+        above = exceeding(returns, reference_point)
+        returns = returns[above]
         gaps = {i: gap(returns, i % size, taken) for i in numbers if i // size % 2}
         groups = sorted({i // size for i in numbers if gaps.get(i) is None})
-        rows = dict(zip(groups, select(returns, reference_point, len(groups), taken), strict=True))
+        rows = dict(zip(groups, select(returns, len(groups), taken), strict=True))
         span = np.ptp(returns, axis=0)
         least = 0.01 * np.where(span > 0, span, np.maximum(np.abs(returns).max(axis=0), 1e-6))
         learners = []
@@ -71,7 +73,7 @@ class Extension:
                 allowance = np.maximum((1.0 - self.keep) * np.abs(returns[row]), least)
             # what may be lost is the unit: the barrier is then the same for objectives of any scale
             scale = np.where(np.isfinite(allowance), allowance, np.where(span > 0, span, 1.0))
-            policy = jax.tree.map(lambda x, row=row: x[row], policies)
+            policy = jax.tree.map(lambda x, row=above[row]: x[row], policies)
             allowance = np.where(objective > 0, np.inf, allowance)
             learners.append(self.learner.begin(policy, objective, allowance, scale, archived))
         return learners
@@ -115,15 +117,18 @@ def gap(returns: Floats, objective: int, tried: set[bytes]) -> tuple[int, Floats
     return None
 
 
-def select(returns: Floats, reference_point: Floats, number: int, taken: set[bytes]) -> NDArray[np.int64]:
+def exceeding(returns: Floats, reference_point: Floats) -> NDArray[np.int64]:
+    """Rows of an archive (n, R) whose policies exceed the reference point; all where none does."""
+    good = (returns > reference_point).all(axis=1)
+    return np.flatnonzero(good if good.any() else np.ones(len(returns), bool))
+
+
+def select(returns: Floats, number: int, taken: set[bytes]) -> NDArray[np.int64]:
     """Rows of the archive (n, R) to start from, (number,): the least crowded that were not ``taken`` before.
 
-    What does not exceed the reference point is left out unless nothing does. Where there are too few, those taken
-    before follow, and then all once more. ``taken`` is added to.
+    Where there are too few, those taken before follow, and then all once more. ``taken`` is added to.
     """
-    good = (returns > reference_point).all(axis=1)
-    rows = np.flatnonzero(good if good.any() else np.ones(len(returns), bool))
-    rows = rows[np.argsort(-crowding_distance(returns[rows]), kind="stable")]
+    rows = np.argsort(-crowding_distance(returns), kind="stable")
     known = np.array([returns[row].tobytes() in taken for row in rows])
     rows = np.resize(np.concatenate([rows[~known], rows[known]]), number)
     taken.update(returns[row].tobytes() for row in rows)

@@ -194,11 +194,10 @@ class PPO:
         """Actions as the environment takes them."""
         return self._actions.to_env(action)
 
-    def values(self, state: PPOState, batch: Transition) -> tuple[jax.Array, jax.Array]:
+    def values(self, policy: Policy, batch: Transition) -> tuple[jax.Array, jax.Array]:
         """Values (T, B, R) of what was acted on and of what followed, in units of rewards as the critic gets them."""
-        critic = state.params.critic
-        features, next_features = (self._features(state.obs_stats, obs) for obs in (batch.obs, batch.next_obs))
-        return critic(features), critic(next_features)
+        features, next_features = (self._features(policy.obs_stats, obs) for obs in (batch.obs, batch.next_obs))
+        return policy.critic(features), policy.critic(next_features)
 
     def update(
         self, state: PPOState, batch: Transition, key: jax.Array, weights: jax.Array | None = None
@@ -239,7 +238,7 @@ class PPO:
         carried, returns = discounted_sum(batch.reward, done, state.discounted_return, self.gamma)
         return_stats = running.update(state.return_stats, returns, batch.valid)
         reward = batch.reward / self.unit(return_stats)
-        value, next_value = self.values(state, batch)
+        value, next_value = self.values(self.policy(state), batch)
         delta = td_error(reward, value, next_value, batch.terminated, self.gamma)
         delta = jnp.where(batch.valid[..., None], delta, 0.0)
         features = self._features(state.obs_stats, batch.obs)

@@ -200,6 +200,7 @@ def prepare(agent: str, settings: TrainSettings, config: Any = None) -> Plan:
         len(objectives),
         gamma,
         settings.steps,
+        env.max_episode_steps,
         action_mask=getattr(env, "action_mask", None),
         action_features=getattr(env, "action_features", None),
         constructive=env if hasattr(env, "backward_step") else None,

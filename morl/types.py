@@ -63,6 +63,7 @@ class Task:
         num_objectives: R.
         gamma: discount at which the front is reported.
         steps: environment steps one seed may use, over all its policies.
+        max_episode_steps: after which the environment cuts an episode off, if it does.
         action_mask: the environment's, where not every action is allowed always (:mod:`morl.envs.base`).
         action_features: the environment's, where its observations have a part for each action.
         constructive: the environment itself, where it can be walked backwards too (:mod:`morl.envs.constructive`).
@@ -73,6 +74,7 @@ class Task:
     num_objectives: int
     gamma: float
     steps: int
+    max_episode_steps: int | None = None
     action_mask: Features | None = None
     action_features: Features | None = None
     constructive: Any = None

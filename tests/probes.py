@@ -87,10 +87,11 @@ class Probe:
         return state, self._observe(state, params), reward, terminated, jnp.bool_(False), {}
 
 
-def training(env, learner, watch=lambda state: ()):
+def training(env, learner, watch=lambda batch: ()):
     """Compiled, for ``env`` and those equal to it: from its parameters, a learner's state, lanes, preferences and keys.
 
-    An update for each key. Gives the state and the lanes, and of each update the metrics and what ``watch`` sees then.
+    An update for each key. Gives the state and the lanes, and of each update the metrics and what ``watch`` says of its
+    rollout.
     """
 
     @jax.jit
@@ -101,7 +102,7 @@ def training(env, learner, watch=lambda state: ()):
             policy, steps = learner.policy(state), learner.rollout_steps
             lanes, batch = rollout(env, params, learner, policy, preferences, lanes, key_rollout, steps)
             state, metrics = learner.update(state, batch, key_update)
-            return (state, lanes), (metrics, watch(state))
+            return (state, lanes), (metrics, watch(batch))
 
         return jax.lax.scan(body, (state, lanes), keys)
 

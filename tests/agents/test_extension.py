@@ -1,5 +1,6 @@
 """Constraints on returns: the barrier's weights, the returns they rest on, where a round starts, and what is learnt."""
 
+import itertools
 from functools import cache
 
 import jax
@@ -9,7 +10,7 @@ import pytest
 
 from morl.agents.cmorl import CMORL, CMORLConfig
 from morl.agents.constrained import STEEPEST, ConstrainedPPO, barrier_weights, secants
-from morl.agents.extension import Extension, gap, select
+from morl.agents.extension import Extension, exceeding, gap, select
 from morl.agents.ppo import PPO
 from morl.agents.ppo_config import PPOConfig
 from morl.errors import UserError
@@ -36,8 +37,8 @@ def learner(kind="steer", method="ipo", **changes):
 
 @cache
 def program(kind, method):
-    """What trains ``learner(kind, method)``."""
-    return training(Probe(kind), learner(kind, method), lambda state: state.returns)
+    """What trains ``learner(kind, method)``, and the mean return of each rollout: episodes are of one step."""
+    return training(Probe(kind), learner(kind, method), lambda batch: batch.reward.mean(axis=(0, 1)))
 
 
 def run(agent, state, updates, kind="steer"):
@@ -78,43 +79,158 @@ def test_broken_constraints_count_alone_and_by_how_far():
     assert got[1] > 3.5 * got[3] > 0
 
 
-def test_returns_are_those_of_the_episodes_that_ended():
+class Known(PPO):
+    """Its critic says what it is given as observation, whatever it has learnt."""
+
+    def values(self, policy, batch):
+        return batch.obs, batch.next_obs
+
+
+def known(num_envs, *, learnt_at=GAMMA, gamma=GAMMA, limit=None, allowance=(np.inf, 1.0), archived=None):
+    """Under constraints, with a critic that is known: what learns, and the state it begins with."""
+    env = Probe("constant")
+    config = PPOConfig(**{**CONFIG.__dict__, "num_envs": num_envs, "normalise_rewards": False})
+    agent = ConstrainedPPO(Known(config, env.observation_space, env.action_space, learnt_at, 100), gamma, limit=limit)
+    policy = agent.policy(agent.init(jax.random.key(0), jnp.array([1.0, 0.0])))
+    return agent, agent.begin(policy, [1, 0], allowance, [1, 1], archived)
+
+
+def told(value, next_value, reward, terminated=None, truncated=None, valid=None):
+    """A rollout (T, B, 2) of which this is known."""
+    none = np.zeros(reward.shape[:2], bool)
+    parts = [none if x is None else x for x in (terminated, truncated)]
+    arrays = (value, none, reward, next_value, *parts, ~none if valid is None else valid)
+    return Transition(*(jnp.asarray(x) if x.dtype == bool else jnp.asarray(x, jnp.float32) for x in arrays))
+
+
+def test_what_an_episode_comes_to_goes_on_from_rollout_to_rollout():
     """Two lanes; one episode goes on from one rollout to the next, and a host's reset step is left out."""
-    agent = learner(num_envs=2)
-    state = agent.begin(agent.policy(agent.init(jax.random.key(0), jnp.array([1.0, 0.0]))), [1, 0], [np.inf, 1], [1, 1])
     rng = np.random.default_rng(0)
-    reward = rng.normal(size=(6, 2, 2)).astype(np.float32)
+    reward, value, next_value = rng.normal(size=(3, 6, 2, 2)).astype(np.float32)
     done = np.zeros((6, 2), bool)
     done[1, 0] = done[4, 0] = done[3, 1] = True
     valid = np.ones((6, 2), bool)
     valid[4, 1] = False  # lane 1 was reset there
-    ends = []
+    agent, state = known(2, archived=[0.0, 0.0])
+    rollouts = ((0, 2), (2, 3), (3, 6))
+    before, after = np.zeros((2, 6, 2, 2))
+    gained, steps = np.zeros(2), 0.0
     for lane in range(2):
         total, discount = np.zeros(2), 1.0
         for t in range(6):
             if not valid[t, lane]:
-                continue
-            total, discount = total + discount * reward[t, lane], discount * GAMMA
-            if done[t, lane]:
-                ends.append((t, total))
                 total, discount = np.zeros(2), 1.0
-    for begin, end in ((0, 2), (2, 3), (3, 6)):
+                continue
+            later = sum(end <= t for _, end in rollouts)  # which rollout this is
+            before[t, lane] = total + discount * value[t, lane]
+            total = total + discount * reward[t, lane]
+            after[t, lane] = total + discount * GAMMA * next_value[t, lane] * (not done[t, lane])
+            gained += 0.7 ** (2 - later) * (after[t, lane] - before[t, lane]) / discount
+            steps += 0.7 ** (2 - later)
+            discount *= GAMMA
+            if done[t, lane]:
+                total, discount = np.zeros(2), 1.0
+    found = []
+    for begin, end in rollouts:
         part = slice(begin, end)
-        none = np.zeros((end - begin, 2))
-        state, _, _ = agent.seen(
-            state,
-            Transition(none, none, jnp.asarray(reward[part]), none, done[part] & False, done[part], valid[part]),
+        state, outcomes = agent.seen(
+            state, told(value[part], next_value[part], reward[part], terminated=done[part], valid=valid[part])
         )
-        if end == 2:
-            np.testing.assert_allclose(state.origin, ends[0][1], rtol=1e-5)
-            np.testing.assert_allclose(state.returns, state.origin)
-        if end == 3:  # nothing ended: no news
-            assert float(state.episodes) == 1
-    old = 0.7
-    late = [total for t, total in ends if t >= 3]
-    assert len(late) == 2
-    np.testing.assert_allclose(state.returns, (old * ends[0][1] + sum(late)) / (old + 2), rtol=1e-5)
-    np.testing.assert_allclose(state.origin, ends[0][1], rtol=1e-5)
+        found.append(outcomes)
+        if begin == 0:  # the policy begun from acted: nothing is lost yet
+            np.testing.assert_allclose(agent.slack(state), state.allowance, rtol=1e-5)
+    # without a limit a value at the same discount is worth itself
+    for expected, got in ((before, [x.before for x in found]), (after, [x.after for x in found])):
+        np.testing.assert_allclose(np.concatenate(got)[valid], expected[valid], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(state.gained, gained, rtol=1e-4)
+    np.testing.assert_allclose(state.lengths.steps, steps, rtol=1e-5)
+
+
+def followed(agent, state, lengths, values, earns, updates, steps=64):
+    """Slack, in units of what may be lost, after each update, of lanes whose next episode has the next of ``lengths``.
+
+    ``values`` are the critic's at each age of an episode; ``earns`` gives the reward at ages (T, B) in an update. What
+    reaches the limit is truncated there, other episodes terminate.
+    """
+    num_envs, slacks = agent.num_envs, []
+    age, length = np.zeros(num_envs, int), np.array([next(lengths) for _ in range(num_envs)])
+    for update in range(updates):
+        ages, done = np.zeros((steps, num_envs), int), np.zeros((steps, num_envs), bool)
+        for t in range(steps):
+            ages[t] = age
+            age = age + 1
+            done[t] = age >= length
+            for i in np.flatnonzero(done[t]):
+                age[i], length[i] = 0, next(lengths)
+        cut = done & (ages + 1 == (agent.limit or 0))
+        vector = [np.repeat(x[..., None], 2, -1) for x in (values[ages], values[ages + 1], earns(update, ages))]
+        state, _ = agent.seen(state, told(*vector, terminated=done & ~cut, truncated=cut))
+        slacks.append(float(agent.slack(state)[1] / state.allowance[1]))
+    return np.array(slacks)
+
+
+def valued(earns, goes_on, learnt_at, size):
+    """What a critic learns at each age: of rewards ``earns(age)`` where an episode goes on with such a chance."""
+    values = np.full(2 * size, earns(2 * size) / (1 - learnt_at))
+    for age in range(2 * size - 2, -1, -1):
+        values[age] = earns(age) + learnt_at * goes_on(age) * values[age + 1]
+    return values
+
+
+@pytest.mark.parametrize("gamma", [1.0, 0.99])
+@pytest.mark.parametrize("since", [1, 6])
+def test_a_loss_is_known_long_before_an_episode_ends(gamma, since):
+    """Of 1000 steps, by rollouts of 64. A fifth is lost where a tenth may be, or as much is gained."""
+    worth = 1000 if gamma == 1 else 100
+    agent, state = known(8, learnt_at=0.995, gamma=gamma, limit=1000, allowance=(np.inf, 0.1 * worth))
+    values = np.full(1002, 200.0)
+    for change, end in ((-0.2, -1), (0.2, 3)):
+        slacks = followed(
+            agent,
+            state,
+            itertools.repeat(1000),
+            values,
+            lambda update, ages, change=change: np.where(update < since, 1.0, 1.0 + change) + 0 * ages,
+            20,
+        )
+        np.testing.assert_allclose(slacks[:since], 1, atol=0.01)
+        assert ((slacks < 0) if change < 0 else (slacks > 2))[since + 3 :].all()
+        assert slacks[-1] == pytest.approx(end, abs=0.15)
+
+
+@pytest.mark.parametrize(("gamma", "limit"), [(1.0, 1000), (1.0, 288), (0.99, 500)])
+def test_nothing_is_lost_or_gained_where_the_reward_is_uneven_and_nothing_changes(gamma, limit):
+    """Nothing for 64 steps, then 1, by a critic that knows."""
+    agent, state = known(8, learnt_at=0.995, gamma=gamma, limit=limit, allowance=(np.inf, 10.0))
+    values = valued(lambda age: 1.0 * (age >= 64), lambda age: 1.0, 0.995, 1000)
+    earns = lambda update, ages: 1.0 * (ages >= 64)  # noqa: E731
+    slacks = followed(agent, state, itertools.repeat(limit), values, earns, 20)
+    np.testing.assert_allclose(slacks, 1, atol=0.02)
+
+
+def test_episodes_of_any_length_seem_no_gain_where_nothing_changes():
+    """Of 10 to 200 steps, which a critic does not foresee: a mean over those that ended would be of short ones first.
+
+    That begins at half of what it comes to, which would look like a gain of three times what may be lost.
+    """
+    rng = np.random.default_rng(0)
+    agent, state = known(256, learnt_at=0.99, gamma=0.99, allowance=(np.inf, 10.0))
+    goes_on = lambda age: min(191, max(199 - age, 0)) / max(min(191, 200 - age), 1)  # noqa: E731
+    values = valued(lambda age: 1.0, goes_on, 0.99, 200)
+    lengths = iter(lambda: int(rng.integers(10, 201)), None)
+    np.testing.assert_allclose(
+        followed(agent, state, lengths, values, lambda update, ages: 1.0 + 0 * ages, 20), 1, atol=0.3
+    )
+
+
+def test_a_single_episode_comes_to_the_same_whatever_its_critics_discount():
+    """1 a step for 288 steps, undiscounted, which is what it was archived with."""
+    agent, state = known(2, learnt_at=0.995, gamma=1.0, limit=288, archived=[288.0, 288.0])
+    value, done = np.full((288, 2, 2), 200.0), np.zeros((288, 2), bool)
+    done[-1] = True
+    _, outcomes = agent.seen(state, told(value, value, np.ones((288, 2, 2)), truncated=done))
+    np.testing.assert_allclose(outcomes.before, 288, rtol=1e-3)
+    np.testing.assert_allclose(outcomes.after, 288, rtol=1e-3)
 
 
 def test_slopes_of_the_barrier_are_its_differences():
@@ -164,7 +280,7 @@ def test_it_raises_one_objective_as_far_as_the_other_allows(settled):
     agent, policy = settled
     state, feasible, returns = run(agent, agent.begin(policy, [1, 0], [np.inf, 0.16], [0.16, 0.16]), 150)
     assert 0.05 < greedy_action(agent, state) < 0.25
-    assert returns[-30:, 1].mean() > float(state.origin[1]) - 0.16
+    assert returns[-30:, 1].mean() > returns[0, 1] - 0.16
     assert feasible.mean() > 0.8
     free, _, _ = run(agent, agent.begin(policy, [1, 0], [np.inf, np.inf], [0, 0]), 150)
     assert greedy_action(agent, free) == pytest.approx(0.6, abs=0.08)
@@ -173,11 +289,11 @@ def test_it_raises_one_objective_as_far_as_the_other_allows(settled):
 def test_a_policy_outside_comes_back(settled):
     agent, policy = settled
     begun = agent.begin(policy, [1, 0], [np.inf, 0.05], [0.05, 0.05])
-    # as if it had begun far better than it is: for that b alone counts until a is back
+    # it has lost far more than it may: b alone counts until a is back
     away, _, _ = run(agent, agent.begin(policy, [1, 0], [np.inf, np.inf], [0, 0]), 150)
     # not so sure of itself that a small divergence is no way at all
     ppo = away.ppo._replace(params=away.ppo.params._replace(log_std=jnp.array([-2.0])))
-    outside = begun._replace(ppo=ppo, origin=jnp.array([0.0, -0.05]), returns=away.returns, episodes=jnp.float32(1))
+    outside = begun._replace(ppo=ppo, lengths=begun.lengths._replace(steps=jnp.float32(1)))
     assert greedy_action(agent, outside) > 0.5
     state, feasible, returns = run(agent, outside, 200)
     assert feasible[:3].max() == 0
@@ -210,13 +326,24 @@ RETURNS = np.array([[0.0, 10.0], [1.0, 9.0], [5.0, 5.0], [9.0, 1.0], [10.0, -1.0
 
 def test_a_round_starts_from_the_least_crowded_not_started_from_before():
     taken = set()
-    reference = np.array([-1.0, 0.0])
-    first = select(RETURNS, reference, 2, taken)
-    assert set(first) == {0, 3}  # the extremes among those above the reference point
-    assert set(select(RETURNS, reference, 2, taken)) == {1, 2}
-    assert sorted(select(RETURNS, reference, 6, taken)[:4]) == [0, 1, 2, 3]  # all were taken: once more
-    assert len(select(RETURNS, reference, 6, taken)) == 6
-    assert set(select(RETURNS, np.array([50.0, 50.0]), 5, set())) == {0, 1, 2, 3, 4}  # nothing is above it
+    returns = RETURNS[exceeding(RETURNS, np.array([-1.0, 0.0]))]
+    assert len(returns) == 4  # the last is not above the reference point
+    assert set(select(returns, 2, taken)) == {0, 3}
+    assert set(select(returns, 2, taken)) == {1, 2}
+    assert sorted(select(returns, 6, taken)[:4]) == [0, 1, 2, 3]  # all were taken: once more
+    assert len(select(returns, 6, taken)) == 6
+    assert set(exceeding(RETURNS, np.array([50.0, 50.0]))) == {0, 1, 2, 3, 4}  # nothing is above it
+
+
+def test_no_round_starts_from_below_the_reference_point():
+    """Neither those that go for gaps: from the one policy above it, though the others are the ends of the front."""
+    agent = learner()
+    policy = agent.policy(agent.init(jax.random.key(0), jnp.array([1.0, 0.0])))
+    marked = jax.tree.map(lambda x: np.stack([np.full_like(x, i) for i in range(3)]), policy)
+    extension = Extension(agent, 2, num_learners=8, rounds=1, updates=1, keep=0.9)
+    returns = np.array([[0.0, 10.0], [5.0, 5.0], [10.0, 0.0]])
+    begun = extension.begin(0, returns, marked, np.array([1.0, 1.0]), set())
+    assert all((leaf == 1).all() for state in begun for leaf in jax.tree.leaves(state.begun))
 
 
 def test_thresholds_lie_below_the_returns_whatever_their_sign():
@@ -298,7 +425,12 @@ def test_the_steps_are_shared_between_the_stages():
     assert (both.updates, both.extension.rounds, both.extension.updates) == (60, 2, 20)
     assert agent(extension="none").extension is None
     assert agent(extension="none").updates == 100
-    assert agent(extension_share=0.1).extension is None  # not enough for a round
+    short = agent(extension_share=0.1)
+    assert short.extension is None
+    assert short.notes == (
+        "no extension: 0.1 of the 100 updates of a policy are 10, fewer than the 20 of a round (extension_updates)",
+    )
+    assert both.notes == agent(extension="none").notes == ()
     for wrong in (
         {"extension_share": 1.0},
         {"keep": 1.5},
