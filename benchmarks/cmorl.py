@@ -20,7 +20,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 MINECART_REFERENCE = ["-1", "-1", "-200"]
-TREASURE = "--steps 500000 --gamma 1 --rollout-steps 16 --minibatches 4 --evaluations 150 --entropy-coefficient 0.1"
+TREASURE = (
+    "--steps 500000 --gamma 1 --reference-point 0 -25 --rollout-steps 16 --minibatches 4 --evaluations 150 "
+    "--entropy-coefficient 0.1"
+)
+CONCAVE = f"deep-sea-treasure-concave-v0 {TREASURE}"
 # the budgets of the published runs, in steps of all four of their environments (see morl/agents/cmorl_paper.py)
 MUJOCO = (
     "--env-kwargs max_episode_steps 500 --num-envs 8 --rollout-steps 512 --minibatches 32 --learning-rate 3e-4 "
@@ -28,10 +32,10 @@ MUJOCO = (
     "--eval-episodes 10 --final-episodes 10 --processes 2"
 )
 CASES = {
-    "deep-sea-treasure": f"deep-sea-treasure-v0 {TREASURE} --extension-share 0.6 --reference-point 0 -25",
-    "deep-sea-treasure, concave": f"deep-sea-treasure-concave-v0 {TREASURE} --extension-share 0.6",
-    "deep-sea-treasure, concave, CPO": f"deep-sea-treasure-concave-v0 {TREASURE} --extension-share 0.6 --extension cpo",
-    "deep-sea-treasure, concave, first stage alone": f"deep-sea-treasure-concave-v0 {TREASURE} --extension none",
+    "deep-sea-treasure": f"deep-sea-treasure-v0 {TREASURE} --extension-share 0.6",
+    "deep-sea-treasure, concave": f"{CONCAVE} --extension-share 0.6",
+    "deep-sea-treasure, concave, CPO": f"{CONCAVE} --extension-share 0.6 --extension cpo",
+    "deep-sea-treasure, concave, first stage alone": f"{CONCAVE} --extension none",
     "resource-gathering": "resource-gathering-v0 --steps 2000000 --num-policies 12 --num-envs 32 --rollout-steps 32 "
     "--minibatches 4 --entropy-coefficient 0.1 --evaluations 60 --eval-episodes 256 --final-episodes 512",
     "fruit-tree, depth 6": "fruit-tree-v0 --steps 500000 --gamma 0.99 --num-policies 64 --num-envs 4 "
@@ -48,7 +52,7 @@ CASES = {
     "mo-hopper-2obj, a quarter of the steps": f"mo-hopper-2obj-v5 --steps 1500000 {MUJOCO} --learning-rate 5e-4",
     "mo-hopper, 3 objectives": f"mo-hopper-v5 --steps 8000000 {MUJOCO}",
     "mo-ant-2obj": f"mo-ant-2obj-v5 --steps 6000000 {MUJOCO} --num-policies 3 --target-kl 0.03",
-    "mo-ant, 3 objectives": f"mo-ant-v5 --steps 8000000 {MUJOCO} --num-policies 3 --target-kl 0.03",
+    "mo-ant, 3 objectives": f"mo-ant-v5 --steps 6000000 {MUJOCO} --num-policies 3 --min-weight 0.2 --target-kl 0.03",
     "mo-humanoid": f"mo-humanoid-v5 --steps 6000000 {MUJOCO} --num-policies 3 --target-kl 0.03",
     "building-3d": "building-3d-v0 --protocol cmorl-paper",
     "building-9d": "building-9d-v0 --protocol cmorl-paper",
