@@ -120,15 +120,19 @@ def test_caution_grows_where_a_policy_is_moved_too_far():
     assert next_caution(jnp.float32(0.9), jnp.float32(0.0), jnp.float32(0.02)) == 1.0  # the learning rate is the most
 
 
-def test_invalid_steps_are_not_learnt_from():
-    """Observations of invalid steps are absurd; neither parameters nor statistics may see them."""
-    env = Probe("constant")
+def one_rollout(kind):
+    """A fresh learner, its state, and 16 steps of its 16 environments."""
+    env = Probe(kind)
     learner = PPO(CONFIG, env.observation_space, env.action_space, GAMMA, 1)
     state = learner.init(jax.random.key(0), jnp.array([0.5, 0.5]))
     lanes = start_batch(env, env.default_params, jax.random.key(1), 16)
-    _, batch = rollout(
-        env, env.default_params, learner, learner.policy(state), state.preference, lanes, jax.random.key(2), 16
-    )
+    policy, key = learner.policy(state), jax.random.key(2)
+    return learner, state, rollout(env, env.default_params, learner, policy, state.preference, lanes, key, 16)[1]
+
+
+def test_invalid_steps_are_not_learnt_from():
+    """Observations of invalid steps are absurd; neither parameters nor statistics may see them."""
+    learner, state, batch = one_rollout("constant")
     half = jnp.arange(16)[:, None] % 2 == 0  # in the probe every step ends an episode, so rows are independent
     valid = jnp.broadcast_to(half, batch.valid.shape)
     poisoned = batch._replace(valid=valid, obs=jnp.where(half[..., None], batch.obs, 7.0))
@@ -144,21 +148,11 @@ def test_invalid_steps_are_not_learnt_from():
 
 def test_nor_does_a_lost_step_say_anything_of_those_before_it():
     """A host's worker was lost in the middle of an episode: what it is said to have come to is made up."""
-    env = Probe("endless")
-    learner = PPO(CONFIG, env.observation_space, env.action_space, GAMMA, 1)
-    state = learner.init(jax.random.key(0), jnp.array([0.5, 0.5]))
-    lanes = start_batch(env, env.default_params, jax.random.key(1), 16)
-    _, batch = rollout(
-        env, env.default_params, learner, learner.policy(state), state.preference, lanes, jax.random.key(2), 16
-    )
+    learner, state, batch = one_rollout("endless")
     valid = jnp.ones((16, 16), bool).at[7, ::2].set(False)
     assert not (batch.terminated | batch.truncated)[7].any()
-    looks = [
-        learner.look(state, batch._replace(valid=valid, next_obs=jnp.where(valid[..., None], batch.next_obs, made_up)))[
-            1
-        ]
-        for made_up in (0.0, 7.0)
-    ]
+    made_up = [jnp.where(valid[..., None], batch.next_obs, value) for value in (0.0, 7.0)]
+    looks = [learner.look(state, batch._replace(valid=valid, next_obs=obs))[1] for obs in made_up]
     whole = learner.look(state, batch)[1].advantage
     for look in looks:
         np.testing.assert_array_equal(look.advantage[:, 1::2], whole[:, 1::2])
