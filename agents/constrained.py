@@ -148,8 +148,8 @@ class ConstrainedPPO:
         return state.ppo.params
 
     def undone(self, before: ConstrainedState, after: ConstrainedState) -> ConstrainedState:
-        """As before."""
-        return before
+        """As before, but for the episodes under way, which went on."""
+        return before._replace(ppo=self.ppo.undone(before.ppo, after.ppo), so_far=after.so_far, age=after.age)
 
     def act(self, policy: Policy, obs: jax.Array, preference: jax.Array, key: jax.Array, *, greedy: bool) -> jax.Array:
         """As PPO acts."""

@@ -191,8 +191,11 @@ class DiscreteSAC:
         return state._replace(discounted_return=jnp.zeros_like(state.discounted_return))
 
     def undone(self, before: SACState, after: SACState) -> SACState:
-        """As before, with the transitions since: they are finite, and a copy of all would cost more than the update."""
-        return before._replace(replay=after.replay)
+        """As before, but for the episodes under way, which went on, and the replay.
+
+        Its transitions are finite, and a copy of all would cost more than the update.
+        """
+        return before._replace(replay=after.replay, discounted_return=after.discounted_return)
 
     def act(self, policy: Policy, obs: jax.Array, preference: jax.Array, key: jax.Array, *, greedy: bool) -> jax.Array:
         """Actions for observations (B, ...) and preferences (R,) or (B, R)."""

@@ -180,8 +180,8 @@ class PPO:
         return state.params
 
     def undone(self, before: PPOState, after: PPOState) -> PPOState:
-        """As before."""
-        return before
+        """As before, but for the episodes under way, which went on."""
+        return before._replace(discounted_return=after.discounted_return)
 
     def act(self, policy: Policy, obs: jax.Array, preference: jax.Array, key: jax.Array, *, greedy: bool) -> jax.Array:
         """Actions for a batch of observations. The preference is not looked at: each policy was trained for its own."""

@@ -146,7 +146,10 @@ class Learner(Actor, Protocol):
         ...
 
     def undone(self, before: PyTree, after: PyTree) -> PyTree:
-        """A learner as ``before`` an update; what the update cannot spoil may stay as ``after``, to spare its copy."""
+        """A learner as ``before`` an update; what it keeps of episodes under way as ``after`` it, as they went on.
+
+        So may be what the update cannot spoil, to spare its copy.
+        """
         ...
 
 

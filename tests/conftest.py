@@ -10,6 +10,19 @@ import tempfile
 if "MORL_TEST_PLATFORM" not in os.environ:
     os.environ.setdefault("XLA_FLAGS", "--xla_cpu_use_fusion_emitters=false --xla_backend_optimization_level=0")
 
+# Each worker of the run has a core. Left to itself, PyTorch takes two and waits for them: six times the time for one
+# Gaussian process.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# Programs that several tests run are compiled once, by whichever worker or command comes to them first. With a limit to
+# its size JAX reads and writes this folder under a lock; without one a worker may read a part of what another writes.
+if "PYTEST_XDIST_WORKER" not in os.environ:
+    compiled = tempfile.mkdtemp(prefix="morl-tests-")
+    atexit.register(shutil.rmtree, compiled, ignore_errors=True)
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = compiled
+    os.environ["JAX_COMPILATION_CACHE_MAX_SIZE"] = str(2**33)
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.2"
+
 import jax
 import pytest
 
@@ -19,15 +32,6 @@ from morl.training import train
 
 jax.config.update("jax_platforms", os.environ.get("MORL_TEST_PLATFORM", "cpu"))
 jax.config.update("jax_num_cpu_devices", 2)
-
-# Programs that several tests run are compiled once, those of the commands they start included. The workers of a run
-# share nothing: JAX writes these files in place, and a part of one that another process reads is a warning.
-compiled = tempfile.mkdtemp(prefix="morl-tests-")
-atexit.register(shutil.rmtree, compiled, ignore_errors=True)
-os.environ["JAX_COMPILATION_CACHE_DIR"] = compiled
-os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.2"
-jax.config.update("jax_compilation_cache_dir", compiled)
-jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
 
 
 @pytest.fixture(scope="session")

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 from morl.agents import discrete_sac, replay
+from morl.agents.constrained import ConstrainedPPO
 from morl.agents.ppo import PPO
 from morl.agents.ppo_config import PPOConfig
 from morl.diagnosis import environment_fault
-from morl.faults import SOURCES, Faults, guarded_update, news, none
+from morl.faults import SOURCES, Faults, guarded_update, news, none, settled
 from morl.jax_backend import JaxBackend
 from morl.types import Transition
 from tests.probes import Probe
@@ -20,6 +21,9 @@ from tests.probes import Probe
 PREFERENCES = np.array([[1.0, 0.0], [0.5, 0.5], [0.0, 1.0]])
 KEYS = list(jax.random.split(jax.random.key(0), 3))
 CONFIG = PPOConfig(num_envs=2, rollout_steps=4, minibatches=1, epochs=1, hidden=(4,))
+SAC = discrete_sac.SACConfig(
+    num_envs=2, rollout_steps=4, gradient_steps=1, batch_size=4, replay_capacity=80, warm_up=8, hidden=(4,)
+)
 
 
 @dataclass(frozen=True)
@@ -136,13 +140,37 @@ def test_whatever_is_not_finite_is_named_and_taken_back(learner, batch, source, 
     assert (int(faults.number), int(faults.update)) == ((2, 1) if skip else (1, 0)) if source else (0, 0)
 
 
+@pytest.mark.parametrize("kind", ["ppo", "constrained", "sac"])
+def test_episodes_go_on_through_an_update_that_is_dropped(kind):
+    env = Probe("endless")
+    spaces = env.observation_space, env.action_space
+    ppo = PPO(CONFIG, *spaces, 0.9, 10)
+    learners = {
+        "ppo": ppo,
+        "constrained": ConstrainedPPO(ppo, 0.9),
+        "sac": discrete_sac.DiscreteSAC(SAC, *spaces, 0.9, 10),
+    }
+    learner = learners[kind]
+    flags, obs = jnp.zeros((4, 2), bool), jnp.zeros((4, 2, 2))
+    batch = Transition(obs, jnp.int32(flags), obs + jnp.array([1.0, 2.0]), obs, flags, flags, ~flags)
+    before = learner.init(KEYS[0], jnp.array([0.5, 0.5]))
+    after, _ = jax.jit(learner.update)(before, batch, KEYS[1])
+    assert not all(map(np.array_equal, *map(jax.tree.leaves, map(learner.learnt, (before, after)))))
+
+    faults = jax.tree.map(lambda x: x[0], none(1))
+    left, *_ = settled(learner, before, after, {"loss": jnp.float32(np.nan)}, faults, jnp.int32(0), skip=True)
+    assert all(map(np.array_equal, *map(jax.tree.leaves, map(learner.learnt, (before, left)))))
+    so_far = [[3.439, 6.878]] * 2  # 1 + 0.9 + 0.81 + 0.729
+    np.testing.assert_allclose((left.ppo if kind == "constrained" else left).discounted_return, so_far, rtol=1e-6)
+    if kind == "constrained":
+        np.testing.assert_allclose(left.so_far, so_far, rtol=1e-6)
+        assert left.age.tolist() == [4, 4]
+
+
 @pytest.mark.slow
 def test_a_replay_never_holds_what_is_not_finite():
     env = Leaky("endless")
-    config = discrete_sac.SACConfig(
-        num_envs=2, rollout_steps=4, gradient_steps=1, batch_size=4, replay_capacity=80, warm_up=8, hidden=(4,)
-    )
-    learner = discrete_sac.DiscreteSAC(config, env.observation_space, env.action_space, 0.9, 10)
+    learner = discrete_sac.DiscreteSAC(SAC, env.observation_space, env.action_space, 0.9, 10)
     backend = JaxBackend(
         env, learner, np.repeat(PREFERENCES[:, None], 2, 1), eval_episodes=1, gamma=0.9, skip_faults=True
     )
