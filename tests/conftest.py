@@ -10,8 +10,8 @@ import tempfile
 if "MORL_TEST_PLATFORM" not in os.environ:
     os.environ.setdefault("XLA_FLAGS", "--xla_cpu_use_fusion_emitters=false --xla_backend_optimization_level=0")
 
-# Each worker of the run has a core. Left to itself, PyTorch takes two and waits for them: six times the time for one
-# Gaussian process.
+# Each worker of the run has a core. Left to itself, PyTorch takes two and waits for them: several times the time for
+# one Gaussian process.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # Programs that several tests run are compiled once, by whichever worker or command comes to them first. With a limit to
