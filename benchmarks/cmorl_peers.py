@@ -40,6 +40,7 @@ EVALUATED = {
     "minecart, 500 000 steps": (20, 5),
     "mo-lunar-lander": (20, 5),
     "mo-hopper-2obj, a quarter of the steps": (20, 5),
+    "mo-ant-2obj, a quarter of the steps": (20, 5),
 }
 HEADER = """
 | case | program | share of the known or published hypervolume | s | steps | steps/s | all of morl's steps take |

@@ -2,8 +2,8 @@
 
     python benchmarks/objectives.py
 
-Each number of objectives is trained in a fresh process: seconds of the first call, which compiles, then steps/s of
-collecting and learning together, median of five.
+Each number of objectives is trained in fresh processes: steps/s of collecting and learning in the first stage, median
+of five; then whole trainings of both stages by either method, their compilation, evaluations and pictures included.
 """
 
 from __future__ import annotations
@@ -11,44 +11,86 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+import moocore
 import numpy as np
 from training_rate import training_rate
 
+import morl
+from morl import devices
+from morl.agents.cmorl import CMORL, CMORLConfig
+from morl.envs.base import Objective
+from morl.envs.building import Building
+from morl.metrics import hypervolume_estimate
+from morl.types import Task
+
 NUMBERS = (2, 3, 6, 9)
+METHODS = ("ipo", "cpo")
+STEPS, EPISODE = 1_000_000, 48  # of a whole training
+
+
+@dataclass(frozen=True)
+class Some(Building):
+    """The building with the first ``count`` of its nine rewards."""
+
+    by_floor: bool = True
+    count: int = 9
+
+    @property
+    def objectives(self) -> tuple[Objective, ...]:
+        """Names of the rewards."""
+        return super().objectives[: self.count]
+
+    def step(self, *args: Any) -> Any:
+        """As :meth:`morl.envs.base.Env.step`."""
+        state, obs, reward, *rest = super().step(*args)
+        return state, obs, reward[: self.count], *rest
 
 
 def throughput(count: int) -> dict[str, float]:
     """Of six policies with ``count`` objectives."""
-    from morl import devices
-    from morl.agents.cmorl import CMORL, CMORLConfig
-    from morl.envs.building import Building
-    from morl.types import Task
-
     devices.reserve()
-
-    @dataclass(frozen=True)
-    class Some(Building):
-        """The first of the nine rewards."""
-
-        def step(self, *args: Any) -> Any:
-            state, obs, reward, *rest = super().step(*args)
-            return state, obs, reward[:count], *rest
-
-    env = Some(by_floor=True)
+    env = Some(count=count)
     agent = CMORL(CMORLConfig(num_policies=6), Task(env.observation_space, env.action_space, count, 1.0, 10**9))
     return training_rate(env, agent, agent.preferences, eval_episodes=4, gamma=1.0, steps=8 * 6 * 1024)
 
 
+def whole(count: int, method: Any) -> dict[str, float]:
+    """Of a training of both stages."""
+    started = time.perf_counter()
+    devices.reserve()
+    spec = morl.EnvSpec(
+        id="building-some-v0",
+        summary="the first of the building's nine rewards",
+        objectives=tuple(objective.name for objective in Some(count=count).objectives),
+        reference_point=(0.0,) * count,
+        gamma=1.0,
+        entry_point=f"{__name__}:Some",
+        kwargs={"count": count, "episode_steps": EPISODE, "time_resolution": 3600},
+        max_episode_steps=EPISODE,
+    )
+    with tempfile.TemporaryDirectory() as scratch:
+        settings = morl.TrainSettings(
+            env=morl.register_env(spec).id, steps=STEPS, out=Path(scratch) / "run", eval_episodes=8, final_episodes=8
+        )
+        run = morl.train("cmorl", settings, CMORLConfig(extension=method))
+    return {"rate": STEPS / (time.perf_counter() - started), "policies": len(run.front)}
+
+
+def in_its_own_process(*arguments: object) -> dict[str, float]:
+    """What a function of this script returns."""
+    command = [sys.executable, __file__, *map(str, arguments)]
+    result: dict[str, float] = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
+    return result
+
+
 def hypervolumes(count: int, size: int = 200) -> str:
     """Of a front on a sphere: what the run reports, seconds, and how far four other estimates are from it."""
-    import moocore
-
-    from morl.metrics import hypervolume_estimate
-
     points = np.abs(np.random.default_rng(0).normal(size=(size, count)))
     points /= np.linalg.norm(points, axis=1)[:, None]
     started = time.perf_counter()
@@ -68,19 +110,23 @@ def hypervolumes(count: int, size: int = 200) -> str:
 
 
 def main() -> None:
-    if len(sys.argv) == 2:
-        print(json.dumps(throughput(int(sys.argv[1]))))
+    if len(sys.argv) > 1:
+        count, *method = sys.argv[1:]
+        print(json.dumps(whole(int(count), *method) if method else throughput(int(count))))
         return
-    print("| objectives | steps/s | beside 2 | first call, s |\n|---|---|---|---|")
-    rates: dict[int, float] = {}
+    print(
+        "| objectives | collecting and learning, steps/s | beside 2 "
+        f"| {' | '.join(f'whole training, {method}, steps/s | beside 2 | policies' for method in METHODS)} |"
+    )
+    print("|---|---|---|---|---|---|---|---|---|")
+    first: dict[str, float] = {}
     for count in NUMBERS:
-        done = subprocess.run([sys.executable, __file__, str(count)], check=True, capture_output=True, text=True)
-        result = json.loads(done.stdout)
-        rates[count] = result["rate"]
-        print(
-            f"| {count} | {result['rate']:,.0f} | {rates[count] / rates[2]:.2f} | {result['compiling']:.1f} |",
-            flush=True,
-        )
+        cells = [str(count)]
+        for method in ("", *METHODS):
+            result = in_its_own_process(count, *([method] if method else []))
+            beside = result["rate"] / first.setdefault(method, result["rate"])
+            cells += [f"{result['rate']:,.0f}", f"{beside:.2f}", *([str(result["policies"])] if method else [])]
+        print(f"| {' | '.join(cells)} |", flush=True)
     print("\n| objectives | hypervolume of 200 points | seconds | check |\n|---|---|---|---|")
     for count in NUMBERS:
         print(hypervolumes(count), flush=True)

@@ -17,7 +17,7 @@ def scripts(monkeypatch):
 
 
 def ours(cmorl_peers, gamma, reference_point):
-    return cmorl_peers.Result(40.0, 6, 1.0, 1.0, 1.0, gamma, reference_point, [])
+    return cmorl_peers.Result(40.0, 6, 1.0, 1.0, 1.0, 1.0, gamma, reference_point, [])
 
 
 @pytest.mark.parametrize("name", ["gpi-ls", "envelope", "capql", "gpi-ls-continuous"])
@@ -30,7 +30,7 @@ def test_a_peer_is_asked_for_the_task_of_the_case(scripts, name):
         assert (asked.peer, asked.seconds, asked.clock, asked.threads, asked.seed) == (name, 12.5, "core", 1, 3)
         assert (asked.gamma, asked.reference_point) == (0.98, [-1.0, -200.0])
         assert asked.env == cmorl_peers.CASES[case].split()[0]
-        assert asked.max_episode_steps == (500 if "hopper" in case else None)
+        assert asked.max_episode_steps == (500 if "max_episode_steps 500" in cmorl_peers.CASES[case] else None)
         assert asked.eval_every > asked.seconds  # once, at the end
 
 

@@ -190,6 +190,84 @@ def test_rounds_of_extension_follow_the_first_stage(backend, tmp_path):
     assert morl.load(run.path).front.returns.shape[1] == 2
 
 
+def test_the_extension_finds_what_the_first_stage_did_not(tmp_path):
+    """Evaluated at the end of stage and rounds alone: the first stage leaves the two supported treasures of ten."""
+    config = CMORLConfig(rollout_steps=16, minibatches=4, entropy_coefficient=0.1, extension_share=0.6)
+    settings = TrainSettings(
+        env="deep-sea-treasure-concave-v0",
+        steps=400_000,
+        gamma=1.0,
+        reference_point=(0.0, -25.0),
+        evaluations=1,
+        final_episodes=1,
+        out=tmp_path / "run",
+    )
+    run = morl.train("cmorl", settings, config)
+    first, *_ = metric_rows(run.path)
+    assert first["front_size"] == "2"
+    assert float(first["hypervolume"]) == pytest.approx(762, rel=1e-5)
+    assert len(run.front) >= 6
+    assert run.front.hypervolume() > 1000
+
+
+@pytest.mark.parametrize("method", ["ipo", "cpo"])
+def test_both_stages_with_nine_objectives(method, tmp_path):
+    """Three policies: a group of learners that extends one is spread over rounds."""
+    config = CMORLConfig(
+        num_policies=3,
+        num_envs=2,
+        rollout_steps=12,
+        minibatches=2,
+        epochs=1,
+        hidden=(8,),
+        extension=method,
+        extension_share=0.6,
+        extension_updates=1,
+    )
+    settings = TrainSettings(
+        env="building-9d-v0",
+        env_kwargs={"episode_steps": 12},
+        steps=3 * 24 * 5,
+        evaluations=1,
+        eval_episodes=1,
+        final_episodes=1,
+        out=tmp_path / "run",
+    )
+    run = morl.train("cmorl", settings, config)
+    assert "3 policies x 2 + 3 x 1 updates" in (run.path / "log.txt").read_text()
+    rows = metric_rows(run.path)
+    assert [row["step"] for row in rows] == ["144", "216", "288", "360"]
+    assert run.front.returns.shape[1] == 9
+    for name, value in rows[-1].items():
+        assert np.isfinite(float(value)), name
+
+
+def test_fronts_are_evaluated_on_seeds_that_training_never_saw(tmp_path, monkeypatch):
+    import jax
+
+    from morl import registry
+    from morl.jax_backend import JaxBackend
+    from tests.tiny import SPEC, TinyConfig
+
+    asked, evaluate = [], JaxBackend.evaluate
+
+    def spied(self, policies, preferences, keys, episodes):
+        asked.append((episodes, {key.tobytes() for key in np.asarray(jax.random.key_data(keys))}))
+        return evaluate(self, policies, preferences, keys, episodes)
+
+    monkeypatch.setitem(registry._AGENTS, "tiny", SPEC)
+    monkeypatch.setattr(JaxBackend, "evaluate", spied)
+    settings = TrainSettings(
+        env="deep-sea-treasure-v0", steps=4000, num_seeds=2, evaluations=3, eval_episodes=2, final_episodes=3
+    )
+    morl.train("tiny", dataclasses.replace(settings, out=tmp_path / "run"), TinyConfig())
+    training = set().union(*(keys for episodes, keys in asked if episodes == 2))
+    final = set().union(*(keys for episodes, keys in asked if episodes == 3))
+    assert len(training) >= 6  # of each evaluation and seed
+    assert len(final) == 2
+    assert not training & final
+
+
 def test_host_environments_feed_the_same_agent(tmp_path):
     """MO-Gymnasium's deep-sea-treasure through the host back-end, evaluated by the compiled environment."""
     config = CMORLConfig(num_policies=4, num_envs=8, rollout_steps=32, hidden=(32,))

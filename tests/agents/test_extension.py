@@ -302,6 +302,42 @@ def test_a_policy_outside_comes_back(settled):
     assert all(np.isfinite(x).all() for x in jax.tree.leaves(state.ppo))
 
 
+def in_units(state, units):
+    """The same learner, where objectives are counted in other units."""
+
+    def stats(part):
+        old = part.return_stats
+        return part._replace(return_stats=old._replace(mean=old.mean * units, var=old.var * units**2))
+
+    names = ("allowance", "scale", "origin", "gained", "first", "so_far")
+    ppo = stats(state.ppo)._replace(discounted_return=state.ppo.discounted_return * units)
+    scaled = {name: getattr(state, name) * units for name in names}
+    return state._replace(ppo=ppo, begun=stats(state.begun), **scaled)
+
+
+def test_an_objective_in_other_units_makes_the_same_step(settled):
+    """The constrained one by the thousand, where its constraint already holds the policy back, and beyond it."""
+    agent, policy = settled
+    env, units = Probe("steer"), jnp.array([1.0, 1000.0])
+    acts = jax.jit(
+        lambda state, lanes, key: rollout(
+            env, env.default_params, agent, agent.policy(state), state.preference, lanes, key, agent.rollout_steps
+        )
+    )
+    update = jax.jit(agent.update)
+    near, _, _ = run(agent, agent.begin(policy, [1, 0], [np.inf, 0.16], [0.16, 0.16]), 60)
+    for state in (near, near._replace(allowance=near.allowance / 4)):
+        lanes = start_batch(env, env.default_params, jax.random.key(3), agent.num_envs)
+        _, batch = acts(state, lanes, jax.random.key(4))
+        others = in_units(state, units)
+        one, _ = update(state, batch, jax.random.key(5))
+        two, _ = update(others, batch._replace(reward=batch.reward * units), jax.random.key(5))
+        moved = jax.tree.map(lambda a, b: np.abs(a - b).max(), one.ppo.params.actor, state.ppo.params.actor)
+        assert max(jax.tree.leaves(moved)) > 1e-3
+        for a, b in zip(jax.tree.leaves(one.ppo.params), jax.tree.leaves(two.ppo.params), strict=True):
+            np.testing.assert_allclose(a, b, rtol=2e-3, atol=2e-4)
+
+
 @pytest.mark.parametrize("normalise", [True, False])
 def test_without_constraints_it_is_ppo(normalise):
     agent = learner("cue", normalise_rewards=normalise)
