@@ -3,8 +3,8 @@
 Steps are those of all policies together, and four times the paper's: its code gives a policy steps / policies / 2048
 updates of 2048 steps in each of four environments, so that what it calls a step is one of all four. A round has about
 the published 20 updates, so that whole rounds fill the second stage. How many policies a round extends is ours: as many
-learners as in the first stage, one for each objective of a policy. Published environments are the v2 to v4 ones of
-MuJoCo and of the lunar lander; ours are today's.
+learners as in the first stage, one for each objective of a policy. Published environments are MuJoCo's v4 and the
+lander's v2; ours are today's (``benchmarks/robot_versions.py``).
 """
 
 from __future__ import annotations
