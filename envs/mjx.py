@@ -231,6 +231,10 @@ class HalfCheetah(_Locomotion):
     def objectives(self) -> tuple[Objective, ...]:
         return Objective("speed", "m/s"), Objective("energy")
 
+    @property
+    def reference_point(self) -> NDArray[np.float64]:
+        return np.array([-100.0, -1000.0])
+
     def _rewards(self, data: Any, speed: jax.Array, action: jax.Array, healthy: jax.Array) -> jax.Array:
         return jnp.stack([speed[0], -jnp.sum(action**2)])
 
