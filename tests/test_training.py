@@ -19,7 +19,7 @@ from morl.settings import TrainSettings
 SMALL = CMORLConfig(num_policies=4, num_envs=8, rollout_steps=16, hidden=(16,))
 
 
-def small(out, **changes):
+def small(out, config=SMALL, **changes):
     settings = {
         "env": "deep-sea-treasure-v0",
         "steps": 20_000,
@@ -29,7 +29,7 @@ def small(out, **changes):
         "out": out,
         **changes,
     }
-    return morl.train("cmorl", TrainSettings(**settings), SMALL)
+    return morl.train("cmorl", TrainSettings(**settings), config)
 
 
 def metric_rows(path):
@@ -173,16 +173,7 @@ def test_stopping_early_still_leaves_a_front(tmp_path):
 def test_rounds_of_extension_follow_the_first_stage(backend, tmp_path):
     """10 updates of 512 steps: 6, then two rounds of 2, each evaluated; on either back-end."""
     config = dataclasses.replace(SMALL, extension_updates=2)
-    settings = TrainSettings(
-        env="deep-sea-treasure-v0",
-        backend=backend,
-        steps=5120,
-        evaluations=3,
-        eval_episodes=2,
-        final_episodes=2,
-        out=tmp_path / "run",
-    )
-    run = morl.train("cmorl", settings, config)
+    run = small(tmp_path / "run", config, backend=backend, steps=5120)
     assert [row["step"] for row in metric_rows(run.path)][-2:] == ["4096", "5120"]
     log = (run.path / "log.txt").read_text()
     assert "policies x 6 + 2 x 2 updates" in log
@@ -193,16 +184,15 @@ def test_rounds_of_extension_follow_the_first_stage(backend, tmp_path):
 def test_the_extension_finds_what_the_first_stage_did_not(tmp_path):
     """Evaluated at the end of stage and rounds alone: the first stage leaves the two supported treasures of ten."""
     config = CMORLConfig(rollout_steps=16, minibatches=4, entropy_coefficient=0.1, extension_share=0.6)
-    settings = TrainSettings(
+    run = small(
+        tmp_path / "run",
+        config,
         env="deep-sea-treasure-concave-v0",
         steps=400_000,
         gamma=1.0,
         reference_point=(0.0, -25.0),
         evaluations=1,
-        final_episodes=1,
-        out=tmp_path / "run",
     )
-    run = morl.train("cmorl", settings, config)
     first, *_ = metric_rows(run.path)
     assert first["front_size"] == "2"
     assert float(first["hypervolume"]) == pytest.approx(762, rel=1e-5)
@@ -224,16 +214,8 @@ def test_both_stages_with_nine_objectives(method, tmp_path):
         extension_share=0.6,
         extension_updates=1,
     )
-    settings = TrainSettings(
-        env="building-9d-v0",
-        env_kwargs={"episode_steps": 12},
-        steps=3 * 24 * 5,
-        evaluations=1,
-        eval_episodes=1,
-        final_episodes=1,
-        out=tmp_path / "run",
-    )
-    run = morl.train("cmorl", settings, config)
+    kwargs = {"episode_steps": 12}
+    run = small(tmp_path / "run", config, env="building-9d-v0", env_kwargs=kwargs, steps=3 * 24 * 5, evaluations=1)
     assert "3 policies x 2 + 3 x 1 updates" in (run.path / "log.txt").read_text()
     rows = metric_rows(run.path)
     assert [row["step"] for row in rows] == ["144", "216", "288", "360"]
