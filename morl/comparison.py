@@ -27,7 +27,7 @@ from morl.settings import TrainSettings
 Grouping = Literal["settings", "run"]
 PREFERENCES = 100  # behind the expected utility
 CONFIDENCE = 0.95
-UNLIKE = ("seed", "num_seeds", "processes")  # settings that runs of one group may differ in
+UNLIKE = ("seed", "num_seeds", "processes", "overlap")  # settings that runs of one group may differ in
 
 
 @dataclass(frozen=True)

@@ -48,7 +48,8 @@ class HostState(NamedTuple):
 class HostBackend:
     """Runs ``learner`` for the ``preferences`` (P, R) or (P, B, R) of all policies on P x num_envs host environments.
 
-    ``width`` is 0 where each policy has its own preference; else policies take any.
+    ``width`` is 0 where each policy has its own preference; else policies take any. ``ahead`` steps of the rollout that
+    comes next are taken after an update already, by the same policies as without.
     """
 
     def __init__(
@@ -63,13 +64,15 @@ class HostBackend:
         processes: int = 0,
         devices: Sequence[jax.Device] | None = None,
         skip_faults: bool = False,
+        ahead: int = 0,
     ) -> None:
         self.learner = learner
         self.num_policies = len(preferences)
         self._place = Placement(self.num_policies, devices)
         self._preferences = preferences.astype(np.float32)
         self._env, self._gamma, self._processes = env, gamma, processes
-        self._eval_episodes, self._width = eval_episodes, width
+        self._eval_episodes, self._width, self._ahead = eval_episodes, width, ahead
+        self._begun: list[tuple[Any, ...]] = []  # steps of the rollout that comes next
         self._act = {greedy: jax.jit(jax.vmap(partial(self._act_one, greedy=greedy))) for greedy in (False, True)}
         update = partial(guarded_update, learner, skip=skip_faults)
         split, whole = PartitionSpec("policies"), PartitionSpec()
@@ -94,22 +97,25 @@ class HostBackend:
         weights = self._preferences if preferences is None else preferences.astype(np.float32)
         if learners is None:
             learners = [self.learner.init(key, w) for key, w in zip(key_init, weights, strict=True)]
-        obs = self._train_envs.reset(_seeds(key_start, self.learner.num_envs))
+        obs = self._start(key_start)
         stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *learners)
         return HostState(self._place.placed(stacked), obs, key_run, weights, 0, self._place.placed(none(len(keys))))
 
     def run(self, state: HostState, updates: int, sums: Sums | None = None) -> tuple[HostState, Sums]:
         """``updates`` updates of every policy, see :class:`morl.types.Trainer`."""
         for _ in range(updates):
-            keys = jax.vmap(jax.random.fold_in, in_axes=(0, None))(state.keys, state.updates)
-            key_rollout, key_update = jnp.moveaxis(jax.vmap(jax.random.split)(keys), 1, 0)
-            batch, obs = self._rollout(self.policies(state), state, key_rollout)
+            obs = self._collect(state, self.learner.rollout_steps)
+            stacked: list[Any] = [np.stack(part) for part in zip(*self._begun, strict=True)]
+            batch, self._begun = Transition(*stacked), []
             if spare := self._place.spare:
                 batch = jax.tree.map(lambda x: np.concatenate([x, x[:, :spare]], axis=1), batch)
+            key_update = self._place.placed(self._update_keys(state)[1])
             learners, metrics, faults, counts, _ = self._update(
-                state.learners, batch, self._place.placed(key_update), state.faults, state.updates
+                state.learners, batch, key_update, state.faults, state.updates
             )
             state = state._replace(learners=learners, obs=obs, updates=state.updates + 1, faults=faults)
+            if self._ahead:
+                state = state._replace(obs=self._collect(state, self._ahead))
             one = self._place.own(Sums(counts.astype(jnp.float32), metrics))
             sums = one if sums is None else jax.tree.map(np.add, sums, one)
         return state, jax.tree.map(np.asarray, sums)
@@ -125,7 +131,7 @@ class HostBackend:
         keys = jax.random.wrap_key_data(jnp.asarray(saved.keys), impl=jax.random.key_impl(fresh.keys))
         updates = int(saved.updates)
         starts = jax.vmap(lambda key: jax.random.fold_in(jax.random.fold_in(key, RESTART), updates))(keys)
-        obs = self._train_envs.reset(_seeds(starts, self.learner.num_envs))
+        obs = self._start(starts)
         learners = jax.vmap(self.learner.restarted)(jax.tree.map(jnp.asarray, saved.learners))
         learners, faults = self._place.placed((learners, jax.tree.map(jnp.asarray, saved.faults)))
         return HostState(learners, obs, keys, saved.preferences, updates, faults)
@@ -193,21 +199,33 @@ class HostBackend:
         action = self.learner.act(policy, obs, preference, key, greedy=greedy)
         return action, self.learner.to_env(action)
 
-    def _rollout(self, policies: PyTree, state: HostState, keys: jax.Array) -> tuple[Transition, np.ndarray[Any, Any]]:
-        """One rollout of every policy, (T, P, B, ...), and the observations to go on from."""
+    def _start(self, keys: jax.Array) -> np.ndarray[Any, Any]:
+        """First observations of new episodes."""
+        self._begun = []
+        return self._train_envs.reset(_seeds(keys, self.learner.num_envs))
+
+    def _update_keys(self, state: HostState) -> jax.Array:
+        """(2, P) keys, of the rollout and of the update that come next."""
+        keys = jax.vmap(jax.random.fold_in, in_axes=(0, None))(state.keys, state.updates)
+        return jnp.moveaxis(jax.vmap(jax.random.split)(keys), 1, 0)
+
+    def _collect(self, state: HostState, steps: int) -> np.ndarray[Any, Any]:
+        """Step every policy's environments until ``steps`` of the next rollout are there: what they are at then.
+
+        Each step that has begun the rollout is a transition of arrays (P, num_envs, ...).
+        """
         lanes = (self.num_policies, self.learner.num_envs)
-        policies = jax.device_put(policies, self._place.mesh.devices[0])
-        steps, flat_obs = [], state.obs
-        step_keys = jnp.moveaxis(jax.vmap(partial(jax.random.split, num=self.learner.rollout_steps))(keys), 1, 0)
-        for key in step_keys:
+        policies = jax.device_put(self.policies(state), self._place.mesh.devices[0])
+        split = jax.vmap(partial(jax.random.split, num=self.learner.rollout_steps))(self._update_keys(state)[0])
+        flat_obs = state.obs
+        for key in jnp.moveaxis(split, 1, 0)[len(self._begun) : steps]:
             obs = flat_obs.reshape(*lanes, *flat_obs.shape[1:])
             action, env_action = self._act[False](policies, obs, state.preferences, key)
             out = self._train_envs.step(np.asarray(env_action).reshape(-1, *env_action.shape[2:]))
             flat_obs = out.obs
             parts = (out.reward, out.next_obs, out.terminated, out.truncated, out.valid)
-            steps.append((obs, np.asarray(action), *(part.reshape(*lanes, *part.shape[1:]) for part in parts)))
-        stacked: list[Any] = [np.stack(part) for part in zip(*steps, strict=True)]
-        return Transition(*stacked), flat_obs
+            self._begun.append((obs, np.asarray(action), *(part.reshape(*lanes, *part.shape[1:]) for part in parts)))
+        return flat_obs
 
     def _evaluate_block(self, policies: PyTree, preferences: np.ndarray[Any, Any], keys: jax.Array) -> Evaluation:
         evaluation = None

@@ -39,6 +39,7 @@ class Plan:
         gamma: discount the front is reported at.
         reference_point: (R,) for the hypervolume.
         processes: workers of an environment on the host.
+        overlap: whether it is stepped for half of the policies while the other half updates.
         split_cores: see :class:`morl.registry.AgentSpec`.
     """
 
@@ -51,6 +52,7 @@ class Plan:
     gamma: float
     reference_point: Floats
     processes: int
+    overlap: bool
     split_cores: bool = True
 
     @cached_property
@@ -110,17 +112,25 @@ class Plan:
             )
         from morl.host_backend import HostBackend
 
-        return HostBackend(
-            self.env,
-            learner,
-            preferences,
-            eval_episodes=eval_episodes,
-            gamma=self.gamma,
-            width=width,
-            processes=self.processes,
-            devices=devices,
-            skip_faults=skip_faults,
-        )
+        def on_host(preferences: Floats, devices: Sequence[jax.Device], ahead: int = 0) -> HostBackend:
+            return HostBackend(
+                self.env,
+                learner,
+                preferences,
+                eval_episodes=eval_episodes,
+                gamma=self.gamma,
+                width=width,
+                processes=self.processes,
+                devices=devices,
+                skip_faults=skip_faults,
+                ahead=ahead,
+            )
+
+        if self.overlap:
+            from morl.host_overlap import OverlappingHost
+
+            return OverlappingHost(on_host, preferences, devices)
+        return on_host(preferences, devices)
 
     def front(self, evaluation: Evaluation, params: PyTree, preferences: Floats) -> Front:
         """The front of N evaluated policies, stacked, or of one policy evaluated for N preferences."""
@@ -179,6 +189,8 @@ def prepare(agent: str, settings: TrainSettings, config: Any = None) -> Plan:
     backend: Backend = "host" if hasattr(env, "make_vector") else "jax"
     if backend == "jax" and settings.processes:
         raise UserError(f"{settings.env} is compiled with JAX; processes are for environments on the host")
+    if backend == "jax" and settings.overlap:
+        raise UserError(f"{settings.env} is compiled with JAX; overlap is for environments on the host")
     registered = env_spec(env.id)
     objectives = tuple(objective.name for objective in env.objectives)
     if registered and len(registered.objectives) != len(objectives):  # a keyword has changed them
@@ -215,4 +227,18 @@ def prepare(agent: str, settings: TrainSettings, config: Any = None) -> Plan:
         raise UserError(
             f"processes must be at most {lanes}, the environments of all policies and seeds, not {settings.processes}"
         )
-    return Plan(agent, built, config, env, backend, objectives, gamma, reference, settings.processes, spec.split_cores)
+    if settings.overlap and settings.num_seeds * len(built.preferences) < 2:
+        raise UserError(f"overlap needs two policies, and {agent} has one: give two seeds (num_seeds) or leave it out")
+    return Plan(
+        agent,
+        built,
+        config,
+        env,
+        backend,
+        objectives,
+        gamma,
+        reference,
+        settings.processes,
+        settings.overlap,
+        spec.split_cores,
+    )

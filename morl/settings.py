@@ -34,6 +34,9 @@ class TrainSettings:
     """Where the environment runs; by default in JAX where there is a native one."""
     processes: int = 0
     """Worker processes that step an environment on the host; 0 steps it in this one. The numbers are the same."""
+    overlap: bool = False
+    """Step an environment on the host for half of the policies while the other half acts or updates, each half with
+    `processes` workers; for more cores than it fills, or an environment that waits. The numbers are the same."""
     device: Device = "auto"
     """Where JAX runs."""
     gamma: float | None = None

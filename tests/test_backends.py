@@ -1,4 +1,7 @@
-"""Where transitions and returns come from must not matter: devices, padding, blocks, JAX or host."""
+"""Where transitions and returns come from must not matter: devices, padding, blocks, JAX, host or two halves of it."""
+
+import contextlib
+import threading
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +15,7 @@ from morl.agents.ppo import PPO
 from morl.agents.ppo_config import PPOConfig
 from morl.evaluation import evaluate
 from morl.host_backend import HostBackend
+from morl.host_overlap import OverlappingHost
 from morl.jax_backend import JaxBackend
 from tests.probes import Probe
 
@@ -56,13 +60,81 @@ def test_the_split_over_devices_changes_nothing(trained):
 def test_nor_does_it_on_the_host():
     outcomes = []
     for devices in (jax.devices(), jax.devices()[:1]):
-        env = morl.make("deep-sea-treasure-v0", "host")
-        host = HostBackend(env, learner(), PREFERENCES, eval_episodes=2, gamma=0.9, devices=devices)
+        host = on_host(devices=devices)
         state, metrics = host.run(host.init(KEYS), 2)
         assert len(jax.tree.leaves(state.learners)[0].sharding.device_set) == len(devices)
         outcomes.append((host.policies(state), metrics))
         host.close()
     close(*outcomes, rtol=1e-3)
+
+
+def on_host(preferences=PREFERENCES, devices=None, ahead=0):
+    env = morl.make("deep-sea-treasure-v0", "host")
+    return HostBackend(env, learner(), preferences, eval_episodes=2, gamma=0.9, devices=devices, ahead=ahead)
+
+
+@pytest.fixture(scope="module")
+def whole():
+    with contextlib.closing(on_host()) as host:
+        yield host
+
+
+@pytest.fixture(scope="module")
+def halves():
+    """Two policies and one, of which the latter is half a rollout ahead, on one device."""
+    with contextlib.closing(OverlappingHost(on_host, PREFERENCES, jax.devices()[:1])) as host:
+        yield host
+
+
+def outcome(host, saved=None):
+    """Three updates in two pieces, from the start or from what was saved, and an evaluation."""
+    state, sums = host.init(KEYS if saved is None else KEYS[::-1]), None
+    if saved is not None:
+        state = host.restored(state, saved)
+    for updates in (2, 1):
+        state, sums = host.run(state, updates, sums)
+    policies, five = host.policies(state), np.array([0, 1, 2, 1, 0])
+    keys = jax.random.split(jax.random.key(7), 5)
+    evaluation = host.evaluate(jax.tree.map(lambda x: x[five], policies), PREFERENCES[five], keys, 3)
+    return policies, sums, evaluation, host.faults(state), host.saved(state)
+
+
+def test_halves_that_overlap_train_as_the_whole(whole, halves):
+    once = outcome(halves)
+    close(once, outcome(whole), rtol=1e-3)
+    close(outcome(halves), once, rtol=0, atol=0)  # what was taken ahead is not of the next start
+
+
+def test_halves_go_on_where_the_whole_was_saved(whole, halves):
+    """Environments begin other episodes, the same for both."""
+    saved = whole.saved(whole.run(whole.init(KEYS), 2)[0])
+    close(outcome(halves, saved), outcome(whole, saved), rtol=1e-3)
+
+
+@pytest.mark.parametrize("updating", [0, 1])
+def test_one_half_steps_while_the_other_updates(halves, monkeypatch, updating):
+    """The update ends only after a step that the other half begins only once it has begun."""
+    state, _ = halves.run(halves.init(KEYS), 1)
+    begun, stepped, met = threading.Event(), threading.Event(), []
+    update = halves._halves[updating]._update
+    envs = halves._halves[1 - updating]._train_envs
+    step = envs.step
+
+    def slow_update(*args):
+        begun.set()
+        met.append(stepped.wait(30))
+        return update(*args)
+
+    def late_step(actions):
+        met.append(begun.wait(30))
+        out = step(actions)
+        stepped.set()
+        return out
+
+    monkeypatch.setattr(halves._halves[updating], "_update", slow_update)
+    monkeypatch.setattr(envs, "step", late_step)
+    halves.run(state, 1)
+    assert all(met)
 
 
 @pytest.mark.parametrize("method", ["ipo", pytest.param("cpo", marks=pytest.mark.slow)])
@@ -131,7 +203,7 @@ def test_evaluation_in_blocks_is_the_evaluation(trained):
 
 def test_host_and_compiled_evaluation_agree(trained):
     trainer, policies, _ = trained
-    host = HostBackend(morl.make("deep-sea-treasure-v0", "host"), learner(), PREFERENCES, eval_episodes=2, gamma=0.9)
+    host = on_host()
     keys = jax.random.split(jax.random.key(7), 3)
     one = trainer.evaluate(policies, PREFERENCES, keys, 2)
     two = host.evaluate(policies, PREFERENCES, keys, 2)

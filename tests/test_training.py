@@ -272,11 +272,17 @@ def test_host_environments_feed_the_same_agent(tmp_path):
         assert (true >= point - 1e-5).all(axis=1).any()
 
 
-def test_worker_processes_change_nothing_but_the_speed(tmp_path):
-    alone = small(tmp_path / "alone", backend="host", steps=1024, evaluations=1)
-    shared = small(tmp_path / "shared", backend="host", steps=1024, evaluations=1, processes=2)
+def test_worker_processes_and_overlap_change_nothing_but_the_speed(tmp_path):
+    """Through both stages: of a rollout that a half has begun, nothing is left in the next round."""
+    config = CMORLConfig(num_policies=3, num_envs=4, rollout_steps=8, hidden=(8,), extension_updates=2)
+    settings = {"backend": "host", "steps": 1000, "evaluations": 5}
+    alone = small(tmp_path / "alone", config, **settings)
+    assert "round 2 of 2" in (alone.path / "log.txt").read_text()
+    shared = small(tmp_path / "shared", config, **settings, processes=2)
     assert metric_rows(alone.path) == metric_rows(shared.path)
     assert (alone.path / "front.csv").read_text() == (shared.path / "front.csv").read_text()
+    halves = small(tmp_path / "halves", config, **settings, processes=1, overlap=True)
+    np.testing.assert_allclose(halves.front.returns, alone.front.returns, rtol=1e-3)
 
 
 @pytest.mark.parametrize(
@@ -285,6 +291,7 @@ def test_worker_processes_change_nothing_but_the_speed(tmp_path):
         ({"env": "minecart-v00"}, "unknown environment 'minecart-v00'.*minecart-v0"),
         ({"steps": 0}, "steps must be at least 1, not 0"),
         ({"processes": 2}, "deep-sea-treasure-v0 is compiled with JAX; processes are for environments on the host"),
+        ({"overlap": True}, "deep-sea-treasure-v0 is compiled with JAX; overlap is for environments on the host"),
         ({"processes": -1}, "processes must be at least 0"),
         ({"processes": 99, "backend": "host"}, "processes must be at most 32, the environments of all policies"),
         ({"env_kwargs": {"maze": ["_1G"]}}, "env_kwargs: maze must be true or false, a number or a text, not list"),
