@@ -35,8 +35,8 @@ class TrainSettings:
     processes: int = 0
     """Worker processes that step an environment on the host; 0 steps it in this one. The numbers are the same."""
     overlap: bool = False
-    """Step an environment on the host for half of the policies while the other half acts or updates, each half with
-    `processes` workers; for more cores than it fills, or an environment that waits. The numbers are the same."""
+    """Step an environment on the host for half of the policies while the other half acts or updates, each half with as
+    many `processes`; for more cores than these fill. The numbers are the same up to rounding."""
     device: Device = "auto"
     """Where JAX runs."""
     gamma: float | None = None
