@@ -7,6 +7,7 @@ Updates are split over devices as there, while environments wait for them; polic
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import CancelledError
 from functools import cached_property, partial
 from typing import Any, NamedTuple
 
@@ -15,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import PartitionSpec
 
-from morl.envs.from_gymnasium import HostEnvironment, HostVectorEnv
+from morl.envs.from_gymnasium import HostEnvironment, HostStep, HostVectorEnv
 from morl.evaluation import MAX_STEPS, in_blocks, in_widths
 from morl.faults import Faults, guarded_update, none
 from morl.placement import Placement
@@ -35,6 +36,7 @@ class HostState(NamedTuple):
         preferences: (P, R), or (P, B, R) one for each environment.
         updates: updates done.
         faults: what went wrong with each of the learners.
+        begun: steps of the rollout that comes next, transitions of arrays (P, num_envs, ...) each.
     """
 
     learners: PyTree
@@ -43,6 +45,7 @@ class HostState(NamedTuple):
     preferences: np.ndarray[Any, Any]
     updates: int
     faults: Faults
+    begun: tuple[Transition, ...] = ()
 
 
 class HostBackend:
@@ -72,7 +75,7 @@ class HostBackend:
         self._preferences = preferences.astype(np.float32)
         self._env, self._gamma, self._processes = env, gamma, processes
         self._eval_episodes, self._width, self._ahead = eval_episodes, width, ahead
-        self._begun: list[tuple[Any, ...]] = []  # steps of the rollout that comes next
+        self._stopped = False
         self._act = {greedy: jax.jit(jax.vmap(partial(self._act_one, greedy=greedy))) for greedy in (False, True)}
         update = partial(guarded_update, learner, skip=skip_faults)
         split, whole = PartitionSpec("policies"), PartitionSpec()
@@ -97,25 +100,24 @@ class HostBackend:
         weights = self._preferences if preferences is None else preferences.astype(np.float32)
         if learners is None:
             learners = [self.learner.init(key, w) for key, w in zip(key_init, weights, strict=True)]
-        obs = self._start(key_start)
+        obs = self._train_envs.reset(_seeds(key_start, self.learner.num_envs))
         stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *learners)
         return HostState(self._place.placed(stacked), obs, key_run, weights, 0, self._place.placed(none(len(keys))))
 
     def run(self, state: HostState, updates: int, sums: Sums | None = None) -> tuple[HostState, Sums]:
         """``updates`` updates of every policy, see :class:`morl.types.Trainer`."""
         for _ in range(updates):
-            obs = self._collect(state, self.learner.rollout_steps)
-            stacked: list[Any] = [np.stack(part) for part in zip(*self._begun, strict=True)]
-            batch, self._begun = Transition(*stacked), []
+            state = self._collected(state, self.learner.rollout_steps)
+            batch = jax.tree.map(lambda *steps: np.stack(steps), *state.begun)
             if spare := self._place.spare:
                 batch = jax.tree.map(lambda x: np.concatenate([x, x[:, :spare]], axis=1), batch)
             key_update = self._place.placed(self._update_keys(state)[1])
             learners, metrics, faults, counts, _ = self._update(
                 state.learners, batch, key_update, state.faults, state.updates
             )
-            state = state._replace(learners=learners, obs=obs, updates=state.updates + 1, faults=faults)
+            state = state._replace(learners=learners, updates=state.updates + 1, faults=faults, begun=())
             if self._ahead:
-                state = state._replace(obs=self._collect(state, self._ahead))
+                state = self._collected(state, self._ahead)
             one = self._place.own(Sums(counts.astype(jnp.float32), metrics))
             sums = one if sums is None else jax.tree.map(np.add, sums, one)
         return state, jax.tree.map(np.asarray, sums)
@@ -123,7 +125,9 @@ class HostBackend:
     def saved(self, state: HostState) -> PyTree:
         """All but the environments, which cannot be saved."""
         learners, faults = self._place.own((state.learners, state.faults))
-        data = state._replace(learners=learners, faults=faults, obs=np.zeros(0), keys=jax.random.key_data(state.keys))
+        data = state._replace(
+            learners=learners, faults=faults, obs=np.zeros(0), keys=jax.random.key_data(state.keys), begun=()
+        )
         return jax.tree.map(np.asarray, data)
 
     def restored(self, fresh: HostState, saved: HostState) -> HostState:
@@ -131,7 +135,7 @@ class HostBackend:
         keys = jax.random.wrap_key_data(jnp.asarray(saved.keys), impl=jax.random.key_impl(fresh.keys))
         updates = int(saved.updates)
         starts = jax.vmap(lambda key: jax.random.fold_in(jax.random.fold_in(key, RESTART), updates))(keys)
-        obs = self._start(starts)
+        obs = self._train_envs.reset(_seeds(starts, self.learner.num_envs))
         learners = jax.vmap(self.learner.restarted)(jax.tree.map(jnp.asarray, saved.learners))
         learners, faults = self._place.placed((learners, jax.tree.map(jnp.asarray, saved.faults)))
         return HostState(learners, obs, keys, saved.preferences, updates, faults)
@@ -173,6 +177,10 @@ class HostBackend:
         """What happened to worker processes."""
         return [text for envs in self._made() for text in envs.incidents()]
 
+    def stop(self) -> None:
+        """Have what another thread is running here end by its next step, with :class:`CancelledError`; for good."""
+        self._stopped = True
+
     def close(self) -> None:
         """Close the environments."""
         for envs in self._made():
@@ -199,33 +207,32 @@ class HostBackend:
         action = self.learner.act(policy, obs, preference, key, greedy=greedy)
         return action, self.learner.to_env(action)
 
-    def _start(self, keys: jax.Array) -> np.ndarray[Any, Any]:
-        """First observations of new episodes."""
-        self._begun = []
-        return self._train_envs.reset(_seeds(keys, self.learner.num_envs))
-
     def _update_keys(self, state: HostState) -> jax.Array:
         """(2, P) keys, of the rollout and of the update that come next."""
         keys = jax.vmap(jax.random.fold_in, in_axes=(0, None))(state.keys, state.updates)
         return jnp.moveaxis(jax.vmap(jax.random.split)(keys), 1, 0)
 
-    def _collect(self, state: HostState, steps: int) -> np.ndarray[Any, Any]:
-        """Step every policy's environments until ``steps`` of the next rollout are there: what they are at then.
-
-        Each step that has begun the rollout is a transition of arrays (P, num_envs, ...).
-        """
+    def _collected(self, state: HostState, steps: int) -> HostState:
+        """After every policy's environments have been stepped until ``steps`` of the next rollout are there."""
         lanes = (self.num_policies, self.learner.num_envs)
         policies = jax.device_put(self.policies(state), self._place.mesh.devices[0])
-        split = jax.vmap(partial(jax.random.split, num=self.learner.rollout_steps))(self._update_keys(state)[0])
-        flat_obs = state.obs
-        for key in jnp.moveaxis(split, 1, 0)[len(self._begun) : steps]:
+        keys = jax.vmap(partial(jax.random.split, num=self.learner.rollout_steps))(self._update_keys(state)[0])
+        begun, flat_obs = list(state.begun), state.obs
+        for key in jnp.moveaxis(keys, 1, 0)[len(begun) : steps]:
             obs = flat_obs.reshape(*lanes, *flat_obs.shape[1:])
             action, env_action = self._act[False](policies, obs, state.preferences, key)
-            out = self._train_envs.step(np.asarray(env_action).reshape(-1, *env_action.shape[2:]))
+            out = self._stepped(self._train_envs, env_action)
             flat_obs = out.obs
             parts = (out.reward, out.next_obs, out.terminated, out.truncated, out.valid)
-            self._begun.append((obs, np.asarray(action), *(part.reshape(*lanes, *part.shape[1:]) for part in parts)))
-        return flat_obs
+            fields: list[Any] = [obs, np.asarray(action), *(part.reshape(*lanes, *part.shape[1:]) for part in parts)]
+            begun.append(Transition(*fields))
+        return state._replace(obs=flat_obs, begun=tuple(begun))
+
+    def _stepped(self, envs: HostVectorEnv, action: jax.Array) -> HostStep:
+        """One step of all lanes, (P, B, ...) actions."""
+        if self._stopped:
+            raise CancelledError
+        return envs.step(np.asarray(action).reshape(-1, *action.shape[2:]))
 
     def _evaluate_block(self, policies: PyTree, preferences: np.ndarray[Any, Any], keys: jax.Array) -> Evaluation:
         evaluation = None
@@ -244,7 +251,7 @@ class HostBackend:
         for t in range(self._env.max_episode_steps or MAX_STEPS):
             step_obs = obs.reshape(*lanes, *obs.shape[1:])
             _, action = self._act[True](policies, step_obs, preferences, keys)
-            out = self._eval_envs.step(np.asarray(action).reshape(-1, *action.shape[2:]))
+            out = self._stepped(self._eval_envs, action)
             if out.lost.any():
                 return None
             reward = np.where(alive[..., None], out.reward.reshape(discounted.shape), 0.0)

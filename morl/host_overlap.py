@@ -8,7 +8,7 @@ it (benchmarks/host_overlap.py).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from typing import Any
 
 import jax
@@ -125,7 +125,7 @@ class OverlappingHost:
 
     def close(self) -> None:
         """Close the environments."""
-        self._threads.shutdown()
+        self._stop()
         for half in self._halves:
             half.close()
 
@@ -134,15 +134,26 @@ class OverlappingHost:
         return slice(self._first, None) if i else slice(self._first)
 
     def _both(self, call: Callable[[int], Any]) -> tuple[Any, Any]:
-        """What a function of either half gives, each in a thread; an error of one is raised when both have ended."""
+        """What a function of either half gives, each in a thread; one that fails, or an interrupt, stops both."""
 
         def on_own_device(i: int) -> Any:
             with jax.default_device(self._devices[i][0]):  # which is of a thread
                 return call(i)
 
         calls = [self._threads.submit(on_own_device, i) for i in range(2)]
-        wait(calls)
-        return calls[0].result(), calls[1].result()
+        try:
+            for done in wait(calls, return_when=FIRST_EXCEPTION).done:
+                done.result()
+            return calls[0].result(), calls[1].result()
+        except BaseException:
+            self._stop()
+            raise
+
+    def _stop(self) -> None:
+        """End what runs in the threads by its next step."""
+        for half in self._halves:
+            half.stop()
+        self._threads.shutdown()
 
 
 def _joined(*parts: PyTree) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
@@ -152,15 +153,15 @@ def reevaluate(path: str | Path, settings: EvaluateSettings | None = None) -> di
         # of the parts a training splits the key of its seed in, it leaves the fourth, which is free for any seed
         root = jax.random.split(jax.random.key(settings.seed), 5)[3]
         again = {}
-        for seed, front in fronts.items():
-            key = jax.random.fold_in(root, seed)[None]
-            if plan.draws_objects:
-                again[seed] = plan.front(*_drawn(backend, front, plan, key, settings.episodes))
-                continue
-            again[seed] = plan.front(
-                _evaluated(backend, front, key, settings.episodes), front.params, front.preferences
-            )
-        backend.close()
+        with contextlib.closing(backend):
+            for seed, front in fronts.items():
+                key = jax.random.fold_in(root, seed)[None]
+                if plan.draws_objects:
+                    again[seed] = plan.front(*_drawn(backend, front, plan, key, settings.episodes))
+                    continue
+                again[seed] = plan.front(
+                    _evaluated(backend, front, key, settings.episodes), front.params, front.preferences
+                )
     return again
 
 

@@ -126,7 +126,7 @@ class Plan:
                 ahead=ahead,
             )
 
-        if self.overlap:
+        if self.overlap and len(preferences) > 1:  # one is left where one of several seeds is evaluated again
             from morl.host_overlap import OverlappingHost
 
             return OverlappingHost(on_host, preferences, devices)
@@ -187,10 +187,9 @@ def prepare(agent: str, settings: TrainSettings, config: Any = None) -> Plan:
         raise UserError(f"{settings.env} has no keyword {min(reserved)!r}")
     env = make(settings.env, backend=settings.backend, **settings.env_kwargs)
     backend: Backend = "host" if hasattr(env, "make_vector") else "jax"
-    if backend == "jax" and settings.processes:
-        raise UserError(f"{settings.env} is compiled with JAX; processes are for environments on the host")
-    if backend == "jax" and settings.overlap:
-        raise UserError(f"{settings.env} is compiled with JAX; overlap is for environments on the host")
+    for name in ("processes", "overlap"):
+        if backend == "jax" and getattr(settings, name):
+            raise UserError(f"{settings.env} is compiled with JAX; --{name} is for environments on the host")
     registered = env_spec(env.id)
     objectives = tuple(objective.name for objective in env.objectives)
     if registered and len(registered.objectives) != len(objectives):  # a keyword has changed them
@@ -227,6 +226,8 @@ def prepare(agent: str, settings: TrainSettings, config: Any = None) -> Plan:
         raise UserError(
             f"processes must be at most {lanes}, the environments of all policies and seeds, not {settings.processes}"
         )
+    if settings.overlap and not settings.processes:  # environments in two threads of one process need not be safe
+        raise UserError("overlap needs worker processes: give --processes")
     if settings.overlap and settings.num_seeds * len(built.preferences) < 2:
         raise UserError(f"overlap needs two policies, and {agent} has one: give two seeds (num_seeds) or leave it out")
     return Plan(

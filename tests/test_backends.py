@@ -115,6 +115,7 @@ def test_halves_go_on_where_the_whole_was_saved(whole, halves):
 def test_one_half_steps_while_the_other_updates(halves, monkeypatch, updating):
     """The update ends only after a step that the other half begins only once it has begun."""
     state, _ = halves.run(halves.init(KEYS), 1)
+    assert [len(half.begun) for half in state] == [0, CONFIG.rollout_steps // 2]
     begun, stepped, met = threading.Event(), threading.Event(), []
     update = halves._halves[updating]._update
     envs = halves._halves[1 - updating]._train_envs
@@ -126,7 +127,7 @@ def test_one_half_steps_while_the_other_updates(halves, monkeypatch, updating):
         return update(*args)
 
     def late_step(actions):
-        met.append(begun.wait(30))
+        met.append(begun.wait(30) or begun.set())
         out = step(actions)
         stepped.set()
         return out
@@ -135,6 +136,27 @@ def test_one_half_steps_while_the_other_updates(halves, monkeypatch, updating):
     monkeypatch.setattr(envs, "step", late_step)
     halves.run(state, 1)
     assert all(met)
+
+
+def test_a_failure_of_one_half_ends_the_other(monkeypatch):
+    """Long before all of its updates."""
+    halves = OverlappingHost(on_host, PREFERENCES, jax.devices()[:1])
+    state, steps, failed = halves.init(KEYS), [], threading.Event()
+    step = halves._halves[1]._train_envs.step
+
+    def fails(actions):
+        failed.set()
+        raise RuntimeError("the simulator fell over")
+
+    def counts(actions):
+        steps.append(failed.wait(30))
+        return step(actions)
+
+    monkeypatch.setattr(halves._halves[0]._train_envs, "step", fails)
+    monkeypatch.setattr(halves._halves[1]._train_envs, "step", counts)
+    with contextlib.closing(halves), pytest.raises(RuntimeError, match="fell over"):
+        halves.run(state, 100)
+    assert len(steps) < 100 * CONFIG.rollout_steps
 
 
 @pytest.mark.parametrize("method", ["ipo", pytest.param("cpo", marks=pytest.mark.slow)])

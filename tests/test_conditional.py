@@ -12,6 +12,8 @@ from morl import metrics
 from morl.agents.gmorl import GMORLConfig, SeparateSACConfig
 from morl.errors import UserError
 from morl.evaluation import evaluate, in_blocks
+from morl.host_backend import HostBackend
+from morl.host_overlap import OverlappingHost
 from morl.loading import reevaluate
 from morl.plan import prepare
 from morl.preferences import spread
@@ -97,6 +99,17 @@ def test_preferences_off_the_simplex_are_refused(run):
         policy(np.zeros((5, 65), np.float32), [0.5, 0.6])
     with pytest.raises(UserError, match="2 weights"):
         policy(np.zeros((5, 65), np.float32), [0.5, 0.2, 0.3])
+
+
+def test_overlap_takes_two_policies():
+    """Of two seeds there are two; one of them evaluated again is one policy."""
+    settings = {**TREASURE, "backend": "host", "overlap": True, "processes": 1}
+    with pytest.raises(UserError, match="overlap needs two policies, and gmorl has one: give two seeds"):
+        prepare("gmorl", TrainSettings(**settings), GMORLConfig(**SMALL))
+    plan = prepare("gmorl", TrainSettings(**settings, num_seeds=2), GMORLConfig(**SMALL))
+    options = {"eval_episodes": 1, "devices": jax.devices()[:1]}
+    assert isinstance(plan.make_backend(np.concatenate([plan.agent.preferences] * 2), **options), OverlappingHost)
+    assert isinstance(plan.make_backend(plan.agent.preferences, **options), HostBackend)
 
 
 def test_evaluating_one_policy_for_many_preferences_is_evaluating_as_many_copies():
