@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from botorch.acquisition.multi_objective import logei
 from botorch.acquisition.multi_objective.logei import qLogNoisyExpectedHypervolumeImprovement
 from botorch.fit import fit_gpytorch_mll
 from botorch.models import SingleTaskGP
@@ -31,6 +32,9 @@ from morl.agents import string_features
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.integer[Any]]
+
+# BoTorch would compile a C++ program first, for a minute in each new environment, which takes nothing off the time here
+logei._load_attempted = True
 
 NOISE = 1e-4  # variance of a label, in units of that of all labels: oracles are exact, matrices are not
 FIT_STEPS = 75  # of L-BFGS

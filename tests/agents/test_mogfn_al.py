@@ -118,6 +118,11 @@ class TestSurrogate:
         surrogate, _, known = fitted
         np.testing.assert_allclose(surrogate.mean(known.strings), known.values, atol=0.01)
 
+    def test_nothing_is_compiled_for_it(self, fitted):
+        from botorch.acquisition.multi_objective import logei
+
+        assert logei._C is None
+
     def test_all_at_once_is_the_same_as_one_by_one(self, fitted):
         """The joint posterior taken apart, against BoTorch's own of each candidate with the front."""
         import torch
