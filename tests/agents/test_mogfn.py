@@ -467,8 +467,10 @@ class TestTraining:
             MOGFNConfig(loss="subtrajectory_balance"),
             MOGFNConfig(loss="detailed_balance"),
             MOGFNConfig(replay_batch=64, replay_capacity=1000, ema=0.95, bins=20),
-            MOGFNConfig(replay_batch=64, replay_capacity=1000, replay_candidates=8),
-            MOGFNConfig(scalarisation="tchebycheff", beta=(0.5, 3.0)),
+            pytest.param(
+                MOGFNConfig(replay_batch=64, replay_capacity=1000, replay_candidates=8), marks=pytest.mark.slow
+            ),
+            pytest.param(MOGFNConfig(scalarisation="tchebycheff", beta=(0.5, 3.0)), marks=pytest.mark.slow),
         ],
         ids=["subtrajectory", "detailed", "replay", "replay of the best", "tchebycheff"],
     )

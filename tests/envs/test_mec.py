@@ -325,7 +325,7 @@ def random_policy(key: jax.Array, params: Any, num_edges: int) -> Any:
     return states.dropped.sum() + states.lost.sum(), most.max()
 
 
-@pytest.mark.parametrize("num_edges", [1, 6])
+@pytest.mark.parametrize("num_edges", [1, pytest.param(6, marks=pytest.mark.slow)])  # one has most of the tasks
 def test_the_default_capacity_is_enough_for_a_random_policy(num_edges: int) -> None:
     params = MecOffloading(contexts="test").context(num_edges=num_edges)
     for key in jax.random.split(jax.random.key(0), 20):
