@@ -1,8 +1,8 @@
 """Host environments of one half of the policies step while the other half acts or updates.
 
 As in Sample Factory's double-buffered sampling (Petrenko et al., 2020), so that neither the environments nor the device
-wait for each other. It is for machines with more cores than environments fill; two that MuJoCo fills are no faster by
-it (benchmarks/host_overlap.py).
+wait for each other. It is for machines with more cores than environments fill; two that MuJoCo fills are a little
+slower by it (benchmarks/host_overlap.py).
 """
 
 from __future__ import annotations
