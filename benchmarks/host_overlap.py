@@ -23,10 +23,8 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=300_000)
     parser.add_argument("--turns", type=int, default=3)
     arguments = parser.parse_args()
-    flags = CASES["mo-hopper-2obj"].split()
-    given = {"--steps": arguments.steps, "--processes": arguments.processes, "--eval-episodes": 1, "--evaluations": 12}
-    for name, value in given.items():
-        flags[flags.index(name) + 1] = str(value)
+    given = f"--steps {arguments.steps} --processes {arguments.processes} --eval-episodes 1 --evaluations 12"
+    flags = f"{CASES['mo-hopper-2obj']} {given}".split()  # what comes last counts
     print("| turn | steps/s | with --overlap | ratio |\n|---|---|---|---|")
     ratios = []
     for turn in range(arguments.turns):

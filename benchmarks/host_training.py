@@ -30,10 +30,8 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=3)
     arguments = parser.parse_args()
     cores = os.cpu_count() or 1
-    flags = CASES[CASE].split()
-    given = {"--steps": arguments.steps, "--evaluations": 10, "--processes": cores}
-    for name, value in given.items():
-        flags[flags.index(name) + 1] = str(value)
+    # what comes last counts
+    flags = f"{CASES[CASE]} --steps {arguments.steps} --evaluations 10 --processes {cores}".split()
     threads = sorted({1, cores})
     print(
         f"| turn | morl, steps/s | {' | '.join(f'PGMORL, {n} thread(s)' for n in threads)} | ratio to the better "

@@ -107,17 +107,17 @@ class HostBackend:
     def run(self, state: HostState, updates: int, sums: Sums | None = None) -> tuple[HostState, Sums]:
         """``updates`` updates of every policy, see :class:`morl.types.Trainer`."""
         for _ in range(updates):
-            state = self._collected(state, self.learner.rollout_steps)
+            key_rollout, key_update = self._update_keys(state)
+            state = self._collected(state, key_rollout, self.learner.rollout_steps)
             batch = jax.tree.map(lambda *steps: np.stack(steps), *state.begun)
             if spare := self._place.spare:
                 batch = jax.tree.map(lambda x: np.concatenate([x, x[:, :spare]], axis=1), batch)
-            key_update = self._place.placed(self._update_keys(state)[1])
             learners, metrics, faults, counts, _ = self._update(
-                state.learners, batch, key_update, state.faults, state.updates
+                state.learners, batch, self._place.placed(key_update), state.faults, state.updates
             )
             state = state._replace(learners=learners, updates=state.updates + 1, faults=faults, begun=())
             if self._ahead:
-                state = self._collected(state, self._ahead)
+                state = self._collected(state, self._update_keys(state)[0], self._ahead)
             one = self._place.own(Sums(counts.astype(jnp.float32), metrics))
             sums = one if sums is None else jax.tree.map(np.add, sums, one)
         return state, jax.tree.map(np.asarray, sums)
@@ -212,13 +212,13 @@ class HostBackend:
         keys = jax.vmap(jax.random.fold_in, in_axes=(0, None))(state.keys, state.updates)
         return jnp.moveaxis(jax.vmap(jax.random.split)(keys), 1, 0)
 
-    def _collected(self, state: HostState, steps: int) -> HostState:
-        """After every policy's environments have been stepped until ``steps`` of the next rollout are there."""
+    def _collected(self, state: HostState, keys: jax.Array, steps: int) -> HostState:
+        """After every policy's environments have been stepped until ``steps`` of these keys' rollout are there."""
         lanes = (self.num_policies, self.learner.num_envs)
         policies = jax.device_put(self.policies(state), self._place.mesh.devices[0])
-        keys = jax.vmap(partial(jax.random.split, num=self.learner.rollout_steps))(self._update_keys(state)[0])
+        step_keys = jax.vmap(partial(jax.random.split, num=self.learner.rollout_steps))(keys)
         begun, flat_obs = list(state.begun), state.obs
-        for key in jnp.moveaxis(keys, 1, 0)[len(begun) : steps]:
+        for key in jnp.moveaxis(step_keys, 1, 0)[len(begun) : steps]:
             obs = flat_obs.reshape(*lanes, *flat_obs.shape[1:])
             action, env_action = self._act[False](policies, obs, state.preferences, key)
             out = self._stepped(self._train_envs, env_action)

@@ -30,14 +30,14 @@ class OverlappingHost:
     same as without, up to rounding.
 
     Args:
-        make: a trainer of preferences, on devices, with so many steps taken ahead.
+        make: a trainer of preferences, on ``devices``, with ``ahead`` steps taken ahead.
         preferences: (P, R) or (P, B, R), of two policies at least.
         devices: as of :class:`morl.host_backend.HostBackend`.
     """
 
     def __init__(
         self,
-        make: Callable[[np.ndarray[Any, Any], Sequence[jax.Device], int], HostBackend],
+        make: Callable[..., HostBackend],
         preferences: np.ndarray[Any, Any],
         devices: Sequence[jax.Device] | None = None,
     ) -> None:
@@ -45,9 +45,9 @@ class OverlappingHost:
         self._total, self._first = len(preferences), (len(preferences) + 1) // 2
         middle = (len(devices) + 1) // 2
         self._devices = devices[:middle], devices[middle:] or devices
-        first = make(preferences[: self._first], self._devices[0], 0)
+        first = make(preferences[: self._first], devices=self._devices[0])
         ahead = first.learner.rollout_steps // 2
-        self._halves = first, make(preferences[self._first :], self._devices[1], ahead)
+        self._halves = first, make(preferences[self._first :], devices=self._devices[1], ahead=ahead)
         self._threads = ThreadPoolExecutor(2)
 
     def init(

@@ -99,38 +99,24 @@ class Plan:
                 skip_faults=skip_faults,
             )
         learner = cast(Learner, self.agent.learner)
+        options: dict[str, Any] = {
+            "eval_episodes": eval_episodes,
+            "gamma": self.gamma,
+            "width": width,
+            "skip_faults": skip_faults,
+        }
         if self.backend == "jax":
-            return JaxBackend(
-                self.env,
-                learner,
-                preferences,
-                eval_episodes=eval_episodes,
-                gamma=self.gamma,
-                width=width,
-                devices=devices,
-                skip_faults=skip_faults,
-            )
+            return JaxBackend(self.env, learner, preferences, devices=devices, **options)
         from morl.host_backend import HostBackend
 
-        def on_host(preferences: Floats, devices: Sequence[jax.Device], ahead: int = 0) -> HostBackend:
-            return HostBackend(
-                self.env,
-                learner,
-                preferences,
-                eval_episodes=eval_episodes,
-                gamma=self.gamma,
-                width=width,
-                processes=self.processes,
-                devices=devices,
-                skip_faults=skip_faults,
-                ahead=ahead,
-            )
+        def on_host(preferences: Floats, **placed: Any) -> HostBackend:
+            return HostBackend(self.env, learner, preferences, processes=self.processes, **options, **placed)
 
         if self.overlap and len(preferences) > 1:  # one is left where one of several seeds is evaluated again
             from morl.host_overlap import OverlappingHost
 
             return OverlappingHost(on_host, preferences, devices)
-        return on_host(preferences, devices)
+        return on_host(preferences, devices=devices)
 
     def front(self, evaluation: Evaluation, params: PyTree, preferences: Floats) -> Front:
         """The front of N evaluated policies, stacked, or of one policy evaluated for N preferences."""

@@ -15,7 +15,7 @@ from morl.types import PyTree
 
 MINUTES = 10.0
 SHARE = 0.02  # of the time that checkpoints may take by default
-# settings that change no number
+# settings that change no number beyond rounding
 _FREE = frozenset({"device", "processes", "overlap", "checkpoint_minutes", "checkpoints_kept"})
 
 
