@@ -15,7 +15,9 @@ if "MORL_TEST_PLATFORM" not in os.environ:
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # Programs that several tests run are compiled once, by whichever worker or command comes to them first. With a limit to
-# its size JAX reads and writes this folder under a lock; without one a worker may read a part of what another writes.
+# its size JAX reads and writes these folders under a lock; without one a worker may read a part of what another writes.
+# Workers have a folder of their own: a trial that Ray ends while it writes leaves an entry without its time of use,
+# for which every later write warns, and here a warning fails the test.
 if "PYTEST_XDIST_WORKER" not in os.environ:
     compiled = tempfile.mkdtemp(prefix="morl-tests-")
     atexit.register(shutil.rmtree, compiled, ignore_errors=True)
@@ -32,6 +34,7 @@ from morl.training import train
 
 jax.config.update("jax_platforms", os.environ.get("MORL_TEST_PLATFORM", "cpu"))
 jax.config.update("jax_num_cpu_devices", 2)
+jax.config.update("jax_compilation_cache_dir", os.path.join(os.environ["JAX_COMPILATION_CACHE_DIR"], "of-workers"))
 
 
 @pytest.fixture(scope="session")
