@@ -185,6 +185,7 @@ def main() -> None:
     parser.add_argument("cases", nargs="*", default=[""], help="parts of cases' names")
     parser.add_argument("--peer-python", required=True, help="interpreter that has morl-baselines")
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--first-seed", type=int, default=0)
     args = parser.parse_args()
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})  # what is started from here inherits it
     runs: dict[str, dict[str, Runs]] = {
@@ -192,7 +193,7 @@ def main() -> None:
     }
     if not runs:
         parser.error(f"no such case; there are: {'; '.join(EVALUATED)}")
-    for seed in range(args.seeds):  # in turns, as the speed of a machine changes
+    for seed in range(args.first_seed, args.first_seed + args.seeds):  # in turns, as the speed of a machine changes
         for case, of_case in runs.items():
             beside(case, args.peer_python, seed, of_case)
         print(HEADER)
