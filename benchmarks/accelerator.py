@@ -25,7 +25,7 @@ os.environ.setdefault("JAX_PLATFORMS", "")  # the device's own choice, also for 
 import jax
 import numpy as np
 
-from morl.devices import reserve
+from morl.training.backends.devices import reserve
 
 reserve()
 
@@ -77,8 +77,7 @@ def mogfn(id: str, settings: dict[str, Any], updates: int) -> Line:
     from environments import rate
 
     import morl
-    from morl.agents.mogfn import MOGFN
-    from morl.agents.mogfn_config import MOGFNConfig
+    from morl.agents.mogfn import MOGFN, MOGFNConfig
 
     agent = MOGFN(MOGFNConfig(**settings), morl.make(id, "jax"), 10_000)
     key_init, key_run = jax.random.split(jax.random.key(0))
@@ -100,7 +99,7 @@ def repeats() -> str:
     """Whether parameters are the same to the bit after 20 updates of C-MORL from the same seed."""
     import morl
     from morl.agents.cmorl import CMORL, CMORLConfig
-    from morl.jax_backend import JaxBackend
+    from morl.training.backends.jax import JaxBackend
     from morl.types import Task
 
     env = morl.make("minecart-v0", "jax")

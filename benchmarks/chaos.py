@@ -60,7 +60,7 @@ def config() -> Any:
 
 def victim(path: Path, delay: float) -> int:
     """Train in ``path``, new or resumed, and kill this process ``delay`` seconds after the first piece of work."""
-    from morl.training import train
+    from morl.training.loop import train
 
     class Killer:
         begin = 0.0
@@ -118,8 +118,8 @@ def kills(place: Path, whole: Any, number: int, rng: random.Random) -> list[Row]
 
 def torn(place: Path, whole: Any, number: int, rng: random.Random) -> list[Row]:
     """The newest checkpoint cut off, or with a byte changed, before a training goes on."""
-    from morl import checkpoint
-    from morl.training import train
+    from morl.runs import storage
+    from morl.training.loop import train
 
     begun = place / "begun"
     looks: list[None] = []
@@ -130,7 +130,7 @@ def torn(place: Path, whole: Any, number: int, rng: random.Random) -> list[Row]:
         for i in range(number):
             path = place / f"{name.split()[0]}-{i}"
             shutil.copytree(begun, path)
-            damage(checkpoint.states(path / "checkpoints")[0], rng)
+            damage(storage.states(path / "checkpoints")[0], rng)
             train(resume=path)
             same += results(path) == whole
         rows.append((f"newest checkpoint {name}", number, same, "none: from the one before it"))
@@ -150,7 +150,7 @@ def _flip(path: Path, rng: random.Random) -> None:
 def disk(place: Path, whole: Any, number: int, rng: random.Random) -> list[Row]:
     """A full disk while training; then there is room again."""
     from morl.errors import UserError
-    from morl.training import train
+    from morl.training.loop import train
 
     mounted = place / "disk"
     mounted.mkdir()
@@ -238,7 +238,7 @@ def workers(place: Path, whole: Any, number: int, rng: random.Random) -> list[Ro
 def fuzz(place: Path, whole: Any, number: int, rng: random.Random) -> list[Row]:
     """Random command lines, settings files, front.csv and checkpoints."""
     sys.path.insert(0, str(Path(__file__).parents[1]))
-    from tests import junk
+    from tests.runs import junk
 
     rows = []
     for name, attempt in junk.ATTEMPTS.items():
@@ -257,8 +257,8 @@ def haul(minutes: float) -> None:
     """Train for so long and print every minute what the process holds."""
     import jax
 
-    from morl import archive as archives
-    from morl.training import train
+    from morl.ops import archive as archives
+    from morl.training.loop import train
 
     def held() -> str:
         pages = int(Path("/proc/self/statm").read_text().split()[1])
@@ -292,8 +292,8 @@ def haul(minutes: float) -> None:
 
 def nan(place: Path, whole: Any, number: int, rng: random.Random) -> list[Row]:
     """A reward that is not a number, now and then, in one environment of one policy."""
-    from morl.envs.fruit_tree import FruitTree
-    from morl.training import train
+    from morl.envs.classic.fruit_tree import FruitTree
+    from morl.training.loop import train
 
     survived = dropped = 0
     step = FruitTree.step

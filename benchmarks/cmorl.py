@@ -115,8 +115,8 @@ class Result:
 def one_run(*flags: str) -> Result:
     """Train and read the run back."""
     import morl
-    from morl.metrics import expected_utility, hypervolume, sparsity
-    from morl.preferences import simplex_lattice
+    from morl.ops.metrics import expected_utility, hypervolume, sparsity
+    from morl.ops.preferences import simplex_lattice
 
     with tempfile.TemporaryDirectory() as scratch:
         out = Path(scratch) / "run"
@@ -147,7 +147,7 @@ def minecart_hypervolume() -> float:
     """Hypervolume of MO-Gymnasium's own (approximate) front at gamma 0.98: 668.18."""
     import mo_gymnasium
 
-    from morl.metrics import hypervolume
+    from morl.ops.metrics import hypervolume
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of its spaces' precision

@@ -5,9 +5,9 @@
     python benchmarks/environments.py mo-hopper-v5   # on MJX, in smaller numbers: it is meant for an accelerator
 
 Random actions, episodes that start over and all: ours in one compiled scan of the core's own time limit and auto-reset
-(`morl.rollout`), for a batch of 1, 64 and 4096; MO-Gymnasium's environment by itself, and 64 in its `MOSyncVectorEnv`,
-the fastest way it has that works with Gymnasium 1.4. Actions are drawn beforehand for MO-Gymnasium, within the time
-measured for ours. Each number is the median of five.
+(`morl.training.rollout`), for a batch of 1, 64 and 4096; MO-Gymnasium's environment by itself, and 64 in its
+`MOSyncVectorEnv`, the fastest way it has that works with Gymnasium 1.4. Actions are drawn beforehand for MO-Gymnasium,
+within the time measured for ours. Each number is the median of five.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from mo_gymnasium.wrappers.vector import MOSyncVectorEnv
 
 import morl
 from morl.registry import env_specs
-from morl.rollout import start_batch, step
+from morl.training.rollout import start_batch, step
 
 BATCHES = (1, 64, 4096)
 PEER_BATCH = 64

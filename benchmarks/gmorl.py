@@ -29,8 +29,8 @@ import jax
 import numpy as np
 
 import morl
-from morl import metrics
 from morl.envs.mec import MecOffloading, schemes
+from morl.ops import metrics
 
 SYSTEM = {"cloud_frequency": 4.0, "edge_frequency": 2.0}
 STEPS = 1_920_000
@@ -93,7 +93,7 @@ def seeds_of(runs: Path) -> list[tuple[Path, int]]:
 
 
 def front_of(points: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    return points[morl.pareto.non_dominated(points, keep_duplicates=False)]
+    return points[morl.ops.pareto.non_dominated(points, keep_duplicates=False)]
 
 
 def fronts(runs: Path, saved: Path, out: Path | None, episodes: int) -> None:

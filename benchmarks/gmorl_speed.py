@@ -23,11 +23,11 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 import jax
 import numpy as np
 
-from morl.agents.discrete_sac import DiscreteSAC, Step
-from morl.agents.sac_config import SACConfig
+from morl.agents.sac.algorithm import DiscreteSAC, Step
+from morl.agents.sac.config import SACConfig
 from morl.envs.mec import MecOffloading
-from morl.jax_backend import JaxBackend
-from morl.preferences import spread
+from morl.ops.preferences import spread
+from morl.training.backends.jax import JaxBackend
 
 ROUNDS = 3
 CASES = [  # network, sizes, batch

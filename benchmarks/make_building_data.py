@@ -23,9 +23,9 @@ import numpy as np
 from sustaingym.envs.building import BuildingEnv, ParameterGenerator
 
 ROOT = Path(__file__).parents[1]
-ZONES = ROOT / "envs" / "building_zones.csv"
-WEATHER = ROOT / "envs" / "building_weather.csv"
-RECORDED = ROOT / "tests" / "envs" / "data" / "building_sustaingym.csv"
+ZONES = ROOT / "envs" / "building" / "zones.csv"
+WEATHER = ROOT / "envs" / "building" / "weather.csv"
+RECORDED = ROOT / "tests" / "envs" / "building" / "data" / "building_sustaingym.csv"
 SOURCE = (
     f"SustainGym {version('sustaingym')} (Yeh et al., 2023, github.com/chrisyeh96/sustaingym), CC BY 4.0, by "
     "benchmarks/make_building_data.py"

@@ -29,9 +29,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, PartitionSpec
 
-from morl import metrics
 from morl.envs.mec import MecOffloading, schemes, search
-from morl.rollout import start_batch, step
+from morl.ops import metrics
+from morl.training.rollout import start_batch, step
 
 sys.path.insert(0, str(Path(__file__).parent / "peers"))
 from mec_python import PythonMec

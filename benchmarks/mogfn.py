@@ -41,14 +41,16 @@ import yaml
 from numpy.typing import NDArray
 
 import morl
-from morl import candidates, gfn_metrics, metrics
-from morl.agents.gfn_baselines import NSGA2Config, nsga2, random_objects
-from morl.agents.mo_reinforce import MOReinforce, MOReinforceConfig
-from morl.agents.mogfn import MOGFN, Condition
-from morl.agents.mogfn_config import MOGFNConfig
-from morl.agents.mogfn_trajectories import AnyTask, Finished
-from morl.envs.hypergrid import HyperGrid
-from morl.preferences import lattice
+from morl.agents.baselines.mo_reinforce import MOReinforce, MOReinforceConfig
+from morl.agents.baselines.search import NSGA2Config, nsga2, random_objects
+from morl.agents.mogfn import MOGFNConfig
+from morl.agents.mogfn.algorithm import MOGFN, Condition
+from morl.agents.mogfn.trajectories import AnyTask, Finished
+from morl.constructive import metrics as gfn_metrics
+from morl.constructive import sampling
+from morl.envs.constructive.hypergrid import HyperGrid
+from morl.ops import metrics
+from morl.ops.preferences import lattice
 
 Floats = NDArray[np.float64]
 
@@ -245,8 +247,8 @@ def quality(env: AnyTask, drawn: Drawn, weights: Floats) -> Quality:
     best = drawn.values[np.arange(len(weights)), places[:, 0]]
     zero = np.zeros(weights.shape[1])
     top = np.take_along_axis(drawn.obs.reshape(*reward.shape, -1), places[..., None], axis=1)
-    words = candidates.texts(env, top.reshape(-1, *drawn.obs.shape[2:]))
-    far = [candidates.diversity(env, words[i : i + TOP]) for i in range(0, len(words), TOP)]
+    words = sampling.texts(env, top.reshape(-1, *drawn.obs.shape[2:]))
+    far = [sampling.diversity(env, words[i : i + TOP]) for i in range(0, len(words), TOP)]
     return Quality(
         hypervolume=metrics.hypervolume(best, zero),
         of_all=metrics.hypervolume(drawn.values.reshape(-1, len(zero)), zero),

@@ -23,8 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 from gymnasium import spaces
 
-from morl.agents.mogfn import MOGFN
-from morl.agents.mogfn_config import MOGFNConfig
+from morl.agents.mogfn import MOGFN, MOGFNConfig
 from morl.envs.base import Objective
 
 

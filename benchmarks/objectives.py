@@ -22,11 +22,11 @@ import numpy as np
 from training_rate import training_rate
 
 import morl
-from morl import devices
 from morl.agents.cmorl import CMORL, CMORLConfig
 from morl.envs.base import Objective
-from morl.envs.building import Building
-from morl.metrics import hypervolume_estimate
+from morl.envs.building.environment import Building
+from morl.ops.metrics import hypervolume_estimate
+from morl.training.backends import devices
 from morl.types import Task
 
 NUMBERS = (2, 3, 6, 9)

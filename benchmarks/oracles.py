@@ -21,8 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import morl
-from morl.agents.mogfn import MOGFN
-from morl.agents.mogfn_config import MOGFNConfig
+from morl.agents.mogfn import MOGFN, MOGFNConfig
 
 TASKS = ("dna-folding-v0", "molecules-v0")
 REPEATS = 3

@@ -19,7 +19,7 @@ def training_rate(
     """
     import jax
 
-    from morl.jax_backend import JaxBackend
+    from morl.training.backends.jax import JaxBackend
 
     backend = JaxBackend(env, agent.learner, preferences, eval_episodes=eval_episodes, gamma=gamma)
     state = backend.init(list(jax.random.split(jax.random.key(0), len(preferences))))

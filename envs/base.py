@@ -1,7 +1,8 @@
 """The functional environment contract.
 
 An environment author writes two pure functions, ``reset`` and ``step``, over a state and a params pytree. Time limits,
-auto-reset and episode statistics are layers of the core (:mod:`morl.rollout`), so that no environment repeats them.
+auto-reset and episode statistics are layers of the core (:mod:`morl.training.rollout`), so that no environment repeats
+them.
 
 Shapes, used everywhere in the library: ``T`` time, ``B`` batch of environments, ``R`` objectives, ``P`` policies.
 """

@@ -17,9 +17,9 @@ from pathlib import Path
 import numpy as np
 
 import morl
-from morl.agents.mogfn_config import MOGFNConfig
-from morl.candidates import Candidates
-from morl.gfn_metrics import diversity
+from morl.agents.mogfn import MOGFNConfig
+from morl.constructive.metrics import diversity
+from morl.constructive.sampling import Candidates
 
 WANTED = {
     "AV alone": (1.0, 0.0, 0.0),

@@ -46,7 +46,7 @@ def register(tariff: str) -> str:
         objectives=("comfort", "energy_price", "ramping"),
         reference_point=(0.0, 0.0, 0.0),
         gamma=1.0,
-        entry_point="morl.envs.building:Building",
+        entry_point="morl.envs.building.environment:Building",
         kwargs={"prices": TARIFFS[tariff], "time_resolution": 3600, "episode_steps": HOURS},
         max_episode_steps=HOURS,
     )

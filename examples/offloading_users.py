@@ -19,7 +19,7 @@ import numpy as np
 
 import morl
 from morl.agents.gmorl import GMORLConfig
-from morl.front import Front
+from morl.runs.front import Front
 
 SYSTEM = {"num_edges": 6, "cloud_frequency": 4.0, "edge_frequency": 2.0}  # GHz
 OTHER = {"num_edges": 9, "cloud_frequency": 4.0, "edge_frequency": 2.0, "max_edges": 10}

@@ -13,13 +13,13 @@ from morl.environments import make, register_all, register_env
 from morl.registry import AgentSpec, EnvSpec, register_agent
 
 if TYPE_CHECKING:
-    from morl.candidates import sample
-    from morl.front import Front, Policy
+    from morl.analysis.playback import play
+    from morl.constructive.sampling import sample
     from morl.loading import load
     from morl.loading import reevaluate as evaluate
-    from morl.playback import play
+    from morl.runs.front import Front, Policy
     from morl.settings import EvaluateSettings, TrainSettings
-    from morl.training import train
+    from morl.training.loop import train
 
 __version__: str
 __all__ = [
@@ -41,14 +41,14 @@ __all__ = [
 
 _LAZY = {
     "EvaluateSettings": "morl.settings:EvaluateSettings",
-    "Front": "morl.front:Front",
-    "Policy": "morl.front:Policy",
+    "Front": "morl.runs.front:Front",
+    "Policy": "morl.runs.front:Policy",
     "TrainSettings": "morl.settings:TrainSettings",
     "evaluate": "morl.loading:reevaluate",
     "load": "morl.loading:load",
-    "play": "morl.playback:play",
-    "sample": "morl.candidates:sample",
-    "train": "morl.training:train",
+    "play": "morl.analysis.playback:play",
+    "sample": "morl.constructive.sampling:sample",
+    "train": "morl.training.loop:train",
 }
 
 

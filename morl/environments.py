@@ -20,7 +20,7 @@ from morl.registry import Backend, EnvSpec, env_spec, env_specs, load
 
 if TYPE_CHECKING:
     from morl.envs.base import Environment
-    from morl.envs.from_gymnasium import HostEnvironment
+    from morl.envs.gymnasium.from_gymnasium import HostEnvironment
 
 NAMESPACE = "morl/"  # of our ids in Gymnasium's registry
 
@@ -52,7 +52,7 @@ def make(id: str, backend: Backend | None = None, **kwargs: Any) -> Environment[
         entry_point = load(cast(str, spec.entry_point))
         check_keywords(spec.id, entry_point, kwargs)
         return cast("Environment[Any, Any]", entry_point(**{**spec.kwargs, **kwargs}))
-    from morl.envs.from_gymnasium import host_environment
+    from morl.envs.gymnasium.from_gymnasium import host_environment
 
     return host_environment(spec, kwargs)
 
@@ -119,8 +119,8 @@ def register_env(spec: EnvSpec) -> EnvSpec:
     if spec.entry_point is not None and NAMESPACE + spec.id not in gymnasium.registry:
         gymnasium.register(
             NAMESPACE + spec.id,
-            entry_point="morl.envs.to_gymnasium:GymnasiumEnv",
-            vector_entry_point="morl.envs.to_gymnasium:GymnasiumVectorEnv",
+            entry_point="morl.envs.gymnasium.to_gymnasium:GymnasiumEnv",
+            vector_entry_point="morl.envs.gymnasium.to_gymnasium:GymnasiumVectorEnv",
             max_episode_steps=spec.max_episode_steps,
             disable_env_checker=True,  # it refuses vector rewards
             kwargs={"env": spec.id},

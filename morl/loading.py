@@ -12,17 +12,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from morl import checkpoint, devices
+from morl.constructive.sample_sets import best_objects
 from morl.errors import UserError
-from morl.front import Floats, Front
-from morl.gfn_keeping import best_objects
-from morl.options import field_names, from_mapping
-from morl.plan import Plan, prepare
-from morl.preferences import spread
+from morl.ops.preferences import spread
+from morl.parsing import field_names, from_mapping
 from morl.registry import agent_spec
 from morl.registry import load as load_entry_point
-from morl.runs import Run, read_fronts, read_objects, read_settings
+from morl.runs import storage
+from morl.runs.directory import Run, read_fronts, read_objects, read_settings
+from morl.runs.front import Floats, Front
 from morl.settings import EvaluateSettings, TrainSettings
+from morl.training.backends import devices
+from morl.training.setup import Plan, prepare
 from morl.types import Evaluation, PyTree, Trainer
 
 
@@ -98,7 +99,7 @@ def fronts_of(path: Path, plan: Plan, settings: TrainSettings) -> dict[int, Fron
 
     conditional = bool(plan.agent.num_preferences)
     like = {str(seed): one if conditional else stacked(len(table["length"])) for seed, table in tables.items()}
-    params = checkpoint.load(path / "checkpoints" / "front", like)
+    params = storage.load(path / "checkpoints" / "front", like)
     context: dict[str, Any] = {**plan.front_context, "episodes": settings.final_episodes}
     own: dict[int, dict[str, Any]] = {seed: {"params": params[str(seed)]} for seed in tables}
     if plan.draws_objects:

@@ -34,7 +34,8 @@ class EnvSpec:
         max_episode_steps: time limit of a JAX-native one; Gymnasium's own registration holds that of a host one.
         prefer_host: runs on the host unless told otherwise, though it has an entry point (physics that only pays off
             on an accelerator).
-        constructive: its episodes build an object each, and can be walked backwards (:mod:`morl.envs.constructive`).
+        constructive: its episodes build an object each, and can be walked backwards
+            (:mod:`morl.envs.constructive.base`).
     """
 
     id: str
@@ -76,8 +77,10 @@ class AgentSpec:
             large, which XLA splits better itself.
         search: of an agent that has a loop of its own and finds objects instead of policies, ``module:Name`` of the
             dataclass of its run's settings, in place of :class:`morl.settings.TrainSettings`. Its entry point is a
-            function of the arguments of :func:`morl.training.train`, and gives a :class:`morl.searches.Search`.
-        space: ``module:NAME`` of what a hyper-parameter search may choose (:mod:`morl.domains`), if that is declared.
+            function of the arguments of :func:`morl.training.loop.train`, and gives a
+            :class:`morl.constructive.objects.Search`.
+        space: ``module:NAME`` of what a hyper-parameter search may choose (:mod:`morl.search_space`), if that is
+            declared.
     """
 
     name: str

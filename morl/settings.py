@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from morl.config import check_integer, check_range
 from morl.errors import UserError
 from morl.registry import Backend
+from morl.validation import check_integer, check_range
 
 Device = Literal["auto", "cpu", "gpu", "tpu"]
 EnvKwargs = dict[str, bool | int | float | str]

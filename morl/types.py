@@ -66,7 +66,7 @@ class Task:
         max_episode_steps: after which the environment cuts an episode off, if it does.
         action_mask: the environment's, where not every action is allowed always (:mod:`morl.envs.base`).
         action_features: the environment's, where its observations have a part for each action.
-        constructive: the environment itself, where it can be walked backwards too (:mod:`morl.envs.constructive`).
+        constructive: the environment itself, where it can be walked backwards too (:mod:`morl.envs.constructive.base`).
     """
 
     observation_space: Space[Any]
@@ -196,7 +196,7 @@ class Trainer(Protocol):
         ...
 
     def faults(self, state: Any) -> Any:
-        """What went wrong with the P policies since ``init``, :class:`morl.faults.Faults` of NumPy arrays."""
+        """Return :class:`morl.training.nonfinite.Faults` of the P policies since ``init``, as NumPy arrays."""
         ...
 
     def evaluate(self, policies: PyTree, preferences: NDArray[Any], keys: jax.Array, episodes: int) -> Evaluation:
@@ -257,7 +257,8 @@ class Agent(Protocol):
     """A way to find a front, made of learners.
 
     Attributes:
-        learner: the one all its policies share the code of; a :class:`Learner`, or a :class:`morl.gfn_backend.Sampler`.
+        learner: the one all its policies share the code of; a :class:`Learner`, or a
+            :class:`morl.constructive.backend.Sampler`.
         preferences: (K, R), one for each learner of a seed; or (K, B, R), one for each environment of a learner.
         updates: of each learner, within the steps of the task.
         extension: what comes after that, if anything.

@@ -18,7 +18,11 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 # its size JAX reads and writes these folders under a lock; without one a worker may read a part of what another writes.
 # Workers have a folder of their own: a trial that Ray ends while it writes leaves an entry without its time of use,
 # for which every later write warns, and here a warning fails the test.
-if "PYTEST_XDIST_WORKER" not in os.environ:
+if "PYTEST_XDIST_WORKER" not in os.environ and "MORL_TEST_CACHE" in os.environ:
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = os.environ["MORL_TEST_CACHE"]  # kept from run to run, for daily work
+    os.environ["JAX_COMPILATION_CACHE_MAX_SIZE"] = str(2**34)
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.2"
+elif "PYTEST_XDIST_WORKER" not in os.environ:
     compiled = tempfile.mkdtemp(prefix="morl-tests-")
     atexit.register(shutil.rmtree, compiled, ignore_errors=True)
     os.environ["JAX_COMPILATION_CACHE_DIR"] = compiled
@@ -30,7 +34,7 @@ import pytest
 
 from morl.agents.cmorl import CMORLConfig
 from morl.settings import TrainSettings
-from morl.training import train
+from morl.training.loop import train
 
 jax.config.update("jax_platforms", os.environ.get("MORL_TEST_PLATFORM", "cpu"))
 jax.config.update("jax_num_cpu_devices", 2)

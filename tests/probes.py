@@ -9,7 +9,7 @@ import numpy as np
 from gymnasium import spaces
 
 from morl.envs.base import Objective
-from morl.rollout import rollout
+from morl.training.rollout import rollout
 
 
 class State(NamedTuple):

@@ -11,9 +11,9 @@ import pytest
 import morl
 from morl import registry
 from morl.cli import main
-from morl.envs.deep_sea_treasure import DeepSeaTreasure
-from morl.envs.from_gymnasium import HostEnvironment
-from morl.envs.minecart import Minecart
+from morl.envs.classic.deep_sea_treasure import DeepSeaTreasure
+from morl.envs.classic.minecart import Minecart
+from morl.envs.gymnasium.from_gymnasium import HostEnvironment
 from morl.errors import UserError, blame
 
 
@@ -91,7 +91,11 @@ def plug_ins(monkeypatch):
 
 def spec_of(id):
     return morl.EnvSpec(
-        id, "a test", ("treasure", "time"), (0.0, -50.0), entry_point="morl.envs.deep_sea_treasure:DeepSeaTreasure"
+        id,
+        "a test",
+        ("treasure", "time"),
+        (0.0, -50.0),
+        entry_point="morl.envs.classic.deep_sea_treasure:DeepSeaTreasure",
     )
 
 
@@ -112,8 +116,8 @@ def test_packages_add_environments_by_entry_point(plug_ins, capsys):
         (3, r"it must name a morl\.EnvSpec or a list of them, not 3"),
         (
             spec_of("minecart-v0"),
-            r"environment 'minecart-v0' is already registered \(morl.envs.minecart:Minecart\);"
-            r" the other \(morl.envs.deep_sea_treasure:DeepSeaTreasure\) needs a new id",
+            r"environment 'minecart-v0' is already registered \(morl.envs.classic.minecart:Minecart\);"
+            r" the other \(morl.envs.classic.deep_sea_treasure:DeepSeaTreasure\) needs a new id",
         ),
         (spec_of("my/env-v0"), r"environment id 'my/env-v0' must be letters, digits"),
     ],
@@ -123,7 +127,7 @@ def test_a_broken_package_costs_nothing_but_a_warning(plug_ins, value, why):
     with pytest.warns(UserWarning, match=rf"environments of a-package not loaded \(broken = 'package:SPEC'\): {why}"):
         specs = morl.registry.env_specs()
     assert "plug-one-v0" in specs
-    assert specs["minecart-v0"].entry_point == "morl.envs.minecart:Minecart"
+    assert specs["minecart-v0"].entry_point == "morl.envs.classic.minecart:Minecart"
     morl.registry.env_specs()  # and only once
 
 
@@ -132,7 +136,7 @@ def test_a_module_in_the_working_directory_registers_its_own(plug_ins, tmp_path,
     (tmp_path / "my_envs_of_test.py").write_text(
         "import morl\n"
         "morl.register_env(morl.EnvSpec('mine-v0', '', ('a', 'b'), (0.0, -50.0),"
-        " entry_point='morl.envs.deep_sea_treasure:DeepSeaTreasure'))\n"
+        " entry_point='morl.envs.classic.deep_sea_treasure:DeepSeaTreasure'))\n"
     )
     (tmp_path / "my_broken_envs_of_test.py").write_text("1 / 0\n")
     monkeypatch.chdir(tmp_path)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-IMPORTS = "import morl, morl.envs.minecart, morl.agents.cmorl, morl.tune; print(morl.__file__)"
+IMPORTS = "import morl, morl.envs.classic.minecart, morl.agents.cmorl.algorithm, morl.tune; print(morl.__file__)"
 
 
 @pytest.fixture(scope="session")
@@ -42,7 +42,9 @@ def test_the_wheel_holds_every_module_once(wheel):
     }
     expected = {f"morl/{prefix}{path.name}" for prefix, room in rooms.items() for path in room.glob("*.py")}
     assert modules == expected
-    assert {"morl/py.typed", "morl/envs/fruits.csv", "morl/report/page.html", "morl/report/page.js"} <= set(names)
+    assert {"morl/py.typed", "morl/envs/classic/fruits.csv", "morl/report/page.html", "morl/report/page.js"} <= set(
+        names
+    )
     assert len(names) == len(set(names))
 
 
@@ -128,7 +130,7 @@ EVENTS = """
 import sys, tempfile
 from pathlib import Path
 import numpy as np
-from morl.events import TensorBoardWriter
+from morl.runs.tensorboard import TensorBoardWriter
 writer = TensorBoardWriter(Path(tempfile.mkdtemp()))
 writer.text("config", "a: 1")
 writer.image("front", np.zeros((2, 2, 3), np.uint8), 1)

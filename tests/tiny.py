@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from morl.preferences import spread
+from morl.ops.preferences import spread
 from morl.registry import AgentSpec
 
 SPEC = AgentSpec("tiny", "of tests", "tests.tiny:Tiny", "tests.tiny:TinyConfig")

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from morl.comparison import Interval, interval
-from morl.front import Floats
-from morl.rows import csv_text
+from morl.analysis.comparison import Interval, interval
+from morl.runs.csv import csv_text
+from morl.runs.front import Floats
 
 RESAMPLES = 10_000
 

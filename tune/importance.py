@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Mapping
 from typing import Any
 
-from morl.domains import Space
+from morl.search_space import Space
 from morl.tune.journal import Trial
 from morl.tune.searchers import OptunaSearcher
 

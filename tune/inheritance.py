@@ -10,10 +10,10 @@ from typing import Any
 
 import yaml
 
-from morl import checkpoint, runs
 from morl.errors import UserError
-from morl.plan import prepare
-from morl.saving import fixed_settings
+from morl.runs import directory, storage
+from morl.training.checkpointing import fixed_settings
+from morl.training.setup import prepare
 
 
 def inherit(agent: str, donor: Path, run: Path, config: Any, settings: Any) -> None:
@@ -25,7 +25,7 @@ def inherit(agent: str, donor: Path, run: Path, config: Any, settings: Any) -> N
         UserError: there is no whole checkpoint.
     """
     plan = prepare(agent, settings, config)
-    states = checkpoint.states(donor / "checkpoints")
+    states = storage.states(donor / "checkpoints")
     if not states:
         raise UserError(f"{donor} has no checkpoint to go on from")
     fresh = run.with_name(f".{run.name}.new")
@@ -35,7 +35,7 @@ def inherit(agent: str, donor: Path, run: Path, config: Any, settings: Any) -> N
         if (donor / name).exists():
             shutil.copyfile(donor / name, fresh / name)
     resolved = plan.resolved(settings)
-    text = yaml.safe_dump({**resolved, "run": runs.provenance("")}, sort_keys=False)
+    text = yaml.safe_dump({**resolved, "run": directory.provenance("")}, sort_keys=False)
     (fresh / "config.yaml").write_text(text)
     rewritten(states[0], fresh / "checkpoints" / "state-000001.npz", {"settings": fixed_settings(resolved)})
     shutil.rmtree(run, ignore_errors=True)
@@ -44,11 +44,11 @@ def inherit(agent: str, donor: Path, run: Path, config: Any, settings: Any) -> N
 
 def rewritten(source: Path, target: Path, changes: dict[str, Any]) -> None:
     """A copy of the file of a training under way, with other notes."""
-    notes = {**checkpoint.load_notes(source), **changes}
+    notes = {**storage.load_notes(source), **changes}
     with zipfile.ZipFile(source) as old, zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as new:
         for info in old.infolist():
-            if info.filename == checkpoint.NOTES:
-                new.writestr(checkpoint.NOTES, json.dumps(notes))
+            if info.filename == storage.NOTES:
+                new.writestr(storage.NOTES, json.dumps(notes))
                 continue
             with old.open(info) as reader, new.open(info.filename, "w", force_zip64=True) as writer:
                 shutil.copyfileobj(reader, writer)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from morl.errors import UserError
-from morl.rows import csv_text
+from morl.runs.csv import csv_text
 from morl.tune.journal import Journal, Trial
 from morl.tune.searchers import Searcher
 

@@ -21,8 +21,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from morl.domains import Choice, Integer, Space
 from morl.errors import MissingExtraError, UserError
+from morl.search_space import Choice, Integer, Space
 from morl.tune.journal import Trial
 from morl.tune.ledger import Ledger
 from morl.tune.settings import StudySettings

@@ -11,11 +11,11 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from morl.domains import Choice, Domain, Parameter, Space, label
-from morl.plotting import COLOURS, save
+from morl.search_space import Choice, Domain, Parameter, Space, label
 from morl.tune.heldout import HeldOut
 from morl.tune.importance import importances
 from morl.tune.journal import Trial
+from morl.viz.plotting import COLOURS, save
 
 MARKS = {"finished": (COLOURS[0], "o"), "pruned": ("0.65", "v"), "failed": (COLOURS[3], "x")}
 MOST_AXES = 12  # of parallel coordinates: the settings that matter most

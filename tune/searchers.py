@@ -11,8 +11,8 @@ import warnings
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from morl.domains import Choice, Domain, Integer, Space, label, walk
 from morl.errors import MissingExtraError, UserError
+from morl.search_space import Choice, Domain, Integer, Space, label, walk
 from morl.tune.journal import Trial
 
 STARTUP = 10  # random trials before a model of the scores is of use

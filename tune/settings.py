@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
-from morl.config import check_integer, check_range
 from morl.errors import UserError, unknown_name
+from morl.validation import check_integer, check_range
 
 SearcherName = Literal["tpe", "random", "bohb"]
 SchedulerName = Literal["asha", "pbt", "none"]

@@ -12,11 +12,12 @@ from typing import Any
 
 import yaml
 
-from morl import domains, runs
-from morl.domains import Space
+from morl import search_space
 from morl.errors import UserError, unknown_name
-from morl.options import field_names, from_mapping, plain
+from morl.parsing import field_names, from_mapping, plain
 from morl.registry import agent_spec, load
+from morl.runs import directory, files
+from morl.search_space import Space
 from morl.settings import TrainSettings
 from morl.tune import ledger as ledgers
 from morl.tune import searchers
@@ -68,8 +69,8 @@ class Study:
             objects; ``out`` is the study's directory. Its seeds are those of the search.
         config: the agent's settings where they are not searched.
         settings: of the study.
-        space: changes to what the agent declares, by the names of settings: a :class:`morl.domains.Parameter`, a domain
-            as in YAML, a value to fix, or ``None`` to leave a setting as it is.
+        space: changes to what the agent declares, by the names of settings: a :class:`morl.search_space.Parameter`, a
+            domain as in YAML, a value to fix, or ``None`` to leave a setting as it is.
 
     Raises:
         UserError: settings that cannot work, before anything is written or started.
@@ -112,7 +113,7 @@ class Study:
         for entry in (*path.iterdir(), *(e for place in ("trials", "held-out") for e in (path / place).glob("*"))):
             if entry.is_symlink():
                 raise UserError(f"{entry} is a link; a study is resumed only in files of its own")
-        written = runs.read_config(path / "study.yaml")
+        written = directory.read_config(path / "study.yaml")
         source = str(path / "study.yaml")
         if written.get("format") != FORMAT:
             raise UserError(
@@ -195,7 +196,7 @@ class Study:
             journal,
             searcher,
             settings.num_samples,
-            first=domains.walk(self.space, own, lambda name, _: own[name]),
+            first=search_space.walk(self.space, own, lambda name, _: own[name]),
             stop=path / "stop",
             max_concurrent=None if settings.scheduler == "pbt" else settings.max_concurrent,
             should_stop=should_stop,
@@ -267,20 +268,20 @@ class Study:
         space: Space = load(spec.space) if spec.space else {}
         written: dict[str, Any] = {}
         if self.settings.space_file is not None:
-            written = runs.read_config(self.settings.space_file)
+            written = directory.read_config(self.settings.space_file)
         given = [(written, str(self.settings.space_file)), (_of_flags(self.settings.space), "--space")]
-        plain = {name: x.plain() if isinstance(x, domains.Parameter) else x for name, x in changes.items()}
+        plain = {name: x.plain() if isinstance(x, search_space.Parameter) else x for name, x in changes.items()}
         fixed: dict[str, Any] = {}
         for part, source in (*given, (plain, "space")):
             unknown = [name for name in part if name not in field_names(type(self.config))]
             if unknown:
                 names = field_names(type(self.config))
                 raise UserError(f"{source}: {unknown_name('setting', unknown[0], names)}")
-            space, more = domains.overridden(space, part, source)
+            space, more = search_space.overridden(space, part, source)
             fixed |= more
         space = {
             name: dataclasses.replace(p, live=changed.live)
-            if isinstance(changed := changes.get(name), domains.Parameter)
+            if isinstance(changed := changes.get(name), search_space.Parameter)
             else p
             for name, p in space.items()
         }
@@ -288,7 +289,7 @@ class Study:
         if fixed:
             self.config = from_mapping(type(self.config), {**_plain(self.config), **fixed}, source="space")
         own = self._own()
-        domains.checked(space, own, "space")
+        search_space.checked(space, own, "space")
         if self.settings.scheduler == "pbt":
             space = {name: p for name, p in space.items() if p.live and p.active(own)}
         if not space:
@@ -319,14 +320,14 @@ class Study:
             raise UserError("worker processes need a whole core: give --trial-cpus as many as there are processes")
         for name, parameter in self.space.items():  # each end of each, with the rest as it is
             domain = parameter.domain
-            ends = domain.options if isinstance(domain, domains.Choice) else (domain.low, domain.high)
+            ends = domain.options if isinstance(domain, search_space.Choice) else (domain.low, domain.high)
             if parameter.when:
                 continue
             for value in ends:
                 try:
                     dataclasses.replace(self.config, **{name: value})
                 except UserError as error:
-                    raise UserError(f"space: {name} cannot be {domains.label(value)}: {error}") from None
+                    raise UserError(f"space: {name} cannot be {search_space.label(value)}: {error}") from None
         if spec.search is None:
             if settings.trial_gpus:
                 import jax
@@ -334,7 +335,7 @@ class Study:
                 jax.config.update(
                     "jax_platforms", "cpu"
                 )  # GPUs are for the trials; this process takes none of their memory
-            from morl.plan import prepare
+            from morl.training.setup import prepare
 
             prepare(self.agent, self.training, self.config)
 
@@ -344,12 +345,12 @@ class Study:
             assert self.path is not None  # noqa: S101
             return self.path
         name = f"tune-{self.agent}-{self.training.env.replace('/', '-').replace(':', '-')}"
-        path = runs.create(self.path, name)
+        path = directory.create(self.path, name)
         try:
             (path / "checkpoints").rmdir()
             for place in _PLACES:
                 (path / place).mkdir()
-            runs.write_text(path / "study.yaml", yaml.safe_dump(self._written(), sort_keys=False))
+            files.write_text(path / "study.yaml", yaml.safe_dump(self._written(), sort_keys=False))
         except OSError as error:
             raise UserError(f"cannot write to the study directory {path}: {error.strerror}") from error
         return path
@@ -365,8 +366,8 @@ class Study:
             "study": study,
             "training": training,
             "config": _plain(self.config),
-            "space": domains.plain(self.space),
-            "run": runs.provenance(""),
+            "space": search_space.plain(self.space),
+            "run": directory.provenance(""),
         }
 
     def _headline(self) -> str:
@@ -433,13 +434,13 @@ class Study:
 
     def _write(self, path: Path, journal: Journal, chosen: Trial, held_out: HeldOut | None) -> None:
         """Tables, the best settings, and pictures."""
-        runs.write_text(path / "results.csv", ledgers.results_csv(journal.trials, list(self.space)))
+        files.write_text(path / "results.csv", ledgers.results_csv(journal.trials, list(self.space)))
         config = self.job.config(chosen.params)
         values = {"agent": self.agent, **_plain(self.training), **_plain(config)}
         values.pop("out", None)
-        runs.write_text(path / "best.yaml", yaml.safe_dump(values, sort_keys=False))
+        files.write_text(path / "best.yaml", yaml.safe_dump(values, sort_keys=False))
         if held_out is not None:
-            runs.write_text(path / "held_out.csv", held_out.as_csv())
+            files.write_text(path / "held_out.csv", held_out.as_csv())
         from morl.tune import pictures
 
         pictures.write(path, journal.trials, self.space, self._own(), self.settings.metric, held_out)

@@ -55,7 +55,7 @@ class Job:
 
     def settings(self, out: Path | None = None, **changes: Any) -> Any:
         """Of a training."""
-        from morl.options import from_mapping
+        from morl.parsing import from_mapping
 
         cls = load(agent_spec(self.agent).settings)
         given: Any = from_mapping(cls, {**self.training, **changes}, source="settings of the study")
@@ -67,7 +67,7 @@ class Job:
         Raises:
             UserError: settings that it does not take together.
         """
-        from morl.options import field_names, from_mapping
+        from morl.parsing import field_names, from_mapping
 
         spec = agent_spec(self.agent)
         cls = load(spec.config)
@@ -188,7 +188,7 @@ def _trained(job: Job, path: Path, params: Mapping[str, Any], send: Send) -> dic
     """The result of a trial."""
     from jax import monitoring
 
-    from morl.training import train
+    from morl.training.loop import train
 
     counts = {"cache_hits": 0, "cache_misses": 0}
 
@@ -256,9 +256,9 @@ def _wait(path: Path) -> None:
 
 def results(run: Any, metric: MetricName) -> dict[int, dict[str, float]]:
     """Of each seed's front, re-evaluated where the agent has policies: score, hypervolume and expected utility."""
-    from morl.metrics import expected_utility
-    from morl.preferences import spread
-    from morl.training import EXPECTED_UTILITY_WEIGHTS
+    from morl.ops.metrics import expected_utility
+    from morl.ops.preferences import spread
+    from morl.training.loop import EXPECTED_UTILITY_WEIGHTS
 
     whole = _true_hypervolume(run.path)
     found = {}
@@ -272,7 +272,7 @@ def results(run: Any, metric: MetricName) -> dict[int, dict[str, float]]:
 
 def _true_hypervolume(path: Path) -> float:
     """Of the true front, by what the training wrote down; 1 where it does not know it."""
-    from morl.runs import read_rows
+    from morl.runs.directory import read_rows
 
     header, *rows = read_rows(path / "metrics.csv") or [[]]
     for row in rows:
@@ -283,7 +283,7 @@ def _true_hypervolume(path: Path) -> float:
 
 
 def _last_step(path: Path) -> int:
-    from morl.runs import read_rows
+    from morl.runs.directory import read_rows
 
     header, *rows = read_rows(path / "metrics.csv")
     return int(float(rows[-1][header.index("step")]))

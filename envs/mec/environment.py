@@ -13,8 +13,6 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from morl.batching import where_wanted
-from morl.config import check_integer, check_range
 from morl.envs.base import Objective
 from morl.envs.mec import arrivals, flights, links, sharing
 from morl.envs.mec.arrivals import ArrivalParams, Queue, Tasks
@@ -24,6 +22,8 @@ from morl.envs.mec.links import Channel, LinkParams
 from morl.envs.mec.params import CONTEXTS, Interval, Params, check_interval, check_numbers
 from morl.envs.mec.sharing import Servers
 from morl.errors import UserError, unknown_name
+from morl.ops.batching import where_wanted
+from morl.validation import check_integer, check_range
 
 Fading = Literal["episode", "task"]
 

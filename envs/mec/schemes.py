@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from morl.envs.base import Objective
 from morl.envs.mec.environment import MecOffloading, State
 from morl.envs.mec.params import Params
-from morl.evaluation import evaluate, in_blocks
-from morl.front import Front, from_evaluation
+from morl.runs.front import Front, from_evaluation
+from morl.training.evaluation import evaluate, in_blocks
 from morl.types import Evaluation, Learner, PyTree
 
 Floats = NDArray[np.float64]

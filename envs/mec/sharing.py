@@ -12,7 +12,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from morl.batching import batched
+from morl.ops.batching import batched
 
 _COLUMNS = 8
 

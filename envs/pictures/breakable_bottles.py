@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from morl.envs.breakable_bottles import State
+from morl.envs.classic.breakable_bottles import State
 from morl.envs.pictures import canvas as c
 
 

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 import numpy as np
 from numpy.typing import NDArray
 
-from morl.envs.building import FLOORS, ZONES, Params, State
+from morl.envs.building.environment import FLOORS, ZONES, Params, State
 from morl.envs.pictures import canvas as c
 
 LEFT, TOP, WIDTH, STOREY = 66.0, 54.0, 396.0, 56.0

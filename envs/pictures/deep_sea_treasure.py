@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from morl.envs.deep_sea_treasure import ROCK as ROCK_VALUE
-from morl.envs.deep_sea_treasure import Params, State
+from morl.envs.classic.deep_sea_treasure import ROCK as ROCK_VALUE
+from morl.envs.classic.deep_sea_treasure import Params, State
 from morl.envs.pictures import canvas as c
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from morl.envs import folding
+from morl.envs.constructive import folding
 from morl.envs.pictures import canvas as c
 
 COLOURS = {"A": c.GREEN, "C": c.BLUE, "T": c.RED, "G": c.GOLD}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from morl.envs.fishwood import WOOD, State
+from morl.envs.classic.fishwood import WOOD, State
 from morl.envs.pictures import canvas as c
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from morl.envs.fruit_tree import NUTRIENTS, Params, State
+from morl.envs.classic.fruit_tree import NUTRIENTS, Params, State
 from morl.envs.pictures import canvas as c
 
 WIDTH, ROW = 640, 34

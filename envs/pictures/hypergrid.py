@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from morl.envs.hypergrid import Params, State
+from morl.envs.constructive.hypergrid import Params, State
 from morl.envs.pictures import canvas as c
 
 

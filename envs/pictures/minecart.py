@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from morl.envs.minecart import BASE_RADIUS, MINE_RADIUS, Params, State
+from morl.envs.classic.minecart import BASE_RADIUS, MINE_RADIUS, Params, State
 from morl.envs.pictures import canvas as c
 
 MARGIN = 0.06  # around the unit square, for what stands at its walls

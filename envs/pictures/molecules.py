@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from morl.envs import chemistry
-from morl.envs.chemistry import Tree
+from morl.envs.constructive import chemistry
+from morl.envs.constructive.chemistry import Tree
 from morl.envs.pictures import canvas as c
 
 WIDTH, HEIGHT, FOOT = 480, 360, 40  # pixels

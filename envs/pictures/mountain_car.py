@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from morl.envs.mountain_car import MAX_POSITION, MIN_POSITION, State
+from morl.envs.classic.mountain_car import MAX_POSITION, MIN_POSITION, State
 from morl.envs.pictures import canvas as c
 
 HEIGHT = 1.25

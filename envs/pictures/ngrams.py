@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from morl.envs.ngrams import ALPHABET, BLANK, Params
+from morl.envs.constructive.ngrams import ALPHABET, BLANK, Params
+from morl.envs.constructive.strings import State
 from morl.envs.pictures import canvas as c
-from morl.envs.strings import State
 
 COLUMNS = 18
 COLOURS = (c.RED, c.BLUE, c.GREEN, c.ORANGE)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from morl.envs.classic.resource_gathering import ENEMIES, GEM, GOLD, HOME, SIZE, Params, State
 from morl.envs.pictures import canvas as c
-from morl.envs.resource_gathering import ENEMIES, GEM, GOLD, HOME, SIZE, Params, State
 
 
 def draw(state: State, params: Params) -> NDArray[np.uint8]:

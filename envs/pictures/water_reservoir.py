@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from morl.envs.classic.water_reservoir import CAPACITY, FLOODING_UPSTREAM, State
 from morl.envs.pictures import canvas as c
-from morl.envs.water_reservoir import CAPACITY, FLOODING_UPSTREAM, State
 
 TOP = 200.0  # level at the upper edge of the picture
 

@@ -23,8 +23,8 @@ from numpy.typing import NDArray
 
 import morl
 from morl.envs.base import Objective
-from morl.envs.host_values import host_values
-from morl.envs.oracle import Oracle
+from morl.envs.constructive.host_values import host_values
+from morl.envs.constructive.oracle import Oracle
 
 FOODS = ("bread", "cheese", "apple", "carrot", "nuts", "egg", "cake", "yoghurt")
 ENERGY = (240.0, 180.0, 80.0, 30.0, 300.0, 90.0, 350.0, 120.0)  # kcal

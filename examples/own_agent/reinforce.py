@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import morl
-from morl.preferences import spread
+from morl.ops.preferences import spread
 from morl.types import Task, Transition
 
 

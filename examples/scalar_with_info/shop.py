@@ -19,7 +19,7 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 import morl
-from morl.envs.wrappers import VectorRewardFromInfo
+from morl.envs.gymnasium.wrappers import VectorRewardFromInfo
 
 SHELF = 40  # units that fit
 BATCH = 5  # units an order is counted in

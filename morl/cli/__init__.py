@@ -51,8 +51,8 @@ def _one_line(message: Warning | str, *_: object, **__: object) -> str:
 
 
 def _oracle_failure(error: Exception) -> UserError | None:
-    """What an oracle raised (:mod:`morl.envs.host_values`), which only where that is loaded can have been."""
-    host_values = sys.modules.get("morl.envs.host_values")
+    """Return what an oracle raised, if its module is loaded (:mod:`morl.envs.constructive.host_values`)."""
+    host_values = sys.modules.get("morl.envs.constructive.host_values")
     return None if host_values is None else host_values.oracle_failure(error)
 
 

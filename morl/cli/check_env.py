@@ -9,7 +9,7 @@ from typing import Annotated
 import tyro
 
 from morl.errors import UserError
-from morl.options import parse
+from morl.parsing import parse
 from morl.registry import Backend
 
 
@@ -32,7 +32,7 @@ class CheckOptions:
 def main(args: Sequence[str]) -> int:
     """Check and print."""
     options = parse(CheckOptions, args, prog="morl check-env")
-    from morl.envs.checking import check_env
+    from morl.envs.checks.check import check_env
 
     report = check_env(options.env, options.backend, options.seed)
     print(report)

@@ -14,11 +14,11 @@ import tyro
 
 from morl.cli.table import table
 from morl.errors import UserError
-from morl.options import parse
-from morl.rows import csv_text
+from morl.parsing import parse
+from morl.runs.csv import csv_text
 
 if TYPE_CHECKING:
-    from morl.comparison import Comparison, Interval
+    from morl.analysis.comparison import Comparison, Interval
 
 
 @dataclass(frozen=True)
@@ -60,10 +60,10 @@ class CompareOptions:
 def main(args: Sequence[str]) -> int:
     """Compare, print, draw."""
     options = parse(CompareOptions, args, prog="morl compare")
-    from morl import comparison, results
+    from morl.analysis import comparison, results
 
     if options.png is not None:
-        from morl.video import check_new_file
+        from morl.viz.video import check_new_file
 
         check_new_file(options.png)
     found = comparison.compare(
@@ -74,7 +74,7 @@ def main(args: Sequence[str]) -> int:
         seed=options.seed,
     )
     if options.png is not None:
-        from morl import plotting
+        from morl.viz import plotting
 
         plotting.save(plotting.draw_comparison(found), options.png)
     if options.csv:
@@ -90,7 +90,7 @@ def main(args: Sequence[str]) -> int:
 
 def describe(found: Comparison) -> str:
     """Three tables: fronts, groups, and pairs of groups."""
-    from morl.comparison import METRICS, PREFERENCES
+    from morl.analysis.comparison import METRICS, PREFERENCES
 
     reference = " ".join(f"{x:g}" for x in found.reference_point)
     lowest = "" if found.own_reference else ", the lowest of the runs'"
@@ -152,7 +152,7 @@ def interval(x: Interval) -> str:
 
 def as_csv(found: Comparison) -> str:
     """One row a front."""
-    from morl.comparison import METRICS
+    from morl.analysis.comparison import METRICS
 
     names = [metric.name for metric in METRICS]
     return csv_text(
@@ -173,7 +173,7 @@ def as_csv(found: Comparison) -> str:
 
 def as_json(found: Comparison) -> dict[str, Any]:
     """Everything; what there is no interval of is null."""
-    from morl.comparison import CONFIDENCE
+    from morl.analysis.comparison import CONFIDENCE
 
     def ends(x: Interval) -> dict[str, float | None]:
         low, high = (None if math.isnan(end) else end for end in (x.low, x.high))

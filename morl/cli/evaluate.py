@@ -10,7 +10,7 @@ from typing import Annotated
 import tyro
 
 from morl.cli.front import describe
-from morl.options import parse
+from morl.parsing import parse
 from morl.settings import EvaluateSettings
 
 

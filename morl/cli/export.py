@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 import tyro
 
 from morl.errors import UserError
-from morl.options import parse
+from morl.parsing import parse
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ import tyro
 
 from morl.cli.table import table
 from morl.errors import UserError
-from morl.front import Front
-from morl.options import parse
+from morl.parsing import parse
+from morl.runs.front import Front
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ def main(args: Sequence[str]) -> int:
     from morl.loading import front_of_seed, load
 
     if options.png is not None:
-        from morl.video import check_new_file
+        from morl.viz.video import check_new_file
 
         check_new_file(options.png)
     run = load(options.run)
@@ -60,12 +60,12 @@ def main(args: Sequence[str]) -> int:
         for seed, front in fronts.items()
     }
     if options.png is not None:
-        from morl import plotting
+        from morl.viz import plotting
 
         title = f"{run.config['agent']} on {run.config['env']}"
         plotting.save(plotting.draw_front(fronts, title), options.png)
     if options.csv:
-        from morl.front import to_csv
+        from morl.runs.front import to_csv
 
         print(to_csv(dict(fronts)), end="")
     elif options.json:

@@ -9,7 +9,7 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from morl.training import Status
+from morl.training.loop import Status
 
 
 def range_text(values: tuple[float, ...], form: str) -> str:

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import tyro
 
-from morl.options import parse
+from morl.parsing import parse
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,8 @@ class ReportOptions:
 def main(args: Sequence[str]) -> int:
     """Read, write, open."""
     options = parse(ReportOptions, args, prog="morl report")
-    from morl import report, results
+    from morl import report
+    from morl.analysis import results
 
     runs = results.read(options.runs)
     out = options.out or (runs[0].path if len(runs) == 1 else Path()) / "report.html"

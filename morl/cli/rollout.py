@@ -13,10 +13,10 @@ import tyro
 
 from morl.cli.table import table
 from morl.errors import UserError
-from morl.options import parse
+from morl.parsing import parse
 
 if TYPE_CHECKING:
-    from morl.playback import Episode
+    from morl.analysis.playback import Episode
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def main(args: Sequence[str]) -> int:
     options = parse(RolloutOptions, args, prog="morl rollout")
     if (options.preference is None) == (options.policy is None):
         raise UserError("give --preference or --policy, one of the two")
-    from morl import video as videos
+    from morl.viz import video as videos
 
     if options.video is not None:
         videos.check_path(options.video)
@@ -67,7 +67,7 @@ def main(args: Sequence[str]) -> int:
         videos.check_new_file(options.trace)
         if options.video is not None and options.trace.resolve() == options.video.resolve():
             raise UserError(f"--video and --trace are both {options.trace}; choose two names")
-    from morl.playback import play
+    from morl.analysis.playback import play
 
     playback = play(options.run, options.preference, policy=options.policy, training_seed=options.training_seed)
     video = None

@@ -12,11 +12,12 @@ import tyro
 
 from morl.cli.table import table
 from morl.errors import UserError
-from morl.options import parse
+from morl.parsing import parse
+from morl.runs import files
 from morl.settings import Device
 
 if TYPE_CHECKING:
-    from morl.candidates import Candidates
+    from morl.constructive.sampling import Candidates
 
 LONGEST = 60  # letters of an object in the table
 
@@ -66,19 +67,19 @@ class SampleOptions:
 def main(args: Sequence[str]) -> int:
     """Draw, print, write."""
     options = parse(SampleOptions, args, prog="morl sample")
-    from morl import candidates, runs, sheets
+    from morl.constructive import sampling, sheets
     from morl.loading import plan_of
-    from morl.video import check_new_file
+    from morl.viz.video import check_new_file
 
     if len({len(weights) for weights in options.preference}) > 1:
         raise UserError("every --preference has as many weights as there are objectives")
-    known = [] if options.known is None else candidates.read_known(options.known)
+    known = [] if options.known is None else sampling.read_known(options.known)
     if options.out is not None:
         check_new_file(options.out)
     env = plan_of(options.run)[0].env
     if options.sheet is not None:
         sheets.check(env, options.sheet)
-    drawn = candidates.sample(
+    drawn = sampling.sample(
         options.run,
         np.array(options.preference),
         options.n,
@@ -92,7 +93,7 @@ def main(args: Sequence[str]) -> int:
     print(describe(drawn, best))
     if options.out is not None:
         written = drawn.unique() if options.unique else drawn
-        runs.write_text(options.out, written.to_csv())
+        files.write_text(options.out, written.to_csv())
         print(f"candidates: {options.out} ({len(written)})")
     if options.sheet is not None:
         number = sheets.draw(env, best, options.sheet)

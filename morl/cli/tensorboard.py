@@ -10,7 +10,7 @@ from typing import Annotated
 import tyro
 
 from morl.errors import UserError
-from morl.options import parse
+from morl.parsing import parse
 
 LOOPBACK = "127.0.0.1"
 

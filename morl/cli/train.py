@@ -61,7 +61,7 @@ def main(args: Sequence[str]) -> int:
     name, *flags = args
     arguments: dict[str, Any]
     if name.partition("=")[0] == "--resume":
-        from morl.options import parse as parse_flags
+        from morl.parsing import parse as parse_flags
 
         arguments = {"resume": parse_flags(_Resume, args, prog="morl train").resume}
     elif name.startswith("-"):
@@ -73,7 +73,7 @@ def main(args: Sequence[str]) -> int:
         arguments = {"agent": name, "settings": settings, "config": config}
 
     from morl.cli.progress import TerminalReporter
-    from morl.training import train
+    from morl.training.loop import train
 
     with TerminalReporter() as reporter, stop_on_interrupt(STOPPING) as stopped:
         run = train(**arguments, reporter=reporter, should_stop=lambda: bool(stopped))
@@ -110,8 +110,8 @@ def parse_all(
         defaults: settings of the training that are others than usually.
     """
     from morl.loading import split_config, split_settings
-    from morl.options import field_names, from_mapping
-    from morl.options import parse as parse_flags
+    from morl.parsing import field_names, from_mapping
+    from morl.parsing import parse as parse_flags
 
     own_name = agent.replace("-", "_")
     settings_class: type[Any] = load(agent_spec(agent).settings)

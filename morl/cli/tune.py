@@ -21,9 +21,9 @@ from rich.table import Table
 from morl.cli.compare import interval
 from morl.cli.table import table
 from morl.cli.train import STOPPED, parse_all, stop_on_interrupt
-from morl.domains import Space, label
 from morl.errors import UserError
 from morl.registry import agent_spec, agent_specs, load
+from morl.search_space import Space, label
 from morl.tune.journal import Trial
 from morl.tune.settings import StudySettings
 
@@ -72,7 +72,7 @@ def main(args: Sequence[str]) -> int:
     if not args or args[0] in ("-h", "--help"):
         print(HELP.format(agents=", ".join(agent_specs())), end="")
         return 0
-    from morl.options import parse as parse_flags
+    from morl.parsing import parse as parse_flags
 
     name, *flags = args
     if name.partition("=")[0] == "--show-space":
@@ -101,7 +101,7 @@ def main(args: Sequence[str]) -> int:
 
 def _study(agent: str, flags: Sequence[str]) -> Any:
     """From flags; the agent's own that are given among them are fixed."""
-    from morl.options import field_names
+    from morl.parsing import field_names
     from morl.tune import Study, worker
 
     for i, flag in enumerate(flags):  # modules register what other flags name

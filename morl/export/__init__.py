@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from morl.errors import MissingExtraError, UserError
-from morl.front import Front
 from morl.loading import front_of_seed, fronts_of, plan_of
-from morl.video import check_new_file
+from morl.runs.front import Front
+from morl.viz.video import check_new_file
 
 Format = Literal["torch", "jax", "onnx"]
 SUFFIXES = {"torch": ".pt2", "jax": ".jax", "onnx": ".onnx"}

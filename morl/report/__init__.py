@@ -13,10 +13,10 @@ from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 
+from morl.analysis.results import Result
 from morl.errors import UserError
 from morl.report.data import report_data
-from morl.results import Result
-from morl.runs import write_text
+from morl.runs.files import write_text
 
 MARK = "<!-- report of morl -->"
 SCRIPTS = ("elements.js", "views.js", "curves.js", "page.js")

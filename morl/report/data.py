@@ -9,13 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from morl import __version__, metrics
-from morl.front import Floats
-from morl.pareto import non_dominated
-from morl.preferences import spread
-from morl.results import HISTORY, Result
-from morl.runs import read_objects
-from morl.training import EXPECTED_UTILITY_WEIGHTS
+from morl import __version__
+from morl.analysis.results import HISTORY, Result
+from morl.ops import metrics
+from morl.ops.pareto import non_dominated
+from morl.ops.preferences import spread
+from morl.runs.directory import read_objects
+from morl.runs.front import Floats
+from morl.training.loop import EXPECTED_UTILITY_WEIGHTS
 
 OBJECTS = "objects.csv"  # of a run whose fronts are objects
 

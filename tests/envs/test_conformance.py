@@ -8,7 +8,7 @@ from gymnasium import spaces
 import morl
 from morl.errors import UserError
 from morl.registry import EnvSpec, register_env
-from morl.rollout import start_batch, step
+from morl.training.rollout import start_batch, step
 from tests.extras import native_specs
 
 NATIVE = native_specs()

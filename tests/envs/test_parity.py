@@ -13,9 +13,9 @@ from mo_gymnasium.envs.deep_sea_treasure import deep_sea_treasure as mo_dst
 from numpy.typing import NDArray
 from scipy import stats
 
-from morl.envs import minecart
-from morl.envs.deep_sea_treasure import MAPS, ROCK, DeepSeaTreasure
-from morl.envs.minecart import ACCELERATE, BRAKE, LEFT, MINE, NONE, RIGHT, Minecart
+from morl.envs.classic import minecart
+from morl.envs.classic.deep_sea_treasure import MAPS, ROCK, DeepSeaTreasure
+from morl.envs.classic.minecart import ACCELERATE, BRAKE, LEFT, MINE, NONE, RIGHT, Minecart
 from tests.envs.parity import STEPS, Policy, Trace, check, mo_make, record, replay
 
 

@@ -9,9 +9,9 @@ torch = pytest.importorskip("torch")
 
 from morl.errors import UserError  # noqa: E402
 from morl.export.to_torch import Translated  # noqa: E402
-from morl.plan import prepare  # noqa: E402
 from morl.registry import agent_spec, load  # noqa: E402
 from morl.settings import TrainSettings  # noqa: E402
+from morl.training.setup import prepare  # noqa: E402
 
 TABLE = np.arange(12, dtype=np.float32).reshape(3, 4) - 5
 X = np.array([[0.5, -1.5, 2.0], [3.0, 0.0, -0.25], [1.0, 1.0, -7.0], [9.0, 8.0, 0.1]], np.float32)

@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
-from morl.domains import Parameter, Real
 from morl.registry import register_agent
+from morl.search_space import Parameter, Real
 from tests.tiny import SPEC
 
 SPACE = {"step": Parameter(Real(0.1, 1.0), live=True)}

@@ -5,10 +5,10 @@ import dataclasses
 import numpy as np
 import pytest
 
-from morl import domains
-from morl.domains import Choice, Integer, Parameter, Real, log_real
+from morl import search_space
 from morl.errors import UserError
 from morl.registry import agent_specs, load
+from morl.search_space import Choice, Integer, Parameter, Real, log_real
 from morl.tune.searchers import OptunaSearcher
 
 OURS = {name: spec for name, spec in agent_specs().items() if spec.entry_point.startswith("morl.agents")}
@@ -21,7 +21,7 @@ def test_every_agent_takes_what_its_space_proposes(name):
     spec = OURS[name]
     space, config = load(spec.space), load(spec.config)()
     own = dataclasses.asdict(config)
-    domains.checked(space, own, "space")
+    search_space.checked(space, own, "space")
     assert all(own[setting] in parameter.domain for setting, parameter in space.items())
     searcher = OptunaSearcher("random", space, own, 0)
     seen = set()
@@ -36,7 +36,7 @@ def test_every_agent_takes_what_its_space_proposes(name):
 def test_a_space_survives_being_written_and_read():
     for spec in OURS.values():
         space = load(spec.space)
-        again, fixed = domains.overridden({}, domains.plain(space), "there")
+        again, fixed = search_space.overridden({}, search_space.plain(space), "there")
         assert fixed == {}
         assert {n: (p.domain, dict(p.when)) for n, p in again.items()} == {
             n: (p.domain, dict(p.when)) for n, p in space.items()
@@ -49,9 +49,12 @@ def test_conditions_decide_what_is_chosen():
         "only_b": Parameter(Real(0, 1), when={"kind": ("b",), "fixed": (1,)}),
     }
     settings = {"kind": "a", "only_b": 0.5, "fixed": 1}
-    assert domains.walk(space, settings, lambda name, _: {"kind": "b"}.get(name, 0.1)) == {"kind": "b", "only_b": 0.1}
-    assert domains.walk(space, settings, lambda name, _: "a") == {"kind": "a"}
-    assert domains.walk(space, {**settings, "fixed": 2}, lambda name, _: "b") == {"kind": "b"}
+    assert search_space.walk(space, settings, lambda name, _: {"kind": "b"}.get(name, 0.1)) == {
+        "kind": "b",
+        "only_b": 0.1,
+    }
+    assert search_space.walk(space, settings, lambda name, _: "a") == {"kind": "a"}
+    assert search_space.walk(space, {**settings, "fixed": 2}, lambda name, _: "b") == {"kind": "b"}
 
 
 def test_changes_search_fix_and_leave_alone():
@@ -61,7 +64,7 @@ def test_changes_search_fix_and_leave_alone():
         "x": Parameter(Real(0, 1)),
     }
     changes = {"rate": {"log": ["1e-3", 1e-2]}, "size": 4, "x": None, "new": {"int": [2, 8]}}
-    changed, fixed = domains.overridden(space, changes, "there")
+    changed, fixed = search_space.overridden(space, changes, "there")
     assert changed == {"rate": Parameter(log_real(1e-3, 1e-2), live=True), "new": Parameter(Integer(2, 8))}
     assert fixed == {"size": 4}
 
@@ -84,15 +87,15 @@ def test_changes_search_fix_and_leave_alone():
 )
 def test_a_domain_that_is_none_is_one_line(change, says):
     with pytest.raises(UserError, match=f"^there: x.*{says}"):
-        domains.overridden({}, {"x": change}, "there")
+        search_space.overridden({}, {"x": change}, "there")
 
 
 def test_conditions_look_back():
     space = {"late": Parameter(Real(0, 1), when={"kind": ("a",)}), "kind": Parameter(Choice(("a", "b")))}
     with pytest.raises(UserError, match="late depends on kind, which has to come before"):
-        domains.checked(space, {"late": 0, "kind": "a"}, "space")
+        search_space.checked(space, {"late": 0, "kind": "a"}, "space")
     with pytest.raises(UserError, match="unknown setting 'knd'; did you mean kind"):
-        domains.checked({"knd": Parameter(Real(0, 1))}, {"kind": 0}, "space")
+        search_space.checked({"knd": Parameter(Real(0, 1))}, {"kind": 0}, "space")
 
 
 def test_random_points_are_even_in_the_logarithm():

@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from morl.domains import Choice, Parameter, Real, log_real
 from morl.errors import UserError
+from morl.search_space import Choice, Parameter, Real, log_real
 from morl.tune import heldout, ledger, searchers
 from morl.tune.journal import Journal, Trial
 from morl.tune.ledger import Ledger

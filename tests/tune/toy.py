@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import yaml
 
-from morl.domains import Choice, Parameter, Real, log_real
+from morl.constructive.objects import FoundFront, Search
 from morl.errors import UserError
 from morl.loading import settings_of
 from morl.registry import AgentSpec, register_agent
-from morl.searches import FoundFront, Search
-from morl.training import Status
+from morl.search_space import Choice, Parameter, Real, log_real
+from morl.training.loop import Status
 
 
 @dataclass(frozen=True)

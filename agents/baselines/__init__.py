@@ -1,0 +1,1 @@
+"""Baselines on constructive tasks: random objects, NSGA-II and MO-REINFORCE."""

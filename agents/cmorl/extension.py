@@ -1,0 +1,135 @@
+"""C-MORL's second stage: rounds in which archived policies are extended along one objective, the others held."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import jax
+import numpy as np
+from numpy.typing import NDArray
+
+from morl.agents.cmorl.constrained import ConstrainedPPO, ConstrainedState
+from morl.ops.pareto import crowding_distance
+from morl.types import PyTree
+
+Floats = NDArray[np.float64]
+
+TRIALS = 512  # thresholds looked at for a learner that goes for a gap
+MARGINS = (0.05, 0.5)  # of a gap, from its far end: as far as it goes, and into its middle
+
+
+@dataclass(frozen=True)
+class Extension:
+    """The second stage: ``rounds`` of ``updates`` updates, all learners of a round side by side.
+
+    Half the learners extend the least crowded policies, keeping β of the other returns as published. The other half go
+    for the widest gaps of the front: above one end of a gap in one objective, beyond its other end in the rest. With
+    the interior-point method their constraints are on single episodes (:mod:`.constrained`).
+
+    Attributes:
+        learner: of all of them.
+        num_objectives: R.
+        num_learners: K of a seed; each extends one objective, in turn, R of them one policy, or look for its gaps.
+        rounds, updates: how often, and how long.
+        keep: β, share of the other returns that has to be kept.
+    """
+
+    learner: ConstrainedPPO
+    num_objectives: int
+    num_learners: int
+    rounds: int
+    updates: int
+    keep: float
+
+    def preferences(self, index: int) -> Floats:
+        """(K, R), the objective each learner raises in the round of this index."""
+        return np.eye(self.num_objectives)[[number % self.num_objectives for number in self._numbers(index)]]
+
+    def _numbers(self, index: int) -> range:
+        """Of the learners, counted over all rounds; each R of them are a group that extends one policy."""
+        return range(index * self.num_learners, (index + 1) * self.num_learners)
+
+    def begin(
+        self, index: int, returns: Floats, policies: PyTree, reference_point: Floats, taken: set[bytes]
+    ) -> list[ConstrainedState]:
+        """K learners at the start of a round; see :class:`morl.types.Extension`."""
+        numbers, size = self._numbers(index), self.num_objectives
+        above = exceeding(returns, reference_point)
+        returns = returns[above]
+        gaps = {i: gap(returns, i % size, taken) for i in numbers if i // size % 2}
+        groups = sorted({i // size for i in numbers if gaps.get(i) is None})
+        rows = dict(zip(groups, select(returns, len(groups), taken), strict=True))
+        span = np.ptp(returns, axis=0)
+        least = 0.01 * np.where(span > 0, span, np.maximum(np.abs(returns).max(axis=0), 1e-6))
+        learners = []
+        for i, objective in zip(numbers, self.preferences(index), strict=True):
+            archived = None
+            if found := gaps.get(i):
+                row, allowance = found
+                archived = returns[row] if self.learner.method == "ipo" else None
+            else:
+                row = int(rows[i // size])
+                # of |G|, not of G: where returns are negative, βG is a stricter bound than G itself
+                allowance = np.maximum((1.0 - self.keep) * np.abs(returns[row]), least)
+            # what may be lost is the unit: the barrier is then the same for objectives of any scale
+            scale = np.where(np.isfinite(allowance), allowance, np.where(span > 0, span, 1.0))
+            policy = jax.tree.map(lambda x, row=above[row]: x[row], policies)
+            allowance = np.where(objective > 0, np.inf, allowance)
+            learners.append(self.learner.begin(policy, objective, allowance, scale, archived))
+        return learners
+
+
+def gap(returns: Floats, objective: int, tried: set[bytes]) -> tuple[int, Floats] | None:
+    """The widest gap of a front (n, R) in one objective that was not ``tried``; None where there is no other.
+
+    The first is beyond the front's end in that objective, without a constraint. For the others: thresholds on the other
+    objectives, each at the return of some policy, have two bests, of the policies on or above all of them, and of those
+    above. Between these two nothing is archived, as in the boxes of the epsilon-constraint method (Haimes et al.,
+    1971). The second is where to start from.
+
+    Returns:
+        its row, and (R,) how much of each return it may lose, the gap's width for ``objective``; infinite without a
+        constraint. ``tried`` is added to.
+    """
+    n, num_objectives = returns.shape
+    mine = np.arange(num_objectives) == objective
+    end = b"end %d" % objective
+    if end not in tried:
+        tried.add(end)
+        return int(returns[:, objective].argmax()), np.full(num_objectives, np.inf)
+    picks = np.random.default_rng(len(tried)).integers(n, size=(TRIALS, num_objectives))
+    floor = np.unique(np.where(mine, -np.inf, np.take_along_axis(returns, picks, 0)), axis=0)
+    floor = floor[np.any((returns > floor[:, None]).all(axis=-1), axis=1)]
+    above, on = (returns > floor[:, None]).all(axis=-1), (returns >= floor[:, None]).all(axis=-1)
+    rows = np.where(above, returns[:, objective], -np.inf).argmax(axis=1)
+    widths = returns[rows] - floor
+    widths[:, objective] = np.where(on, returns[:, objective], -np.inf).max(axis=1) - returns[rows, objective]
+    span = np.ptp(returns, axis=0)
+    volume = (widths / np.where(span > 0, span, 1.0)).prod(axis=1)
+    for i in np.argsort(-volume, kind="stable"):
+        if volume[i] <= 0:
+            break
+        for margin in MARGINS:
+            key = np.append(widths[i], (objective, margin, *returns[rows[i]])).tobytes()
+            if key not in tried:
+                tried.add(key)
+                return int(rows[i]), widths[i] * np.where(mine, 1.0, 1.0 - margin)
+    return None
+
+
+def exceeding(returns: Floats, reference_point: Floats) -> NDArray[np.int64]:
+    """Rows of an archive (n, R) whose policies exceed the reference point; all where none does."""
+    good = (returns > reference_point).all(axis=1)
+    return np.flatnonzero(good if good.any() else np.ones(len(returns), bool))
+
+
+def select(returns: Floats, number: int, taken: set[bytes]) -> NDArray[np.int64]:
+    """Rows of the archive (n, R) to start from, (number,): the least crowded that were not ``taken`` before.
+
+    Where there are too few, those taken before follow, and then all once more. ``taken`` is added to.
+    """
+    rows = np.argsort(-crowding_distance(returns), kind="stable")
+    known = np.array([returns[row].tobytes() in taken for row in rows])
+    rows = np.resize(np.concatenate([rows[~known], rows[known]]), number)
+    taken.update(returns[row].tobytes() for row in rows)
+    return rows

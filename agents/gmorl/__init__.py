@@ -1,0 +1,34 @@
+"""GMORL (Yang et al., 2025): its registration, as plain data."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from morl.lazy import lazy_names
+from morl.registry import AgentSpec, register_agent
+
+if TYPE_CHECKING:
+    from morl.agents.gmorl.algorithm import GMORL as GMORL
+    from morl.agents.gmorl.algorithm import GMORLConfig as GMORLConfig
+
+register_agent(
+    AgentSpec(
+        name="gmorl",
+        summary="GMORL: one discrete soft actor-critic for every preference (Yang et al., 2025)",
+        entry_point="morl.agents.gmorl.algorithm:GMORL",
+        config="morl.agents.gmorl.algorithm:GMORLConfig",
+        space="morl.agents.gmorl.algorithm:SPACE",
+        protocols={
+            "gmorl-paper": "morl.agents.gmorl.presets:paper",
+            "gmorl-far": "morl.agents.gmorl.presets:far",
+        },
+        split_cores=False,
+    )
+)
+__getattr__ = lazy_names(
+    __name__,
+    {
+        "GMORL": "morl.agents.gmorl.algorithm:GMORL",
+        "GMORLConfig": "morl.agents.gmorl.algorithm:GMORLConfig",
+    },
+)

@@ -1,0 +1,66 @@
+"""MOGFN as an agent: one sampler, whose front is the non-dominated ones among the objects it draws."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from morl.agents.mogfn.algorithm import MOGFN
+from morl.agents.mogfn.config import MOGFNConfig
+from morl.errors import UserError
+from morl.ops.preferences import spread
+from morl.registry import env_specs
+from morl.types import Task
+
+
+@dataclass(frozen=True)
+class MOGFNAgent:
+    """One :class:`morl.agents.mogfn.algorithm.MOGFN`, for all preferences.
+
+    A step of the task is an object built and rewarded, so that budgets of different tasks, and of other ways to search
+    them, are calls of the reward alike.
+
+    Raises:
+        UserError: the task is not constructive, not for the network, or has fewer steps than one update takes.
+    """
+
+    config: MOGFNConfig
+    task: Task
+
+    extension = None
+
+    def __post_init__(self) -> None:
+        if self.task.constructive is None:
+            known = ", ".join(spec.id for spec in env_specs().values() if spec.constructive)
+            raise UserError(f"mogfn is for constructive tasks, which build an object step by step, such as {known}")
+        if self.updates < 1:
+            raise UserError(
+                f"steps must be at least {self.config.batch}, the batch of one update, not {self.task.steps}"
+            )
+        _ = self.learner  # checks the network
+
+    @property
+    def num_preferences(self) -> int:
+        return self.config.num_preferences
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        return ("a step is one object built and rewarded; evaluations draw others, which are not counted",)
+
+    @property
+    def updates(self) -> int:
+        """Batches of objects."""
+        return self.task.steps // self.config.batch
+
+    @cached_property
+    def preferences(self) -> NDArray[np.float64]:
+        """(1, R), the centre; the sampler itself draws one for each object."""
+        return spread(self.task.num_objectives, 1)
+
+    @cached_property
+    def learner(self) -> MOGFN:
+        """The one sampler."""
+        return MOGFN(self.config, self.task.constructive, self.updates)

@@ -1,0 +1,131 @@
+"""Settings of MOGFN, and the space that a search draws them from."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from morl.agents.mogfn.rewards import Scalarisation
+from morl.errors import UserError, unknown_name
+from morl.search_space import Choice, Parameter, Real, Space, log_real
+from morl.validation import check_integer, check_range
+
+Loss = Literal["trajectory_balance", "subtrajectory_balance", "detailed_balance"]
+NetworkName = Literal["mlp", "transformer", "graph"]
+
+
+@dataclass(frozen=True)
+class MOGFNConfig:
+    """Settings of a conditional GFlowNet."""
+
+    batch: int = 128
+    """Trajectories of an update, each with a preference of its own."""
+    loss: Loss = "trajectory_balance"
+    """Balance that is asked of whole trajectories, of all their parts, or of each step."""
+    subtrajectory_decay: float = 0.9
+    """Weight of a part of a trajectory relative to one a step shorter; for subtrajectory_balance."""
+    scalarisation: Scalarisation = "weighted_sum"
+    """Reward of a preference: weighted sum, weighted product (log_sum), Tchebycheff, or a cone about a goal (focus)."""
+    focus_cosine: float = 0.98
+    """Cosine of the angle between the goal and the edge of its cone; for focus."""
+    focus_edge: float = 0.2
+    """Share of the reward that is left at the edge of the cone; for focus."""
+    floor: float = 1e-8
+    """Least objective or reward before the logarithm."""
+    min_log_reward: float = -75.0
+    """Least beta * log R. All objects this lifts add to the target, so with many of them (strings) and a high beta it
+    has to be so low that they weigh nothing."""
+    beta: float | tuple[float, float] = 1.0
+    """Exponent of the reward, one or lowest and highest, drawn for each trajectory (uniformly) and conditioned on. The
+    higher, the better the objects and the fewer different ones; 1 draws them in proportion to their reward."""
+    concentration: float = 1.0
+    """Of the Dirichlet distribution that preferences are drawn from; 1 is uniform."""
+    bins: int = 0
+    """Of the thermometer that encodes each weight, and beta; 0 gives the numbers themselves."""
+    epsilon: float = 0.01
+    """Probability of a random step while training."""
+    learning_rate: float = 3e-3
+    """Adam's step size of the policy."""
+    log_z_learning_rate: float = 1e-2
+    """Adam's step size of log Z."""
+    anneal: bool = True
+    """Let both fall to 1 % over the run, along a cosine."""
+    max_grad_norm: float | None = None
+    """Global norm that gradients are clipped to, if any."""
+    ema: float = 0.0
+    """Decay of the moving average of the policy that samples; 0 samples with the policy itself."""
+    replay_batch: int = 0
+    """Finished objects of earlier updates that are added to the batch, with new preferences and by backward steps."""
+    replay_capacity: int = 10_000
+    """Objects that are kept for that."""
+    replay_candidates: int = 1
+    """Objects that are drawn for each of these, of which the best for its preference is taken; 1 takes any."""
+    network: NetworkName = "mlp"
+    """Network of the policy: mlp, a causal transformer for strings, or for molecules graph, a transformer of nodes."""
+    hidden: tuple[int, ...] = (64, 64, 64)
+    """Widths of the hidden layers of the mlp."""
+    activation: Literal["tanh", "relu", "silu"] = "relu"
+    """Activation of its hidden layers."""
+    width: int = 64
+    """Of the transformer, or of graph."""
+    num_blocks: int = 3
+    """Of the transformer, or of graph."""
+    num_heads: int = 8
+    """Of each block of these; has to divide their width."""
+    num_preferences: int = 50
+    """Preferences, equally spread, that objects are drawn for at the end: what front.csv is made of."""
+
+    def __post_init__(self) -> None:
+        for name in ("beta", "hidden"):
+            if isinstance(value := getattr(self, name), list):  # of a YAML file
+                object.__setattr__(self, name, tuple(value))
+        for name, allowed in (("loss", Loss), ("scalarisation", Scalarisation), ("network", NetworkName)):
+            if getattr(self, name) not in get_args(allowed):
+                raise unknown_name(name, getattr(self, name), get_args(allowed))
+        for name in ("batch", "replay_capacity", "replay_candidates", "width", "num_blocks", "num_heads"):
+            check_integer(self, name, low=1)
+        check_integer(self, "num_preferences", low=2)
+        for name in ("bins", "replay_batch"):
+            check_integer(self, name, low=0)
+        for name in ("learning_rate", "log_z_learning_rate", "concentration", "subtrajectory_decay"):
+            check_range(self, name, low=0, open_low=True)
+        check_range(self, "epsilon", low=0, high=1)
+        check_range(self, "ema", low=0, high=1, open_high=True)
+        check_range(self, "floor", low=1e-30, high=1, open_high=True)
+        check_range(self, "min_log_reward", low=-math.inf, high=0, open_high=True)
+        check_range(self, "focus_cosine", low=0, high=1, open_low=True, open_high=True)
+        check_range(self, "focus_edge", low=0, high=1, open_low=True)
+        if self.max_grad_norm is not None:
+            check_range(self, "max_grad_norm", low=0, open_low=True)
+        low_high = self.beta if isinstance(self.beta, tuple) else (self.beta,)
+        ordered = list(low_high) == sorted(low_high) and min(low_high, default=-1) >= 0
+        if not 1 <= len(low_high) <= 2 or not ordered or not math.isfinite(low_high[-1]):
+            raise UserError(f"beta must be a number of at least 0, or the lowest and the highest, not {self.beta}")
+        if not self.hidden or min(self.hidden) < 1:
+            raise UserError(f"hidden must be one or more widths of at least 1, not {self.hidden}")
+        if self.width % self.num_heads:
+            raise UserError(f"num_heads must divide width = {self.width}, not {self.num_heads}")
+        if self.replay_batch and self.replay_capacity < self.batch:
+            raise UserError(f"replay_capacity must be at least batch = {self.batch}, not {self.replay_capacity}")
+
+    @property
+    def beta_range(self) -> tuple[float, float]:
+        """Lowest and highest exponent."""
+        low_high = self.beta if isinstance(self.beta, tuple) else (self.beta,)
+        return float(low_high[0]), float(low_high[-1])
+
+
+SPACE: Space = {
+    "learning_rate": Parameter(log_real(3e-4, 2e-2), live=True),
+    "log_z_learning_rate": Parameter(log_real(1e-3, 0.3), live=True),
+    "epsilon": Parameter(log_real(1e-3, 0.2), live=True),
+    "anneal": Parameter(Choice((False, True))),
+    "beta": Parameter(Choice((1.0, 4.0, 16.0, 48.0))),
+    "concentration": Parameter(log_real(0.3, 3.0)),
+    "bins": Parameter(Choice((0, 16, 50))),
+    "batch": Parameter(Choice((64, 128, 256))),
+    "loss": Parameter(Choice(("trajectory_balance", "subtrajectory_balance"))),
+    "subtrajectory_decay": Parameter(Real(0.7, 1.0), when={"loss": ("subtrajectory_balance",)}),
+    "replay_batch": Parameter(Choice((0, 32))),
+}

@@ -1,0 +1,264 @@
+"""Networks of a conditional policy: along trajectories as they are sampled, and over whole ones for the loss."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, NamedTuple, Protocol, TypeVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from morl.agents.mogfn.trajectories import AnyTask, Reader, Trajectories
+from morl.errors import UserError
+from morl.networks import encoders
+from morl.networks.mlp import MLP, mlp
+from morl.networks.transformer import Memory, Transformer, transformer
+from morl.networks.tree_transformer import Trees, TreeTransformer, tree_transformer
+from morl.types import PyTree
+
+# of all rows that there may be: the smallest that has room for the steps there are is evaluated
+SHARES = (1 / 16, 3 / 32, 1 / 8, 3 / 16, 1 / 4, 3 / 8, 1 / 2, 3 / 4, 1)
+FEW = 2048  # rows that are evaluated all: choosing among them would save less than compiling each choice takes
+
+Result = TypeVar("Result")
+
+
+class Network(Protocol):
+    """What a network is like, apart from its parameters; all its outputs are (..., num_outputs), the logits first."""
+
+    def init(self, rng: np.random.Generator, num_conditions: int, num_outputs: int) -> PyTree:
+        """Fresh parameters, as NumPy arrays; outputs about 0."""
+        ...
+
+    def of(self, params: PyTree, obs: jax.Array, condition: jax.Array) -> jax.Array:
+        """Of observations (..., *shape) by themselves, under encoded conditions (..., C)."""
+        ...
+
+    def reader(self, params: PyTree, condition: jax.Array) -> Reader[Any]:
+        """Along trajectories under encoded conditions (B, C)."""
+        ...
+
+    def outputs(
+        self, params: PyTree, trajectories: Trajectories, condition: jax.Array, rows: int | None = None
+    ) -> jax.Array:
+        """Of every step of trajectories (B, T) under encoded conditions (B, C), (B, T, num_outputs), 0 after the last.
+
+        There must be at most ``rows`` steps in all, as :func:`with_rows` says; otherwise all that there can be.
+        """
+        ...
+
+    def row_numbers(self, number: int) -> tuple[int, ...]:
+        """Numbers of rows that ``outputs`` may be asked for where there are ``number`` with all the padding."""
+        ...
+
+
+class OfEachState(ABC):
+    """What networks have in common that see each observation by itself."""
+
+    @abstractmethod
+    def of(self, params: PyTree, obs: jax.Array, condition: jax.Array) -> jax.Array:
+        """See :class:`Network`."""
+
+    def reader(self, params: PyTree, condition: jax.Array) -> Reader[tuple[()]]:
+        return StateReader(self, params, condition)
+
+    def outputs(
+        self, params: PyTree, trajectories: Trajectories, condition: jax.Array, rows: int | None = None
+    ) -> jax.Array:
+        """The steps of all trajectories are moved together into ``rows``."""
+        batch, steps = trajectories.action.shape
+        rows, length = rows or batch * steps, trajectories.length
+        ends = jnp.cumsum(length)
+        place = jnp.arange(rows)
+        whose = jnp.minimum(jnp.searchsorted(ends, place, side="right", method="scan_unrolled"), batch - 1)
+        step = jnp.minimum(place - (ends - length)[whose], steps - 1)
+        some = self.of(params, trajectories.obs[whose, step], condition[whose])
+        there = jnp.minimum((ends - length)[:, None] + jnp.arange(steps), rows - 1)
+        return jnp.where(trajectories.valid[..., None], _apart(some, there, (whose, step, place < ends[-1])), 0.0)
+
+    def row_numbers(self, number: int) -> tuple[int, ...]:
+        return tuple(math.ceil(number * share) for share in SHARES) if number > FEW else (number,)
+
+
+@dataclass(frozen=True)
+class StateNetwork(OfEachState):
+    """An MLP of the observation, one-hot where it is of integers, and the condition."""
+
+    env: AnyTask
+    hidden: tuple[int, ...]
+    activation: str
+
+    def init(self, rng: np.random.Generator, num_conditions: int, num_outputs: int) -> MLP:
+        size = encoders.encoder(self.env.observation_space).size + num_conditions
+        return mlp(rng, (size, *self.hidden, num_outputs), self.activation, output_scale=0.01)
+
+    def of(self, params: MLP, obs: jax.Array, condition: jax.Array) -> jax.Array:
+        """Outputs (..., num_outputs) of observations (..., *shape) under conditions (..., C)."""
+        features = encoders.encoder(self.env.observation_space).encode(obs)
+        return params(jnp.concatenate([features, condition], axis=-1))
+
+
+@dataclass(frozen=True)
+class GraphNetwork(OfEachState):
+    """A transformer over the nodes of a tree, and the condition.
+
+    For tasks that put a tree together from nodes of ``num_blocks`` kinds with at most ``num_sites`` sites each: whose
+    ``parts`` of an observation are what :class:`~morl.networks.tree_transformer.Trees` says, and whose actions are the
+    kinds, then the sites of the nodes, then stop.
+
+    Raises:
+        UserError: the task does not build trees.
+    """
+
+    env: AnyTask
+    width: int
+    num_blocks: int
+    num_heads: int
+
+    def __post_init__(self) -> None:
+        if not hasattr(self.env, "num_sites"):
+            raise UserError(f"network graph is for trees of nodes; {self.env.id} has none: use mlp")
+
+    def init(self, rng: np.random.Generator, num_conditions: int, num_outputs: int) -> TreeTransformer:
+        task: Any = self.env
+        return tree_transformer(
+            rng,
+            num_kinds=task.num_blocks,
+            num_sites=task.num_sites,
+            num_conditions=num_conditions,
+            num_outputs=num_outputs - task.num_places,
+            width=self.width,
+            num_blocks=self.num_blocks,
+            num_heads=self.num_heads,
+        )
+
+    def of(self, params: TreeTransformer, obs: jax.Array, condition: jax.Array) -> jax.Array:
+        task: Any = self.env
+        whole, sites = params(Trees(*task.parts(obs)), condition)
+        flat = sites.reshape(*sites.shape[:-2], task.num_places)
+        return jnp.concatenate([whole[..., : task.num_blocks], flat, whole[..., task.num_blocks :]], axis=-1)
+
+
+def with_rows(network: Network, trajectories: Trajectories, of: Callable[[int], Result]) -> Result:
+    """``of`` the number of rows that the network has to see for these trajectories (B, T).
+
+    They are mostly shorter than the longest possible, and which number it is turns out at run time. To be taken outside
+    of what is differentiated: between forward and backward a switch keeps what any of its branches would need.
+    """
+    numbers = network.row_numbers(trajectories.action.size)
+    place = jnp.searchsorted(jnp.array(numbers), trajectories.length.sum())
+    result: Result = jax.lax.switch(place, [partial(of, number) for number in numbers])
+    return result
+
+
+@jax.custom_vjp
+def _apart(rows: jax.Array, there: jax.Array, places: tuple[jax.Array, jax.Array, jax.Array]) -> jax.Array:
+    """``rows[there]``; ``places`` are where each row has gone, and whether it counts.
+
+    Its gradient gathers from those, where that of a gather would scatter: XLA's CPU backend adds up one element at a
+    time.
+    """
+    return rows[there]
+
+
+def _together(places: tuple[jax.Array, jax.Array, jax.Array], gradient: jax.Array) -> tuple[jax.Array, None, None]:
+    *where, counts = places
+    return jnp.where(counts[:, None], gradient[tuple(where)], 0.0), None, None
+
+
+_apart.defvjp(lambda rows, there, places: (rows[there], places), _together)
+
+
+class StateReader(NamedTuple):
+    """Sees each observation by itself."""
+
+    network: OfEachState
+    params: PyTree
+    condition: jax.Array
+
+    def start(self) -> tuple[()]:
+        return ()
+
+    def read(self, memory: tuple[()], obs: jax.Array) -> tuple[tuple[()], jax.Array]:
+        return (), self.network.of(self.params, obs, self.condition)
+
+
+@dataclass(frozen=True)
+class StringNetwork:
+    """A causal transformer over strings that are written letter by letter.
+
+    For tasks whose observation is the string so far, (L,) integers, ``num_letters`` where there is no letter yet, and
+    whose steps write the next one. A step then needs no more than the letter before it and the memory of the others.
+
+    Raises:
+        UserError: the task does not say how many letters there are.
+    """
+
+    env: AnyTask
+    width: int
+    num_blocks: int
+    num_heads: int
+
+    def __post_init__(self) -> None:
+        if not hasattr(self.env, "num_letters"):
+            raise UserError(f"network transformer is for strings; {self.env.id} has none: use mlp")
+
+    @property
+    def _blank(self) -> int:
+        return int(self.env.num_letters)  # type: ignore[attr-defined]
+
+    def init(self, rng: np.random.Generator, num_conditions: int, num_outputs: int) -> Transformer:
+        return transformer(
+            rng,
+            num_letters=self._blank + 1,
+            length=self.env.horizon,
+            num_conditions=num_conditions,
+            num_outputs=num_outputs,
+            width=self.width,
+            num_blocks=self.num_blocks,
+            num_heads=self.num_heads,
+        )
+
+    def of(self, params: Transformer, obs: jax.Array, condition: jax.Array) -> jax.Array:
+        place = jnp.minimum(jnp.sum(obs != self._blank, axis=-1), self.env.horizon - 1)
+        return jnp.take_along_axis(params(obs, condition), place[:, None, None], axis=1)[:, 0]
+
+    def reader(self, params: Transformer, condition: jax.Array) -> Reader[StringMemory]:
+        return StringReader(params, condition, self._blank)
+
+    def outputs(
+        self, params: Transformer, trajectories: Trajectories, condition: jax.Array, rows: int | None = None
+    ) -> jax.Array:
+        return jnp.where(trajectories.valid[..., None], params(trajectories.end.obs, condition), 0.0)
+
+    def row_numbers(self, number: int) -> tuple[int, ...]:
+        return (number,)
+
+
+class StringMemory(NamedTuple):
+    """Keys and values of the places so far, and () int32 how many they are."""
+
+    memory: Memory
+    place: jax.Array
+
+
+class StringReader(NamedTuple):
+    """Sees the last letter of each observation, and remembers the others."""
+
+    params: Transformer
+    condition: jax.Array
+    blank: int
+
+    def start(self) -> StringMemory:
+        return StringMemory(self.params.nothing_read(self.condition), jnp.int32(0))
+
+    def read(self, memory: StringMemory, obs: jax.Array) -> tuple[StringMemory, jax.Array]:
+        place = memory.place
+        letter = jnp.where(place > 0, obs[:, jnp.maximum(place - 1, 0)], self.blank + 1)
+        kept, output = self.params.read(memory.memory, letter, place, self.condition)
+        return StringMemory(kept, place + 1), output

@@ -1,0 +1,154 @@
+"""Trajectories of a constructive task: forwards by a policy, backwards from finished objects; B of them at once."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, Protocol, TypeVar
+
+import jax
+import jax.numpy as jnp
+
+from morl.envs.constructive.base import Constructive
+from morl.types import PyTree
+
+AnyTask = Constructive[Any, Any]
+Memory = TypeVar("Memory")
+
+
+class Finished(NamedTuple):
+    """Objects, (B, ...).
+
+    Attributes:
+        state: of the environment.
+        obs: its observation.
+        values: (B, R) objectives.
+    """
+
+    state: PyTree
+    obs: jax.Array
+    values: jax.Array
+
+
+class Trajectories(NamedTuple):
+    """How objects were built, in at most T steps; what is after the last step means nothing.
+
+    Attributes:
+        obs: (B, T, ...) what was acted on.
+        action: (B, T) int32.
+        log_backward: (B, T) log P_B of each step, 0 after the last.
+        length: (B,) int32 steps.
+        end: what was built.
+    """
+
+    obs: jax.Array
+    action: jax.Array
+    log_backward: jax.Array
+    length: jax.Array
+    end: Finished
+
+    @property
+    def valid(self) -> jax.Array:
+        """(B, T) bool, the steps."""
+        return jnp.arange(self.action.shape[1]) < self.length[:, None]
+
+
+class Reader(Protocol[Memory]):
+    """A network under a condition, as it goes along B trajectories; ``output`` begins with the logits, (B, outputs)."""
+
+    def start(self) -> Memory:
+        """What it keeps of the observations it was shown: none yet."""
+        ...
+
+    def read(self, memory: Memory, obs: jax.Array) -> tuple[Memory, jax.Array]:
+        """What it keeps, and its output for the next observation (B, ...)."""
+        ...
+
+
+def masked(logits: jax.Array, mask: jax.Array) -> jax.Array:
+    """Logits that no softmax can tell from minus infinity where the mask is 0, yet finite."""
+    return jnp.where(mask > 0, logits, -1e9)
+
+
+def log_backward(mask: jax.Array) -> jax.Array:
+    """log P_B, uniform over the legal parents of ``backward_mask`` (..., K); 0 at the start, which has none."""
+    return -jnp.log(jnp.maximum(mask.sum(axis=-1), 1).astype(jnp.float32))
+
+
+def forward(
+    env: AnyTask, params: PyTree, reader: Reader[Any], batch: int, epsilon: jax.Array | float, key: jax.Array
+) -> Trajectories:
+    """Sample trajectories of a policy that takes any allowed action at all with probability ``epsilon``.
+
+    A task that has ``values`` is asked for them once, at the end; the rewards of its steps are then not computed.
+    """
+    key_start, key_steps = jax.random.split(key)
+    num_actions = int(env.action_space.n)  # type: ignore[attr-defined]
+    state, obs = jax.vmap(env.reset, (0, None))(jax.random.split(key_start, batch), params)
+    keys = jax.random.split(key_steps, env.horizon)
+
+    def step(carry: Any, key: jax.Array) -> tuple[Any, Any]:
+        state, obs, memory, values, done = carry
+        key_explore, key_action = jax.random.split(key)
+        memory, output = reader.read(memory, obs)
+        explores = jax.random.uniform(key_explore, (batch, 1)) < epsilon
+        logits = jnp.where(explores, 0.0, output[:, :num_actions])
+        action = jax.random.categorical(key_action, masked(logits, env.action_mask(obs))).astype(jnp.int32)
+        # steps of a constructive task draw nothing from their key
+        after, next_obs, reward, ended, _, _ = jax.vmap(env.step, (None, 0, 0, None))(key, state, action, params)
+        backward = jnp.where(done, 0.0, log_backward(jax.vmap(env.backward_mask)(after)))
+        row = obs, action, backward, ~done
+        if not hasattr(env, "values"):
+            values = values + reward
+        return (after, next_obs, memory, values, ended), row
+
+    def goes_on(loop: Any) -> jax.Array:
+        t, (*_, done), _ = loop
+        more: jax.Array = (t < env.horizon) & ~done.all()
+        return more
+
+    def one(loop: Any) -> Any:
+        t, carry, rows = loop
+        carry, row = step(carry, keys[t])
+        return t + 1, carry, jax.tree.map(lambda all, new: all.at[t].set(new), rows, row)
+
+    carry = state, obs, reader.start(), jnp.zeros((batch, len(env.objectives))), jnp.zeros(batch, bool)
+    shapes = jax.eval_shape(step, carry, keys[0])[1]
+    rows = jax.tree.map(lambda x: jnp.zeros((env.horizon, *x.shape), x.dtype), shapes)
+    # not a scan over the horizon: most batches are done long before it
+    _, (state, last, _, values, _), rows = jax.lax.while_loop(goes_on, one, (jnp.int32(0), carry, rows))
+    if hasattr(env, "values"):
+        values = env.values(state, params)
+    observations, action, backward, valid = jax.tree.map(lambda x: jnp.moveaxis(x, 0, 1), rows)
+    length = valid.sum(axis=1, dtype=jnp.int32)
+    return Trajectories(observations, action, backward, length, Finished(state, last, values))
+
+
+def backward(env: AnyTask, params: PyTree, end: Finished, key: jax.Array) -> Trajectories:
+    """Trajectories that P_B draws from finished objects back to the start, in the order they would be built in."""
+
+    def step(state: PyTree, key: jax.Array) -> tuple[PyTree, Any]:
+        mask = jax.vmap(env.backward_mask)(state)
+        chosen = jax.random.categorical(key, masked(jnp.zeros(mask.shape), mask))
+        parent, obs, action = jax.vmap(env.backward_step, (0, 0, None))(state, chosen, params)
+        return parent, (obs, action, log_backward(mask), mask.any(axis=-1))
+
+    _, rows = jax.lax.scan(step, end.state, jax.random.split(key, env.horizon))
+    obs, action, log_prob, valid = jax.tree.map(lambda x: jnp.moveaxis(x, 0, 1), rows)
+    length = valid.sum(axis=1, dtype=jnp.int32)
+    obs, action, log_prob = jax.vmap(_in_order)((obs, action, log_prob), length)
+    return Trajectories(obs, action, log_prob, length, end)
+
+
+def _in_order(rows: Any, length: jax.Array) -> Any:
+    """Rows (T, ...) from the last step to the first and then padding, turned round: padding last."""
+    return jax.tree.map(lambda x: jnp.roll(x[::-1], length, axis=0), rows)
+
+
+def log_forward(logits: jax.Array, trajectories: Trajectories, mask: jax.Array) -> jax.Array:
+    """(B, T) log P_F of each step, 0 after the last, by logits and action masks (B, T, A).
+
+    Of the learnt policy, not of the one that explored (Malkin et al., 2022, section 3: any training distribution does).
+    """
+    log_prob = jax.nn.log_softmax(masked(logits, mask))
+    # one-hot and not a gather: its gradient is a scatter, which XLA's CPU backend runs one element at a time
+    taken = jnp.arange(logits.shape[-1]) == trajectories.action[..., None]
+    return jnp.where(trajectories.valid, jnp.sum(jnp.where(taken, log_prob, 0.0), axis=-1), 0.0)

@@ -1,0 +1,1 @@
+"""Soft actor-critic with a vector critic, conditioned on a preference."""

@@ -1,0 +1,336 @@
+"""Checks of the functional contract (:mod:`morl.envs.base`). Called by :func:`morl.envs.checks.check.check_env`."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from gymnasium import Space, spaces
+from numpy.typing import NDArray
+
+from morl.envs.base import Objective
+from morl.envs.checks.check import (
+    Fault,
+    Report,
+    check_reference_point,
+    drawn_from,
+    global_state,
+    seed_global_generators,
+)
+from morl.envs.checks.constructive import check_constructive
+from morl.envs.checks.gymnasium import ENDLESS, check_terminations_at_limit
+from morl.errors import UserError, blame
+from morl.ops.pareto import non_dominated
+from morl.registry import EnvSpec
+from morl.training.backends.devices import quick_to_compile
+
+LANES, STEPS = 8, 200  # random steps, beyond the time limit where there is one
+MAX_STEPS, BYTES = 1001, 2**27  # but not more, nor of observations that take more room
+EAGER = 3  # steps taken one by one, outside of jit
+NEEDED = (
+    *("id", "observation_space", "action_space", "reward_space", "objectives", "max_episode_steps"),
+    *("reference_point", "default_params", "reset", "step"),
+)
+HINTS = {
+    "TracerBoolConversionError": "use jnp.where or jax.lax.cond in place of a Python condition",
+    "TracerArrayConversionError": "use jax.numpy in place of NumPy",
+    "TracerIntegerConversionError": "use jnp.take or x[i] of a JAX array in place of a Python index",
+    "ConcretizationTypeError": "shapes and Python numbers cannot depend on the state or the action",
+}
+
+
+class Steps(NamedTuple):
+    """What T steps of B lanes gave, before any reset: (T, B, ...); ``start`` is the first observation, (B, ...)."""
+
+    start: Any
+    obs: Any
+    reward: Any
+    terminated: Any
+    truncated: Any
+    count: Any
+
+
+def check_functional(report: Report, env: Any, seed: int, registered: EnvSpec | None = None) -> None:
+    """Checks of a functional environment; ``registered`` is what the library knows of it."""
+    with report.about("attributes", "spaces, objectives, reference point, parameters"):
+        _check_attributes(report, env)
+    if registered is not None and report.passed():
+        with report.about("registration"):
+            _check_registration(report, env, registered)
+    if report.passed():
+        with report.about("jit", "reset and step compile"):
+            _check_types(report, env, *_traced(env))
+    if not report.passed():
+        report.skip("steps", "fix the above first")
+        return
+    with report.about("pure functions", "the same by themselves, compiled and batched"):
+        _check_pure(report, env, seed)
+    if report.passed():
+        with report.about("steps", "random ones, in a scan"):
+            _check_steps(report, env, seed, registered.gamma if registered else 0.99)
+    if hasattr(env, "backward_step") or (registered is not None and registered.constructive):
+        if report.passed():
+            check_constructive(report, env, seed)
+        else:
+            report.skip("constructive", "fix the above first")
+    name = next((name for name in ("true_front", "true_coverage_set") if hasattr(env, name)), None)
+    if name is not None:
+        with report.about(name):
+            _check_front(report, env, name, registered.gamma if registered else 0.99)
+
+
+def _check_attributes(report: Report, env: Any) -> None:
+    for name in NEEDED:
+        if not hasattr(env, name):
+            report.fix(name, "is missing; see morl.envs.base.Environment")
+    if not report.passed():
+        return
+    for name in ("observation_space", "action_space"):
+        space = getattr(env, name)
+        if not isinstance(space, Space) or space.shape is None or space.dtype is None:
+            report.fix(name, f"must be a gymnasium.Space of one array, not {space!r}")
+    space = env.reward_space
+    size = space.shape[0] if isinstance(space, spaces.Box) and len(space.shape) == 1 else 0
+    if size < 2 or not np.issubdtype(space.dtype, np.floating):
+        report.fix("reward_space", f"must be a gymnasium.spaces.Box of shape (R,), R >= 2, of floats, not {space!r}")
+    names = [objective.name if isinstance(objective, Objective) else None for objective in env.objectives]
+    if len(names) != size or None in names or len(set(names)) != len(names):
+        report.fix("objectives", f"must be {size} morl.envs.base.Objective of different names, not {env.objectives!r}")
+    if np.shape(env.reference_point) != (size,) or not np.isfinite(env.reference_point).all():
+        report.fix("reference_point", f"must be {size} finite numbers, not {env.reference_point!r}")
+    limit = env.max_episode_steps
+    if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
+        report.fix("max_episode_steps", f"must be None or an integer of at least 1, not {limit!r}")
+    try:
+        hash(env)
+    except TypeError:
+        report.fix("hash", "it must be hashable, to be compiled once: make it a dataclass(frozen=True) of plain fields")
+    for leaf in jax.tree.leaves(env.default_params):
+        if not isinstance(leaf, jax.Array | np.ndarray | np.generic | float | int):
+            report.fix("default_params", f"must be a pytree of arrays; it holds a {type(leaf).__name__}")
+
+
+def _check_registration(report: Report, env: Any, registered: EnvSpec) -> None:
+    for name, own, told in (
+        ("id", env.id, registered.id),
+        ("objectives", tuple(objective.name for objective in env.objectives), registered.objectives),
+        ("reference_point", tuple(map(float, env.reference_point)), tuple(map(float, registered.reference_point))),
+        ("max_episode_steps", env.max_episode_steps, registered.max_episode_steps),
+    ):
+        if own != told:
+            report.fix("registration", f"{name} is {own!r} in the environment but {told!r} in its EnvSpec")
+
+
+def _traced(env: Any) -> tuple[Any, Any]:
+    """Shapes and types of what ``reset`` and ``step`` return.
+
+    Raises:
+        Fault: they cannot be traced, or keep something on the environment.
+    """
+    key, params = jax.random.key(0), env.default_params
+    before = dict(getattr(env, "__dict__", {}))
+    name = "reset"
+    try:
+        first = jax.eval_shape(env.reset, key, params)
+        if not isinstance(first, tuple) or len(first) != 2:
+            raise Fault("reset must return (state, observation)")
+        name = "step"
+        action = jnp.asarray(_sample(env.action_space, 0, ()))
+        following = jax.eval_shape(env.step, key, first[0], action, params)
+    except (Fault, UserError):
+        raise
+    except Exception as error:  # of any kind: it is the environment's
+        hint = HINTS.get(type(error).__name__)
+        raise Fault(f"{name} cannot be compiled: {blame(error)}{f'; {hint}' if hint else ''}") from error
+    if not isinstance(following, tuple) or len(following) != 6:
+        raise Fault("step must return (state, observation, reward, terminated, truncated, info)")
+    _check_unchanged(env, before)
+    return first, following
+
+
+def _check_unchanged(env: Any, before: dict[str, Any]) -> None:
+    """Cached properties may appear; nothing else may be set."""
+    for name, value in getattr(env, "__dict__", {}).items():
+        if (name in before and before[name] is not value) or isinstance(value, jax.core.Tracer):
+            raise Fault(f"reset or step sets self.{name}: keep it in the state, which they return")
+
+
+def _check_types(report: Report, env: Any, first: Any, following: Any) -> None:
+    (state, obs), (state_2, obs_2, reward, terminated, truncated, info) = first, following
+    dtype = jax.dtypes.canonicalize_dtype(env.observation_space.dtype)
+    for name, value, shape, kind in (
+        ("observation of reset", obs, env.observation_space.shape, dtype),
+        ("observation of step", obs_2, env.observation_space.shape, dtype),
+        ("reward", reward, env.reward_space.shape, np.dtype(np.float32)),
+        ("terminated", terminated, (), np.dtype(bool)),
+        ("truncated", truncated, (), np.dtype(bool)),
+    ):
+        if not hasattr(value, "dtype") or (value.shape, value.dtype) != (shape, kind):
+            told = _type(value) if hasattr(value, "dtype") else f"a {type(value).__name__}"
+            report.fix(name, f"must be a JAX array of {kind} and shape {shape}, not {told}")
+    if not isinstance(info, dict):
+        report.fix("info", f"must be a dictionary, not a {type(info).__name__}")
+    structures: list[Any] = [jax.tree.structure(state), jax.tree.structure(state_2)]
+    if structures[0] != structures[1]:
+        report.fix("state", f"has another structure after reset ({structures[0]}) than after step ({structures[1]})")
+        return
+    for (path, before), after in zip(jax.tree.leaves_with_path(state), jax.tree.leaves(state_2), strict=True):
+        if _type(before) != _type(after):
+            report.fix(
+                "state",
+                f"{jax.tree_util.keystr(path) or 'it'} is {_type(before)} after reset but {_type(after)} after step, so"
+                " that it compiles twice, or in a scan not at all: make both the same array, such as jnp.float32(0)",
+            )
+
+
+def _type(leaf: Any) -> str:
+    weak = " (a Python number's weak type)" if leaf.weak_type else ""
+    return f"{leaf.dtype} of shape {leaf.shape}{weak}"
+
+
+def _sample(space: Space[Any], seed: int, shape: tuple[int, ...]) -> NDArray[Any]:
+    """Random members of an action space, (*shape, ...), as JAX takes them."""
+    space.seed(seed)
+    flat = np.stack([np.asarray(space.sample()) for _ in range(int(np.prod(shape, dtype=int)))])
+    return flat.reshape((*shape, *flat.shape[1:])).astype(jax.dtypes.canonicalize_dtype(flat.dtype))
+
+
+def _check_pure(report: Report, env: Any, seed: int) -> None:
+    """The first steps one by one, twice, against the same compiled, and compiled and batched."""
+    params = env.default_params
+    key_reset, key_step = jax.random.split(jax.random.key(seed))
+    reset_keys, keys = jax.random.split(key_reset, 2), jax.random.split(key_step, (EAGER, 2))
+    actions = _sample(env.action_space, seed, (EAGER, 2))
+    compiled = partial(jax.jit, compiler_options=quick_to_compile())
+    reset, step = compiled(env.reset), compiled(env.step)
+    reset_all, step_all = compiled(jax.vmap(env.reset, (0, None))), compiled(jax.vmap(env.step, (0, 0, 0, None)))
+    states, batch_obs = reset_all(reset_keys, params)
+    before = dict(getattr(env, "__dict__", {}))
+    seed_global_generators(0)
+    generators = global_state()
+    state, obs = env.reset(reset_keys[0], params)
+    env.step(keys[0, 0], state, actions[0, 0], params)
+    if moved := drawn_from(generators):
+        raise Fault(f"{moved} was drawn from, which is frozen under jit: use jax.random with the key")
+    _compare(report, "reset", env.reset(reset_keys[0], params), (state, obs), "called again", exact=True)
+    _compare(report, "reset", reset(reset_keys[0], params), (state, obs), "compiled")
+    _compare(report, "reset", jax.tree.map(lambda x: x[0], (states, batch_obs)), (state, obs), "batched")
+    for t in range(EAGER):
+        arguments = (keys[t, 0], state, actions[t, 0], params)
+        plain = env.step(*arguments)
+        _compare(report, "step", env.step(*arguments), plain, "called again", exact=True)
+        _compare(report, "step", step(*arguments), plain, "compiled")
+        batched = step_all(keys[t], states, actions[t], params)
+        _compare(report, "step", jax.tree.map(lambda x: x[0], batched), plain, "batched")
+        state, states = plain[0], batched[0]
+    _check_unchanged(env, before)
+
+
+def _compare(report: Report, name: str, got: Any, plain: Any, how: str, exact: bool = False) -> None:
+    rtol, atol = (0.0, 0.0) if exact else (1e-4, 1e-5)
+    for (path, one), two in zip(jax.tree.leaves_with_path(got), jax.tree.leaves(plain), strict=True):
+        if jnp.issubdtype(jnp.asarray(one).dtype, jax.dtypes.prng_key):
+            one, two = jax.random.key_data(one), jax.random.key_data(two)
+        if not np.allclose(one, two, rtol=rtol, atol=atol, equal_nan=True):
+            part = ("state", "observation", "reward", "terminated", "truncated", "info")[path[0].idx]
+            report.fix(
+                "pure functions",
+                f"{name} gives another {part} {how} than by itself: it must depend on nothing but its arguments",
+            )
+
+
+def _check_steps(report: Report, env: Any, seed: int, gamma: float) -> None:
+    limit = env.max_episode_steps
+    size = LANES * max(1, int(np.prod(env.observation_space.shape))) * 4
+    steps = min(limit + 1 if limit else STEPS, MAX_STEPS, max(20, BYTES // size))
+    actions = _sample(env.action_space, seed, (steps, LANES))
+    params = env.default_params
+
+    @partial(jax.jit, compiler_options=quick_to_compile())
+    def run(key_reset: jax.Array, key_step: jax.Array) -> Steps:
+        """Lanes that start over at their end; ``reset`` draws from one key and ``step`` from the other."""
+
+        def starts(key: jax.Array) -> Any:
+            return jax.vmap(env.reset, (0, None))(jax.random.split(key, LANES), params)
+
+        def advance(carry: Any, now: Any) -> Any:
+            state, count = carry
+            t, action = now
+            keys = jax.random.split(jax.random.fold_in(key_step, t), LANES)
+            state, obs, reward, terminated, truncated, _ = jax.vmap(env.step, (0, 0, 0, None))(
+                keys, state, action, params
+            )
+            count = count + 1
+            done = terminated | truncated | (count >= (limit or steps + 1))
+            fresh, _ = starts(jax.random.fold_in(key_reset, t))
+            state = jax.tree.map(
+                lambda new, old: jnp.where(done.reshape(-1, *[1] * (old.ndim - 1)), new, old), fresh, state
+            )
+            return (state, jnp.where(done, 0, count)), (obs, reward, terminated, truncated, count)
+
+        state, start = starts(jax.random.fold_in(key_reset, steps))
+        carry = (state, jnp.zeros(LANES, jnp.int32))
+        _, rows = jax.lax.scan(advance, carry, (jnp.arange(steps), actions))
+        return Steps(start, *rows)
+
+    keys = jax.random.split(jax.random.key(seed), 4)
+    first, other_steps, other_start = (
+        jax.tree.map(np.asarray, run(keys[i], keys[j])) for i, j in ((0, 1), (0, 2), (3, 1))
+    )
+    _check_spaces(report, env, first)
+    both = first.terminated & first.truncated
+    if both.any():
+        t, b = np.argwhere(both)[0]
+        report.fix(
+            "terminated and truncated",
+            f"are both set at step {first.count[t, b]} of an episode; what is cut off is not over",
+        )
+    ends = first.terminated | first.truncated
+    if limit:
+        lengths = zip(first.count[ends], (first.terminated & ~first.truncated)[ends], strict=True)
+        check_terminations_at_limit(report, [(int(n), bool(over)) for n, over in lengths], limit)
+    elif not ends.any():
+        report.note("time limit", f"{ENDLESS.format(f'{steps} x {LANES}')}; give it max_episode_steps")
+    start = "random" if not np.array_equal(first.start, other_start.start) else "fixed"
+    same = all(np.array_equal(a, b) for a, b in zip(first[1:], other_steps[1:], strict=True))
+    report.note("randomness", f"the start is {start}, the steps are {'not random' if same else 'random'}")
+    done = ends | (first.count == limit if limit else False)
+    alive = np.cumsum(done, axis=0) - done == 0  # the first episode of each lane
+    weights = np.where(alive, gamma ** (first.count - 1.0), 0.0)[..., None]
+    names = [objective.name for objective in env.objectives]
+    check_reference_point(report, env.reference_point, names, (weights * first.reward).sum(axis=0))
+
+
+def _check_spaces(report: Report, env: Any, rows: Steps) -> None:
+    space = env.observation_space
+    for values, when in ((rows.start[None], "a reset"), (rows.obs, "a step")):
+        flat = values.reshape(-1, *space.shape).astype(space.dtype)
+        if isinstance(space, spaces.Box):
+            inside = ((flat >= space.low) & (flat <= space.high)).reshape(len(flat), -1).all(axis=1)
+        else:
+            inside = np.array([space.contains(obs[()]) for obs in flat])
+        if not inside.all():
+            report.fix("observations", f"{flat[~inside][0].tolist()} after {when} is not in {space}")
+    bounds, reward = env.reward_space, rows.reward
+    slack = 1e-5 * np.maximum(1.0, np.abs(reward))
+    wrong = ~np.isfinite(reward) | (reward < bounds.low - slack) | (reward > bounds.high + slack)
+    if wrong.any():
+        t, b = np.argwhere(wrong.any(axis=-1))[0]
+        where = f"step {rows.count[t, b]} of an episode"
+        report.fix("reward", f"{reward[t, b].tolist()} at {where} is not in reward_space {bounds}")
+
+
+def _check_front(report: Report, env: Any, name: str, gamma: float) -> None:
+    try:
+        points = np.asarray(getattr(env, name)(gamma))
+    except UserError as error:
+        report.note(name, f"not known: {error}")
+        return
+    size = len(env.objectives)
+    if points.ndim != 2 or points.shape[1] != size or len(points) == 0 or not np.isfinite(points).all():
+        report.fix(name, f"must return finite returns of shape (n, {size}), not of {points.shape}")
+    elif not non_dominated(points).all():
+        report.fix(name, f"{(~non_dominated(points)).sum()} of its {len(points)} points are dominated by others")

@@ -1,0 +1,115 @@
+"""Exact fronts and coverage sets of small environments, by dynamic programming over tables and linear programming."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from morl.ops.pareto import convex_coverage_set, non_dominated
+
+Floats = NDArray[np.float64]
+DECIMALS = 12  # equal returns are told apart by rounding only beyond this
+
+
+class Tables(NamedTuple):
+    """An environment of S states, A actions and, for each of those, K possible outcomes; state 0 starts.
+
+    Attributes:
+        probability: (S, A, K) of each outcome; sums to one over K.
+        following: (S, A, K) int, state after it.
+        reward: (S, A, K, R) of it.
+        terminated: (S, A, K) bool, ends the episode.
+        horizon: steps after which an episode is truncated.
+    """
+
+    probability: Floats
+    following: NDArray[np.int64]
+    reward: Floats
+    terminated: NDArray[np.bool_]
+    horizon: int
+
+
+def front(tables: Tables, gamma: float) -> Floats:
+    """Non-dominated expected returns (n, R) of all deterministic policies, those that look at the clock included.
+
+    White's vector dynamic programming (1982), backwards over the horizon, for environments in which each action
+    leads on to at most one state besides ending the episode: otherwise policies would multiply in each state.
+
+    Raises:
+        ValueError: an action has two outcomes after which the episode goes on.
+    """
+    onward = np.where(tables.terminated, 0.0, tables.probability)
+    if ((onward > 0).sum(axis=-1) > 1).any():
+        raise ValueError("an action has several outcomes after which the episode goes on")
+    expected = np.einsum("sak,sakr->sar", tables.probability, tables.reward)
+    states, actions, size = expected.shape
+    weight = gamma * onward.max(axis=-1)
+    following = np.take_along_axis(tables.following, onward.argmax(axis=-1)[..., None], axis=-1)[..., 0]
+    sets = [np.zeros((1, size))] * states
+    for _ in range(tables.horizon):
+        before = sets
+        sets = []
+        for s in range(states):
+            parts = [expected[s, a] + weight[s, a] * before[following[s, a]] for a in range(actions)]
+            points = np.unique(np.round(np.concatenate(parts), DECIMALS), axis=0)
+            sets.append(points[non_dominated(points)])
+        if all(np.array_equal(new, old) for new, old in zip(sets, before, strict=True)):
+            break  # longer episodes give nothing new
+    return sets[0]
+
+
+def coverage_set(tables: Tables, gamma: float) -> Floats:
+    """Convex coverage set (n, R): the expected returns that are best for some preference, of all policies whatever.
+
+    Optimistic linear support (Roijers et al., 2015): solve for a preference, and again for the corners of what is
+    known, until no corner improves on it. The solution for one preference is by dynamic programming over the horizon.
+    """
+    size = tables.reward.shape[-1]
+    points = np.array([_best(tables, gamma, preference) for preference in np.eye(size)])
+    points = np.unique(np.round(points, DECIMALS), axis=0)
+    done: set[tuple[float, ...]] = set()
+    while True:
+        corners = [corner for corner in _corners(points) if tuple(np.round(corner, 9)) not in done]
+        found = []
+        for corner in corners:
+            done.add(tuple(np.round(corner, 9)))
+            point = _best(tables, gamma, corner)
+            known = (points @ corner).max()
+            if point @ corner > known + 1e-10 * max(1.0, abs(known)):
+                found.append(point)
+        if not found:
+            return points[convex_coverage_set(points)]
+        points = np.unique(np.round(np.concatenate([points, found]), DECIMALS), axis=0)
+
+
+def _best(tables: Tables, gamma: float, preference: Floats) -> Floats:
+    """Vector return (R,) of a policy with the best return under one preference (R,)."""
+    expected = np.einsum("sak,sakr->sar", tables.probability, tables.reward)
+    onward = gamma * np.where(tables.terminated, 0.0, tables.probability)
+    values = np.zeros((len(expected), expected.shape[-1]))
+    for _ in range(tables.horizon):
+        returns = expected + np.einsum("sak,sakr->sar", onward, values[tables.following])
+        choice = (returns @ preference).argmax(axis=1)
+        values = np.take_along_axis(returns, choice[:, None, None], axis=1)[:, 0]
+    best: Floats = values[0]
+    return best
+
+
+def _corners(points: Floats) -> Floats:
+    """Preferences (n, R) at the corners of max over points (m, R) of their weighted sum, over the simplex."""
+    from scipy.spatial import HalfspaceIntersection  # half a second to load
+
+    size = points.shape[1]
+    # Unknowns are the first R - 1 weights, and height over the sums of the points; all rows are a·x + b <= 0.
+    sums = np.column_stack([points[:, :-1] - points[:, -1:], -np.ones(len(points)), points[:, -1]])
+    positive = np.column_stack([-np.eye(size - 1), np.zeros((size - 1, 2))])
+    rest_positive = np.append(np.ones(size - 1), [0.0, -1.0])
+    lid = np.append(np.zeros(size - 1), [1.0, -points.max() - 2.0])
+    inside = np.append(np.full(size - 1, 1 / size), points.max() + 1.0)
+    corners = HalfspaceIntersection(np.vstack([sums, positive, rest_positive, lid]), inside).intersections
+    corners = corners[corners[:, -1] < points.max() + 1.5][:, :-1]
+    corners = np.clip(corners, 0.0, 1.0)
+    weights = np.column_stack([corners, np.clip(1.0 - corners.sum(axis=1), 0.0, 1.0)])
+    return np.asarray(np.unique(np.round(weights, 12), axis=0))

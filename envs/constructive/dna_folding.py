@@ -1,0 +1,118 @@
+"""DNA folding: write a strand of DNA that folds with much energy, many pairs and many hairpins (Jain et al., 2023).
+
+The task of the paper's section 5.2 ("DNA-Vienna" here): ViennaRNA folds in place of NUPACK, which is not free, so that
+numbers do not compare with published ones.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache, cached_property
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from gymnasium import spaces
+from numpy.typing import NDArray
+
+from morl.envs.base import Objective
+from morl.envs.constructive import folding
+from morl.envs.constructive.host_values import host_values
+from morl.envs.constructive.oracle import Oracle
+from morl.envs.constructive.strings import State, Strings
+from morl.errors import MissingExtraError, UserError
+
+ENERGY, PAIRS, HAIRPINS = 60.0, 16.0, 8.0  # that count as 1
+LOOP = 3  # fewest bases of a hairpin's loop
+STRONGEST = 2.5  # kcal/mol that a pair adds at most
+
+
+@dataclass(frozen=True)
+class DNAFolding(Strings[tuple[()]]):
+    """Write a strand from left to right; the objectives are of its fold of least free energy, by ViennaRNA.
+
+    They are -energy / 60 kcal/mol, pairs / 16 and hairpins / 8, about 1 at most in strands that are likely to be found;
+    a single long hairpin has up to 28 pairs. Letters, stop and observation are as of all strings
+    (:mod:`morl.envs.constructive.strings`), blanks are 4.
+
+    >>> env = DNAFolding()
+    >>> env.oracle(["GGGGTTTTCCCC"]).round(3).tolist()
+    [[0.048, 0.25, 0.125]]
+
+    Raises:
+        MissingExtraError: ViennaRNA is not installed.
+    """
+
+    lengths: tuple[int, int] = (31, 60)
+    """Fewest and most letters."""
+    oracle_processes: int = 0
+    """Worker processes that fold; 0 folds in this one."""
+
+    id = "dna-folding-v0"
+    alphabet = "ACTG"
+    objectives = (Objective("energy"), Objective("pairs"), Objective("hairpins"))
+
+    def __post_init__(self) -> None:
+        if importlib.util.find_spec("RNA") is None:
+            raise MissingExtraError(self.id, "chem")
+        if isinstance(lengths := getattr(self, "lengths"), list):  # noqa: B009  # of a YAML file
+            object.__setattr__(self, "lengths", tuple(lengths))
+        whole = len(self.lengths) == 2 and all(type(n) is int for n in self.lengths)
+        if not whole or not 1 <= self.lengths[0] <= self.lengths[1]:
+            raise UserError(f"lengths are the fewest and the most letters, 1 at least, not {self.lengths}")
+        if type(self.oracle_processes) is not int or self.oracle_processes < 0:
+            raise UserError(f"oracle_processes must be an integer of at least 0, not {self.oracle_processes!r}")
+
+    @property
+    def shortest_length(self) -> int:
+        return self.lengths[0]
+
+    @property
+    def horizon(self) -> int:
+        return self.lengths[1]
+
+    @cached_property
+    def reward_space(self) -> spaces.Box:
+        pairs = max(0, (self.horizon - LOOP) // 2)
+        hairpins = self.horizon // (LOOP + 2)
+        high = np.array([STRONGEST * pairs / ENERGY, pairs / PAIRS, hairpins / HAIRPINS], np.float32)
+        return spaces.Box(np.zeros(3, np.float32), high)
+
+    @property
+    def reference_point(self) -> NDArray[np.float64]:
+        return np.zeros(3)
+
+    @property
+    def default_params(self) -> tuple[()]:
+        return ()
+
+    @property
+    def oracle(self) -> Oracle[str]:
+        """Objectives (n, 3) of n strands; all environments of as many processes have the same."""
+        return _oracle(self.oracle_processes)
+
+    def _reward(self, letters: jax.Array, finishes: jax.Array, params: tuple[()]) -> jax.Array:
+        return host_values(self.oracle, self.text, letters, finishes, 3)
+
+    def values(self, states: State, params: tuple[()]) -> jax.Array:
+        """(B, 3) objectives of finished states (B, ...), in one call of the host; 0 of those that are not."""
+        return jax.vmap(self._reward, (0, 0, None))(states.letters, jnp.asarray(states.done), params)
+
+    def render(self, state: State, params: tuple[()]) -> NDArray[np.uint8]:
+        """The strand so far as it folds, (H, W, 3) uint8."""
+        from morl.envs.pictures import dna_folding
+
+        return dna_folding.draw(self.text(state.letters), self.horizon, bool(state.done))
+
+
+@cache
+def _oracle(processes: int) -> Oracle[str]:
+    return Oracle(objectives_of, 3, DNAFolding.id, processes)
+
+
+def objectives_of(strand: str) -> Sequence[float]:
+    """The three objectives of a strand."""
+    found = folding.fold(strand)
+    return -found.energy / ENERGY, found.pairs / PAIRS, found.hairpins / HAIRPINS

@@ -1,0 +1,89 @@
+"""Objectives of an oracle (:mod:`.oracle`) in compiled code: one call of the host for a whole batch."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import numpy as np
+from numpy.typing import NDArray
+
+from morl.envs.constructive.oracle import Oracle, OracleError
+from morl.errors import UserError
+
+
+def host_values(
+    oracle: Oracle[Any],
+    read: Callable[[NDArray[Any]], Any],
+    rows: jax.Array,
+    wanted: jax.Array,
+    num_objectives: int,
+) -> jax.Array:
+    """(R,) objectives of the object that a row (K,) describes where it is wanted, else 0.
+
+    Under ``vmap`` the host is called once for all rows. What nobody uses is not called for at all: the compiler takes
+    it out of a scan whose rewards are not read.
+
+    Args:
+        oracle: of R objectives.
+        read: the object of a row, on the host.
+        rows: (K,) integers.
+        wanted: () bool.
+        num_objectives: R.
+    """
+
+    def on_host(rows: Any, wanted: Any) -> NDArray[np.float32]:
+        rows, wanted = np.asarray(rows), np.asarray(wanted)
+        values = np.zeros((*wanted.shape, num_objectives), np.float32)
+        if wanted.any():
+            try:
+                values[wanted] = oracle([read(row) for row in rows[wanted]])
+            except OracleError as error:
+                _failures.append(str(error))
+                raise
+        return values
+
+    shape = jax.ShapeDtypeStruct((num_objectives,), np.float32)
+    values: jax.Array = jax.pure_callback(on_host, shape, rows, wanted, vmap_method="broadcast_all")
+    return values
+
+
+WRAPPERS = (RuntimeError, ValueError)  # that JAX raises for what a callback did: it depends on how it was called
+
+
+@contextlib.contextmanager
+def oracle_errors() -> Iterator[None]:
+    """What an oracle raised within compiled code, raised again as it was: JAX has it as text in an error of its own.
+
+    JAX dispatches ahead, so what is computed in the block has to be waited for in it.
+    """
+    try:
+        yield
+    except UserError:
+        raise
+    except WRAPPERS as error:
+        failure = oracle_failure(error)
+        if failure is None:
+            raise
+        raise failure from None
+
+
+def oracle_failure(error: Exception) -> OracleError | None:
+    """The oracle's error that an error of JAX, one of ``WRAPPERS``, tells of; none where it is of something else."""
+    text = str(error)
+    return next((OracleError(failure) for failure in reversed(_failures) if failure in text), None)
+
+
+_failures: deque[str] = deque(maxlen=16)  # messages of the last ones
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    return not (record.exc_info and isinstance(record.exc_info[1], OracleError))
+
+
+# JAX logs the traceback of whatever a callback raises; of an oracle the one line that is raised says all
+logging.getLogger("jax._src.callback").addFilter(_is_news)

@@ -1,0 +1,1 @@
+"""Adapters to and from Gymnasium, and wrappers of environments with a vector reward."""

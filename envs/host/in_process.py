@@ -1,0 +1,85 @@
+"""Gymnasium environments with a vector reward, stepped in one process.
+
+Nothing here imports JAX: workers import this module.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium.vector import AutoresetMode, SyncVectorEnv
+from gymnasium.vector.utils import concatenate
+from numpy.typing import NDArray
+
+from morl.envs.host.guard import Guard
+from morl.envs.mujoco.robots import Robots, robots_of
+
+Build = Callable[[], gymnasium.Env[Any, Any]]
+Stepped = tuple[NDArray[Any], NDArray[Any], NDArray[Any]]  # rewards, terminated, truncated
+
+
+class VectorRewardSync(SyncVectorEnv[Any, Any]):
+    """Gymnasium's in-process vectoriser, SAME_STEP, with room for R rewards each; the observations are its buffer.
+
+    Where the environments are MuJoCo's robots, they are stepped together (:mod:`morl.envs.mujoco.robots`): the same
+    episodes.
+    """
+
+    def __init__(self, build: Build, num_envs: int, num_objectives: int) -> None:
+        super().__init__([build] * num_envs, copy=False, autoreset_mode=AutoresetMode.SAME_STEP)
+        self._rewards = np.zeros((num_envs, num_objectives))
+        self._robots = robots_of(self.envs, build, transparent=(Guard,))
+        spec = self.envs[0].spec
+        self._limit = spec.max_episode_steps if spec else None
+        self._elapsed = np.zeros(num_envs, np.int64)
+        self._resting = np.zeros(num_envs, np.bool_)
+        self._once = False
+        self._latest: list[Any] = []  # observations, one an environment
+
+    def reset(
+        self,
+        *,
+        seed: int | Sequence[int | None] | None = None,
+        options: dict[str, Any] | None = None,
+        once: bool = False,
+    ) -> tuple[Any, dict[str, Any]]:
+        """Start an episode in each; after ``once``, one that ends is neither reset nor stepped: its rewards are 0."""
+        self._elapsed[:], self._resting[:], self._once = 0, False, once
+        given: Any = seed
+        observations, info = super().reset(seed=given, options=options)
+        self._latest = list(np.array(observations))
+        return observations, info
+
+    def step(self, actions: NDArray[Any]) -> tuple[Any, NDArray[Any], NDArray[Any], NDArray[Any], dict[str, Any]]:
+        """Step each; ``info["final_obs"]`` has the last observation of each episode that ended."""
+        robots = self._robots
+        stepped = self._step_each(actions) if robots is None else self._step_together(robots, actions)
+        reward, terminated, truncated = stepped
+        final = {}
+        for i in np.flatnonzero(terminated | truncated):
+            final[i] = np.array(self._latest[i])
+            if self._once:
+                self._resting[i] = True
+            else:
+                self._latest[i], _ = self.envs[i].reset()
+                self._elapsed[i] = 0
+        observations = concatenate(self.single_observation_space, self._latest, self._observations)
+        return observations, reward, terminated, truncated, {"final_obs": final}
+
+    def _step_each(self, actions: NDArray[Any]) -> Stepped:
+        reward = np.zeros_like(self._rewards)
+        terminated, truncated = np.zeros((2, self.num_envs), np.bool_)
+        for i in np.flatnonzero(~self._resting):
+            self._latest[i], reward[i], terminated[i], truncated[i], _ = self.envs[i].step(actions[i])
+        return reward, terminated, truncated
+
+    def _step_together(self, robots: Robots, actions: NDArray[Any]) -> Stepped:
+        awake = ~self._resting
+        observations, reward, terminated = robots.step(actions, awake)
+        self._latest = list(observations)
+        self._elapsed += 1
+        truncated = self._elapsed >= self._limit if self._limit is not None else np.zeros_like(awake)
+        return np.where(awake[:, None], reward, 0), terminated & awake, truncated & awake

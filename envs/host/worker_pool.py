@@ -1,0 +1,322 @@
+"""Gymnasium environments with a vector reward, stepped by worker processes, each its share of them.
+
+Nothing here imports JAX: workers import this module.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import signal
+import traceback
+from collections.abc import Callable, Iterator
+from functools import partial
+from multiprocessing import resource_tracker
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from multiprocessing.util import Finalize
+from typing import Any
+
+import numpy as np
+from gymnasium import Space
+from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector.utils import (
+    CloudpickleWrapper,
+    batch_space,
+    create_shared_memory,
+    read_from_shared_memory,
+)
+from numpy.typing import NDArray
+
+from morl.envs.host.in_process import Build, VectorRewardSync
+from morl.errors import UserError, WorkerError
+
+PATIENCE = 600.0  # seconds without an answer after which a worker is taken to hang
+_STRIDE = 1_000_003  # between the seeds of an environment before and after its worker was replaced
+
+Part = tuple[NDArray[Any], NDArray[np.bool_], NDArray[np.bool_], dict[int, Any]]
+
+
+class WorkerPool(VectorEnv[Any, Any, Any]):
+    """``num_envs`` environments over ``processes`` workers, SAME_STEP; the same episodes whatever their number.
+
+    Workers are spawned, since the parent runs JAX's threads, and end with it. Ctrl-C and SIGTERM, which a terminal and
+    ``timeout`` send to all of them, are the parent's to handle: it may have a front to write yet. Observations come by
+    shared memory, which the next step overwrites: pixels would take longer through a pipe than to draw.
+
+    A worker that fails (it ends, raises, or is silent for ``patience``) is replaced up to ``restarts`` times. Its
+    environments start new episodes, and the step that is lost is marked in ``info["lost"]`` (B,), as truncated.
+
+    Args:
+        build: makes one environment.
+        observation_space, action_space: of one, arrays.
+        num_envs: B.
+        processes: workers, 1 to B.
+        num_objectives: R.
+        id: name to use in errors.
+        restarts: of each worker.
+        patience: seconds to wait for an answer.
+
+    Raises:
+        WorkerError: a worker failed once too often.
+        UserError: an environment gave something that it must not.
+    """
+
+    def __init__(
+        self,
+        build: Build,
+        observation_space: Space[Any],
+        action_space: Space[Any],
+        num_envs: int,
+        processes: int,
+        num_objectives: int,
+        id: str,
+        restarts: int = 0,
+        patience: float = PATIENCE,
+    ) -> None:
+        self.single_observation_space, self.single_action_space = observation_space, action_space
+        self.observation_space = batch_space(observation_space, num_envs)
+        self.action_space = batch_space(action_space, num_envs)
+        self.metadata = {"autoreset_mode": AutoresetMode.SAME_STEP}
+        self.num_envs = num_envs
+        self._id = id
+        self._ends = np.linspace(0, num_envs, processes + 1).astype(int)[1:]
+        self._starts = [0, *self._ends[:-1]]
+        self._restarts, self._patience = restarts, patience
+        self._failures = [0] * processes
+        self._seeds: list[int] | None = None
+        self._once = False
+        self._objectives = num_objectives
+        self._incidents: list[str] = []
+        context: Any = multiprocessing.get_context("spawn")
+        self._shared = create_shared_memory(observation_space, num_envs, context)
+        self._obs: Any = read_from_shared_memory(observation_space, self._shared, num_envs)
+        self._context, self._build = context, CloudpickleWrapper(build)
+        self._pipes: list[Connection] = []
+        self._workers: list[BaseProcess] = []
+        # with a priority it also runs at exit, where multiprocessing would wait for ever for workers left open
+        self._end_workers = Finalize(self, _end, (self._pipes, self._workers), exitpriority=0)
+        with _signals_kept_from_children():
+            for worker in range(processes):
+                pipe, process = self._launched(worker)
+                self._pipes.append(pipe)
+                self._workers.append(process)
+        self._started = False
+        with self._closing_on_error():
+            for worker in range(processes):
+                self._receive(worker, PATIENCE)  # to start takes longer than any step
+        self._started = True
+
+    def _launched(self, worker: int) -> tuple[Connection, BaseProcess]:
+        ours, theirs = self._context.Pipe()
+        mine = slice(self._starts[worker], self._ends[worker])
+        share = (self._build, self._shared, self.num_envs, mine, self._objectives, self._id)
+        process = self._context.Process(target=_serve, args=(theirs, *share), daemon=True)
+        process.start()
+        theirs.close()  # so that the end of the worker is the end of the pipe
+        return ours, process
+
+    def incidents(self) -> list[str]:
+        """What happened to workers since this was last asked, in words."""
+        told, self._incidents = self._incidents, []
+        return told
+
+    def reset(
+        self,
+        *,
+        seed: int | list[int] | None = None,
+        options: dict[str, Any] | None = None,
+        once: bool = False,
+    ) -> tuple[NDArray[Any], dict[str, Any]]:
+        """Start an episode in each; one seed s gives environment i seed s + i. After ``once``, those that end rest."""
+        self._seeds = [seed + i for i in range(self.num_envs)] if isinstance(seed, int) else seed
+        self._once = once
+        self._ask([("reset", (self._seeds_of(worker), once)) for worker in range(len(self._pipes))])
+        return self._obs, {}
+
+    def step(self, actions: NDArray[Any]) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
+        """Step each; ``info["final_obs"]`` maps the index of an ended one to the last observation of its episode."""
+        shares = zip(self._starts, self._ends, strict=True)
+        parts: list[Part | None] = self._ask([("step", actions[i:j]) for i, j in shares])
+        lost = np.zeros(self.num_envs, bool)
+        whole: list[Part] = []
+        for worker, part in enumerate(parts):
+            mine = slice(self._starts[worker], self._ends[worker])
+            lost[mine] = part is None
+            whole.append(self._lost_part(mine) if part is None else part)
+        reward, terminated, truncated = (np.concatenate([part[k] for part in whole]) for k in range(3))
+        final = {
+            start + i: last for start, part in zip(self._starts, whole, strict=True) for i, last in part[3].items()
+        }
+        return self._obs, reward, terminated, truncated, {"final_obs": final, "lost": lost}
+
+    def _lost_part(self, mine: slice) -> Part:
+        """In place of a step that nobody has seen: cut off, and already at the start of other episodes."""
+        number = mine.stop - mine.start
+        obs = np.array(self._obs[mine])
+        flags = np.zeros(number, bool), np.ones(number, bool)
+        return np.zeros((number, self._objectives)), *flags, dict(enumerate(obs))
+
+    def close_extras(self, **kwargs: Any) -> None:
+        """End the workers."""
+        self._end_workers()
+
+    def _seeds_of(self, worker: int) -> list[int] | None:
+        """Of its environments; others after each failure."""
+        if self._seeds is None:
+            return None
+        mine = self._seeds[self._starts[worker] : self._ends[worker]]
+        return [(seed + self._failures[worker] * _STRIDE) % 2**31 for seed in mine]
+
+    @contextlib.contextmanager
+    def _closing_on_error(self) -> Iterator[None]:
+        try:
+            yield
+        except BaseException:  # Ctrl-C too: an answer left in a pipe would pass for the next one
+            self.close()
+            raise
+
+    def _ask(self, messages: list[tuple[str, Any]]) -> list[Any]:
+        """What each worker answers to its message; None of one that was replaced. Any other error ends them all."""
+        if self.closed:
+            raise UserError(f"{self._id}: its worker processes have ended")
+        with self._closing_on_error():
+            for worker, message in enumerate(messages):
+                with contextlib.suppress(OSError):  # it has ended: its answer will say so
+                    self._pipes[worker].send(message)
+            answers: list[Any] = []
+            for worker, (command, _) in enumerate(messages):
+                try:
+                    answers.append(self._receive(worker, self._patience))
+                except WorkerError as error:
+                    self._replace(worker, error, command == "step")
+                    answers.append(None)
+            return answers
+
+    def _replace(self, worker: int, error: WorkerError, in_step: bool) -> None:
+        """Another worker instead of one that failed, its environments at the start of new episodes."""
+        while True:
+            self._failures[worker] += 1
+            failures, number = self._failures[worker], int(self._ends[worker] - self._starts[worker])
+            if failures > self._restarts:
+                if self._restarts:
+                    raise WorkerError(f"{error}; it failed {failures} times", error.details) from error
+                raise error
+            lost = f"{number} episodes cut, {number} steps lost" if in_step else "nothing lost"
+            self._incidents.append(f"{error}; restarted ({failures} of {self._restarts} times), {lost}")
+            self._pipes[worker].close()
+            self._workers[worker].kill()
+            self._workers[worker].join()
+            with _signals_kept_from_children():
+                self._pipes[worker], self._workers[worker] = self._launched(worker)
+            try:
+                self._receive(worker, PATIENCE)
+                self._pipes[worker].send(("reset", (self._seeds_of(worker), self._once)))
+                self._receive(worker, PATIENCE)
+                return
+            except (WorkerError, OSError) as again:
+                error = again if isinstance(again, WorkerError) else WorkerError(f"{self._id}: {again}", "")
+
+    def _receive(self, worker: int, patience: float) -> Any:
+        """The answer of a worker.
+
+        Raises:
+            WorkerError: it has failed.
+            UserError: what its environment gave is refused.
+        """
+        name = f"{self._id}: worker process {worker}"
+        try:
+            if not self._pipes[worker].poll(patience):
+                raise WorkerError(f"{name} did not answer for {patience:g} s", "")
+            refused, failed, answer = self._pipes[worker].recv()
+        except (EOFError, OSError) as error:
+            process = self._workers[worker]
+            process.join(timeout=5)
+            ended = f"{name} ended with exit code {process.exitcode}"
+            guard = " before it had its environments; a script must guard its entry by if __name__ == '__main__'"
+            raise WorkerError(ended if self._started else ended + guard, "") from error
+        if refused:
+            raise UserError(refused)
+        if failed:
+            raise WorkerError(*failed)
+        return answer
+
+
+@contextlib.contextmanager
+def _signals_kept_from_children() -> Iterator[None]:
+    """Blocks SIGINT and SIGTERM, as a process starts with its parent's mask; one that arrives here is only delayed."""
+    resource_tracker.ensure_running()  # else the first start would run it, which unblocks both
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _end(pipes: list[Connection], workers: list[BaseProcess]) -> None:
+    for pipe in pipes:
+        with contextlib.suppress(OSError, ValueError):  # ended, or closed already
+            pipe.send(("close", None))
+        pipe.close()
+    for worker in workers:
+        worker.join(timeout=5)
+        if worker.is_alive():
+            worker.kill()
+            worker.join()
+
+
+def _serve(
+    pipe: Connection,
+    build: CloudpickleWrapper[Any],
+    shared: Any,
+    num_envs: int,
+    mine: slice,
+    num_objectives: int,
+    id: str,
+) -> None:
+    """The life of a worker: answers each message until it is told to stop."""
+    envs: VectorRewardSync | None = None
+    room: Any = None
+
+    def start() -> None:
+        nonlocal envs, room
+        envs = VectorRewardSync(build.fn, mine.stop - mine.start, num_objectives)
+        every: Any = read_from_shared_memory(envs.single_observation_space, shared, num_envs)
+        room = every[mine]
+
+    with contextlib.suppress(EOFError, OSError):  # the parent may be gone
+        if not _answer(pipe, start, id):
+            return
+        assert envs is not None  # noqa: S101
+        with contextlib.closing(envs):
+            while True:
+                command, argument = pipe.recv()
+                if command == "close":
+                    return
+                act = _step if command == "step" else _reset
+                if not _answer(pipe, partial(act, envs, argument, room), id):
+                    return
+
+
+def _answer(pipe: Connection, act: Callable[[], Any], id: str) -> bool:
+    """Whether ``act`` went well; sent is ``(refused, failed, answer)``, two of them None."""
+    try:
+        pipe.send((None, None, act()))
+    except UserError as error:
+        pipe.send((str(error), None, None))
+    except Exception as error:
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        kind = f"{type(error).__name__} in a worker process, {where.filename}:{where.lineno}"
+        pipe.send((None, (f"{id}: {kind}: {error}", traceback.format_exc()), None))
+    else:
+        return True
+    return False
+
+
+def _reset(envs: VectorRewardSync, how: tuple[list[int | None] | None, bool], room: NDArray[Any]) -> None:
+    room[...] = envs.reset(seed=how[0], once=how[1])[0]
+
+
+def _step(envs: VectorRewardSync, actions: NDArray[Any], room: NDArray[Any]) -> Part:
+    room[...], reward, terminated, truncated, infos = envs.step(actions)
+    return reward, terminated, truncated, infos["final_obs"]

@@ -1,0 +1,1 @@
+"""Finished runs read back: their numbers, comparisons with confidence intervals, and episodes played again."""

@@ -1,0 +1,171 @@
+"""Finished runs as numbers: what reports and comparisons are made of. No policy is loaded and nothing compiled."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from morl.errors import UserError
+from morl.loading import plan_of, split_settings
+from morl.ops.metrics import check_reference_point
+from morl.parsing import from_mapping, to_flags
+from morl.registry import agent_spec
+from morl.registry import load as load_entry_point
+from morl.runs.directory import read_fronts, read_rows, read_settings
+from morl.runs.front import Floats
+from morl.settings import TrainSettings
+
+HISTORY = ("hypervolume", "expected_utility", "sparsity", "front_size")
+
+
+@dataclass(frozen=True)
+class Result:
+    """The numbers of a finished run.
+
+    Attributes:
+        path: its directory.
+        label: a short name, unlike those of the other runs it was read with.
+        settings: all of them by name, the agent's name among them.
+        notes: what the run says of itself: versions, device, time.
+        objectives, units: R names, and R units that may be empty.
+        gamma: discount of the returns.
+        episodes: greedy episodes behind each row of a front.
+        reference_point: (R,).
+        tables: by training seed the columns of ``front.csv``, see :func:`morl.runs.directory.read_fronts`.
+        history: by training seed ``step`` and what there is of :data:`HISTORY`, (evaluations,) each.
+        true_front: (n, R), where the environment is at hand and can compute it.
+    """
+
+    path: Path
+    label: str
+    settings: Mapping[str, Any]
+    notes: Mapping[str, Any]
+    objectives: tuple[str, ...]
+    units: tuple[str, ...]
+    gamma: float
+    episodes: int
+    reference_point: Floats
+    tables: Mapping[int, Mapping[str, Floats]]
+    history: Mapping[int, Mapping[str, Floats]]
+    true_front: Floats | None
+
+    @property
+    def agent(self) -> str:
+        return str(self.settings["agent"])
+
+    @property
+    def env(self) -> str:
+        return str(self.settings["env"])
+
+    @property
+    def command(self) -> str:
+        """A command line that repeats the training, with every setting that is not the default."""
+        training, own = split_settings({name: x for name, x in self.settings.items() if name != "agent"})
+        config_class = load_entry_point(agent_spec(self.agent).config)
+        source = str(self.path / "config.yaml")
+        flags = [*to_flags(TrainSettings, training, source=source), *to_flags(config_class, own, source=source)]
+        return shlex.join(["morl", "train", self.agent, *flags])
+
+
+def read(paths: Sequence[Path]) -> list[Result]:
+    """The numbers of runs that can be shown together.
+
+    Raises:
+        UserError: no run or one twice, not a finished run, or runs whose returns are not of the same kind.
+    """
+    if not paths:
+        raise UserError("give one or more run directories")
+    for i, path in enumerate(paths):
+        if path.resolve() in [other.resolve() for other in paths[:i]]:
+            raise UserError(f"{path} is given twice")
+    names = [path.resolve().name for path in paths]
+    results = [
+        _read(path, name if names.count(name) == 1 else str(path)) for path, name in zip(paths, names, strict=True)
+    ]
+    first = results[0]
+    for other in results[1:]:
+        for what in ("env", "objectives", "gamma"):
+            one, two = getattr(first, what), getattr(other, what)
+            if one != two:
+                name = {"env": "environment", "objectives": "objectives", "gamma": "discount"}[what]
+                raise UserError(
+                    f"{other.path} cannot be put beside {first.path}: its {name} is {_text(two)}, not {_text(one)}"
+                )
+    return results
+
+
+def _text(value: Any) -> str:
+    return ", ".join(value) if isinstance(value, tuple) else str(value)
+
+
+def _read(path: Path, label: str) -> Result:
+    source = path / "config.yaml"
+    if not source.is_file():
+        raise UserError(f"{path} is not a run directory: it has no config.yaml")
+    if not (path / "front.csv").is_file():
+        raise UserError(f"{path} has no front.csv: the run has not finished")
+    settings, notes = read_settings(source)
+    if not isinstance(settings.get("agent"), str):
+        raise UserError(f"{source} names no agent")
+    training, _ = split_settings(settings)
+    checked = from_mapping(TrainSettings, training, source=str(source))
+    if checked.gamma is None or checked.reference_point is None:
+        raise UserError(f"{source} is not that of a run: it has no gamma or no reference_point")
+    header = read_rows(path / "front.csv")[:1]
+    number = (len(header[0]) - 3) // 5 if header else 0
+    objectives = tuple(header[0][2 + number : 2 + 2 * number]) if number > 0 else ()
+    if len(objectives) < 2:
+        raise UserError(f"{path / 'front.csv'} does not hold a front")
+    tables = read_fronts(path / "front.csv", objectives)
+    units, true_front = _of_environment(path, objectives)
+    return Result(
+        path=path,
+        label=label,
+        settings=settings,
+        notes=notes,
+        objectives=objectives,
+        units=units,
+        gamma=checked.gamma,
+        episodes=checked.final_episodes,
+        reference_point=check_reference_point(checked.reference_point, number),
+        tables=tables,
+        history=_history(path / "metrics.csv"),
+        true_front=true_front,
+    )
+
+
+def _of_environment(path: Path, objectives: tuple[str, ...]) -> tuple[tuple[str, ...], Floats | None]:
+    """Units and the true front; a run from elsewhere may be of an environment that is not installed here."""
+    try:
+        plan, _ = plan_of(path)
+    except UserError:
+        return ("",) * len(objectives), None
+    if plan.objectives != objectives:
+        return ("",) * len(objectives), None
+    return tuple(objective.unit for objective in plan.env.objectives), plan.true_front
+
+
+def _history(path: Path) -> dict[int, dict[str, Floats]]:
+    """What ``metrics.csv`` says of the fronts, by seed.
+
+    Raises:
+        UserError: missing, without steps and seeds, or not numbers.
+    """
+    header, *rows = read_rows(path) or [[]]
+    if not {"step", "seed"} <= set(header):
+        raise UserError(f"{path} has no columns step and seed")
+    try:
+        table = np.array(rows, dtype=np.float64).reshape(len(rows), len(header))
+    except ValueError as error:
+        raise UserError(f"{path} holds something that is not a number, or rows of different length") from error
+    seeds = table[:, header.index("seed")]
+    shown = ["step", *(name for name in HISTORY if name in header)]
+    return {
+        int(seed): {name: table[seeds == seed][:, header.index(name)] for name in shown}
+        for seed in dict.fromkeys(seeds.tolist())
+    }

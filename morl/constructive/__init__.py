@@ -1,0 +1,1 @@
+"""What only samplers of objects (GFlowNets) need: their back-end, solution sets, drawing and metrics."""

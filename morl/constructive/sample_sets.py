@@ -1,0 +1,121 @@
+"""What a training of samplers keeps: the last sampler of each seed, and how well the objects it draws are spread."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import jax
+import numpy as np
+
+from morl.constructive import metrics as gfn_metrics
+from morl.constructive.backend import Sampler
+from morl.constructive.sampling import diversity
+from morl.ops.pareto import non_dominated
+from morl.ops.preferences import spread
+from morl.runs.front import Floats
+from morl.training.solution_sets import WATCHED, Keeper, refuse_diverged
+from morl.types import Evaluation, PyTree, Trainer
+
+BEST = 10  # objects of a preference that top-k metrics are of
+EXACT = 11  # preferences of exact distances
+
+
+class DrawnObjects(Keeper):
+    """The non-dominated ones among the objects that the last sampler of each seed draws for spread preferences."""
+
+    def __init__(self, seeds: Sequence[int], sampler: Sampler, number: int, true_front: Floats | None) -> None:
+        num_objectives = len(sampler.env.objectives)
+        self._seeds, self._sampler, self._true_front = seeds, sampler, true_front
+        self._watched = spread(num_objectives, min(number, WATCHED))
+        self._all = spread(num_objectives, number)
+        self._drawn: Evaluation | None = None
+        self._policies: PyTree = None
+        self._exact: gfn_metrics.Target | None = None
+        if hasattr(sampler.env, "outcomes"):
+            self._condition = sampler.condition(spread(num_objectives, EXACT))
+            outcomes = sampler.env.outcomes()
+            preference, beta = (np.asarray(part, np.float64)[:, None] for part in self._condition)
+            self._exact = gfn_metrics.target(outcomes, sampler.log_reward(outcomes.values[None], preference, beta))
+
+    def begin(self, policies: PyTree, preferences: Floats) -> None:
+        pass
+
+    def saved(self) -> PyTree:
+        return ()
+
+    def restore(self, saved: PyTree) -> None:
+        pass
+
+    def look(self, trainer: Trainer, policies: PyTree, preferences: Floats, keys: jax.Array, episodes: int) -> None:
+        refuse_diverged(policies, self._seeds, "sampler")
+        self._drawn = trainer.evaluate(
+            policies, np.repeat(self._watched[None], len(self._seeds), axis=0), keys, episodes
+        )
+        self._policies = policies
+
+    def _of(self, index: int) -> Evaluation:
+        """What was drawn for the watched preferences."""
+        drawn: Evaluation = jax.tree.map(lambda x: x[index], self._drawn)
+        return drawn
+
+    def returns(self, index: int) -> Floats:
+        points = np.asarray(self._of(index).discounted, np.float64)
+        points = np.unique(points.reshape(-1, points.shape[-1]), axis=0)
+        return points[non_dominated(points)]
+
+    def metrics(self, index: int) -> dict[str, float]:
+        drawn, number = self._of(index), len(self._watched)
+        values, objects = np.asarray(drawn.undiscounted, np.float64), drawn.objects
+        assert objects is not None  # noqa: S101  # a trainer of samplers tells them
+        rewards = np.exp(self._sampler.log_reward(values, self._watched[:, None], 1.0))
+        best = gfn_metrics.top_k(rewards, min(BEST, rewards.shape[1]))
+        points = values.reshape(-1, values.shape[-1])
+        found = {
+            "r2": gfn_metrics.r2(points[non_dominated(points, keep_duplicates=False)], self._all),
+            "top_10_reward": gfn_metrics.top_k_reward(rewards, best.shape[1]),
+            "top_10_diversity": float(
+                np.mean([diversity(self._sampler.env, objects[i][best[i]].tolist()) for i in range(number)])
+            ),
+        }
+        if self._true_front is not None:
+            found["pc_entropy"] = gfn_metrics.pareto_clusters_entropy(points, self._true_front)
+        if self._exact is not None:
+            mine = jax.tree.map(lambda x: x[index], self._policies)
+            error = np.abs(np.asarray(self._sampler.log_z(mine, self._condition)) - self._exact.log_z)
+            found["log_z_error"] = float(error.max())
+            if hasattr(self._sampler.env, "distribution"):
+                learnt = self._sampler.distribution(mine, self._condition)
+                found["l1"] = float(gfn_metrics.l1_distance(learnt, self._exact.probability).mean())
+        return found
+
+    def policies(self, index: int) -> PyTree:
+        raise NotImplementedError("no agent extends a sampler")
+
+    def size(self, index: int) -> str:
+        return f"{len(self._watched)} preferences during training, {len(self._all)} at the end"
+
+    def final(self, trainer: Trainer, keys: jax.Array, episodes: int) -> list[tuple[Evaluation, PyTree, Floats]]:
+        return best_objects(trainer, self._policies, self._all, keys, episodes)
+
+
+def best_objects(
+    trainer: Trainer, policies: PyTree, preferences: Floats, keys: jax.Array, number: int
+) -> list[tuple[Evaluation, PyTree, Floats]]:
+    """The non-dominated objects among ``number`` drawn for each of M preferences by each of S samplers, stacked.
+
+    For each sampler, an evaluation with a row for each object, the sampler's parameters, and the preferences behind the
+    rows. Of objects that reach the same the first one drawn stands for all, with the preference that drew such most
+    often.
+    """
+    seeds = len(jax.tree.leaves(policies)[0])
+    drawn = trainer.evaluate(policies, np.repeat(preferences[None], seeds, axis=0), keys, number)
+    found = []
+    for i in range(seeds):
+        mine: Evaluation = jax.tree.map(lambda x, i=i: x[i].reshape(-1, 1, *x.shape[3:]), drawn)
+        points = np.asarray(mine.discounted)[:, 0]
+        different, first, which = np.unique(points, axis=0, return_index=True, return_inverse=True)
+        kept = np.flatnonzero(non_dominated(different))
+        behind = [np.bincount(np.flatnonzero(which.reshape(-1) == k) // number).argmax() for k in kept]
+        rows: Evaluation = jax.tree.map(lambda x, kept=first[kept]: x[kept], mine)
+        found.append((rows, jax.tree.map(lambda x, i=i: x[i], policies), preferences[behind]))
+    return found

@@ -1,0 +1,263 @@
+"""Objects that a sampler draws, as text: how far apart they are, and tables of them for a preference."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from morl.constructive import metrics as gfn_metrics
+from morl.errors import UserError
+from morl.runs.csv import csv_text
+
+if TYPE_CHECKING:
+    from morl.settings import Device
+
+Floats = NDArray[np.float64]
+Texts = Sequence[str]
+
+
+def texts(env: Any, obs: NDArray[Any]) -> list[str]:
+    """Each of finished objects, observations (n, *shape), as the task's ``text`` has it, else its numbers.
+
+    What is drawn is often drawn again, so that each different one is put into words once.
+    """
+    rows = obs.reshape(len(obs), -1)
+    _, first, which = np.unique(rows, axis=0, return_index=True, return_inverse=True)
+    if hasattr(env, "text"):
+        words = [str(env.text(obs[i])) for i in first]
+    else:
+        words = [" ".join(f"{x:g}" for x in rows[i]) for i in first]
+    return [words[i] for i in which.reshape(-1)]
+
+
+def distances(env: Any, some: Texts, others: Texts) -> Floats:
+    """(n, m) between objects by their texts: the task's own ``distances`` where it has them, else Levenshtein's."""
+    own = getattr(env, "distances", gfn_metrics.levenshtein_distances)
+    return np.asarray(own(some, others), np.float64)
+
+
+def diversity(env: Any, objects: Texts) -> float:
+    """Mean distance of all pairs; 0 of fewer than two."""
+    number = len(objects)
+    if number < 2:
+        return 0.0
+    return float(distances(env, objects, objects)[np.triu_indices(number, 1)].mean())
+
+
+def novelty(env: Any, objects: Texts, known: Texts) -> Floats:
+    """(n,) distance of each to the nearest of ``known``; with none there, to the nearest different one among them all.
+
+    NaN where there is nothing to be different from.
+    """
+    unique, which = np.unique(np.asarray(objects), return_inverse=True)
+    mine = unique.tolist()
+    if known:
+        nearest: Floats = distances(env, mine, sorted(set(known))).min(axis=1)
+        return nearest[which]
+    if len(mine) < 2:
+        return np.full(len(objects), np.nan)
+    between = distances(env, mine, mine)
+    np.fill_diagonal(between, np.inf)
+    nearest = between.min(axis=1)
+    return nearest[which]
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """n objects drawn for preferences.
+
+    Attributes:
+        objectives: R names.
+        preferences: (n, R) each was drawn for.
+        beta: exponent of the reward it was drawn for.
+        objects: n texts.
+        observations: (n, *shape) of the finished objects.
+        values: (n, R).
+        rewards: (n,) scalarised by its preference, without the exponent.
+        log_probability: (n,) of the steps that built it: of an object that can be built in one way only, as strings
+            are, its log-probability, else a lower bound.
+        novelty: (n,), see :func:`novelty`.
+        repeated: (n,) bool, drawn for the same preference before.
+        states: the task's states (n, ...), as pictures need them.
+    """
+
+    objectives: tuple[str, ...]
+    preferences: Floats
+    beta: float
+    objects: tuple[str, ...]
+    observations: NDArray[Any]
+    values: Floats
+    rewards: Floats
+    log_probability: Floats
+    novelty: Floats
+    repeated: NDArray[np.bool_]
+    states: Any
+
+    def __len__(self) -> int:
+        return len(self.objects)
+
+    def take(self, index: ArrayLike) -> Candidates:
+        """Those of these numbers."""
+        import jax
+
+        chosen = np.asarray(index, np.int64)
+        arrays = ("preferences", "observations", "values", "rewards", "log_probability", "novelty", "repeated")
+        return replace(
+            self,
+            objects=tuple(self.objects[i] for i in chosen),
+            states=jax.tree.map(lambda x: x[chosen], self.states),
+            **{name: getattr(self, name)[chosen] for name in arrays},
+        )
+
+    def unique(self) -> Candidates:
+        """Without those that were drawn for the same preference before."""
+        return self.take(np.flatnonzero(~self.repeated))
+
+    def best(self, number: int) -> Candidates:
+        """The ``number`` of largest reward for each preference, no object twice, the best first."""
+        chosen: list[int] = []
+        for preference in dict.fromkeys(map(tuple, self.preferences.tolist())):  # in the order they were given
+            mine = np.flatnonzero((self.preferences == preference).all(axis=1) & ~self.repeated)
+            chosen += mine[np.argsort(-self.rewards[mine], kind="stable")][:number].tolist()
+        return self.take(chosen)
+
+    def to_csv(self) -> str:
+        """One row each; floats are written so that they read back exactly."""
+        weights = [f"preference_{name}" for name in self.objectives]
+        measured = ["reward", "log_probability", "novelty", "repeated"]
+        rows = []
+        for i, text in enumerate(self.objects):
+            numbers = [self.rewards[i], self.log_probability[i], self.novelty[i]]
+            row = [*self.preferences[i], self.beta, *self.values[i], *numbers]
+            rows.append([i, text, *map(float, row), int(self.repeated[i])])
+        return csv_text(["id", "object", *weights, "beta", *self.objectives, *measured], rows)
+
+
+BLOCK = 1024  # objects drawn by one compiled call
+
+
+def sample(
+    run: str | Path,
+    preferences: ArrayLike,
+    number: int = 1000,
+    *,
+    seed: int = 0,
+    beta: float | None = None,
+    known: Texts = (),
+    training_seed: int | None = None,
+    device: Device = "auto",
+) -> Candidates:
+    """Draw objects with the sampler of a finished run, for preferences it need not have seen.
+
+    >>> import morl
+    >>> drawn = morl.sample("runs/x", [0.7, 0.3], 100)  # doctest: +SKIP
+
+    Args:
+        run: run directory.
+        preferences: (R,) weights on the simplex, or several (k, R).
+        number: of objects for each.
+        seed: the same one draws the same objects; whatever it is, not those of the training.
+        beta: exponent of the reward; by default the highest the sampler was trained for.
+        known: objects that novelty is the distance to, as text.
+        training_seed: whose sampler, in a run of several seeds; by default that of the first.
+        device: where JAX runs.
+
+    Raises:
+        UserError: not a finished run of an agent that samples, a preference off the simplex, an exponent it was not
+            trained for, numbers out of range, no such training seed.
+    """
+    from morl.loading import plan_of
+    from morl.training.backends import devices
+
+    for name, value, low in (("number", number, 1), ("seed", seed, 0)):
+        if not low <= value < 2**31:
+            raise UserError(f"{name} must be at least {low} and below 2**31, not {value}")
+    path = Path(run)
+    plan, settings = plan_of(path)
+    if not plan.draws_objects:
+        raise UserError(
+            f"{path} is a run of {plan.agent_name}, which draws no objects: morl rollout shows what its policies do"
+        )
+    import jax
+
+    sampler: Any = plan.agent.learner
+    weights = np.atleast_2d(np.asarray(preferences, np.float64))
+    beta = float(sampler.condition(weights, beta).beta[0])  # checks both
+    with jax.default_device(devices.choose(device, 1, plan.split_cores)[0]):
+        from morl.loading import fronts_of
+
+        fronts = fronts_of(path, plan, settings)
+        chosen = next(iter(fronts)) if training_seed is None else training_seed
+        if chosen not in fronts:
+            raise UserError(f"seed {chosen} is not in this run; it has {', '.join(map(str, fronts))}")
+        # as evaluations of a finished run: the fourth part of a seed's key is free
+        root = jax.random.fold_in(jax.random.split(jax.random.key(seed), 5)[3], chosen)
+        parts = [
+            _draw(sampler, fronts[chosen].params, row, beta, number, jax.random.fold_in(root, i))
+            for i, row in enumerate(weights)
+        ]
+    drawn, log_probability = jax.tree.map(lambda *x: np.concatenate(x), *parts)
+    preference = np.repeat(weights, number, axis=0)
+    values = np.asarray(drawn.values, np.float64)
+    objects = texts(plan.env, drawn.obs)
+    seen: set[tuple[int, str]] = set()
+    repeated = []
+    for i, text in enumerate(objects):
+        repeated.append((i // number, text) in seen)
+        seen.add((i // number, text))
+    return Candidates(
+        objectives=plan.objectives,
+        preferences=preference,
+        beta=beta,
+        objects=tuple(objects),
+        observations=drawn.obs,
+        values=values,
+        rewards=np.exp(sampler.log_reward(values, preference, 1.0)),
+        log_probability=np.asarray(log_probability, np.float64),
+        novelty=novelty(plan.env, objects, known),
+        repeated=np.array(repeated),
+        states=drawn.state,
+    )
+
+
+def _draw(sampler: Any, params: Any, preference: Floats, beta: float, number: int, key: Any) -> Any:
+    """``number`` finished objects for a preference, and the log-probability of what built them, on the host."""
+    import jax
+
+    parts = []
+    for index in range(-(-number // BLOCK)):
+        condition = sampler.condition(np.repeat(preference[None], BLOCK, axis=0), beta)
+        built = sampler.sample(params, condition, jax.random.fold_in(key, index))
+        parts.append((built.end, sampler.log_probability(params, condition, built)))
+    return jax.tree.map(lambda *x: np.concatenate(x)[:number], *parts)
+
+
+def read_known(path: Path) -> list[str]:
+    """Objects of a text file, one a line, or of the column ``object`` of a CSV file.
+
+    Raises:
+        UserError: unreadable, without that column, or with no object.
+    """
+    try:
+        text = path.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not text"
+        raise UserError(f"cannot read {path}: {reason}") from error
+    if path.suffix.lower() == ".csv":
+        rows = list(csv.DictReader(io.StringIO(text)))
+        if not rows or "object" not in rows[0]:
+            raise UserError(f"{path} has no column named object, as morl sample writes it")
+        found = [row["object"] or "" for row in rows]
+    else:
+        found = [line.strip() for line in text.splitlines()]
+    found = [line for line in found if line]
+    if not found:
+        raise UserError(f"{path} holds no object")
+    return found

@@ -1,0 +1,1 @@
+"""Networks as typed pytrees of arrays, and encoders from observation spaces to their inputs."""

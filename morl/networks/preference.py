@@ -1,0 +1,107 @@
+"""Networks that see a preference beside the observation, and have ``outputs`` numbers for each action.
+
+All are called with features (..., F) or rows of features (..., A, F), and preferences (..., R); what they give is
+(..., A, outputs).
+"""
+
+from __future__ import annotations
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from morl.networks.mlp import ACTIVATIONS, MLP, Linear, linear, mlp
+
+
+class FlatNetwork(eqx.Module):
+    """An MLP of features (..., F) and preferences."""
+
+    body: MLP
+    num_actions: int = eqx.field(static=True)
+
+    def __call__(self, features: jax.Array, preference: jax.Array) -> jax.Array:
+        out = self.body(jnp.concatenate([features, preference], axis=-1))
+        return out.reshape(*out.shape[:-1], self.num_actions, -1)
+
+
+def flat_network(
+    rng: np.random.Generator,
+    num_features: int,
+    num_objectives: int,
+    num_actions: int,
+    outputs: int,
+    hidden: tuple[int, ...],
+) -> FlatNetwork:
+    """A :class:`FlatNetwork`."""
+    sizes = (num_features + num_objectives, *hidden, num_actions * outputs)
+    return FlatNetwork(mlp(rng, sizes, "relu", output_scale=0.01), num_actions)
+
+
+class RowNetwork(eqx.Module):
+    """The same weights for every action's row (..., A, F), which see what all rows have in common by its mean.
+
+    No weight belongs to one action, so it does not matter how many there are, or in which order. Rows that do not exist
+    (``exists`` (..., A) of 0 and 1) are left out of the mean. Features also count directly, as what an action gives at
+    once is most of what it is worth and often stands among them.
+    """
+
+    first: MLP
+    second: MLP
+    direct: Linear
+
+    def __call__(self, rows: jax.Array, preference: jax.Array, exists: jax.Array) -> jax.Array:
+        wide = jnp.broadcast_to(preference[..., None, :], (*rows.shape[:-1], preference.shape[-1]))
+        hidden = jax.nn.relu(self.first(jnp.concatenate([rows, wide], axis=-1)))
+        weight = exists[..., None].astype(hidden.dtype)
+        mean = jnp.sum(hidden * weight, axis=-2, keepdims=True) / jnp.maximum(weight.sum(axis=-2, keepdims=True), 1.0)
+        deep = self.second(jnp.concatenate([hidden, jnp.broadcast_to(mean, hidden.shape)], axis=-1))
+        return deep + self.direct(rows)
+
+
+def row_network(
+    rng: np.random.Generator, num_features: int, num_objectives: int, outputs: int, hidden: tuple[int, ...]
+) -> RowNetwork:
+    """A :class:`RowNetwork` whose two halves have the ``hidden`` widths each."""
+    first = mlp(rng, (num_features + num_objectives, *hidden), "relu", output_scale=2**0.5)
+    second = mlp(rng, (2 * hidden[-1], *hidden, outputs), "relu", output_scale=0.01)
+    return RowNetwork(first, second, linear(rng, num_features, outputs, 0.01))
+
+
+class ConvolutionNetwork(eqx.Module):
+    """The published one: 1x1 convolutions with residual blocks over the rows, then an MLP of all rows and ω.
+
+    Yang et al. (2025), section V. A 1x1 convolution over servers is the same affine layer for each of them.
+    """
+
+    stem: Linear
+    blocks: tuple[tuple[Linear, Linear], ...]
+    head: FlatNetwork
+
+    def __call__(self, rows: jax.Array, preference: jax.Array, exists: jax.Array) -> jax.Array:
+        relu = ACTIVATIONS["relu"]
+        hidden = relu(self.stem(rows))
+        for one, two in self.blocks:
+            hidden = relu(hidden + two(relu(one(hidden))))
+        flat = (hidden * exists[..., None].astype(hidden.dtype)).reshape(*hidden.shape[:-2], -1)
+        return self.head(flat, preference)
+
+
+def convolution_network(
+    rng: np.random.Generator,
+    num_features: int,
+    num_objectives: int,
+    num_actions: int,
+    outputs: int,
+    channels: int,
+    blocks: int,
+    hidden: tuple[int, ...],
+) -> ConvolutionNetwork:
+    """A :class:`ConvolutionNetwork` of so many channels and residual blocks, with the ``hidden`` widths of its MLP."""
+    return ConvolutionNetwork(
+        stem=linear(rng, num_features, channels, 2**0.5),
+        blocks=tuple(
+            (linear(rng, channels, channels, 2**0.5), linear(rng, channels, channels, 0.1)) for _ in range(blocks)
+        ),
+        head=flat_network(rng, num_actions * channels, num_objectives, num_actions, outputs, hidden),
+    )

@@ -1,0 +1,183 @@
+"""A causal transformer over strings of letters, conditioned on a vector (Vaswani et al., 2017; layer norm first).
+
+Its leaves are arrays only, like those of :mod:`morl.networks.mlp`, which it is made of.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from numpy.typing import NDArray
+
+from morl.networks.mlp import Linear, linear
+
+Array = jax.Array | NDArray[np.float32]
+
+
+class Norm(eqx.Module):
+    """Layer norm on the last axis (Ba et al., 2016)."""
+
+    scale: Array
+    shift: Array
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        centred = x - x.mean(axis=-1, keepdims=True)
+        return centred * jax.lax.rsqrt((centred**2).mean(axis=-1, keepdims=True) + 1e-5) * self.scale + self.shift
+
+
+class Block(eqx.Module):
+    """Attention and a dense layer of four times the width, each added to what it sees."""
+
+    attention_norm: Norm
+    attention_in: Linear
+    attention_out: Linear
+    dense_norm: Norm
+    dense_in: Linear
+    dense_out: Linear
+    num_heads: int = eqx.field(static=True)
+
+    def queries_keys_values(self, x: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+        """Of places (..., D): three of (..., heads, D / heads)."""
+        parts = self.attention_in(self.attention_norm(x))
+        split = parts.reshape(*x.shape[:-1], 3, self.num_heads, x.shape[-1] // self.num_heads)
+        return split[..., 0, :, :], split[..., 1, :, :], split[..., 2, :, :]
+
+    def finish(self, x: jax.Array, attended: jax.Array) -> jax.Array:
+        """Places (..., D) after what they attended to, (..., heads, D / heads), and the dense layer."""
+        x = x + self.attention_out(attended.reshape(x.shape))
+        return x + self.dense_out(jax.nn.gelu(self.dense_in(self.dense_norm(x))))
+
+
+class Memory(NamedTuple):
+    """Keys and values of the places of a string that were gone through: of each block (..., heads, L, D / heads).
+
+    An array a block, and the places within a head, so that a loop adds a place to them where they are.
+    """
+
+    keys: tuple[jax.Array, ...]
+    values: tuple[jax.Array, ...]
+
+
+class Transformer(eqx.Module):
+    """Reads a string of at most L letters: outputs at place t depend on the condition and the letters before t.
+
+    Attributes:
+        letters: (letters + 1, D) embeddings; the last is that of what stands before the string.
+        places: (L, D) embeddings.
+        condition: from (C,) to D, added at every place.
+    """
+
+    letters: Array
+    places: Array
+    condition: Linear
+    blocks: tuple[Block, ...]
+    norm: Norm
+    head: Linear
+
+    def __call__(self, letters: jax.Array, condition: jax.Array) -> jax.Array:
+        """Outputs (..., L, outputs) at all places of strings (..., L) int32, in one pass; condition (..., C)."""
+        before = jnp.full_like(letters[..., :1], len(self.letters) - 1)
+        x = jnp.asarray(self.letters)[jnp.concatenate([before, letters[..., :-1]], axis=-1)]
+        x = x + self.places + self.condition(condition)[..., None, :]
+        place = jnp.arange(letters.shape[-1])
+        seen = place[:, None] >= place
+        for block in self.blocks:
+            query, key, value = block.queries_keys_values(x)
+            x = block.finish(x, attend(query, key, value, seen))
+        return self.head(self.norm(x))
+
+    def nothing_read(self, condition: jax.Array) -> Memory:
+        """Before the first place, for conditions (..., C)."""
+        block = self.blocks[0]
+        length, width = self.places.shape
+        shape = (*condition.shape[:-1], block.num_heads, length, width // block.num_heads)
+        nothing = tuple(jnp.zeros(shape) for _ in self.blocks)
+        return Memory(nothing, nothing)
+
+    def read(
+        self, memory: Memory, letter: jax.Array, place: jax.Array, condition: jax.Array
+    ) -> tuple[Memory, jax.Array]:
+        """Outputs (..., outputs) at one place, () int32, the same as of the whole string; ``letter`` is the one before.
+
+        Args:
+            memory: of the places before.
+            letter: (...) int32; the number of letters at the first place.
+            place: () int32.
+            condition: (..., C).
+        """
+        x = jnp.asarray(self.letters)[letter] + jnp.asarray(self.places)[place] + self.condition(condition)
+        seen = jnp.arange(len(self.places)) <= place
+        keys, values = [], []
+        for i, block in enumerate(self.blocks):
+            query, key, value = block.queries_keys_values(x)
+            keys.append(jax.lax.dynamic_update_index_in_dim(memory.keys[i], key, place, axis=-2))
+            values.append(jax.lax.dynamic_update_index_in_dim(memory.values[i], value, place, axis=-2))
+            scores = jnp.einsum("...hd,...hkd->...hk", query, keys[-1]) / np.sqrt(query.shape[-1])
+            share = jax.nn.softmax(jnp.where(seen, scores, -1e9), axis=-1)
+            x = block.finish(x, jnp.einsum("...hk,...hkd->...hd", share, values[-1]))
+        return Memory(tuple(keys), tuple(values)), self.head(self.norm(x))
+
+
+def attend(
+    query: jax.Array, key: jax.Array, value: jax.Array, seen: jax.Array, bias: jax.Array | float = 0.0
+) -> jax.Array:
+    """(..., Q, heads, d) of queries (..., Q, heads, d), keys and values (..., K, heads, d).
+
+    Only where ``seen``, and with ``bias`` added to the scores; both broadcast to (..., heads, Q, K).
+    """
+    scores = jnp.einsum("...qhd,...khd->...hqk", query, key) / np.sqrt(query.shape[-1]) + bias
+    share = jax.nn.softmax(jnp.where(seen, scores, -1e9), axis=-1)
+    return jnp.einsum("...hqk,...khd->...qhd", share, value)
+
+
+def transformer(
+    rng: np.random.Generator,
+    *,
+    num_letters: int,
+    length: int,
+    num_conditions: int,
+    num_outputs: int,
+    width: int,
+    num_blocks: int,
+    num_heads: int,
+) -> Transformer:
+    """Orthogonal weights, scaled down where blocks add up (Radford et al., 2019), as NumPy arrays; outputs about 0.
+
+    Made on the host for the reason :func:`morl.networks.mlp.mlp` gives. ``width`` is a multiple of ``num_heads``.
+    """
+
+    def embeddings(number: int) -> NDArray[np.float32]:
+        return 0.1 * rng.standard_normal((number, width), np.float32)
+
+    blocks = tuple(block(rng, width, num_blocks, num_heads) for _ in range(num_blocks))
+    return Transformer(
+        letters=embeddings(num_letters + 1),
+        places=embeddings(length),
+        condition=linear(rng, num_conditions, width, 1.0),
+        blocks=blocks,
+        norm=norm(width),
+        head=linear(rng, width, num_outputs, 0.01),
+    )
+
+
+def norm(width: int) -> Norm:
+    """A layer norm that changes nothing but what it is for."""
+    return Norm(np.ones(width, np.float32), np.zeros(width, np.float32))
+
+
+def block(rng: np.random.Generator, width: int, num_blocks: int, num_heads: int) -> Block:
+    """One of ``num_blocks`` blocks, what it adds scaled so that their sum is not."""
+    added = (2 * num_blocks) ** -0.5
+    return Block(
+        attention_norm=norm(width),
+        attention_in=linear(rng, width, 3 * width, 1.0),
+        attention_out=linear(rng, width, width, added),
+        dense_norm=norm(width),
+        dense_in=linear(rng, width, 4 * width, 2**0.5),
+        dense_out=linear(rng, 4 * width, width, added),
+        num_heads=num_heads,
+    )

@@ -1,0 +1,60 @@
+"""Tables as CSV: texts of whole files, and ``metrics.csv``, which grows by rows."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from morl.errors import UserError
+from morl.runs.files import GrowingFile
+
+
+def csv_text(header: Iterable[str], rows: Iterable[Iterable[Any]]) -> str:
+    """A header and rows; floats are written so that they read back exactly."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+    return buffer.getvalue()
+
+
+class CsvWriter:
+    """``metrics.csv``: one row of named scalars an evaluation; the first one fixes the columns.
+
+    Args:
+        path: of the file.
+        keep: bytes to go on after, a whole number of rows.
+
+    Raises:
+        UserError: the file has fewer.
+    """
+
+    def __init__(self, path: Path, keep: int = 0) -> None:
+        self._columns: list[str] | None = None
+        if keep:
+            if (size := path.stat().st_size if path.exists() else 0) < keep:
+                raise UserError(f"{path} has {size} bytes, and had {keep} at the checkpoint: rows were lost")
+            with path.open(newline="", encoding="utf-8") as file:
+                self._columns = next(csv.reader(file))
+        self._file = GrowingFile(path, keep)
+
+    def write(self, row: dict[str, float | int]) -> None:
+        """Append a row, whole or not at all."""
+        buffer = io.StringIO()
+        writer = csv.DictWriter(buffer, self._columns or list(row), lineterminator="\n")
+        if self._columns is None:
+            writer.writeheader()
+        writer.writerow(row)
+        self._file.write(buffer.getvalue().encode())
+        self._columns = list(writer.fieldnames)
+
+    def position(self) -> int:
+        """Bytes so far; they survive a loss of power."""
+        return self._file.position()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()

@@ -1,0 +1,209 @@
+"""Run directories: what a training leaves behind, and how it is read back."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import io
+import os
+import platform
+import re
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from morl.runs import storage
+from morl.errors import UserError
+from morl.runs.front import OBJECT_COLUMNS, Floats, Front, columns
+
+FORMAT = 3
+PACKAGES = ("morl-jax", "jax", "jaxlib", "numpy", "optax", "equinox", "gymnasium", "mo-gymnasium", "moocore")
+
+
+def create(out: Path | None, name: str) -> Path:
+    """A new run directory: ``out``, or ``runs/<name>-<time>`` when none is given.
+
+    Raises:
+        UserError: ``out`` holds something already, or cannot be written.
+    """
+    named = Path("runs") / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
+    path, number = out or named, 2
+    while out is None and path.exists():
+        path, number = named.with_name(f"{named.name}-{number}"), number + 1
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        if any(path.iterdir()):
+            raise UserError(f"{path} is not empty and a run never overwrites another; choose another --out")
+        (path / "checkpoints").mkdir()
+    except OSError as error:
+        raise UserError(f"cannot write to the run directory {path}: {error.strerror}") from error
+    except ValueError as error:  # a path that cannot be
+        raise UserError(f"{str(path)!r} cannot be a run directory: {error}") from error
+    return path
+
+
+def check_own_files(path: Path) -> None:
+    """Refuse to go on writing in a run directory that holds links: what is written there is to stay there.
+
+    Raises:
+        UserError: naming the first of them, or what the directory lacks.
+    """
+    checkpoints = path / "checkpoints"
+    if not checkpoints.is_dir():
+        raise UserError(f"{path} cannot be resumed: it has no checkpoints/")
+    for entry in (checkpoints, *path.iterdir(), *checkpoints.iterdir()):
+        if entry.is_symlink():
+            raise UserError(f"{entry} is a link; a run is resumed only in files of its own")
+
+
+def provenance(device: str) -> dict[str, Any]:
+    """Where a run comes from: versions, device, git state and command."""
+    return {
+        "format": FORMAT,
+        "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "command": shlex.join(["morl", *sys.argv[1:]]) if Path(sys.argv[0]).name == "morl" else "",
+        "device": device,
+        "cpus": os.cpu_count(),
+        "platform": platform.platform(),
+        "python": platform.python_version(),
+        "versions": {name: version(name) for name in PACKAGES},
+        "git": _git_state(),
+    }
+
+
+def _git_state() -> str | None:
+    """Commit of the working directory, with ``-dirty`` if it has changes; ``None`` outside a repository."""
+    try:
+        done = subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--abbrev=12"],  # noqa: S607
+            capture_output=True,
+            text=True,
+            timeout=5,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() or None
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """A YAML mapping by the safe loader.
+
+    Raises:
+        UserError: missing, not YAML, or not a mapping.
+    """
+    try:
+        content = yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}") from error
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # not text, no path, or nested without end
+        raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
+        raise UserError(f"{path} must hold a mapping of settings by name")
+    return content
+
+
+def read_settings(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A settings file as the settings by name, and what a run notes about itself (nothing, where no run wrote it).
+
+    Raises:
+        UserError: unreadable, or made by a version whose format this one does not know.
+    """
+    values = read_config(path)
+    notes = values.pop("run", None)
+    notes = notes if isinstance(notes, dict) else {}
+    made_by = notes.get("format", FORMAT)
+    if made_by != FORMAT:
+        versions = notes.get("versions")
+        version = str(versions.get("morl-jax")) if isinstance(versions, dict) else ""
+        advice = f": pip install morl-jax=={version} reads it" if re.fullmatch(r"[\w.+-]{1,40}", version) else ""
+        raise UserError(f"{path} has run format {made_by!r}; this version of morl reads format {FORMAT}{advice}")
+    return values, notes
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run that has a front, read back.
+
+    Attributes:
+        path: its directory.
+        config: the resolved settings.
+        fronts: one front for each training seed.
+    """
+
+    path: Path
+    config: dict[str, Any]
+    fronts: Mapping[int, Front]
+
+    @property
+    def front(self) -> Front:
+        """The front of the first seed."""
+        return next(iter(self.fronts.values()))
+
+    @property
+    def finished(self) -> bool:
+        """Whether it was trained to its end; else it can be resumed."""
+        return not storage.states(self.path / "checkpoints")
+
+
+def read_rows(path: Path) -> list[list[str]]:
+    """The rows of a CSV file, header first.
+
+    Raises:
+        UserError: missing, or not CSV.
+    """
+    try:
+        return list(csv.reader(io.StringIO(path.read_text())))
+    except (OSError, ValueError, csv.Error) as error:
+        raise UserError(f"cannot read {path}: {' '.join(str(error).split())}") from error
+
+
+def read_fronts(path: Path, objectives: tuple[str, ...]) -> dict[int, dict[str, Floats]]:
+    """The numbers of ``front.csv`` by seed: ``preferences``, ``returns``, ... as in :class:`morl.runs.front.Front`.
+
+    Raises:
+        UserError: missing, of other columns, or not numbers.
+    """
+    rows = read_rows(path)
+    if not rows or rows[0] != columns(objectives) or len(rows) < 2:
+        raise UserError(f"{path} does not hold a front of the objectives {', '.join(objectives)}")
+    if {*map(len, rows)} != {len(rows[0])}:
+        raise UserError(f"{path} has rows of other lengths than its first")
+    try:
+        table = np.array(rows[1:], dtype=np.float64)
+    except ValueError as error:
+        raise UserError(f"{path} holds something that is not a number") from error
+    number = len(objectives)
+    parts = ("preferences", "returns", "stderr", "undiscounted", "undiscounted_stderr")
+    fronts = {}
+    for seed in dict.fromkeys(table[:, 0].tolist()):
+        block = table[table[:, 0] == seed]
+        if not seed.is_integer() or not np.array_equal(block[:, 1], np.arange(len(block))):
+            raise UserError(f"{path} has lost its order: the ids of each seed count from 0 (column 2)")
+        fronts[int(seed)] = {
+            **{part: block[:, 2 + i * number : 2 + (i + 1) * number] for i, part in enumerate(parts)},
+            "length": block[:, -1],
+        }
+    return fronts
+
+
+def read_objects(path: Path, tables: Mapping[int, Mapping[str, Floats]]) -> dict[int, tuple[str, ...]]:
+    """The texts of ``objects.csv`` by seed, for the fronts that :func:`read_fronts` has read.
+
+    Raises:
+        UserError: missing, or not of those fronts.
+    """
+    rows = read_rows(path)
+    wanted = [(str(seed), str(i)) for seed, table in tables.items() for i in range(len(table["length"]))]
+    if rows[:1] != [OBJECT_COLUMNS] or [tuple(row[:2]) for row in rows[1:]] != wanted or {*map(len, rows)} != {3}:
+        raise UserError(f"{path} does not hold the objects of front.csv, one a row")
+    return {seed: tuple(row[2] for row in rows[1:] if row[0] == str(seed)) for seed in tables}

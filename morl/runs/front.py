@@ -1,0 +1,279 @@
+"""A Pareto front of trained policies, and the policy of it that fits a preference."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cache, cached_property
+from typing import Any
+
+import jax
+import numpy as np
+from numpy.typing import NDArray
+
+from morl.ops import metrics
+from morl.errors import UserError
+from morl.ops.pareto import non_dominated
+from morl.ops.preferences import check_preference
+from morl.runs.csv import csv_text
+from morl.types import Actor, Evaluation, PyTree
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Policy:
+    """One policy of a front, with the preference it was trained for and the vector return it was seen to reach.
+
+    Attributes:
+        id: its row in ``front.csv``.
+        returns: (R,) discounted vector return.
+        preference: (R,) it was trained for.
+        act, params: how it acts: compiled code shared by the front, and its own parameters.
+        observation_ndim: axes of one observation.
+        conditional: takes any preference.
+    """
+
+    id: int
+    returns: Floats
+    preference: Floats
+    act: Callable[..., jax.Array]
+    params: PyTree
+    observation_ndim: int
+    conditional: bool = False
+
+    def __call__(self, obs: Any, preference: Any = None, *, key: jax.Array | None = None) -> np.ndarray[Any, Any]:
+        """The action for one observation, or one each for a batch of them.
+
+        Args:
+            obs: of the observation space's shape, or with one leading axis more.
+            preference: (R,) on the simplex, in units of the agent that trained the policy; only of one that takes any,
+                by default the one it stands for in its front. (B, R), one for each observation of a batch, is taken as
+                it is.
+            key: JAX key to sample with; greedy without.
+
+        Raises:
+            UserError: a preference off the simplex, or for a policy that was trained for one only.
+        """
+        obs = np.asarray(obs)
+        batch = obs if obs.ndim > self.observation_ndim else obs[None]
+        used = _no_key() if key is None else key  # a greedy action draws nothing
+        action = np.asarray(self.act(self.params, batch, self._weights(preference), used, greedy=key is None))
+        return action if obs.ndim > self.observation_ndim else action[0]
+
+    def _weights(self, preference: Any) -> NDArray[np.float32]:
+        if preference is None:
+            return self.preference.astype(np.float32)
+        if not self.conditional:
+            raise UserError("this policy was trained for one preference; ask its front for the policy of another")
+        if np.ndim(preference) == 2:
+            return np.asarray(preference, np.float32)
+        return check_preference(preference, len(self.preference)).astype(np.float32)
+
+
+@cache
+def _no_key() -> jax.Array:
+    return jax.random.key(0)
+
+
+@dataclass(frozen=True)
+class Front:
+    """Non-dominated policies with their re-evaluated returns; n policies, R objectives, all maximised.
+
+    Attributes:
+        objectives: R names.
+        returns, stderr: (n, R) mean discounted vector return and its standard error over ``episodes``.
+        undiscounted, undiscounted_stderr: (n, R) the same without discount.
+        length: (n,) mean steps of an episode.
+        preferences: (n, R) each policy was trained for.
+        gamma: the discount.
+        episodes: greedy episodes behind each row.
+        reference_point: (R,) for the hypervolume.
+        learner, params: how to act: the learner and the stacked parameters of the policies.
+        observation_ndim: axes of one observation.
+        conditional: the rows are one policy under n preferences; ``params`` are that policy's, not stacked.
+        objects: n texts, where the rows are objects that a sampler drew for the preferences. What they reach is exact,
+            so standard errors are 0; the policy of a row is the sampler under its preference, step by step.
+    """
+
+    objectives: tuple[str, ...]
+    returns: Floats
+    stderr: Floats
+    undiscounted: Floats
+    undiscounted_stderr: Floats
+    length: Floats
+    preferences: Floats
+    gamma: float
+    episodes: int
+    reference_point: Floats
+    learner: Actor
+    params: PyTree
+    observation_ndim: int
+    conditional: bool = False
+    objects: tuple[str, ...] | None = None
+
+    @property
+    def kind(self) -> str:
+        """What the rows are."""
+        return "policies" if self.objects is None else "objects"
+
+    @property
+    def how_measured(self) -> str:
+        """How the rows came to their returns, at the end of a training."""
+        return "re-evaluated" if self.objects is None else "drawn afresh"
+
+    @property
+    def caption(self) -> str:
+        """What the axes of a picture show."""
+        if self.objects is not None:
+            return f"best objects drawn for spread preferences (γ = {self.gamma:g})"
+        return f"discounted return (γ = {self.gamma:g}), mean of {self.episodes} greedy episodes"
+
+    def __len__(self) -> int:
+        return len(self.returns)
+
+    def hypervolume(self) -> float:
+        """Volume between the front and the reference point (see :func:`morl.ops.metrics.hypervolume_estimate`)."""
+        return metrics.hypervolume_estimate(self.returns, self.reference_point)[0]
+
+    def describe_hypervolume(self) -> str:
+        """The hypervolume in words, with what it depends on, and whether it is only an estimate."""
+        value, exact = metrics.hypervolume_estimate(self.returns, self.reference_point)
+        reference = " ".join(f"{x:g}" for x in self.reference_point)
+        return f"{'' if exact else 'approximate '}hypervolume {value:.6g} (γ = {self.gamma:g}, reference {reference})"
+
+    def assign(self, preference: Any) -> int:
+        """Row of the policy with the largest preference-weighted return (C-MORL's policy assignment).
+
+        Raises:
+            UserError: the preference is not on the simplex of R objectives.
+        """
+        return int(np.argmax(self.returns @ check_preference(preference, len(self.objectives))))
+
+    def policy(self, preference: Any) -> Policy:
+        """The policy for a preference (R,) on the simplex; see :meth:`assign`.
+
+        Of objects it is the sampler under this preference itself, whatever the best object for it was drawn for.
+        """
+        policy = self.at(self.assign(preference))
+        if self.objects is None:
+            return policy
+        return replace(policy, preference=check_preference(preference, len(self.objectives)))
+
+    def at(self, row: int) -> Policy:
+        """The policy of a row.
+
+        Raises:
+            UserError: no such row.
+        """
+        if not 0 <= row < len(self):
+            raise UserError(f"policy {row} is not in this front; it has 0 to {len(self) - 1}")
+        return Policy(
+            id=row,
+            returns=self.returns[row],
+            preference=self.preferences[row],
+            act=self._act,
+            params=self.params if self.conditional else jax.tree.map(lambda x: x[row], self.params),
+            observation_ndim=self.observation_ndim,
+            conditional=self.conditional,
+        )
+
+    @cached_property
+    def _act(self) -> Callable[..., jax.Array]:
+        """Compiled once for all policies of the front."""
+
+        def act(params: PyTree, obs: jax.Array, preference: jax.Array, key: jax.Array, greedy: bool) -> jax.Array:
+            return self.learner.to_env(self.learner.act(params, obs, preference, key, greedy=greedy))
+
+        return jax.jit(act, static_argnames="greedy")
+
+
+def from_evaluation(
+    evaluation: Evaluation,
+    params: PyTree,
+    preferences: Floats,
+    *,
+    objectives: tuple[str, ...],
+    gamma: float,
+    reference_point: Floats,
+    learner: Actor,
+    observation_ndim: int,
+    conditional: bool = False,
+) -> Front:
+    """The non-dominated rows (of equal ones the first) of an evaluation of policies, by falling first objective.
+
+    Which rows are non-dominated is decided by the same means that are reported: of policies closer than their standard
+    errors the luckier stays. ``morl evaluate`` gives numbers that have not been selected by.
+
+    Raises:
+        UserError: no policy's returns are finite; rows that are not are left out.
+    """
+    exact = evaluation.objects is not None
+    mean, stderr = _mean_and_stderr(evaluation.discounted, exact)
+    rows = np.flatnonzero(np.isfinite(mean).all(axis=1))
+    if not len(rows):
+        raise UserError("the environment's rewards are not finite: no policy has a return to compare")
+    rows = rows[non_dominated(mean[rows], keep_duplicates=False)]
+    rows = rows[np.argsort(-mean[rows, 0], kind="stable")]
+    undiscounted, undiscounted_stderr = _mean_and_stderr(evaluation.undiscounted, exact)
+    return Front(
+        objectives=objectives,
+        returns=mean[rows],
+        stderr=stderr[rows],
+        undiscounted=undiscounted[rows],
+        undiscounted_stderr=undiscounted_stderr[rows],
+        length=np.asarray(evaluation.length, np.float64).mean(axis=1)[rows],
+        preferences=np.asarray(preferences, np.float64)[rows].round(6),  # they were float32 on the way
+        gamma=gamma,
+        episodes=evaluation.discounted.shape[1],
+        reference_point=reference_point,
+        learner=learner,
+        params=params if conditional else jax.tree.map(lambda x: x[rows], params),
+        observation_ndim=observation_ndim,
+        conditional=conditional,
+        objects=None if evaluation.objects is None else tuple(map(str, evaluation.objects[rows, 0])),
+    )
+
+
+def _mean_and_stderr(samples: Any, exact: bool) -> tuple[Floats, Floats]:
+    """Over the episodes: (N, E, R) to two of (N, R); one episode has no standard error (NaN) unless it is exact (0)."""
+    samples = np.asarray(samples, np.float64)
+    episodes = samples.shape[1]
+    alone = 0.0 if exact else np.nan
+    spread = samples.std(axis=1, ddof=1) if episodes > 1 else np.full(samples[:, 0].shape, alone)
+    return samples.mean(axis=1), spread / np.sqrt(episodes)
+
+
+def columns(objectives: tuple[str, ...]) -> list[str]:
+    """Header of ``front.csv``."""
+    return [
+        "seed",
+        "id",
+        *(f"preference_{name}" for name in objectives),
+        *(
+            f"{name}{suffix}"
+            for suffix in ("", "_stderr", "_undiscounted", "_undiscounted_stderr")
+            for name in objectives
+        ),
+        "length",
+    ]
+
+
+def to_csv(fronts: dict[int, Front]) -> str:
+    """``front.csv``: one row a policy, by training seed. Floats are written so that they read back exactly."""
+    rows = []
+    for seed, front in fronts.items():
+        table = (front.preferences, front.returns, front.stderr, front.undiscounted, front.undiscounted_stderr)
+        for i in range(len(front)):
+            numbers = [float(x) for part in table for x in part[i]]
+            rows.append([seed, i, *numbers, float(front.length[i])])
+    return csv_text(columns(next(iter(fronts.values())).objectives), rows)
+
+
+OBJECT_COLUMNS = ["seed", "id", "object"]
+
+
+def objects_csv(fronts: dict[int, Front]) -> str:
+    """``objects.csv``: the object of each row of ``front.csv``, as text; of fronts of objects."""
+    rows = ([seed, i, text] for seed, front in fronts.items() for i, text in enumerate(front.objects or ()))
+    return csv_text(OBJECT_COLUMNS, rows)

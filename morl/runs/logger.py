@@ -1,0 +1,90 @@
+"""What a training writes down as it goes: log.txt, metrics.csv and TensorBoard events."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from morl.errors import UserError
+from morl.runs.tensorboard import TensorBoardWriter
+from morl.runs.csv import CsvWriter
+
+Row = dict[str, float | int]
+
+
+class Recorder:
+    """The three files of a run directory, open; one process at a time has them.
+
+    Raises:
+        UserError: another process has them.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._csv: CsvWriter
+        self._tensorboard: TensorBoardWriter
+        self._log = (path / "log.txt").open("a")
+        self._open: list[Any] = [self._log]
+        try:
+            fcntl.flock(self._log, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            self._log.close()
+            raise UserError(f"{path} is being written by another process; wait for it, or stop it first") from None
+
+    def begin(self, rows: int, step: int | None) -> None:
+        """Open the other two.
+
+        Args:
+            rows: bytes of metrics.csv to go on after; the rows behind them go.
+            step: the first environment step whose events go; None in a new run.
+
+        Raises:
+            UserError: metrics.csv has lost rows.
+        """
+        self._csv = CsvWriter(self._path / "metrics.csv", rows)
+        self._open.append(self._csv)
+        self._tensorboard = TensorBoardWriter(self._path, step)
+        self._open.append(self._tensorboard)
+
+    def say(self, text: str) -> None:
+        """A line of log.txt; what cannot be written yet is with the next line, and no reason to stop."""
+        with contextlib.suppress(OSError):
+            self._log.write(f"{time.strftime('%H:%M:%S')} {text}\n")
+            self._log.flush()
+
+    def config(self, text: str) -> None:
+        """The configuration, for TensorBoard."""
+        self._tensorboard.text("config", f"```yaml\n{text}```")
+
+    def write(self, row: Row) -> None:
+        """A row of metrics, everywhere.
+
+        Raises:
+            FileNotFoundError: the run directory is gone, which open files would not notice.
+        """
+        (self._path / "metrics.csv").stat()
+        self._csv.write(row)
+        self._tensorboard.write(row)
+        self.say(" ".join(f"{name}={value:.6g}" for name, value in row.items()))
+
+    def rows(self) -> int:
+        """Bytes of metrics.csv so far, safely on disk."""
+        return self._csv.position()
+
+    def image(self, name: str, image: Any, step: int) -> None:
+        """A picture for TensorBoard, (H, W, 3) uint8."""
+        self._tensorboard.image(name, image, step)
+
+    def hparams(self, settings: Mapping[str, Any], results: Mapping[str, float], step: int) -> None:
+        """What a run was set to and what came of it, for TensorBoard."""
+        self._tensorboard.hparams(settings, results, step)
+
+    def close(self) -> None:
+        """Close the files, whatever becomes of what is still unwritten."""
+        for file in reversed(self._open):
+            with contextlib.suppress(OSError):
+                file.close()

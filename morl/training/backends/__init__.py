@@ -1,0 +1,1 @@
+"""Back-ends of training: where environments step and how policies are spread over devices."""

@@ -1,0 +1,161 @@
+"""Host environments of one half of the policies step while the other half acts or updates.
+
+As in Sample Factory's double-buffered sampling (Petrenko et al., 2020), so that neither the environments nor the device
+wait for each other. It is for machines with more cores than environments fill; two that MuJoCo fills are a little
+slower by it (benchmarks/host_overlap.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from typing import Any
+
+import jax
+import numpy as np
+
+from morl.training.backends.host import HostBackend, HostState
+from morl.training.nonfinite import Faults
+from morl.types import Evaluation, PyTree, Sums
+
+State = tuple[HostState, HostState]
+
+
+class OverlappingHost:
+    """A :class:`morl.types.Trainer` of P policies by two trainers, of the first and of the last of them.
+
+    Each has a thread, environments and worker processes of its own, and half of the devices where there are several.
+    The second is half a rollout ahead, so that one steps while the other updates however long pieces of work are; what
+    it has taken ahead belongs to the next rollout, and is lost where a stage ends. What a policy does and learns is the
+    same as without, up to rounding.
+
+    Args:
+        make: a trainer of preferences, on ``devices``, with ``ahead`` steps taken ahead.
+        preferences: (P, R) or (P, B, R), of two policies at least.
+        devices: as of :class:`morl.training.backends.host.HostBackend`.
+    """
+
+    def __init__(
+        self,
+        make: Callable[..., HostBackend],
+        preferences: np.ndarray[Any, Any],
+        devices: Sequence[jax.Device] | None = None,
+    ) -> None:
+        devices = list(devices or jax.devices())
+        self._total, self._first = len(preferences), (len(preferences) + 1) // 2
+        middle = (len(devices) + 1) // 2
+        self._devices = devices[:middle], devices[middle:] or devices
+        first = make(preferences[: self._first], devices=self._devices[0])
+        ahead = first.learner.rollout_steps // 2
+        self._halves = first, make(preferences[self._first :], devices=self._devices[1], ahead=ahead)
+        self._threads = ThreadPoolExecutor(2)
+
+    def init(
+        self,
+        keys: Sequence[jax.Array],
+        learners: Sequence[PyTree] | None = None,
+        preferences: np.ndarray[Any, Any] | None = None,
+    ) -> State:
+        """Learners and environments at the start, see :class:`morl.types.Trainer`."""
+
+        def one(i: int) -> HostState:
+            mine = self._mine(i)
+            return self._halves[i].init(
+                keys[mine],
+                None if learners is None else learners[mine],
+                None if preferences is None else preferences[mine],
+            )
+
+        return self._both(one)
+
+    def run(self, state: State, updates: int, sums: Sums | None = None) -> tuple[State, Sums]:
+        """``updates`` updates of every policy, see :class:`morl.types.Trainer`."""
+
+        def one(i: int) -> tuple[HostState, Sums]:
+            own = None if sums is None else jax.tree.map(lambda x: x[self._mine(i)], sums)
+            return self._halves[i].run(state[i], updates, own)
+
+        (first, one_sums), (second, two_sums) = self._both(one)
+        return (first, second), _joined(one_sums, two_sums)
+
+    def saved(self, state: State) -> PyTree:
+        """As :meth:`morl.training.backends.host.HostBackend.saved` of all policies, so that either resumes from it."""
+        saved: list[Any] = [half.saved(own) for half, own in zip(self._halves, state, strict=True)]
+        shared = {"obs": saved[0].obs, "updates": saved[0].updates}  # no axis of policies
+        return _joined(*(own._replace(obs=None, updates=None) for own in saved))._replace(**shared)
+
+    def restored(self, fresh: State, saved: PyTree) -> State:
+        """What was saved, on environments at the start of other episodes."""
+
+        def one(i: int) -> HostState:
+            own = jax.tree.map(lambda x: x[self._mine(i)], saved._replace(obs=None, updates=None))
+            return self._halves[i].restored(fresh[i], own._replace(obs=saved.obs, updates=saved.updates))
+
+        return self._both(one)
+
+    def policies(self, state: State) -> PyTree:
+        """The P policies, on the host."""
+        return _joined(*self._both(lambda i: self._halves[i].policies(state[i])))
+
+    def faults(self, state: State) -> Faults:
+        """What went wrong, see :class:`morl.types.Trainer`."""
+        found: Faults = _joined(*self._both(lambda i: self._halves[i].faults(state[i])))
+        return found
+
+    def evaluate(
+        self, policies: PyTree, preferences: np.ndarray[Any, Any], keys: jax.Array, episodes: int
+    ) -> Evaluation:
+        """``episodes`` greedy episodes of N stacked policies, see :class:`morl.types.Trainer`."""
+        number = len(preferences)
+        middle = -(-number * self._first // self._total)
+
+        def one(i: int) -> Evaluation | None:
+            mine = slice(middle, None) if i else slice(middle)
+            if not len(preferences[mine]):
+                return None
+            own = jax.tree.map(lambda x: np.asarray(x)[mine], policies)
+            return self._halves[i].evaluate(own, preferences[mine], keys[mine], episodes)
+
+        evaluation: Evaluation = _joined(*(part for part in self._both(one) if part is not None))
+        return evaluation
+
+    def incidents(self) -> list[str]:
+        """What happened to worker processes."""
+        return [text for half in self._halves for text in half.incidents()]
+
+    def close(self) -> None:
+        """Close the environments."""
+        self._stop()
+        for half in self._halves:
+            half.close()
+
+    def _mine(self, i: int) -> slice:
+        """The policies of a half."""
+        return slice(self._first, None) if i else slice(self._first)
+
+    def _both(self, call: Callable[[int], Any]) -> tuple[Any, Any]:
+        """What a function of either half gives, each in a thread; one that fails, or an interrupt, stops both."""
+
+        def on_own_device(i: int) -> Any:
+            with jax.default_device(self._devices[i][0]):  # which is of a thread
+                return call(i)
+
+        calls = [self._threads.submit(on_own_device, i) for i in range(2)]
+        try:
+            for done in wait(calls, return_when=FIRST_EXCEPTION).done:
+                done.result()
+            return calls[0].result(), calls[1].result()
+        except BaseException:
+            self._stop()
+            raise
+
+    def _stop(self) -> None:
+        """End what runs in the threads by its next step."""
+        for half in self._halves:
+            half.stop()
+        self._threads.shutdown()
+
+
+def _joined(*parts: PyTree) -> Any:
+    """Of the policies of one half, then of the other."""
+    return jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)

@@ -1,0 +1,126 @@
+"""When a training under way is saved, and which of its checkpoints it goes on from."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+from morl.errors import UserError
+from morl.runs import storage
+from morl.settings import TrainSettings
+from morl.training.progress import Progress, from_json
+from morl.types import PyTree
+
+MINUTES = 10.0
+SHARE = 0.02  # of the time that checkpoints may take by default
+# settings that change no number beyond rounding
+_FREE = frozenset({"device", "processes", "overlap", "checkpoint_minutes", "checkpoints_kept"})
+
+
+class Saver:
+    """The checkpoints of one run, in ``directory``."""
+
+    def __init__(self, directory: Path, settings: TrainSettings) -> None:
+        self._directory = directory
+        self._keep = settings.checkpoints_kept
+        self._minutes = settings.checkpoint_minutes
+        self._begin = self._last = time.perf_counter()
+        self._took = self._total = 0.0
+        self._number = 0
+
+    def due(self) -> bool:
+        """Whether it is time for one."""
+        wait = 60.0 * (MINUTES if self._minutes is None else self._minutes)
+        if self._minutes is None:
+            wait = max(wait, self._took / SHARE)
+        return time.perf_counter() - self._last >= wait
+
+    def save(self, tree: PyTree, progress: Progress, resolved: dict[str, Any]) -> None:
+        """Write one.
+
+        Raises:
+            OSError: it cannot be written; those before it are as they were.
+        """
+        tick = time.perf_counter()
+        notes = {"progress": progress.as_json(), "settings": fixed_settings(resolved)}
+        storage.save_state(self._directory, tree, notes, self._keep)
+        self._begin = self._last = time.perf_counter()
+        self._took = self._last - tick
+        self._total += self._took
+        self._number += 1
+
+    def last(
+        self, like: PyTree, resolved: dict[str, Any], defaults: dict[str, Any], shape: tuple[int, int, int]
+    ) -> tuple[PyTree, Progress | None, list[str]]:
+        """The newest whole checkpoint, and what was wrong with newer ones; no progress where there never was one.
+
+        Args:
+            like: arrays of the shapes it has.
+            resolved: settings the training goes on with.
+            defaults: what settings are that were not there yet when a checkpoint was written.
+            shape: numbers of its policies, seeds and stages.
+
+        Raises:
+            UserError: there are checkpoints and none is whole, or settings have changed since.
+        """
+        damaged: list[str] = []
+        for path in storage.states(self._directory):
+            try:
+                notes = storage.load_notes(path)
+                progress = _checked(path, notes, resolved, defaults, shape)
+                return storage.load_state(path, like), progress, damaged
+            except _ChangedError:
+                raise
+            except UserError as error:
+                damaged.append(str(error))
+        if damaged:
+            raise UserError(f"no checkpoint of {self._directory.parent} can be read: {damaged[0]}")
+        return None, None, []
+
+    def forget(self) -> None:
+        """Delete all: the run has finished."""
+        storage.forget_states(self._directory)
+
+    def cost(self) -> str:
+        """What they took, in words."""
+        share = self._total / (time.perf_counter() - self._begin)
+        return f"{self._number} checkpoints took {self._total:.3g} s, {share:.2%} of the time"
+
+
+class _ChangedError(UserError):
+    """config.yaml is not what the checkpoint was made with."""
+
+
+def _checked(
+    path: Path,
+    notes: dict[str, Any],
+    resolved: dict[str, Any],
+    defaults: dict[str, Any],
+    shape: tuple[int, int, int],
+) -> Progress:
+    settings = notes.get("settings")
+    if not isinstance(settings, dict):
+        raise UserError(f"cannot read the checkpoint {path}: it holds no settings")
+    settings = {**fixed_settings(defaults), **settings}
+    now = fixed_settings(resolved)
+    changed = [name for name in now.keys() | settings.keys() if now.get(name) != settings.get(name)]
+    if changed:
+        name = min(changed)
+        raise _ChangedError(
+            f"{name} was {settings.get(name)!r} when {path} was written, and config.yaml says {now.get(name)!r}; "
+            f"a run is resumed with its own settings"
+        )
+    try:
+        return from_json(notes.get("progress"), *shape)
+    except UserError as error:
+        raise UserError(f"cannot read the checkpoint {path}: {error}") from error
+
+
+def fixed_settings(resolved: dict[str, Any]) -> dict[str, Any]:
+    """The settings that every number depends on, as JSON gives them back."""
+    fixed: dict[str, Any] = json.loads(
+        json.dumps({name: value for name, value in resolved.items() if name not in _FREE})
+    )
+    return fixed

@@ -1,0 +1,164 @@
+"""Comparisons of runs: numbers by hand, groups, refusals, and what is printed."""
+
+import csv
+import io
+import json
+import math
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from morl.analysis.comparison import _better, _interquartile_mean, compare
+from morl.analysis.results import read
+from morl.cli import main
+from morl.errors import UserError
+from tests.runs.written_runs import write_run
+
+PLANE = ("a", "b")
+
+
+def boxes(*sides):
+    """Fronts by seed of one point each, whose hypervolume above the origin is the square of a side."""
+    return {seed: [[side, side]] for seed, side in enumerate(sides)}
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs")
+    same = {"env": "nowhere:X-v0", "reference_point": [0.0, 0.0]}
+    small = write_run(folder / "small", PLANE, boxes(1, 1, 2, 10), **same)
+    rest = write_run(folder / "rest", PLANE, {4: [[1, 1], [2, 0.5]]}, **same, processes=2)
+    large = write_run(folder / "large", PLANE, boxes(3, 4, 2), **same, learning_rate=0.5)
+    return [small, rest, large]
+
+
+@pytest.fixture(scope="module")
+def found(runs):
+    return compare(read(runs), resamples=500)
+
+
+def test_groups_are_settings_but_for_the_seed(found):
+    assert found.groups == ["cmorl learning_rate=0.001", "cmorl learning_rate=0.5"]
+    assert found.of(found.groups[0], "hypervolume").tolist() == [1, 1, 4, 100, 1.5]
+    assert found.of(found.groups[1], "hypervolume").tolist() == [9, 16, 4]
+
+
+def test_metrics_by_hand(found):
+    """The best point of all is (10, 10); equally spread preferences weigh equal returns to themselves."""
+    assert not found.against_true
+    first = found.measured[0].values
+    assert first["expected_utility"] == pytest.approx(1)
+    assert first["igd_plus"] == pytest.approx(math.hypot(9, 9))
+    assert first["sparsity"] == 0
+    assert found.measured[4].values["sparsity"] == pytest.approx(1 + 0.25)
+
+
+def test_means_and_probabilities_by_hand(found):
+    """Of five the largest and the smallest are left out: mean of 1, 1.5 and 4. Pairs: 1 is less than all three..."""
+    one, two = found.groups
+    assert found.means[one, "hypervolume"].value == pytest.approx((1 + 1.5 + 4) / 3)
+    assert found.means[two, "hypervolume"].value == pytest.approx((9 + 16 + 4) / 3)
+    improvement = found.improvement[one, two, "hypervolume"]
+    assert improvement.value == pytest.approx((3 + 0.5) / 15)  # 100 beats three, 4 equals one
+    assert found.improvement[one, two, "igd_plus"].value == pytest.approx((3 + 0.5) / 15)  # less is better
+    for interval in (*found.means.values(), *found.improvement.values()):
+        assert interval.low <= interval.value + 1e-12
+        assert interval.value <= interval.high + 1e-12
+
+
+def test_as_rliable_does():
+    """Golden numbers of rliable 1.2.0's aggregate_iqm and probability_of_improvement."""
+    rng = np.random.default_rng(3)
+    x, y = rng.normal(size=11), rng.normal(0.4, size=7)
+    assert _interquartile_mean(x) == pytest.approx(-0.24132515075622463, rel=1e-9)
+    assert _better(x, y) == pytest.approx(0.4155844155844156, rel=1e-9)
+
+
+def test_intervals_cover(runs):
+    """Of normal samples the 95 % interval holds the mean in most of 200 cases, and is not the whole range."""
+    from morl.analysis.comparison import interval as interval_of
+
+    rng, inside, wide = np.random.default_rng(0), 0, []
+    for _ in range(200):
+        x = rng.normal(size=20)
+        interval = interval_of((x,), _interquartile_mean, 300, rng)
+        inside += interval.low <= 0 <= interval.high
+        wide.append(interval.high - interval.low)
+    assert 175 <= inside <= 198
+    assert 0.6 < np.mean(wide) < 1.2
+
+
+def test_the_same_seed_gives_the_same_intervals(runs, found):
+    results = read(runs)
+    assert compare(results, resamples=500).means == found.means
+    assert compare(results, resamples=500, seed=1).means != found.means
+
+
+def test_reference_points(runs, tmp_path):
+    lower = write_run(tmp_path / "x", PLANE, boxes(1), env="nowhere:X-v0", reference_point=[-1.0, 1.0])
+    found = compare(read([runs[2], lower]), resamples=100)
+    assert (found.reference_point.tolist(), found.own_reference) == ([-1.0, 0.0], False)
+    assert found.measured[0].values["hypervolume"] == 12
+    found = compare(read(runs), reference_point=[2, 2], resamples=100)
+    assert found.of(found.groups[1], "hypervolume").tolist() == [1, 4, 0]
+    with pytest.raises(UserError, match="the reference point has 2 finite numbers"):
+        compare(read(runs), reference_point=[1, 2, 3])
+
+
+def test_a_seed_does_not_count_twice(runs, tmp_path):
+    again = write_run(tmp_path / "again", PLANE, boxes(1), env="nowhere:X-v0", reference_point=[0.0, 0.0])
+    with pytest.raises(UserError, match=r"seed 0 of cmorl is both in .*small and in .*again, and would count twice"):
+        compare(read([runs[0], again]))
+    assert compare(read([runs[0], again]), by="run", resamples=100).groups == ["small", "again"]
+
+
+def test_against_the_true_front(dst_run):
+    found = compare(read([dst_run.path]), resamples=100)
+    assert found.against_true
+    assert found.groups == ["cmorl"]
+    assert [front.values["hypervolume"] for front in found.measured] == [
+        f.hypervolume() for f in dst_run.fronts.values()
+    ]
+
+
+def run(capsys, *args):
+    code = main(["compare", *map(str, args), "--resamples", "200"])
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def test_what_is_printed(runs, capsys, tmp_path):
+    code, out, _ = run(capsys, *runs, "--png", tmp_path / "a.png")
+    assert code == 0
+    assert "1 than 2" in out
+    assert "note: of 3 seeds an interval is too narrow" in out
+    assert out.splitlines()[-1] == f"picture: {tmp_path / 'a.png'}"
+    with Image.open(tmp_path / "a.png") as picture:
+        assert picture.width > 1000
+    rows = list(csv.DictReader(io.StringIO(run(capsys, *runs, "--csv")[1])))
+    assert [float(row["hypervolume"]) for row in rows] == [1, 1, 4, 100, 1.5, 9, 16, 4]
+    shown = json.loads(run(capsys, runs[1], "--json")[1])
+    assert shown["interquartile_means"][0] == {
+        "group": "cmorl", "metric": "hypervolume", "value": 1.5, "low": None, "high": None,
+    }  # fmt: skip
+    assert "1 seed has no interval" in run(capsys, runs[1])[1]
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ([], "give one or more run directories"),
+        (["x"], "x is not a run directory: it has no config.yaml"),
+        (["x", "--by", "agent"], "invalid choice 'agent' for argument '--by'"),
+        (["x", "--resamples", "5"], "resamples must be at least 100, not 5"),
+        (["x", "--seed", "-1"], "seed must be at least 0, not -1"),
+        (["x", "--csv", "--json"], "give --csv or --json, not both"),
+        (["x", "--png", "a.pdf"], "cannot write a picture to a.pdf; allowed: .png"),
+    ],
+)
+def test_mistakes(flags, message, capsys):
+    assert main(["compare", *flags]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1

@@ -1,0 +1,186 @@
+"""The examples of a user's own environment do what they say, run as a user runs them."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import gymnasium
+import numpy as np
+import pytest
+
+import morl
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+MORL = str(
+    Path(sys.executable).with_name("morl")
+)  # the console script, which has not the working directory on its path
+FAST = [
+    *["--steps", "4096", "--num-policies", "4", "--num-envs", "8", "--rollout-steps", "16", "--hidden", "16"],
+    *["--evaluations", "2", "--eval-episodes", "2", "--final-episodes", "2"],
+]
+
+
+def run(*command, cwd, path=None):
+    env = {**os.environ, "JAX_PLATFORMS": "cpu"} | ({"PYTHONPATH": str(path)} if path else {})
+    done = subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, timeout=200, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize(
+    ("folder", "id", "flags", "objectives"),
+    [
+        (
+            "gymnasium_env",
+            "thermostat:Thermostat-v0",
+            ["--reference-point", "-1000", "-150"],
+            "objective_0,objective_1",
+        ),
+        ("scalar_with_info", "shop:Shop-v0", [], "profit,holding"),
+    ],
+)
+def test_a_module_is_checked_and_trained_on_from_its_folder(folder, id, flags, objectives, tmp_path):
+    assert "FIX" not in run(MORL, "check-env", id, cwd=EXAMPLES / folder)
+    out = tmp_path / "run"
+    run(MORL, "train", "cmorl", "--env", id, "--out", str(out), *flags, *FAST, cwd=EXAMPLES / folder)
+    assert objectives in run(MORL, "front", str(out), "--csv", cwd=EXAMPLES / folder)
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory):
+    """The package as pip installs it, in a folder of its own."""
+    source, target = tmp_path_factory.mktemp("source") / "package", tmp_path_factory.mktemp("site")
+    shutil.copytree(EXAMPLES / "jax_env_package", source)
+    pip = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--disable-pip-version-check"]
+    run(*pip, "--target", str(target), str(source), cwd=target)
+    return target
+
+
+def test_the_installed_package_is_listed_and_works_by_its_id(installed, tmp_path):
+    listed = run(MORL, "envs", cwd=tmp_path, path=installed)
+    assert re.search(r"^home-battery-v0 +jax +money, wear +-20 -200 +buy power cheap", listed, re.M)
+    assert "home-battery-v0" not in run(MORL, "envs", cwd=tmp_path)
+    report = run(MORL, "check-env", "home-battery-v0", cwd=tmp_path, path=installed)
+    assert "FIX" not in report
+    assert "reference point: random" not in report
+    run(MORL, "check-env", "home_battery:home-battery-v0", cwd=EXAMPLES / "jax_env_package")  # nor need it be installed
+    out = tmp_path / "run"
+    run(MORL, "train", "cmorl", "--env", "home-battery-v0", "--out", str(out), *FAST, cwd=tmp_path, path=installed)
+    assert "money,wear" in (out / "front.csv").read_text()
+
+
+def test_the_package_in_gymnasiums_registry(monkeypatch):
+    monkeypatch.syspath_prepend(EXAMPLES / "jax_env_package")
+    env = gymnasium.make("home_battery:morl/home-battery-v0")
+    env.reset(seed=0)
+    step = env.step(np.array([0.5], np.float32))
+    assert (step[1].shape, env.spec.max_episode_steps) == ((2,), 96)
+    envs = gymnasium.make_vec("home_battery:morl/home-battery-v0", num_envs=3)
+    envs.reset(seed=0)
+    assert envs.step(np.zeros((3, 1), np.float32))[1].shape == (3, 2)
+
+
+def test_what_is_charged_is_paid_for(monkeypatch):
+    """By hand: 4 kWh into an empty battery cost 4 / 0.9 of the price, and come back at the price."""
+    import jax
+    import jax.numpy as jnp
+
+    monkeypatch.syspath_prepend(EXAMPLES / "jax_env_package")
+    env = morl.make("home_battery:home-battery-v0")
+    params = env.default_params
+    state, _ = env.reset(jax.random.key(0), params)
+    state = state._replace(charge=jnp.float32(0.0), price=jnp.float32(0.5))
+    state, _, reward, *_ = env.step(jax.random.key(1), state, jnp.array([1.0]), params)
+    np.testing.assert_allclose(reward, [-0.5 * 4 / 0.9, -4.0], rtol=1e-6)
+    state = state._replace(price=jnp.float32(0.3))
+    state, _, reward, *_ = env.step(jax.random.key(2), state, jnp.array([-1.0]), params)
+    np.testing.assert_allclose(reward, [0.3 * 4, -4.0], rtol=1e-6)
+    assert state.charge == 0
+
+
+def test_directly_as_gymnasium_environments(monkeypatch):
+    monkeypatch.syspath_prepend(EXAMPLES / "gymnasium_env")
+    env = gymnasium.make("thermostat:Thermostat-v0")
+    env.reset(seed=3)
+    reward, truncated = np.zeros(2), False
+    while not truncated:
+        _, step_reward, terminated, truncated, _ = env.step(2)
+        assert not terminated
+        reward += step_reward
+    assert reward[1] == -96.0  # 4 kW for a day
+
+    monkeypatch.syspath_prepend(EXAMPLES / "scalar_with_info")
+    shop = gymnasium.make("shop:Shop-v0")
+    shop.reset(seed=3)
+    for _ in range(30):
+        _, vector, _, truncated, info = shop.step(2)
+        assert info["scalar_reward"] == pytest.approx(vector.sum(), abs=1e-4)
+        assert shop.get_wrapper_attr("reward_space").contains(vector)
+    assert truncated
+
+
+@pytest.mark.parametrize(
+    ("script", "flags", "said"),
+    [
+        ("candidate_sequences.py", ["--objects", "20000"], r"all three: 8 candidates, on average \d\.\d edits apart"),
+        pytest.param(
+            "office_tariffs.py",
+            ["--quick", "--tariffs", "solar"],
+            r"no policy is comfortable 85% of the time|the cheapest that is comfortable 85%",
+            marks=pytest.mark.slow,  # a minute of compilation and training
+        ),
+        pytest.param(
+            "offloading_users.py",
+            ["--quick"],
+            r"the two send \d+% to different servers",
+            marks=pytest.mark.slow,  # a minute of compilation
+        ),
+    ],
+)
+def test_examples_solve_something(script, flags, said, tmp_path):
+    """At a small scale: what is learnt there is little, what is done with it is all there."""
+    out = tmp_path / "runs"
+    printed = run(sys.executable, str(EXAMPLES / script), *flags, "--out", str(out), cwd=tmp_path, path=EXAMPLES.parent)
+    assert re.search(said, printed), printed
+    assert list(out.rglob("front.csv"))
+
+
+def test_a_choice_of_the_examples_is_the_best_within_its_limit(monkeypatch):
+    monkeypatch.syspath_prepend(EXAMPLES)
+    from types import SimpleNamespace
+
+    import office_tariffs
+    import offloading_users
+
+    days = [
+        office_tariffs.Day(str(i), *numbers, 0.0) for i, numbers in enumerate([(0.9, 30.0), (0.86, 20.0), (0.5, 1)])
+    ]
+    assert office_tariffs.choose(days, 0.85) == days[1]
+    assert office_tariffs.choose(days, 0.95) is None
+    front = SimpleNamespace(undiscounted=np.array([[-1.0, -9.0], [-2.0, -5.0], [-4.0, -3.0]]))
+    assert offloading_users.least(front, offloading_users.ENERGY, 5.0) == 1
+    assert offloading_users.least(front, offloading_users.DELAY, 3.0) == 1
+    assert offloading_users.limit(front, offloading_users.ENERGY, 0.5) == 6.0
+    with pytest.raises(ValueError, match="the least is 3"):
+        offloading_users.least(front, offloading_users.ENERGY, 2.0)
+
+
+def test_what_the_office_costs():
+    """By hand: one zone of 23 heated at half power in the first hour of a day, and too warm by the end of it."""
+    sys.path.insert(0, str(EXAMPLES))
+    try:
+        import office_tariffs
+    finally:
+        sys.path.remove(str(EXAMPLES))
+    observations = np.full((1, 25, 24), 22.0)
+    observations[..., -1] = 1.0
+    observations[0, 0, -1] = 0.5
+    observations[0, 1, 0] = 26.0
+    actions = np.zeros((1, 24, 23))
+    actions[0, 0, 0] = 0.5
+    day = office_tariffs.measure("x", observations, actions, (0.2,) * 24)
+    assert day.comfortable == pytest.approx(1 - 1 / (24 * 23))
+    assert (day.kilowatt_hours, day.euros) == (pytest.approx(4.0), pytest.approx(0.4))

@@ -1,0 +1,80 @@
+"""Features and action distributions."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from gymnasium import spaces
+from scipy import stats
+
+from morl.networks.encoders import encoder
+from morl.ops import distributions
+
+
+@pytest.mark.parametrize(
+    "space",
+    [
+        spaces.Box(-1, 1, (2, 3), np.float32),
+        spaces.Discrete(4, start=2),
+        spaces.MultiDiscrete([2, 3]),
+        spaces.MultiBinary(3),
+    ],
+)
+def test_features_are_those_of_gymnasium(space):
+    """``gymnasium.spaces.flatten`` is the reference; batches of any leading shape."""
+    encode, size, _ = encoder(space)
+    space.seed(1)
+    samples = [space.sample() for _ in range(6)]
+    expected = np.stack([spaces.flatten(space, sample) for sample in samples])
+    batch = jnp.asarray(np.stack(samples))
+    np.testing.assert_allclose(encode(batch), expected)
+    assert encode(batch.reshape(2, 3, *batch.shape[1:])).shape == (2, 3, size)
+    assert encode(batch[0]).shape == (size,)
+
+
+def test_integers_of_a_grid_are_one_hot():
+    encode, size, one_hot = encoder(spaces.Box(np.array([0, -1]), np.array([2, 1]), dtype=np.int32))
+    assert (size, one_hot) == (6, True)
+    np.testing.assert_array_equal(encode(jnp.array([[2, -1], [0, 1]])), [[0, 0, 1, 1, 0, 0], [1, 0, 0, 0, 0, 1]])
+    _, size, one_hot = encoder(spaces.Box(0, 255, (4, 4, 3), np.uint8))
+    assert (size, one_hot) == (48, False)
+    _, size, one_hot = encoder(spaces.Box(0, 2**31 - 2, (2,), np.int32))  # too many values
+    assert (size, one_hot) == (2, False)
+    assert encoder(spaces.Discrete(3)).one_hot
+
+
+@pytest.mark.parametrize("space", [spaces.Discrete(3), spaces.Box(-2, 2, (3,), np.float32)])
+def test_divergence_is_the_mean_difference_of_likelihoods(space):
+    family = distributions.for_space(space)
+    output, other = jnp.array([0.3, -0.2, 0.5]), jnp.array([-0.1, 0.4, 0.2])
+    scales = (jnp.zeros(()),) * 2 if isinstance(space, spaces.Discrete) else (jnp.full(3, -0.5), jnp.full(3, 0.1))
+    many = jnp.broadcast_to(output, (200_000, 3))
+    action = family.sample(many, scales[0], jax.random.key(0))
+    difference = family.log_prob(many, scales[0], action) - family.log_prob(other, scales[1], action)
+    got = family.divergence(output, scales[0], other, scales[1])
+    np.testing.assert_allclose(got, difference.mean(), atol=4 * float(difference.std()) / 200_000**0.5)
+    assert float(family.divergence(output, scales[0], output, scales[0])) == pytest.approx(0, abs=1e-6)
+
+
+def test_normal_likelihood_and_entropy_against_scipy():
+    family = distributions.for_space(spaces.Box(-2, 2, (2,), np.float32))
+    mean, log_std, action = jnp.array([[0.3, -0.2]]), jnp.array([-0.5, 0.1]), jnp.array([[0.1, 0.4]])
+    reference = stats.multivariate_normal([0.3, -0.2], np.diag(np.exp(2 * np.asarray(log_std))))
+    np.testing.assert_allclose(family.log_prob(mean, log_std, action)[0], reference.logpdf([0.1, 0.4]), rtol=1e-5)
+    np.testing.assert_allclose(family.entropy(mean, log_std)[0], reference.entropy(), rtol=1e-5)
+
+
+def test_normal_actions_reach_the_environment_within_bounds():
+    family = distributions.for_space(spaces.Box(np.array([-1, 0], np.float32), np.array([3, 10], np.float32)))
+    np.testing.assert_allclose(family.to_env(jnp.array([[-1.0, 1.0], [0.0, -5.0]])), [[-1, 10], [1, 0]])
+
+
+def test_categorical_samples_follow_the_logits():
+    family = distributions.for_space(spaces.Discrete(3, start=5))
+    probabilities = np.array([0.2, 0.5, 0.3])
+    logits = jnp.broadcast_to(jnp.log(probabilities), (20_000, 3))
+    actions = np.asarray(family.to_env(family.sample(logits, jnp.zeros(()), jax.random.key(0))))
+    counts = np.bincount(actions - 5, minlength=3)
+    assert stats.chisquare(counts, probabilities * len(actions)).pvalue > 0.001
+    np.testing.assert_allclose(family.log_prob(logits, jnp.zeros(()), jnp.int32(1))[0], np.log(0.5), rtol=1e-5)
+    np.testing.assert_allclose(family.entropy(logits, jnp.zeros(()))[0], stats.entropy(probabilities), rtol=1e-5)

@@ -1,0 +1,109 @@
+"""Fronts: what is kept, what is written, and policies that act."""
+
+import jax
+import numpy as np
+import pytest
+
+import morl
+from morl.viz import plotting
+from morl.agents.ppo.algorithm import PPO
+from morl.agents.ppo.config import PPOConfig
+from morl.errors import UserError
+from morl.runs.front import from_evaluation, to_csv
+from morl.runs.directory import read_fronts
+from morl.types import Evaluation
+
+ENV = morl.make("deep-sea-treasure-v0")
+LEARNER = PPO(PPOConfig(hidden=(8,)), ENV.observation_space, ENV.action_space, 0.9, 1)
+
+
+def front(discounted, objectives=("treasure", "time")):
+    discounted = np.asarray(discounted, float)  # (N, E, R)
+    number, _, size = discounted.shape
+    preferences = np.full((number, size), 1 / size)
+    policies = [LEARNER.policy(LEARNER.init(jax.random.key(i), np.full(2, 0.5, np.float32))) for i in range(number)]
+    params = jax.tree.map(lambda *x: np.stack(x), *policies)
+    lengths = np.tile(np.arange(1, number + 1)[:, None], (1, discounted.shape[1]))
+    return from_evaluation(
+        Evaluation(discounted, 2 * discounted, lengths),
+        params,
+        preferences,
+        objectives=objectives,
+        gamma=0.9,
+        reference_point=np.full(size, -10.0),
+        learner=LEARNER,
+        observation_ndim=1,
+    )
+
+
+SAMPLES = [
+    [[1.0, -3.0], [3.0, -3.0]],
+    [[0.0, -4.0], [0.0, -4.0]],
+    [[5.0, -9.0], [5.0, -7.0]],
+    [[2.0, -3.0], [2.0, -3.0]],
+]
+
+
+def test_dominated_and_equal_policies_go_and_numbers_are_means():
+    """The second is dominated by the first; the fourth has the same mean as the first, which came before it."""
+    kept = front(SAMPLES)
+    np.testing.assert_allclose(kept.returns, [[5.0, -8.0], [2.0, -3.0]])
+    np.testing.assert_allclose(kept.stderr, [[0.0, 1.0], [1.0, 0.0]])  # deviation sqrt(2) over sqrt(2) episodes
+    np.testing.assert_allclose(kept.undiscounted, 2 * kept.returns)
+    np.testing.assert_array_equal(kept.length, [3, 1])
+    assert kept.episodes == 2
+    assert kept.hypervolume() == pytest.approx(
+        15 * 2 + 12 * 5
+    )  # to (-10, -10): 15 x 2, and 12 x 7 less what they share
+    weights = LEARNER.init(jax.random.key(2), np.full(2, 0.5, np.float32)).params.actor.layers[0].weight
+    np.testing.assert_array_equal(kept.params.actor.layers[0].weight[0], weights)
+
+
+def test_assignment_maximises_the_weighted_return():
+    kept = front(SAMPLES)
+    assert kept.assign([1.0, 0.0]) == 0
+    assert kept.assign([0.0, 1.0]) == 1
+    assert kept.policy([0.6, 0.4]).id == kept.assign([0.6, 0.4]) == 1  # 3 - 3.2 < 1.2 - 1.2
+    with pytest.raises(UserError, match="a preference here has 2 weights"):
+        kept.policy([1.0, 0.0, 0.0])
+
+
+def test_a_policy_takes_one_observation_or_a_batch():
+    policy = front(SAMPLES).policy([1.0, 0.0])
+    batch = np.array([[0, 0], [3, 4], [5, 6], [9, 9]], np.int32)
+    actions = policy(batch)
+    assert actions.shape == (4,)
+    np.testing.assert_array_equal(actions, [policy(obs) for obs in batch])
+    assert ENV.action_space.contains(policy(batch[0]))
+    sampled = {int(policy(batch[0], key=key)) for key in jax.random.split(jax.random.key(0), 50)}
+    assert len(sampled) > 1
+    np.testing.assert_array_equal(policy(batch, key=jax.random.key(3)), policy(batch, key=jax.random.key(3)))
+
+
+def test_csv_reads_back_exactly(tmp_path):
+    fronts = {3: front(np.random.default_rng(0).normal(size=(5, 4, 2))), 8: front(SAMPLES)}
+    (tmp_path / "front.csv").write_text(to_csv(fronts))
+    read = read_fronts(tmp_path / "front.csv", ("treasure", "time"))
+    assert list(read) == [3, 8]
+    for seed, one in fronts.items():
+        for name, values in read[seed].items():
+            np.testing.assert_array_equal(values, getattr(one, name))
+
+
+@pytest.mark.parametrize(("size", "panels"), [(2, 1), (3, 3), (6, 1)])
+def test_pictures_show_every_policy(size, panels, tmp_path):
+    rng = np.random.default_rng(0)
+    one = front(rng.dirichlet(np.ones(size), (8, 3)), tuple(f"objective {i}" for i in range(size)))
+    figure = plotting.draw_front({0: one, 1: one}, "title", one.returns if size < 4 else None)
+    assert len(figure.axes) == panels
+    axes = figure.axes[0]
+    drawn = sum(
+        len(c.get_offsets()) for c in axes.collections if hasattr(c, "get_offsets") and len(c.get_offsets()) > 1
+    )
+    lines = sum(len(line.get_xdata()) == size for line in axes.lines)
+    assert (lines if size > 3 else drawn) >= 2 * len(one)
+    plotting.save(figure, tmp_path / "front.png")
+    assert (tmp_path / "front.png").read_bytes().startswith(b"\x89PNG")
+    pixels = plotting.pixels(figure)
+    assert pixels.ndim == 3
+    assert pixels.std() > 5  # something is drawn

@@ -1,0 +1,205 @@
+"""A policy whose numbers are not finite is held back, told of, and does not touch those beside it."""
+
+import re
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from morl.agents.cmorl.constrained import ConstrainedPPO
+from morl.agents.ppo.algorithm import PPO
+from morl.agents.ppo.config import PPOConfig
+from morl.agents.sac import algorithm as discrete_sac
+from morl.ops import replay
+from morl.training.backends.jax import JaxBackend
+from morl.training.diagnosis import environment_fault
+from morl.training.nonfinite import SOURCES, Faults, guarded_update, news, none, settled
+from morl.types import Transition
+from tests.probes import Probe
+
+PREFERENCES = np.array([[1.0, 0.0], [0.5, 0.5], [0.0, 1.0]])
+KEYS = list(jax.random.split(jax.random.key(0), 3))
+CONFIG = PPOConfig(num_envs=2, rollout_steps=4, minibatches=1, epochs=1, hidden=(4,))
+SAC = discrete_sac.SACConfig(
+    num_envs=2, rollout_steps=4, gradient_steps=1, batch_size=4, replay_capacity=80, warm_up=8, hidden=(4,)
+)
+
+
+@dataclass(frozen=True)
+class Fragile(PPO):
+    """The learner of the first preference breaks at its third update."""
+
+    def update(self, state, batch, key, weights=None):
+        after, metrics = super().update(state, batch, key, weights)
+        bad = jnp.where((state.preference[0] == 1.0) & (state.updates == 2), jnp.nan, 0.0)
+        return after, {**metrics, "actor_loss": metrics["actor_loss"] + bad}
+
+
+@dataclass(frozen=True)
+class Leaky(Probe):
+    """A probe whose reward is infinite where its key is of the unlucky few."""
+
+    def step(self, key, state, action, params):
+        state, obs, reward, *rest = super().step(key, state, action, params)
+        return state, obs, reward + jnp.where(jax.random.uniform(key) < 0.05, jnp.inf, 0.0), *rest
+
+
+def learner_of(kind, env):
+    return kind(CONFIG, env.observation_space, env.action_space, 0.9, 10)
+
+
+def row(tree, i):
+    return [np.asarray(x)[i] for x in jax.tree.leaves(tree)]
+
+
+def test_a_policy_that_diverges_stays_as_it_was_and_leaves_those_beside_it_alone():
+    env = Probe("choice")
+    backend, sound = (
+        JaxBackend(env, learner_of(kind, env), PREFERENCES, eval_episodes=1, gamma=0.9) for kind in (Fragile, PPO)
+    )
+    state, sums = backend.run(backend.init(KEYS), 5)
+    broken, faults = backend.policies(state), backend.faults(state)
+    state, _ = sound.run(sound.init(KEYS), 2)
+    before = sound.policies(state)
+    state, _ = sound.run(state, 3)
+    for i in (1, 2):
+        assert all(map(np.array_equal, row(broken, i), row(sound.policies(state), i)))
+    assert all(map(np.array_equal, row(broken, 0), row(before, 0)))
+    assert faults.stopped.tolist() == [True, False, False]
+    assert (faults.number[0], faults.update[0], sound.faults(state).number.sum()) == (1, 2, 0)
+    assert news(None, faults, 0) == "the loss is not finite: it stays as it was"
+    assert sums.number.tolist() == [2, 5, 5]
+    assert all(np.isfinite(x).all() for x in sums.metrics.values())
+
+
+def test_updates_can_be_skipped_instead():
+    env = Leaky("delayed")
+    backend = JaxBackend(env, learner_of(PPO, env), PREFERENCES, eval_episodes=1, gamma=0.9, skip_faults=True)
+    state, sums = backend.run(backend.init(KEYS), 20)
+    faults = backend.faults(state)
+    assert 0 < faults.number.min() <= faults.number.max() < 20
+    assert not faults.stopped.any()
+    np.testing.assert_array_equal(sums.number + faults.number, 20)
+    assert all(np.isfinite(x).all() for x in jax.tree.leaves((backend.policies(state), sums)))
+    assert "a reward is not finite: the update is dropped" in news(None, faults, 0)
+
+
+class Adder:
+    """A learner of one number, to which it adds the rewards it may learn from."""
+
+    def __init__(self, loss=0.0, gradient=0.0):
+        self.loss, self.gradient = loss, gradient
+
+    def update(self, state, batch, key):
+        total = jnp.sum(jnp.where(batch.valid[..., None], batch.reward, 0.0)) + self.gradient
+        return {"w": state["w"] + total, "seen": state["seen"] + 1}, {"loss": jnp.float32(self.loss)}
+
+    def learnt(self, state):
+        return state["w"]
+
+    def undone(self, before, after):
+        return {**before, "seen": after["seen"]}
+
+
+def rollout(**changes):
+    flags = np.zeros((2, 1), bool)
+    obs = np.ones((2, 1, 3), np.float32)
+    parts = {"obs": obs, "action": flags, "reward": np.ones((2, 1, 2), np.float32), "next_obs": obs}
+    return Transition(**{**parts, "terminated": flags, "truncated": flags, "valid": ~flags, **changes})
+
+
+BAD = np.array([[[1.0, np.nan, 1.0]], [[1.0, 1.0, 1.0]]], np.float32)
+
+
+@pytest.mark.parametrize("skip", [False, True])
+@pytest.mark.parametrize(
+    ("learner", "batch", "source"),
+    [
+        (Adder(), rollout(), ""),
+        (Adder(), rollout(obs=BAD), "an observation"),
+        (Adder(), rollout(next_obs=BAD, reward=BAD[..., :2]), "an observation"),
+        (Adder(), rollout(reward=BAD[..., :2]), "a reward"),
+        (Adder(loss=np.inf), rollout(), "the loss"),
+        (Adder(gradient=np.nan), rollout(), "the gradient"),
+    ],
+)
+def test_whatever_is_not_finite_is_named_and_taken_back(learner, batch, source, skip):
+    state, faults = {"w": jnp.float32(1.0), "seen": jnp.int32(0)}, jax.tree.map(lambda x: x[0], none(1))
+    for update in range(2):
+        state, metrics, faults, counts, broken = guarded_update(
+            learner, state, batch, KEYS[0], faults, jnp.int32(update), skip=skip
+        )
+    assert float(state["w"]) == (1.0 if source else 9.0)
+    assert int(state["seen"]) == 2  # what may stay, stays
+    assert SOURCES[int(faults.source)] == source
+    assert bool(counts) == (not source)
+    assert bool(broken) == (source in SOURCES[1:3])
+    assert float(metrics["loss"]) == 0.0
+    assert bool(faults.stopped) == (bool(source) and not skip)
+    assert (int(faults.number), int(faults.update)) == ((2, 1) if skip else (1, 0)) if source else (0, 0)
+
+
+@pytest.mark.parametrize("kind", ["ppo", "constrained", "sac"])
+def test_episodes_go_on_through_an_update_that_is_dropped(kind):
+    env = Probe("endless")
+    spaces = env.observation_space, env.action_space
+    ppo = PPO(CONFIG, *spaces, 0.9, 10)
+    learners = {
+        "ppo": ppo,
+        "constrained": ConstrainedPPO(ppo, 0.9),
+        "sac": discrete_sac.DiscreteSAC(SAC, *spaces, 0.9, 10),
+    }
+    learner = learners[kind]
+    flags, obs = jnp.zeros((4, 2), bool), jnp.zeros((4, 2, 2))
+    batch = Transition(obs, jnp.int32(flags), obs + jnp.array([1.0, 2.0]), obs, flags, flags, ~flags)
+    before = learner.init(KEYS[0], jnp.array([0.5, 0.5]))
+    after, _ = jax.jit(learner.update)(before, batch, KEYS[1])
+    assert not all(map(np.array_equal, *map(jax.tree.leaves, map(learner.learnt, (before, after)))))
+
+    faults = jax.tree.map(lambda x: x[0], none(1))
+    left, *_ = settled(learner, before, after, {"loss": jnp.float32(np.nan)}, faults, jnp.int32(0), skip=True)
+    assert all(map(np.array_equal, *map(jax.tree.leaves, map(learner.learnt, (before, left)))))
+    so_far = [[3.439, 6.878]] * 2  # 1 + 0.9 + 0.81 + 0.729
+    np.testing.assert_allclose((left.ppo if kind == "constrained" else left).discounted_return, so_far, rtol=1e-6)
+    if kind == "constrained":
+        np.testing.assert_allclose(left.so_far, so_far, rtol=1e-6)
+        assert left.age.tolist() == [4, 4]
+
+
+@pytest.mark.slow
+def test_a_replay_never_holds_what_is_not_finite():
+    env = Leaky("endless")
+    learner = discrete_sac.DiscreteSAC(SAC, env.observation_space, env.action_space, 0.9, 10)
+    backend = JaxBackend(
+        env, learner, np.repeat(PREFERENCES[:, None], 2, 1), eval_episodes=1, gamma=0.9, skip_faults=True
+    )
+    state, _ = backend.run(backend.init(KEYS), 10)
+    kept: replay.Replay = state.learners.replay
+    assert backend.faults(state).number.min() > 0
+    assert all(np.isfinite(x).all() for x in jax.tree.leaves(kept.rows))
+    assert not np.asarray(kept.rows.valid).all()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"step": lambda *_: 1 / 0}, "step raises ZeroDivisionError: division by zero"),
+        ({"reset": lambda self, *_: (0, jnp.zeros(3))}, r"reset gives an observation of shape \(3,\), not \(2,\)"),
+        ({"objectives": ("a", "b", "c")}, r"step gives a reward of shape \(2,\), not \(3,\)"),
+        ({}, None),
+    ],
+)
+def test_an_environment_that_cannot_be_traced_is_told_from_one_that_can(change, message):
+    told = environment_fault(type("Broken", (Probe,), change)("choice"))
+    assert told is None if message is None else re.match(message, told)
+
+
+def test_many_dropped_updates_are_told_of_by_their_order():
+    def faults(number):
+        return Faults(*(np.array([x]) for x in (number, 3, 0, False)))
+
+    told = [n for n in range(1, 200) if news(faults(n - 1), faults(n), 0)]
+    assert told == [1, 10, 100]
+    assert news(faults(5), faults(5), 0) is None
