@@ -40,11 +40,11 @@ class CMORLConfig(PPOConfig):
     """Share of the steps that the second stage gets."""
     extension_updates: int = 20
     """Updates of a policy in a round."""
-    keep: float = 0.9
+    constraint_beta: float = 0.9
     """Share of each other objective's return that must be kept while one is raised, β."""
     barrier: float = 20.0
     """Sharpness of the interior-point method's barrier, t."""
-    radius: float = 0.01
+    max_kl: float = 0.01
     """Largest Kullback-Leibler divergence of one step of constrained policy optimisation."""
 
     def __post_init__(self) -> None:
@@ -53,15 +53,15 @@ class CMORLConfig(PPOConfig):
         check_range(self, "min_weight", low=0, high=0.5, open_high=True)
         check_integer(self, "extension_updates", low=1)
         check_range(self, "extension_share", low=0, high=1, open_high=True)
-        check_range(self, "keep", low=0, high=1)
+        check_range(self, "constraint_beta", low=0, high=1)
         check_range(self, "barrier", low=0, open_low=True)
-        check_range(self, "radius", low=0, open_low=True)
+        check_range(self, "max_kl", low=0, open_low=True)
 
 
 SPACE: Space = {
     "learning_rate": Parameter(log_real(1e-4, 1e-2), live=True),
     "entropy_coefficient": Parameter(log_real(1e-3, 0.2), live=True),
-    "clip": Parameter(Real(0.1, 0.4), live=True),
+    "clip_eps": Parameter(Real(0.1, 0.4), live=True),
     "gae_lambda": Parameter(Real(0.8, 0.99), live=True),
     "value_coefficient": Parameter(log_real(0.1, 2.0), live=True),
     "max_grad_norm": Parameter(log_real(0.1, 5.0), live=True),
@@ -72,9 +72,9 @@ SPACE: Space = {
     "num_policies": Parameter(Integer(4, 10)),
     "extension": Parameter(Choice(("ipo", "cpo", "none"))),
     "extension_share": Parameter(Real(0.2, 0.6), when={"extension": ("ipo", "cpo")}),
-    "keep": Parameter(Real(0.7, 0.99), when={"extension": ("ipo", "cpo")}),
+    "constraint_beta": Parameter(Real(0.7, 0.99), when={"extension": ("ipo", "cpo")}),
     "barrier": Parameter(log_real(2.0, 100.0), live=True, when={"extension": ("ipo",)}),
-    "radius": Parameter(log_real(1e-3, 0.1), live=True, when={"extension": ("cpo",)}),
+    "max_kl": Parameter(log_real(1e-3, 0.1), live=True, when={"extension": ("cpo",)}),
 }
 
 
@@ -146,7 +146,7 @@ class CMORL:
             self.task.gamma,
             "cpo" if c.extension == "cpo" else "ipo",
             c.barrier,
-            c.radius,
+            c.max_kl,
             self.task.max_episode_steps,
         )
 
@@ -169,5 +169,5 @@ class CMORL:
             return None
         c = self.config
         return Extension(
-            self.learner, self.task.num_objectives, c.num_policies, self._rounds, c.extension_updates, c.keep
+            self.learner, self.task.num_objectives, c.num_policies, self._rounds, c.extension_updates, c.constraint_beta
         )

@@ -45,11 +45,11 @@ class ConstrainedState(NamedTuple):
         episodic: () bool, the constraints are on single episodes, not on their mean.
         origin: (R,) return of the policy as it was archived, which thresholds of single episodes lie ``allowance``
             below; not used for those of the mean.
-        begun: the policy it began from, by whose critic it is told what has been lost since.
+        initial_policy: the policy it began from, by whose critic it is told what has been lost since.
         lengths: of the episodes lately.
         gained: (R,) running sum of the temporal differences by that critic, of as many steps as are in ``lengths``.
         first: (R,) their mean in the first rollout, in which that policy acts: the error of its critic.
-        so_far: (B, R) discounted return of the episodes under way.
+        partial_return: (B, R) discounted return of the episodes under way.
         age: (B,) int32 steps of them.
     """
 
@@ -59,11 +59,11 @@ class ConstrainedState(NamedTuple):
     scale: jax.Array
     episodic: jax.Array
     origin: jax.Array
-    begun: Policy
+    initial_policy: Policy
     lengths: Lengths
     gained: jax.Array
     first: jax.Array
-    so_far: jax.Array
+    partial_return: jax.Array
     age: jax.Array
 
 
@@ -83,7 +83,7 @@ class ConstrainedPPO:
         gamma: discount of the returns that are constrained.
         method: "ipo", or "cpo", which knows constraints on the mean alone, for learners of the second stage.
         barrier: t, sharpness of the interior-point method.
-        radius: largest divergence of a step of "cpo".
+        max_kl: largest divergence of a step of "cpo".
         limit: steps after which episodes are cut off, if at all.
     """
 
@@ -91,7 +91,7 @@ class ConstrainedPPO:
     gamma: float
     method: Literal["ipo", "cpo"] = "ipo"
     barrier: float = 20.0
-    radius: float = 0.01
+    max_kl: float = 0.01
     limit: int | None = None
 
     @property
@@ -123,11 +123,11 @@ class ConstrainedPPO:
             scale=scale,
             episodic=jnp.asarray(archived is not None),
             origin=zeros if archived is None else jnp.asarray(archived, jnp.float32),
-            begun=policy,
+            initial_policy=policy,
             lengths=lengths.nothing(),
             gained=zeros,
             first=zeros,
-            so_far=jnp.zeros((self.num_envs, len(preference))),
+            partial_return=jnp.zeros((self.num_envs, len(preference))),
             age=jnp.zeros(self.num_envs, jnp.int32),
         )
 
@@ -139,7 +139,7 @@ class ConstrainedPPO:
         """Without the episodes under way."""
         return state._replace(
             ppo=self.ppo.restarted(state.ppo),
-            so_far=jnp.zeros_like(state.so_far),
+            partial_return=jnp.zeros_like(state.partial_return),
             age=jnp.zeros_like(state.age),
         )
 
@@ -149,7 +149,9 @@ class ConstrainedPPO:
 
     def undone(self, before: ConstrainedState, after: ConstrainedState) -> ConstrainedState:
         """As before, but for the episodes under way, which went on."""
-        return before._replace(ppo=self.ppo.undone(before.ppo, after.ppo), so_far=after.so_far, age=after.age)
+        return before._replace(
+            ppo=self.ppo.undone(before.ppo, after.ppo), partial_return=after.partial_return, age=after.age
+        )
 
     def act(self, policy: Policy, obs: jax.Array, preference: jax.Array, key: jax.Array, *, greedy: bool) -> jax.Array:
         """As PPO acts."""
@@ -201,7 +203,7 @@ class ConstrainedPPO:
             self.ppo.outlook(ppo.params, look, advantage),
             state.preference,
             slack - MARGIN,
-            self.radius,
+            self.max_kl,
         )
         actor, log_std = policy
         ppo = ppo._replace(params=ppo.params._replace(actor=actor, log_std=log_std))
@@ -234,17 +236,19 @@ class ConstrainedPPO:
         def forward(
             carry: tuple[jax.Array, jax.Array], step: tuple[jax.Array, jax.Array, jax.Array]
         ) -> tuple[tuple[jax.Array, jax.Array], tuple[jax.Array, jax.Array]]:
-            so_far, age = carry
+            partial_return, age = carry
             reward, done, valid = step
             over = done | ~valid
-            following = so_far + (gamma**age)[:, None] * reward
-            return (jnp.where(over[:, None], 0.0, following), jnp.where(over, 0, age + 1)), (so_far, age)
+            following = partial_return + (gamma**age)[:, None] * reward
+            return (jnp.where(over[:, None], 0.0, following), jnp.where(over, 0, age + 1)), (partial_return, age)
 
-        (so_far, age), (earned, ages) = jax.lax.scan(forward, (state.so_far, state.age), (batch.reward, done, valid))
+        (partial_return, age), (earned, ages) = jax.lax.scan(
+            forward, (state.partial_return, state.age), (batch.reward, done, valid)
+        )
         counts = Lengths(valid.sum(), (batch.terminated & valid).sum(), (done & ~batch.terminated & valid).sum())
         known: Lengths = jax.tree.map(lambda old, new: FORGET * old + new, state.lengths, counts)
 
-        value, next_value = self._values(state.begun, batch)
+        value, next_value = self._values(state.initial_policy, batch)
         difference = td_error(batch.reward, value, next_value, batch.terminated, self.ppo.gamma)
         difference = jnp.where(valid[..., None], difference, 0.0).sum(axis=(0, 1))
         first = difference / jnp.maximum(counts.steps, 1.0)
@@ -263,7 +267,7 @@ class ConstrainedPPO:
             lengths=known,
             gained=FORGET * state.gained + difference,
             first=jnp.where(state.lengths.steps > 0, state.first, first),
-            so_far=so_far,
+            partial_return=partial_return,
             age=age,
         )
         return state, outcomes

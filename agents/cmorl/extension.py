@@ -31,7 +31,7 @@ class Extension:
         num_objectives: R.
         num_learners: K of a seed; each extends one objective, in turn, R of them one policy, or look for its gaps.
         rounds, updates: how often, and how long.
-        keep: β, share of the other returns that has to be kept.
+        constraint_beta: β, share of the other returns that has to be kept.
     """
 
     learner: ConstrainedPPO
@@ -39,7 +39,7 @@ class Extension:
     num_learners: int
     rounds: int
     updates: int
-    keep: float
+    constraint_beta: float
 
     def preferences(self, index: int) -> Floats:
         """(K, R), the objective each learner raises in the round of this index."""
@@ -70,7 +70,7 @@ class Extension:
             else:
                 row = int(rows[i // size])
                 # of |G|, not of G: where returns are negative, βG is a stricter bound than G itself
-                allowance = np.maximum((1.0 - self.keep) * np.abs(returns[row]), least)
+                allowance = np.maximum((1.0 - self.constraint_beta) * np.abs(returns[row]), least)
             # what may be lost is the unit: the barrier is then the same for objectives of any scale
             scale = np.where(np.isfinite(allowance), allowance, np.where(span > 0, span, 1.0))
             policy = jax.tree.map(lambda x, row=above[row]: x[row], policies)

@@ -27,7 +27,7 @@ LARGEST = 100.0  # multiplier; where no step mends a broken constraint, it count
 SHORTER, TRIALS = 0.8, 10  # of the step, powers that the line search tries
 
 
-class Outlook(NamedTuple):
+class SurrogateEstimate(NamedTuple):
     """What a policy promises by the samples of the one that acted.
 
     Attributes:
@@ -41,10 +41,10 @@ class Outlook(NamedTuple):
 
 def step(
     params: PyTree,
-    outlook: Callable[[PyTree], Outlook],
+    outlook: Callable[[PyTree], SurrogateEstimate],
     preference: jax.Array,
     slack: jax.Array,
-    radius: float,
+    max_kl: float,
 ) -> PyTree:
     """Better parameters; the same ones where no step along the line keeps the constraints and the divergence.
 
@@ -53,7 +53,7 @@ def step(
         outlook: of parameters, differentiable; zero for ``params``.
         preference: (R,) weights p of what is raised.
         slack: (R,) how far each objective may fall; negative, how far it has to rise; infinite without a constraint.
-        radius: largest divergence, delta.
+        max_kl: largest divergence, delta.
     """
     start, unravel = ravel_pytree(params)
 
@@ -69,8 +69,8 @@ def step(
     directions = jax.vmap(lambda g: conjugate_gradients(curvature, g))(gradients)
     gram = gradients @ directions.T
     gram = (gram + gram.T) / 2
-    weights = preference + multipliers(gram, preference, slack, radius)
-    length = jnp.sqrt(2 * radius / jnp.maximum(weights @ gram @ weights, 1e-12))
+    weights = preference + multipliers(gram, preference, slack, max_kl)
+    length = jnp.sqrt(2 * max_kl / jnp.maximum(weights @ gram @ weights, 1e-12))
     move = length * weights @ directions
 
     fractions = SHORTER ** jnp.arange(float(TRIALS))
@@ -79,7 +79,7 @@ def step(
     # what is broken has to get better in all, and the rest may give way; else nothing may break and p has to gain
     mends = (jnp.where(broken, trials.gains, 0.0).sum(axis=-1) > 0) & broken.any()
     holds = (trials.gains >= -slack - TOLERANCE).all(axis=-1) & (trials.gains @ preference > 0)
-    good = jnp.isfinite(trials.gains).all(axis=-1) & (trials.divergence <= 1.5 * radius) & (mends | holds)
+    good = jnp.isfinite(trials.gains).all(axis=-1) & (trials.divergence <= 1.5 * max_kl) & (mends | holds)
     first = jnp.argmax(good)
     return unravel(start + jnp.where(good.any(), fractions[first], 0.0) * jnp.where(jnp.isfinite(move), move, 0.0))
 
@@ -99,13 +99,13 @@ def conjugate_gradients(product: Callable[[jax.Array], jax.Array], b: jax.Array)
     return solution
 
 
-def multipliers(gram: jax.Array, preference: jax.Array, slack: jax.Array, radius: float) -> jax.Array:
+def multipliers(gram: jax.Array, preference: jax.Array, slack: jax.Array, max_kl: float) -> jax.Array:
     """nu (R,) in [0, LARGEST], minimising sqrt(2 delta (p + nu)'S(p + nu)) + nu·slack, the dual with S = GH⁻¹G'.
 
     Coordinate by coordinate, each exactly: convex and smooth, with bounds on single coordinates, it converges. Where
     no x keeps a constraint, its multiplier is the largest, and the step is nearly all for it: recovery.
     """
-    reach = slack / jnp.sqrt(2 * radius)
+    reach = slack / jnp.sqrt(2 * max_kl)
     free = jnp.isinf(slack)
 
     def coordinate(i: jax.Array, nu: jax.Array) -> jax.Array:

@@ -55,7 +55,7 @@ class PPOState(NamedTuple):
         discounted_return: (B, R) discounted sum of rewards of the episodes under way.
         preference: (R,) weights of the objectives.
         updates: () int32.
-        caution: () what the actor's steps are multiplied by; None without ``target_kl``.
+        kl_step_scale: () what the actor's steps are multiplied by; None without ``target_kl``.
     """
 
     params: Params
@@ -65,7 +65,7 @@ class PPOState(NamedTuple):
     discounted_return: jax.Array
     preference: jax.Array
     updates: jax.Array
-    caution: jax.Array | None
+    kl_step_scale: jax.Array | None
 
 
 class Batch(NamedTuple):
@@ -80,7 +80,7 @@ class Batch(NamedTuple):
     mask: jax.Array | None
 
 
-class Look(NamedTuple):
+class ProcessedRollout(NamedTuple):
     """A rollout as a learner sees it, (T, B, ...).
 
     Attributes:
@@ -164,7 +164,7 @@ class PPO:
             preference=preference,
             updates=jnp.int32(0),
             # it rises within an update where it can; a policy that is sure of itself is soon moved too far
-            caution=None if self.config.target_kl is None else jnp.float32(0.1),
+            kl_step_scale=None if self.config.target_kl is None else jnp.float32(0.1),
         )
 
     def policy(self, state: PPOState) -> Policy:
@@ -232,7 +232,7 @@ class PPO:
         unit = self.unit(return_stats)
         return jnp.ones_like(unit) if self.config.preference_units == "raw" else unit
 
-    def look(self, state: PPOState, batch: Transition) -> tuple[PPOState, Look]:
+    def look(self, state: PPOState, batch: Transition) -> tuple[PPOState, ProcessedRollout]:
         """A rollout (T, B) as the learner sees it, and the learner with its running statistics brought up to date."""
         c = self.config
         done = _over(batch)
@@ -245,7 +245,7 @@ class PPO:
         features = self._features(state.obs_stats, batch.obs)
         mask = self._mask(batch.obs)
         output = _masked(state.params.actor(features), mask)
-        look = Look(
+        look = ProcessedRollout(
             features=features,
             action=batch.action,
             log_prob=self._actions.log_prob(output, state.params.log_std, batch.action),
@@ -265,20 +265,20 @@ class PPO:
         ), look
 
     def outlook(
-        self, params: Params, look: Look, advantage: jax.Array
-    ) -> Callable[[tuple[MLP, jax.Array]], trust_region.Outlook]:
+        self, params: Params, look: ProcessedRollout, advantage: jax.Array
+    ) -> Callable[[tuple[MLP, jax.Array]], trust_region.SurrogateEstimate]:
         """What an actor and its ``log_std`` promise, by a rollout of ``params`` and its advantages (T, B, R)."""
         before = _masked(params.actor(look.features), look.mask)
         weight = look.weight[..., None]
         number = jnp.maximum(weight.sum(), 1.0)
         centred = (advantage - (advantage * weight).sum(axis=(0, 1)) / number) * weight
 
-        def of(policy: tuple[MLP, jax.Array]) -> trust_region.Outlook:
+        def of(policy: tuple[MLP, jax.Array]) -> trust_region.SurrogateEstimate:
             actor, log_std = policy
             output = _masked(actor(look.features), look.mask)
             ratio = jnp.exp(self._actions.log_prob(output, log_std, look.action) - look.log_prob)
             divergence = self._actions.divergence(before, params.log_std, output, log_std)
-            return trust_region.Outlook(
+            return trust_region.SurrogateEstimate(
                 gains=(ratio[..., None] * centred).sum(axis=(0, 1)) / number,
                 divergence=_mean(divergence, look.weight),
             )
@@ -286,7 +286,7 @@ class PPO:
         return of
 
     def fit(
-        self, state: PPOState, look: Look, advantage: jax.Array, key: jax.Array, *, actor: bool = True
+        self, state: PPOState, look: ProcessedRollout, advantage: jax.Array, key: jax.Array, *, actor: bool = True
     ) -> tuple[PPOState, dict[str, jax.Array]]:
         """Passes over a rollout with an advantage (T, B) for the actor; without ``actor`` the critic learns alone."""
         c = self.config
@@ -306,42 +306,42 @@ class PPO:
         Carry = tuple[Params, PyTree, jax.Array | None]
 
         def epoch(carry: Carry, step: tuple[jax.Array, jax.Array]) -> tuple[Carry, dict[str, jax.Array]]:
-            params, opt_state, caution = carry
-            key, so_far = step
+            params, opt_state, kl_step_scale = carry
+            key, share_done = step
             order = jax.random.permutation(key, flat.weight.shape[0]).reshape(c.minibatches, -1)
             (params, opt_state), metrics = jax.lax.scan(
-                lambda carry, rows: self._minibatch(*carry, _take(flat, rows), actor, caution),
+                lambda carry, rows: self._minibatch(*carry, _take(flat, rows), actor, kl_step_scale),
                 (params, opt_state),
                 order,
             )
             metrics = jax.tree.map(jnp.mean, metrics)
-            if caution is not None and c.target_kl is not None:
+            if kl_step_scale is not None and c.target_kl is not None:
                 if actor:
-                    caution = next_caution(caution, metrics["approx_kl"], c.target_kl * so_far)
-                metrics["caution"] = caution
-            return (params, opt_state, caution), metrics
+                    kl_step_scale = next_kl_step_scale(kl_step_scale, metrics["approx_kl"], c.target_kl * share_done)
+                metrics["kl_step_scale"] = kl_step_scale
+            return (params, opt_state, kl_step_scale), metrics
 
         # by the middle of each, the share of the update that is done
-        so_far = (jnp.arange(c.epochs) + 0.5) / c.epochs
-        (params, opt_state, caution), metrics = jax.lax.scan(
-            epoch, (state.params, state.opt_state, state.caution), (jax.random.split(key, c.epochs), so_far)
+        share_done = (jnp.arange(c.epochs) + 0.5) / c.epochs
+        (params, opt_state, kl_step_scale), metrics = jax.lax.scan(
+            epoch, (state.params, state.opt_state, state.kl_step_scale), (jax.random.split(key, c.epochs), share_done)
         )
         weight = look.weight[..., None]
         unexplained = _variance(look.advantage, weight) / (_variance(look.advantage + look.value, weight) + 1e-8)
-        return state._replace(params=params, opt_state=opt_state, caution=caution), {
+        return state._replace(params=params, opt_state=opt_state, kl_step_scale=kl_step_scale), {
             **jax.tree.map(jnp.mean, metrics),
             "explained_variance": jnp.mean(jnp.maximum(1.0 - unexplained, -1.0)),
         }
 
     def _minibatch(
-        self, params: Params, opt_state: PyTree, batch: Batch, actor: bool, caution: jax.Array | None
+        self, params: Params, opt_state: PyTree, batch: Batch, actor: bool, kl_step_scale: jax.Array | None
     ) -> tuple[tuple[Params, PyTree], dict[str, jax.Array]]:
         """One step of Adam."""
         gradient, metrics = jax.grad(self._loss, has_aux=True)(params, batch, actor)
         updates: Any
         updates, opt_state = self._optimiser.update(gradient, opt_state, params)
-        if caution is not None:
-            smaller = jax.tree.map(lambda x: caution * x, (updates.actor, updates.log_std))
+        if kl_step_scale is not None:
+            smaller = jax.tree.map(lambda x: kl_step_scale * x, (updates.actor, updates.log_std))
             updates = updates._replace(actor=smaller[0], log_std=smaller[1])
         return (optax.apply_updates(params, updates), opt_state), metrics
 
@@ -351,7 +351,7 @@ class PPO:
         output = _masked(params.actor(batch.features), batch.mask)
         log_ratio = self._actions.log_prob(output, params.log_std, batch.action) - batch.log_prob
         ratio = jnp.exp(log_ratio)
-        clipped = jnp.clip(ratio, 1 - c.clip, 1 + c.clip)
+        clipped = jnp.clip(ratio, 1 - c.clip_eps, 1 + c.clip_eps)
         actor_loss = -_mean(jnp.minimum(ratio * batch.advantage, clipped * batch.advantage), batch.weight)
         error = params.critic(batch.features) - batch.target
         critic_loss = 0.5 * _mean(jnp.mean(error**2, axis=-1), batch.weight)
@@ -364,7 +364,7 @@ class PPO:
             "critic_loss": critic_loss,
             "entropy": entropy,
             "approx_kl": _mean(ratio - 1 - log_ratio, batch.weight),  # Schulman's k3 estimator
-            "clip_fraction": _mean(jnp.abs(ratio - 1) > c.clip, batch.weight),
+            "clip_fraction": _mean(jnp.abs(ratio - 1) > c.clip_eps, batch.weight),
         }
 
     def _mask(self, obs: jax.Array) -> jax.Array | None:
@@ -377,14 +377,14 @@ class PPO:
         return features if as_is else running_statistics.normalise(stats, features)
 
 
-def next_caution(caution: jax.Array, divergence: jax.Array, due: jax.Array) -> jax.Array:
+def next_kl_step_scale(kl_step_scale: jax.Array, divergence: jax.Array, due: jax.Array) -> jax.Array:
     """What an actor's steps are multiplied by from here on, where they have come to a divergence and ``due`` was meant.
 
     By 1.5 more or less where it is not within a factor of 2, as in legged locomotion's PPO (Rudin et al., 2022), but
     within an update by the share of it that is due, and never above 1: the learning rate is the most there is.
     """
     factor = jnp.where(divergence > 2 * due, 1 / 1.5, jnp.where(divergence < due / 2, 1.5, 1.0))
-    return jnp.clip(caution * factor, 1e-3, 1.0)
+    return jnp.clip(kl_step_scale * factor, 1e-3, 1.0)
 
 
 def _over(batch: Transition) -> jax.Array:

@@ -29,7 +29,7 @@ class PPOConfig:
     """Discount of the learner; by default the environment's own, at most 0.995."""
     gae_lambda: float = 0.95
     """Trace decay of the advantage estimate."""
-    clip: float = 0.2
+    clip_eps: float = 0.2
     """How far the policy's likelihood ratio may move in one update."""
     target_kl: float | None = None
     """Divergence that an update may move the policy by: where it would be more, the actor's steps are made smaller."""
@@ -53,7 +53,7 @@ class PPOConfig:
     def __post_init__(self) -> None:
         for name in ("num_envs", "rollout_steps", "epochs", "minibatches"):
             check_integer(self, name, low=1)
-        for name in ("learning_rate", "clip", "max_grad_norm"):
+        for name in ("learning_rate", "clip_eps", "max_grad_norm"):
             check_range(self, name, low=0, open_low=True)
         for name in ("value_coefficient", "entropy_coefficient"):
             check_range(self, name, low=0)

@@ -309,10 +309,10 @@ def in_units(state, units):
         old = part.return_stats
         return part._replace(return_stats=old._replace(mean=old.mean * units, var=old.var * units**2))
 
-    names = ("allowance", "scale", "origin", "gained", "first", "so_far")
+    names = ("allowance", "scale", "origin", "gained", "first", "partial_return")
     ppo = stats(state.ppo)._replace(discounted_return=state.ppo.discounted_return * units)
     scaled = {name: getattr(state, name) * units for name in names}
-    return state._replace(ppo=ppo, begun=stats(state.begun), **scaled)
+    return state._replace(ppo=ppo, initial_policy=stats(state.initial_policy), **scaled)
 
 
 def test_an_objective_in_other_units_makes_the_same_step(settled):
@@ -376,10 +376,10 @@ def test_no_round_starts_from_below_the_reference_point():
     agent = learner()
     policy = agent.policy(agent.init(jax.random.key(0), jnp.array([1.0, 0.0])))
     marked = jax.tree.map(lambda x: np.stack([np.full_like(x, i) for i in range(3)]), policy)
-    extension = Extension(agent, 2, num_learners=8, rounds=1, updates=1, keep=0.9)
+    extension = Extension(agent, 2, num_learners=8, rounds=1, updates=1, constraint_beta=0.9)
     returns = np.array([[0.0, 10.0], [5.0, 5.0], [10.0, 0.0]])
     begun = extension.begin(0, returns, marked, np.array([1.0, 1.0]), set())
-    assert all((leaf == 1).all() for state in begun for leaf in jax.tree.leaves(state.begun))
+    assert all((leaf == 1).all() for state in begun for leaf in jax.tree.leaves(state.initial_policy))
 
 
 def test_thresholds_lie_below_the_returns_whatever_their_sign():
@@ -387,7 +387,7 @@ def test_thresholds_lie_below_the_returns_whatever_their_sign():
     policy = agent.policy(agent.init(jax.random.key(0), jnp.array([1.0, 0.0])))
     returns = np.array([[-10.0, 3.0], [-2.0, 0.0]])
     stacked = jax.tree.map(lambda x: np.stack([x, x]), policy)
-    extension = Extension(agent, 2, num_learners=8, rounds=1, updates=1, keep=0.9)
+    extension = Extension(agent, 2, num_learners=8, rounds=1, updates=1, constraint_beta=0.9)
     begun = extension.begin(0, returns, stacked, np.array([-100.0, -100.0]), set())
     np.testing.assert_array_equal(extension.preferences(0), [[1, 0], [0, 1]] * 4)
     for state, objective in zip(begun, extension.preferences(0), strict=True):
@@ -412,7 +412,7 @@ def test_rounds_go_on_where_the_last_one_ended():
     agent = learner()
     policy = agent.policy(agent.init(jax.random.key(0), jnp.array([1.0, 0.0])))
     stacked = jax.tree.map(lambda x: np.stack([x, x]), policy)
-    extension = Extension(agent, 2, num_learners=3, rounds=2, updates=1, keep=0.9)
+    extension = Extension(agent, 2, num_learners=3, rounds=2, updates=1, constraint_beta=0.9)
     np.testing.assert_array_equal(extension.preferences(0), [[1, 0], [0, 1], [1, 0]])
     np.testing.assert_array_equal(extension.preferences(1), [[0, 1], [1, 0], [0, 1]])
     returns, taken = np.array([[-10.0, 3.0], [-2.0, 0.0]]), set()
@@ -469,10 +469,10 @@ def test_the_steps_are_shared_between_the_stages():
     assert both.notes == agent(extension="none").notes == ()
     for wrong in (
         {"extension_share": 1.0},
-        {"keep": 1.5},
+        {"constraint_beta": 1.5},
         {"barrier": 0.0},
         {"extension_updates": 0},
-        {"radius": 0.0},
+        {"max_kl": 0.0},
         {"min_weight": -0.1},
     ):
         with pytest.raises(UserError, match=next(iter(wrong))):

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize
 
-from morl.agents.cmorl.trust_region import DAMPING, LARGEST, Outlook, conjugate_gradients, multipliers, step
+from morl.agents.cmorl.trust_region import DAMPING, LARGEST, SurrogateEstimate, conjugate_gradients, multipliers, step
 
 RADIUS = 0.02
 
@@ -70,7 +70,7 @@ def outlook_of(gradients, curvature):
 
     def outlook(params):
         x = jnp.concatenate([params["a"], params["b"]])
-        return Outlook(gradients @ x, x @ curvature @ x / 2)
+        return SurrogateEstimate(gradients @ x, x @ curvature @ x / 2)
 
     return outlook
 
@@ -101,7 +101,7 @@ def test_where_no_step_is_good_nothing_moves():
 
         def outlook(params, spoil=spoil):
             x = jnp.concatenate([params["a"], params["b"]])
-            return Outlook(gradients @ x + spoil * (x**4).sum(), x @ curvature @ x / 2)
+            return SurrogateEstimate(gradients @ x + spoil * (x**4).sum(), x @ curvature @ x / 2)
 
         out = step(zero, outlook, jnp.array([1.0, 0, 0, 0]), jnp.full(4, jnp.inf), RADIUS)
         assert all(np.isfinite(x).all() for x in out.values())

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from morl.agents.cmorl.constrained import ConstrainedPPO
-from morl.agents.ppo.algorithm import PPO, next_caution
+from morl.agents.ppo.algorithm import PPO, next_kl_step_scale
 from morl.agents.ppo.config import PPOConfig
 from morl.errors import UserError
 from morl.training.rollout import rollout, start_batch
@@ -33,7 +33,7 @@ def program(env, config, updates, in_stages):
     """A learner and what trains it; one for all kinds of probes with the same actions."""
     learner = PPO(config, env.observation_space, env.action_space, GAMMA, updates)
     if in_stages:
-        learner = ConstrainedPPO(learner, GAMMA, "ipo", barrier=20.0, radius=0.01)
+        learner = ConstrainedPPO(learner, GAMMA, "ipo", barrier=20.0, max_kl=0.01)
     return learner, training(env, learner)
 
 
@@ -107,17 +107,19 @@ def test_an_update_moves_the_policy_by_no_more_than_its_target():
     config = replace(CONFIG, learning_rate=0.02, entropy_coefficient=0.0, epochs=10)
     _, _, free = learn("steer", updates=100, config=config, in_stages=True)
     learner, state, metrics = learn("steer", updates=100, config=replace(config, target_kl=0.02), in_stages=True)
-    assert "caution" not in free
+    assert "kl_step_scale" not in free
     assert np.median(free["approx_kl"]) > 0.1
     assert np.median(metrics["approx_kl"]) < 0.03
-    assert metrics["caution"].max() <= 1
+    assert metrics["kl_step_scale"].max() <= 1
     assert greedy(learner, state)[0] == pytest.approx(0.2, abs=0.12)
 
 
 def test_caution_grows_where_a_policy_is_moved_too_far():
     divergences = jnp.array([0.05, 0.015, 0.001])
-    np.testing.assert_allclose(next_caution(jnp.full(3, 0.3), divergences, 0.02), [0.2, 0.3, 0.45], rtol=1e-6)
-    assert next_caution(jnp.float32(0.9), jnp.float32(0.0), jnp.float32(0.02)) == 1.0  # the learning rate is the most
+    np.testing.assert_allclose(next_kl_step_scale(jnp.full(3, 0.3), divergences, 0.02), [0.2, 0.3, 0.45], rtol=1e-6)
+    assert (
+        next_kl_step_scale(jnp.float32(0.9), jnp.float32(0.0), jnp.float32(0.02)) == 1.0
+    )  # the learning rate is the most
 
 
 def one_rollout(kind):
