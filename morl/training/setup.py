@@ -28,7 +28,7 @@ DEFAULT_GAMMA = 0.99
 
 @dataclass(frozen=True)
 class Setup:
-    """An agent made for an environment, and how its front is measured.
+    """Agent made for an environment, and how its front is measured.
 
     Attributes:
         spec: registration of the agent.
@@ -75,12 +75,12 @@ class Setup:
 
     @property
     def conditional(self) -> bool:
-        """Whether one policy, or sampler, takes any preference."""
+        """Return whether one policy, or sampler, takes any preference."""
         return self.solution_set.conditional
 
     @property
     def has_objects(self) -> bool:
-        """Whether the front is of objects and not of policies."""
+        """Return whether the front is of objects and not of policies."""
         return self.solution_set.kind == "objects"
 
     def require(self, command: str) -> None:
