@@ -338,7 +338,8 @@ def _check_registration(report: Report, subject: Subject, given: list[Given]) ->
             for g in given:
                 if g.step:
                     returns[g.episode] = returns.get(g.episode, 0.0) + known.gamma ** (g.step - 1) * g.was[1]
-            check_reference_point(report, known.reference_point, known.objectives, np.stack(list(returns.values())))
+            vector_returns = np.stack(list(returns.values()))
+            check_reference_point(report, known.reference_point, known.objective_names, vector_returns)
 
 
 class _Scalar(LinearReward):

@@ -109,7 +109,7 @@ def _check_attributes(report: Report, env: Any) -> None:
 def _check_registration(report: Report, env: Any, registered: EnvSpec) -> None:
     for name, own, told in (
         ("id", env.id, registered.id),
-        ("objectives", tuple(objective.name for objective in env.objectives), registered.objectives),
+        ("objectives", tuple(objective.name for objective in env.objectives), registered.objective_names),
         ("reference_point", tuple(map(float, env.reference_point)), tuple(map(float, registered.reference_point))),
         ("max_episode_steps", env.max_episode_steps, registered.max_episode_steps),
     ):
