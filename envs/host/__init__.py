@@ -1,15 +1,16 @@
 """Registrations of MO-Gymnasium's environments on Box2D, highway-env and pixels, which run on the host.
 
-Reference points are the ones fronts of these environments are published with, where they are; else what the worst
-sensible policy gets.
+Reference points are those that fronts of these environments are published with; where there are none, the returns of
+the worst sensible policy.
 """
 
 from __future__ import annotations
 
-from morl.registry import EnvSpec, register_env
+from morl.envs.classic import MINECART
+from morl.registry import EnvSpec, Objective, register_env
 
-_HIGHWAY = ("speed", "right_lane", "collision")
-_LANDING = ("landing", "shaping", "main_engine", "side_engine")
+_HIGHWAY = (Objective("speed"), Objective("right_lane"), Objective("collision"))
+_LANDING = (Objective("landing"), Objective("shaping"), Objective("main_engine"), Objective("side_engine"))
 
 for _spec in (
     EnvSpec(
@@ -28,6 +29,8 @@ for _spec in (
     ),
     EnvSpec("mo-highway-v0", "drive fast, keep right, do not crash", _HIGHWAY, (0.0, 0.0, -2.0), extra="highway"),
     EnvSpec("mo-highway-fast-v0", "the same with less traffic", _HIGHWAY, (0.0, 0.0, -2.0), extra="highway"),
-    EnvSpec("minecart-rgb-v0", "minecart seen as pixels", ("ore_1", "ore_2", "fuel"), (-1.0, -1.0, -200.0), gamma=0.98),
+    EnvSpec(
+        "minecart-rgb-v0", "minecart seen as pixels", MINECART.objectives, MINECART.reference_point, MINECART.gamma
+    ),
 ):
     register_env(_spec)
