@@ -1,4 +1,7 @@
-"""Names of environments and agents. Plain data: nothing here imports JAX or an environment until one is made."""
+"""Registrations of environments and agents, as plain data.
+
+Importing this module loads neither JAX nor an environment; :func:`load` imports the class of one when it is made.
+"""
 
 from __future__ import annotations
 
@@ -19,28 +22,41 @@ Backend = Literal["jax", "host"]
 
 
 @dataclass(frozen=True)
+class Objective:
+    """Name and unit of one component of the reward vector; all are maximised."""
+
+    name: str
+    unit: str = ""
+
+
+@dataclass(frozen=True)
 class EnvSpec:
-    """An environment as the library knows it.
+    """Registration of an environment.
 
     Attributes:
         id: MO-Gymnasium's id where it has one.
         summary: one line for ``morl envs``.
-        objectives: names of the R objectives.
+        objectives: the R objectives, in the order of the rewards. A string is accepted for an :class:`Objective`
+            without a unit, and converted.
         reference_point: (R,) for the hypervolume.
         gamma: discount at which its fronts are reported.
         entry_point: ``module:Class`` of the JAX-native environment; ``None`` for one that only runs on the host.
         kwargs: keywords for the entry point.
         extra: the optional dependency it needs, if any.
-        max_episode_steps: time limit of a JAX-native one; Gymnasium's own registration holds that of a host one.
-        prefer_host: runs on the host unless told otherwise, though it has an entry point (physics that only pays off
-            on an accelerator).
-        constructive: its episodes build an object each, and can be walked backwards
+        max_episode_steps: time limit of a JAX-native environment; Gymnasium's own registration holds that of a host
+            environment.
+        prefer_host: run it on the host by default although it has an entry point, for physics that is faster in JAX
+            on an accelerator only.
+        constructive: each episode builds an object, step by step, and the steps can be undone
             (:mod:`morl.envs.constructive.base`).
+
+    Raises:
+        UserError: fewer than two objectives, or a reference point of another length.
     """
 
     id: str
     summary: str
-    objectives: tuple[str, ...]
+    objectives: tuple[Objective, ...]
     reference_point: tuple[float, ...]
     gamma: float = 0.99
     entry_point: str | None = None
@@ -51,6 +67,8 @@ class EnvSpec:
     constructive: bool = False
 
     def __post_init__(self) -> None:
+        given: Iterable[Objective | str] = self.objectives
+        object.__setattr__(self, "objectives", tuple(Objective(o) if isinstance(o, str) else o for o in given))
         if len(self.objectives) != len(self.reference_point):
             raise UserError(
                 f"{self.id}: {len(self.objectives)} objectives, {len(self.reference_point)} reference values"
@@ -59,8 +77,13 @@ class EnvSpec:
             raise UserError(f"{self.id}: a multi-objective environment has at least 2 objectives")
 
     @property
+    def objective_names(self) -> tuple[str, ...]:
+        """Names of the R objectives."""
+        return tuple(objective.name for objective in self.objectives)
+
+    @property
     def backend(self) -> Backend:
-        """Where it runs unless told otherwise."""
+        """Back-end that it runs on by default."""
         return "jax" if self.entry_point and not self.prefer_host else "host"
 
 

@@ -12,8 +12,7 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from morl.envs.base import Objective
-from morl.envs.classic import exact
+from morl.envs.classic import RESOURCE_GATHERING, exact
 
 MOVES = np.array([[-1, 0], [1, 0], [0, -1], [0, 1]], np.int32)  # up, down, left, right as (row, column)
 SIZE = 5
@@ -63,7 +62,7 @@ class ResourceGathering:
     id = "resource-gathering-v0"
     max_episode_steps = 100
     render_fps = 4
-    objectives = (Objective("enemy"), Objective("gold"), Objective("gem"))
+    objectives = RESOURCE_GATHERING.objectives
 
     @cached_property
     def observation_space(self) -> spaces.Box:
@@ -79,7 +78,7 @@ class ResourceGathering:
 
     @property
     def reference_point(self) -> NDArray[np.float64]:
-        return np.array([-1.0, -1.0, -1.0])
+        return np.array(RESOURCE_GATHERING.reference_point)
 
     @property
     def default_params(self) -> Params:

@@ -18,8 +18,7 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from morl.envs.base import Objective
-from morl.envs.constructive import chemistry
+from morl.envs.constructive import MOLECULES, chemistry
 from morl.envs.constructive.chemistry import Tree
 from morl.envs.constructive.host_values import host_values
 from morl.envs.constructive.oracle import Oracle
@@ -78,7 +77,7 @@ class Molecules:
     """Worker processes that compute the objectives; 0 computes in this one."""
 
     id = "molecules-v0"
-    objectives = (Objective("qed"), Objective("synthesis"), Objective("weight"))
+    objectives = MOLECULES.objectives
     max_episode_steps = None
     observation_key = "tree"
     render_fps = 2
@@ -135,7 +134,7 @@ class Molecules:
 
     @property
     def reference_point(self) -> NDArray[np.float64]:
-        return np.zeros(3)
+        return np.array(MOLECULES.reference_point)
 
     @property
     def default_params(self) -> tuple[()]:
