@@ -20,6 +20,8 @@ register_agent(
         config="morl.agents.mogfn.config:MOGFNConfig",
         space="morl.agents.mogfn.config:SPACE",
         protocols={"mogfn-paper": "morl.agents.mogfn.presets:protocol"},
+        backend="morl.constructive.backend:make_backend",
+        solution_set="morl.constructive.sample_sets:SampledObjects",
     )
 )
 __getattr__ = lazy_names(
