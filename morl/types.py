@@ -152,7 +152,7 @@ class Actor(Protocol):
 
 
 class Learner(Actor, Protocol):
-    """Learner of one policy. The core maps it over policies and seeds, and feeds it from JAX or host environments alike.
+    """Learner of one policy. The core maps it over policies and seeds, and feeds it from any kind of environment.
 
     Its five methods are ``init``, ``policy``, ``act``, ``to_env`` and ``update``. The core reverts non-finite updates
     and resets the episode state, by the parts of :class:`LearnerState`.

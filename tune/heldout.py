@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from morl.analysis.comparison import Interval, interval
+from morl.ops.bootstrap import Interval, bootstrap_interval
 from morl.runs.csv import csv_text
 from morl.runs.front import Floats
 
@@ -65,7 +65,7 @@ def compare(
         )
         p_value = float(found.pvalue)
     mean_best, mean_default, mean_difference = (
-        interval((values,), np.mean, RESAMPLES, rng) for values in (*scores, scores[0] - scores[1])
+        bootstrap_interval((values,), np.mean, RESAMPLES, rng) for values in (*scores, scores[0] - scores[1])
     )
     return HeldOut(
         seeds,

@@ -257,14 +257,16 @@ def _wait(path: Path) -> None:
 def results(run: Any, metric: MetricName) -> dict[int, dict[str, float]]:
     """Of each seed's front, re-evaluated where the agent has policies: score, hypervolume and expected utility."""
     from morl.ops.metrics import expected_utility
-    from morl.ops.preferences import spread
+    from morl.ops.preferences import equally_spaced_weights
     from morl.training.loop import EXPECTED_UTILITY_WEIGHTS
 
     whole = _true_hypervolume(run.path)
     found = {}
     for seed, front in run.fronts.items():
         hypervolume = front.hypervolume()
-        utility = expected_utility(front.returns, spread(front.returns.shape[1], EXPECTED_UTILITY_WEIGHTS))
+        utility = expected_utility(
+            front.returns, equally_spaced_weights(front.returns.shape[1], EXPECTED_UTILITY_WEIGHTS)
+        )
         score = utility if metric == "eu" else hypervolume / whole
         found[seed] = {"score": score, "hypervolume": hypervolume, "expected_utility": utility}
     return found

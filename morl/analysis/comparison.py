@@ -1,6 +1,6 @@
 """Runs against each other: what they reach on one scale, how sure that is, and how likely one is the better.
 
-Interquartile means with bootstrap intervals and probabilities of improvement (Agarwal et al., 2021, NeurIPS), by SciPy.
+Interquartile means with bootstrap intervals and probabilities of improvement (Agarwal et al., 2021, NeurIPS).
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import stats
 
 from morl.analysis.results import Result
 from morl.errors import UserError
 from morl.ops import metrics
+from morl.ops.bootstrap import Interval, bootstrap_interval, interquartile_mean, probability_of_improvement
 from morl.ops.pareto import non_dominated
 from morl.ops.preferences import spread
 from morl.parsing import field_names
@@ -26,7 +26,6 @@ from morl.settings import TrainSettings
 
 Grouping = Literal["settings", "run"]
 PREFERENCES = 100  # behind the expected utility
-CONFIDENCE = 0.95
 UNLIKE = ("seed", "num_seeds", "processes", "overlap")  # settings that runs of one group may differ in
 
 
@@ -69,15 +68,6 @@ class Measured:
     policies: int
     values: dict[str, float]
     exact: bool
-
-
-@dataclass(frozen=True)
-class Interval:
-    """An estimate and the interval it lies in, at :data:`CONFIDENCE`; of one seed there is none (NaN)."""
-
-    value: float
-    low: float
-    high: float
 
 
 @dataclass(frozen=True)
@@ -165,10 +155,15 @@ def compare(
         own_reference=own,
         against_true=true_front is not None,
         measured=measured,
-        means={key: interval((sample,), _interquartile_mean, resamples, rng) for key, sample in values.items()},
+        means={
+            key: bootstrap_interval((sample,), interquartile_mean, resamples, rng) for key, sample in values.items()
+        },
         improvement={
-            (one, two, metric.name): interval(
-                tuple(metric.sign * values[group, metric.name] for group in (one, two)), _better, resamples, rng
+            (one, two, metric.name): bootstrap_interval(
+                tuple(metric.sign * values[group, metric.name] for group in (one, two)),
+                probability_of_improvement,
+                resamples,
+                rng,
             )
             for one, two in combinations(groups, 2)
             for metric in METRICS
@@ -217,32 +212,3 @@ def _check_seeds(results: Sequence[Result], groups: Sequence[str]) -> None:
                     f"seed {seed} of {group} is both in {first} and in {result.path}, and would count twice; leave one "
                     "out, or compare --by run"
                 )
-
-
-def _interquartile_mean(x: Floats, axis: int = -1) -> Any:
-    """Mean of what is left without a quarter of the values at each end (rounded down: of three none is left out)."""
-    return stats.trim_mean(x, 0.25, axis=axis)
-
-
-def _better(x: Floats, y: Floats, axis: int = -1) -> Any:
-    """Share of pairs (.., n, m) of (.., n) and (.., m) in which the first is larger; of equal ones half."""
-    one, two = np.moveaxis(x, axis, -1)[..., :, None], np.moveaxis(y, axis, -1)[..., None, :]
-    return ((one > two) + 0.5 * (one == two)).mean(axis=(-2, -1))
-
-
-def interval(samples: tuple[Floats, ...], statistic: Any, resamples: int, rng: np.random.Generator) -> Interval:
-    """A statistic of independent samples, and its percentile bootstrap interval."""
-    value = float(statistic(*samples))
-    if min(map(len, samples)) < 2:
-        return Interval(value, np.nan, np.nan)
-    found = stats.bootstrap(
-        samples,
-        statistic,
-        n_resamples=resamples,
-        confidence_level=CONFIDENCE,
-        method="percentile",
-        vectorized=True,
-        batch=1000,
-        rng=rng,
-    ).confidence_interval
-    return Interval(value, float(found.low), float(found.high))

@@ -18,7 +18,8 @@ from morl.parsing import parse
 from morl.runs.csv import csv_text
 
 if TYPE_CHECKING:
-    from morl.analysis.comparison import Comparison, Interval
+    from morl.analysis.comparison import Comparison
+    from morl.ops.bootstrap import Interval
 
 
 @dataclass(frozen=True)
@@ -173,7 +174,7 @@ def as_csv(found: Comparison) -> str:
 
 def as_json(found: Comparison) -> dict[str, Any]:
     """Everything; what there is no interval of is null."""
-    from morl.analysis.comparison import CONFIDENCE
+    from morl.ops.bootstrap import CONFIDENCE
 
     def ends(x: Interval) -> dict[str, float | None]:
         low, high = (None if math.isnan(end) else end for end in (x.low, x.high))

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from morl.networks.mlp import Linear, linear
+from morl.ops.masking import mask_logits
 
 Array = jax.Array | NDArray[np.float32]
 
@@ -117,7 +118,7 @@ class Transformer(eqx.Module):
             keys.append(jax.lax.dynamic_update_index_in_dim(memory.keys[i], key, place, axis=-2))
             values.append(jax.lax.dynamic_update_index_in_dim(memory.values[i], value, place, axis=-2))
             scores = jnp.einsum("...hd,...hkd->...hk", query, keys[-1]) / np.sqrt(query.shape[-1])
-            share = jax.nn.softmax(jnp.where(seen, scores, -1e9), axis=-1)
+            share = jax.nn.softmax(mask_logits(scores, seen), axis=-1)
             x = block.finish(x, jnp.einsum("...hk,...hkd->...hd", share, values[-1]))
         return Memory(tuple(keys), tuple(values)), self.head(self.norm(x))
 
@@ -130,7 +131,7 @@ def attend(
     Only where ``seen``, and with ``bias`` added to the scores; both broadcast to (..., heads, Q, K).
     """
     scores = jnp.einsum("...qhd,...khd->...hqk", query, key) / np.sqrt(query.shape[-1]) + bias
-    share = jax.nn.softmax(jnp.where(seen, scores, -1e9), axis=-1)
+    share = jax.nn.softmax(mask_logits(scores, seen), axis=-1)
     return jnp.einsum("...hqk,...khd->...qhd", share, value)
 
 
