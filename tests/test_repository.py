@@ -13,6 +13,8 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.version import Version
 
+from tests.conftest import SMOKE
+
 ROOT = Path(__file__).parents[1]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 PROJECT = PYPROJECT["project"]
@@ -162,6 +164,13 @@ def test_tiers_of_contributing_are_markers():
     markers = {line.partition(":")[0] for line in PYPROJECT["tool"]["pytest"]["ini_options"]["markers"]}
     named = set(re.findall(r"pytest -q -m (\w+)", (ROOT / "CONTRIBUTING.md").read_text()))
     assert named == markers
+
+
+def test_smoke_tests_exist():
+    for entry in SMOKE:
+        name, _, function = entry.partition("::")
+        assert (ROOT / name).exists(), entry
+        assert not function or f"\ndef {function}(" in (ROOT / name).read_text(), entry
 
 
 # --- Changelog --------------------------------------------------------------------------------------------------------
