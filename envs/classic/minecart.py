@@ -194,7 +194,7 @@ class Minecart:
 
 def _dig(state: State, noise: jax.Array, params: Params) -> jax.Array:
     """Content after one unit of digging at the nearest mine, if it is within reach; what does not fit is left."""
-    squared = jnp.sum((params.mines - state.position) ** 2, axis=-1)
+    squared = jnp.sum((params.mines - state.position[None]) ** 2, axis=-1)
     nearest = jnp.argmin(squared)
     mined = jnp.maximum(0.0, params.ore_mean[nearest] + params.ore_std[nearest] * noise)
     total = jnp.sum(mined)

@@ -92,9 +92,9 @@ class ResourceGathering:
         self, key: jax.Array, state: State, action: jax.Array, params: Params
     ) -> tuple[State, jax.Array, jax.Array, jax.Array, jax.Array, dict[str, Any]]:
         position = jnp.clip(state.position + jnp.asarray(MOVES)[action], 0, SIZE - 1)
-        found = jnp.all(position == jnp.array([GOLD, GEM]), axis=1)
+        found = jnp.all(position[None] == jnp.array([GOLD, GEM]), axis=1)
         has = state.has | found.astype(jnp.int32)
-        met = jnp.any(jnp.all(position == jnp.array(ENEMIES), axis=1))
+        met = jnp.any(jnp.all(position[None] == jnp.array(ENEMIES), axis=1))
         killed = met & (jax.random.uniform(key) < params.danger)
         home = jnp.all(position == jnp.array(HOME))
         reward = jnp.concatenate([jnp.where(killed, -1.0, 0.0)[None], jnp.where(home, has, 0.0)])

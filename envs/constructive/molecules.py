@@ -168,10 +168,13 @@ class Molecules:
         """(..., N, S) bool, attachments of nodes that have no bond yet."""
         blocks, parents, sites, _ = self.parts(obs)
         xp = obs.__array_namespace__()
-        node, site = np.arange(self.most_fragments), np.arange(self.num_sites)
+        lead = (1,) * (blocks.ndim - 1)
+        node = np.arange(self.most_fragments).reshape(*lead, -1, 1)
+        site = np.arange(self.num_sites).reshape(*lead, 1, -1)
         there = site < xp.asarray(self._blocks.sites)[blocks][..., None]
-        to_parent = (site == xp.asarray(self._blocks.joint)[blocks][..., None]) & (node > 0)[:, None]
-        child = (parents[..., None, None] == node[:, None]) & (sites[..., None, None] == site)
+        to_parent = (site == xp.asarray(self._blocks.joint)[blocks][..., None]) & (node > 0)
+        bonded = parents[..., None, None] == node[..., None, :, :]
+        child = bonded & (sites[..., None, None] == site[..., None, :, :])
         return there & ~to_parent & ~child.any(axis=-3)
 
     def _observe(self, state: State) -> jax.Array:
