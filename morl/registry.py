@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import importlib
+import os
+import re
+import sys
 import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
-from types import MappingProxyType
+from types import MappingProxyType, ModuleType
 from typing import TYPE_CHECKING, Any, Literal
 
 from morl.errors import UserError, blame, unknown_name
@@ -112,9 +115,12 @@ class AgentSpec:
         return settings
 
 
-PLUG_INS = "morl.environments"  # entry-point group: each names an EnvSpec, or several in a list
+ENVIRONMENTS, AGENTS = "morl.environments", "morl.agents"  # entry-point groups of other packages
 _ENVS: dict[str, EnvSpec] = {}
 _AGENTS: dict[str, AgentSpec] = {}
+
+
+# --- Environments -----------------------------------------------------------------------------------------------------
 
 
 def register_env(spec: EnvSpec) -> EnvSpec:
@@ -126,71 +132,128 @@ def register_env(spec: EnvSpec) -> EnvSpec:
     return spec
 
 
-def register_agent(spec: AgentSpec) -> AgentSpec:
-    """Add an agent; a second one of the same name is refused unless it is identical."""
-    if _AGENTS.setdefault(spec.name, spec) != spec:
-        raise UserError(f"agent {spec.name!r} is already registered")
-    return spec
-
-
 def env_specs(plug_ins: bool = True) -> dict[str, EnvSpec]:
-    """All registered environments by id; those of other packages' entry points too, unless told otherwise."""
+    """Return all registered environments by id, with those of other packages' entry points unless told otherwise."""
     importlib.import_module("morl.envs")  # registers ours
     if plug_ins:
-        _load_plug_ins()
+        load_plug_ins(ENVIRONMENTS)
     return dict(sorted(_ENVS.items()))
 
 
 def env_spec(id: str) -> EnvSpec | None:
-    """The registered environment of that id; other packages are only asked, and imported, where it is not known."""
+    """Return the environment of that id; other packages are imported only where it is not known without them."""
     importlib.import_module("morl.envs")  # registers ours
     if id not in _ENVS:
-        _load_plug_ins()
+        load_plug_ins(ENVIRONMENTS)
     return _ENVS.get(id)
 
 
-_asked: set[tuple[str, str]] = set()  # name and value of the entry points that were loaded: each is once
+# --- Agents -----------------------------------------------------------------------------------------------------------
 
 
-def _load_plug_ins() -> None:
-    for entry_point in entry_points(group=PLUG_INS):
-        if (entry_point.name, entry_point.value) in _asked:
-            continue
-        _asked.add((entry_point.name, entry_point.value))  # before it is loaded: it may ask for environments itself
-        try:
-            _register_plug_in(entry_point)
-        except Exception as error:  # of any kind: one broken package must not cost the others
-            package = entry_point.dist.name if entry_point.dist else "a package"
-            why = str(error) if isinstance(error, UserError) else blame(error)
-            where = f"{entry_point.name} = {entry_point.value!r}"
-            warnings.warn(f"environments of {package} not loaded ({where}): {why}", stacklevel=2)
+def register_agent(spec: AgentSpec) -> AgentSpec:
+    """Add an agent.
+
+    Raises:
+        UserError: a name that is not plain, or that another agent has.
+    """
+    if not re.fullmatch(r"[\w.-]+", spec.name):
+        raise UserError(f"the agent's name {spec.name!r} must be letters, digits, '_', '.' and '-', such as my-agent")
+    there = _AGENTS.setdefault(spec.name, spec)
+    if there != spec:
+        raise UserError(
+            f"agent {spec.name!r} is already registered ({there.entry_point}); the other ({spec.entry_point}) needs a "
+            "new name"
+        )
+    return spec
 
 
-def _register_plug_in(entry_point: EntryPoint) -> None:
-    value = entry_point.load()
-    specs = [value] if isinstance(value, EnvSpec) else list(value) if isinstance(value, Iterable) else [None]
-    if not all(isinstance(spec, EnvSpec) for spec in specs):
-        raise UserError(f"it must name a morl.EnvSpec or a list of them, not {value!r}")
-    for spec in specs:
-        importlib.import_module("morl.environments").register_env(spec)
-
-
-def agent_specs() -> dict[str, AgentSpec]:
-    """All registered agents by name."""
+def agent_specs(plug_ins: bool = True) -> dict[str, AgentSpec]:
+    """Return all registered agents by name, with those of other packages' entry points unless told otherwise."""
     importlib.import_module("morl.agents")  # registers ours
+    if plug_ins:
+        load_plug_ins(AGENTS)
     return dict(sorted(_AGENTS.items()))
 
 
 def agent_spec(name: str) -> AgentSpec:
-    """The agent of that name.
+    """Return the agent of that name; other packages are imported only where it is not known without them.
+
+    Args:
+        name: of a registered agent. ``module:name`` imports the module first, from the working directory too; what is
+            after the colon is then an :class:`AgentSpec` of the module by its variable's name, or an agent that the
+            module has registered.
 
     Raises:
-        UserError: no such agent.
+        UserError: no such agent, or a module that cannot be imported.
     """
-    specs = agent_specs()
-    if name not in specs:
-        raise unknown_name("agent", name, specs)
-    return specs[name]
+    importlib.import_module("morl.agents")  # registers ours
+    module, _, short = name.rpartition(":")
+    if module:
+        found = getattr(import_user_module(module, f"agent {name!r}"), short, None)
+        if isinstance(found, AgentSpec):
+            return register_agent(found)
+    elif short not in _AGENTS:
+        load_plug_ins(AGENTS)
+    if short not in _AGENTS:
+        raise unknown_name("agent", name, agent_specs())
+    return _AGENTS[short]
+
+
+# --- Other packages ---------------------------------------------------------------------------------------------------
+
+# What may be named by the entry points of a group: the class of a registration, and the function that registers it.
+_REGISTRATIONS: dict[str, tuple[type[Any], str]] = {
+    ENVIRONMENTS: (EnvSpec, "morl.environments:register_env"),  # which tells Gymnasium too
+    AGENTS: (AgentSpec, "morl.registry:register_agent"),
+}
+_asked: set[tuple[str, str, str]] = set()  # group, name and value of the entry points that were loaded, each once
+
+
+def load_plug_ins(group: str) -> None:
+    """Register what the entry points of a group name; one that fails costs a warning and not the others."""
+    for entry_point in entry_points(group=group):
+        if (group, entry_point.name, entry_point.value) in _asked:
+            continue
+        _asked.add((group, entry_point.name, entry_point.value))  # first: it may ask for a list itself
+        try:
+            _register_plug_in(group, entry_point)
+        except Exception as error:  # of any kind: one broken package must not cost the others
+            package = entry_point.dist.name if entry_point.dist else "a package"
+            why = str(error) if isinstance(error, UserError) else blame(error)
+            where = f"{entry_point.name} = {entry_point.value!r}"
+            kind = group.removeprefix("morl.")
+            warnings.warn(f"{kind} of {package} not loaded ({where}): {why}", stacklevel=3)
+
+
+def _register_plug_in(group: str, entry_point: EntryPoint) -> None:
+    """Register the one spec, or each of several, that an entry point names."""
+    cls, register = _REGISTRATIONS[group]
+    value = entry_point.load()
+    specs = [value] if isinstance(value, cls) else list(value) if isinstance(value, Iterable) else [None]
+    if not all(isinstance(spec, cls) for spec in specs):
+        raise UserError(f"it must name a morl.{cls.__name__} or a list of them, not {value!r}")
+    for spec in specs:
+        load(register)(spec)
+
+
+def import_user_module(module: str, what: str) -> ModuleType:
+    """Import a user's module, from the working directory too, where a file of their own is likely to be.
+
+    Args:
+        module: its name.
+        what: whose module it is, for the error: ``agent 'mine:reinforce'``.
+
+    Raises:
+        UserError: it cannot be imported.
+    """
+    here = os.getcwd()
+    if here not in sys.path and "" not in sys.path:
+        sys.path.append(here)  # at the end: nothing there can stand in for an installed package
+    try:
+        return importlib.import_module(module)
+    except Exception as error:  # of any kind: it is the user's own code
+        raise UserError(f"cannot import module {module!r} of {what}: {blame(error)}") from error
 
 
 def load(entry_point: str) -> Any:

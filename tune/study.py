@@ -123,19 +123,19 @@ class Study:
         if not isinstance(agent := written.get("agent"), str) or not all(isinstance(x, dict) for x in parts.values()):
             raise UserError(f"{source} must hold an agent, and study, training, config and space as mappings")
         settings = from_mapping(StudySettings, parts["study"] or {}, source=source)
-        if settings.modules and Path.cwd().resolve().is_relative_to(path.resolve()):
-            raise UserError(f"the study imports {', '.join(settings.modules)}; resume it from outside its directory")
         if unknown := sorted(changes.keys() - set(RESUMABLE)):
             raise UserError(
                 f"a study is resumed with its own settings, but for {', '.join(RESUMABLE)}: not {unknown[0]}"
             )
+        if settings.modules and Path.cwd().resolve().is_relative_to(path.resolve()):
+            raise UserError(f"the study imports {', '.join(settings.modules)}; resume it from outside its directory")
+        for module in settings.modules:
+            directory.check_module(f"module {module}", module, path)
         import_modules(settings.modules)
+        directory.check_module(f"agent {agent}", agent.rpartition(":")[0], path)
         spec = agent_spec(agent)
         training = from_mapping(load(spec.settings), parts["training"] or {}, source=source)
-        if ":" in training.env and Path.cwd().resolve().is_relative_to(path.resolve()):
-            raise UserError(
-                f"the environment {training.env} is of a module; resume the study from outside its directory"
-            )
+        directory.check_module(f"environment {training.env}", training.env.rpartition(":")[0], path)
         also = field_names(load(spec.settings))
         config = from_mapping(load(spec.config), parts["config"] or {}, source=source, also=also)
         only: dict[str, Any] = {name: None for name in load(spec.space)} if spec.space else {}

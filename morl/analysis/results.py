@@ -16,7 +16,7 @@ from morl.ops.metrics import check_reference_point
 from morl.parsing import from_mapping, to_flags
 from morl.registry import agent_spec
 from morl.registry import load as load_entry_point
-from morl.runs.directory import read_fronts, read_rows, read_settings
+from morl.runs.directory import check_module, read_fronts, read_rows, read_settings
 from morl.runs.front import Floats
 from morl.settings import TrainSettings
 
@@ -65,6 +65,7 @@ class Result:
     @property
     def command(self) -> str:
         """A command line that repeats the training, with every setting that is not the default."""
+        check_module(f"agent {self.agent}", self.agent.rpartition(":")[0], self.path)
         training, own = split_settings({name: x for name, x in self.settings.items() if name != "agent"})
         config_class = load_entry_point(agent_spec(self.agent).config)
         source = str(self.path / "config.yaml")
