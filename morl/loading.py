@@ -127,6 +127,11 @@ def reevaluate(path: str | Path, settings: EvaluateSettings | None = None) -> di
     Raises:
         UserError: not a finished run, or keywords that the environment or the policies cannot work with.
     """
+    return evaluated(path, settings)[1]
+
+
+def evaluated(path: str | Path, settings: EvaluateSettings | None = None) -> tuple[Plan, dict[int, Front]]:
+    """Return what :func:`reevaluate` does, and before it the plan that was evaluated by."""
     settings = settings or EvaluateSettings()
     plan, trained = plan_of(Path(path), settings.env_kwargs)
     if settings.gamma is not None:
@@ -153,7 +158,7 @@ def reevaluate(path: str | Path, settings: EvaluateSettings | None = None) -> di
                 again[seed] = plan.front(
                     _evaluated(backend, front, key, settings.episodes), front.params, front.preferences
                 )
-    return again
+    return plan, again
 
 
 def _drawn(

@@ -1,4 +1,4 @@
-"""Names of environments and agents. Plain data: nothing here imports JAX or an environment until one is made."""
+"""Names of environments, agents and metrics: plain data, which imports no JAX and none of what it names."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
 from types import MappingProxyType, ModuleType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from morl.errors import UserError, blame, unknown_name
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 Backend = Literal["jax", "host"]
+MetricNeed = Literal["reference_point", "preferences", "known_front"]
 
 
 @dataclass(frozen=True)
@@ -115,9 +116,45 @@ class AgentSpec:
         return settings
 
 
-ENVIRONMENTS, AGENTS = "morl.environments", "morl.agents"  # entry-point groups of other packages
+@dataclass(frozen=True)
+class MetricSpec:
+    """A number that says how good a front is.
+
+    Attributes:
+        name: as a column of ``metrics.csv`` and a key of JSON, such as ``igd_plus``.
+        label: for the head of a table, such as ``IGD+``.
+        summary: in words, a noun phrase.
+        sign: 1 where more is better, -1 where less is, 0 where neither is.
+        entry_point: ``module:function`` from a front, an array (n, R) of vector returns to maximise, and what it
+            needs, in that order, to the number; or to the number and whether it is exact.
+        needs: what the function is given besides: ``reference_point`` (R,), ``preferences`` (K, R) equally spaced over
+            the simplex, ``known_front`` (m, R): the true front where the environment has one, in ``morl compare`` else
+            the best points of all runs. Without a known front a metric that needs one is left out.
+        during_training: cheap enough for every evaluation of a training, and so a column of ``metrics.csv``.
+    """
+
+    name: str
+    label: str
+    summary: str
+    sign: Literal[-1, 0, 1]
+    entry_point: str
+    needs: tuple[MetricNeed, ...] = ()
+    during_training: bool = True
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[a-z]\w*", self.name):
+            raise UserError(f"the metric's name {self.name!r} must be letters, digits and '_', such as my_metric")
+        if self.sign not in (-1, 0, 1):
+            raise UserError(f"metric {self.name}: sign must be 1, 0 or -1, not {self.sign!r}")
+        for need in self.needs:
+            if need not in get_args(MetricNeed):
+                raise unknown_name(f"need of metric {self.name}", need, get_args(MetricNeed))
+
+
+ENVIRONMENTS, AGENTS, METRICS = "morl.environments", "morl.agents", "morl.metrics"  # entry-point groups
 _ENVS: dict[str, EnvSpec] = {}
 _AGENTS: dict[str, AgentSpec] = {}
+_METRICS: dict[str, MetricSpec] = {}
 
 
 # --- Environments -----------------------------------------------------------------------------------------------------
@@ -200,12 +237,43 @@ def agent_spec(name: str) -> AgentSpec:
     return _AGENTS[short]
 
 
+# --- Metrics ----------------------------------------------------------------------------------------------------------
+
+# Columns that a metric would hide.
+_TAKEN = ("step", "seed", "seconds", "front_size", "hypervolume_share", "steps_per_second", "group", "run", "policies")
+
+
+def register_metric(spec: MetricSpec) -> MetricSpec:
+    """Add a metric of fronts: it is printed, compared, reported and written down wherever the others are.
+
+    Raises:
+        UserError: a name that another metric or another column has.
+    """
+    there = _METRICS.setdefault(spec.name, spec) if spec.name not in _TAKEN else None
+    if there != spec:
+        whose = there.entry_point if there else "a column of the library"
+        raise UserError(
+            f"metric {spec.name!r} is already there ({whose}); the other ({spec.entry_point}) needs a new name"
+        )
+    return spec
+
+
+def metric_specs() -> dict[str, MetricSpec]:
+    """Return all registered metrics by name, in the order of their registration: the library's own come first."""
+    importlib.import_module("morl.ops.quality")  # registers ours
+    if (METRICS, "", "") not in _asked:  # once a process: a training asks at every evaluation
+        _asked.add((METRICS, "", ""))
+        load_plug_ins(METRICS)
+    return dict(_METRICS)
+
+
 # --- Other packages ---------------------------------------------------------------------------------------------------
 
 # What may be named by the entry points of a group: the class of a registration, and the function that registers it.
 _REGISTRATIONS: dict[str, tuple[type[Any], str]] = {
     ENVIRONMENTS: (EnvSpec, "morl.environments:register_env"),  # which tells Gymnasium too
     AGENTS: (AgentSpec, "morl.registry:register_agent"),
+    METRICS: (MetricSpec, "morl.registry:register_metric"),
 }
 _asked: set[tuple[str, str, str]] = set()  # group, name and value of the entry points that were loaded, each once
 

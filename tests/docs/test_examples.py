@@ -1,6 +1,7 @@
 """The examples of a user's own environment, agent and metric do what they say, run as a user runs them."""
 
 import importlib.util
+import json
 import os
 import re
 import shutil
@@ -152,6 +153,21 @@ def test_the_installed_agent_is_listed_and_works_by_its_name(tmp_path_factory, t
     run(MORL, "train", "reinforce", *LITTLE, "--final-episodes", "2", "--out", str(out), cwd=tmp_path, path=site)
     assert "agent: reinforce\n" in (out / "config.yaml").read_text()
     assert "treasure" in run(MORL, "front", str(out), cwd=tmp_path, path=site)
+
+
+def test_the_installed_metric_is_measured_by_every_command(reinforce_run, tmp_path_factory, tmp_path):
+    """Worst-case utility, of a package: evaluate and report it, and compare by it."""
+    site = pip_installed("own_metric", tmp_path_factory)
+    out = str(reinforce_run)
+    lines = [f"evaluate {out} --episodes 2", f"compare {out} --json", f"report {out} --out {tmp_path}/report.html"]
+    told = run(sys.executable, "-c", EVERY, cwd=OWN_AGENT, path=site, text="\n".join(lines))
+    header, row = re.search(r"^(seed +HV.*)\n +(0 .*)$", told, re.M).groups()
+    evaluated = dict(zip(header.split(), row.replace("≈ ", "").split(), strict=True))
+    assert "WCU: worst-case utility" in told
+    compared = json.loads(re.search(r"^{\n.*?^}$", told, re.M | re.S)[0])
+    assert compared["fronts"][0]["worst_case_utility"] == pytest.approx(float(evaluated["WCU"]), rel=1e-4)
+    assert "worst_case_utility" in {mean["metric"] for mean in compared["interquartile_means"]}
+    assert '"worst_case_utility":' in (tmp_path / "report.html").read_text()
 
 
 @pytest.mark.slow
