@@ -80,19 +80,18 @@ def read(path: Path, changes: dict[str, Any]) -> Written:
     parts = {name: written.get(name) for name in ("study", "training", "config", "space")}
     if not isinstance(agent := written.get("agent"), str) or not all(isinstance(x, dict) for x in parts.values()):
         raise UserError(f"{source} must hold an agent, and study, training, config and space as mappings")
-    inside = Path.cwd().resolve().is_relative_to(path.resolve())  # code would be imported from the study's directory
     settings = from_mapping(StudySettings, parts["study"] or {}, source=source)
-    if settings.modules and inside:
+    if settings.modules and Path.cwd().resolve().is_relative_to(path.resolve()):
         raise UserError(f"the study imports {', '.join(settings.modules)}; resume it from outside its directory")
+    for module in settings.modules:
+        directory.check_module(f"module {module}", module, path)
     if unknown := sorted(changes.keys() - set(RESUMABLE)):
         raise UserError(f"a resumed study keeps its settings, except {', '.join(RESUMABLE)}: not {unknown[0]}")
     import_modules(settings.modules)
+    directory.check_module(f"agent {agent}", agent.rpartition(":")[0], path)
     spec = agent_spec(agent)
     training = from_mapping(load(spec.settings), parts["training"] or {}, source=source)
-    if ":" in training.env and inside:
-        raise UserError(
-            f"the environment {training.env} is imported from a module; resume the study from outside its directory"
-        )
+    directory.check_module(f"environment {training.env}", training.env.rpartition(":")[0], path)
     also = field_names(load(spec.settings))
     config = from_mapping(load(spec.config), parts["config"] or {}, source=source, also=also)
     declared: dict[str, Any] = {name: None for name in load(spec.space)} if spec.space else {}
