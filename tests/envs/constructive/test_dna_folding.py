@@ -8,10 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from morl.agents.mogfn import MOGFN, MOGFNConfig, train_sampler
+from morl.agents.mogfn import MOGFN, MOGFNConfig
 from morl.envs.constructive.oracle import Counts
 from morl.errors import MissingExtraError, UserError
 from morl.ops.preferences import lattice
+from tests.samplers import trained
 from tests.envs.constructive.constructing import check_backward_steps, follow
 
 RNA = pytest.importorskip("RNA", reason="needs the chem extra")
@@ -149,7 +150,7 @@ def test_a_sampler_learns_better_strands_than_random():
         log_z_learning_rate=0.3,
         max_grad_norm=10.0,
     )
-    agent, state, _ = train_sampler(env, config, 200)
+    agent, policy = trained(env, config, 200)
     weights = np.repeat(lattice(3, 3), 16, axis=0)
     condition = agent.condition(weights)
 
@@ -157,4 +158,4 @@ def test_a_sampler_learns_better_strands_than_random():
         values = np.asarray(agent.sample(of, condition, KEY).end.values)
         return float((values * weights).sum(axis=1).mean())
 
-    assert reward(state) > 1.5 * reward(agent.init(KEY))
+    assert reward(policy) > 1.5 * reward(agent.policy(agent.init(KEY)))

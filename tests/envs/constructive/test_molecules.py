@@ -8,11 +8,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from morl.agents.mogfn import MOGFN, MOGFNConfig, train_sampler
+from morl.agents.mogfn import MOGFN, MOGFNConfig
 from morl.envs.constructive.ngrams import NGrams
 from morl.errors import MissingExtraError, UserError
 from morl.networks.tree_transformer import FIRST_SITE, OF_WHOLE, SELF, TO_WHOLE, Trees, _relations, tree_transformer
 from morl.ops.preferences import lattice
+from tests.samplers import trained
 from tests.envs.constructive.constructing import check_backward_steps, follow, same
 
 pytest.importorskip("rdkit", reason="needs the chem extra")
@@ -284,7 +285,7 @@ def test_a_sampler_learns_better_molecules_than_random():
         log_z_learning_rate=0.1,
         max_grad_norm=10.0,
     )
-    agent, state, _ = train_sampler(env, config, 150)
+    agent, policy = trained(env, config, 150)
     weights = np.repeat(lattice(3, 3), 16, axis=0)
     condition = agent.condition(weights)
 
@@ -292,4 +293,4 @@ def test_a_sampler_learns_better_molecules_than_random():
         values = np.asarray(agent.sample(of, condition, KEY).end.values)
         return float((values * weights).sum(axis=1).mean())
 
-    assert reward(state) > reward(agent.init(KEY)) + 0.05
+    assert reward(policy) > reward(agent.policy(agent.init(KEY))) + 0.05
