@@ -58,7 +58,7 @@ def run(checkout: Path, arguments: str, out: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "morl", "train", *flags, "--out", str(out)],
         cwd=checkout,
-        env={**os.environ, "PYTHONPATH": str(checkout), "PYTHONWARNINGS": "error"},
+        env={**os.environ, "PYTHONPATH": str(checkout)},
         capture_output=True,
         text=True,
     )

@@ -75,12 +75,11 @@ class AgentSpec:
             was published with.
         split_cores: on a CPU its policies are split over the cores; not where there is one whose matrix products are
             large, which XLA splits better itself.
-        search: of an agent that has a loop of its own and finds objects instead of policies, ``module:Name`` of the
-            dataclass of its run's settings, in place of :class:`morl.settings.TrainSettings`. Its entry point is a
-            function of the arguments of :func:`morl.training.loop.train`, and gives a
-            :class:`morl.constructive.objects.Search`.
-        space: ``module:NAME`` of what a hyper-parameter search may choose (:mod:`morl.search_space`), if that is
-            declared.
+        space: ``module:NAME`` of the settings a hyper-parameter search may choose (:mod:`morl.search_space`), if any.
+        backend: ``module:name`` of the function that makes its back-end (:class:`morl.types.Trainer`) from a
+            :class:`morl.training.setup.Setup`.
+        solution_set: ``module:Name`` of its solution set (:class:`morl.training.solution_sets.SolutionSet`).
+        settings: ``module:Name`` of the dataclass of the settings of its runs.
     """
 
     name: str
@@ -89,13 +88,10 @@ class AgentSpec:
     config: str
     protocols: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     split_cores: bool = True
-    search: str | None = None
     space: str | None = None
-
-    @property
-    def settings(self) -> str:
-        """``module:Name`` of the dataclass of the settings of its runs."""
-        return self.search or "morl.settings:TrainSettings"
+    backend: str = "morl.training.backends.environment:make_backend"
+    solution_set: str = "morl.training.solution_sets:ParetoArchive"
+    settings: str = "morl.settings:TrainSettings"
 
     def protocol(self, name: str, env: str) -> dict[str, Any]:
         """Settings by name, of the training and of the agent, that a protocol has for an environment.
