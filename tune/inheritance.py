@@ -24,7 +24,7 @@ def inherit(agent: str, donor: Path, run: Path, config: Any, settings: Any) -> N
     Raises:
         UserError: there is no whole checkpoint.
     """
-    plan = prepare(agent, settings, config)
+    setup = prepare(agent, settings, config)
     states = storage.states(donor / "checkpoints")
     if not states:
         raise UserError(f"{donor} has no checkpoint to go on from")
@@ -34,7 +34,7 @@ def inherit(agent: str, donor: Path, run: Path, config: Any, settings: Any) -> N
     for name in ("metrics.csv", "log.txt"):
         if (donor / name).exists():
             shutil.copyfile(donor / name, fresh / name)
-    resolved = plan.resolved(settings)
+    resolved = setup.resolved(settings)
     text = yaml.safe_dump({**resolved, "run": directory.provenance("")}, sort_keys=False)
     (fresh / "config.yaml").write_text(text)
     rewritten(states[0], fresh / "checkpoints" / "state-000001.npz", {"settings": fixed_settings(resolved)})

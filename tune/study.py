@@ -310,7 +310,7 @@ class Study:
             UserError: settings that cannot work.
         """
         spec, settings = agent_spec(self.agent), self.settings
-        if settings.scheduler == "pbt" and spec.search is not None:
+        if settings.scheduler == "pbt" and load(spec.settings) is not TrainSettings:
             raise UserError(
                 f"scheduler pbt needs checkpoints that other settings can go on from, which {self.agent} has none of"
             )
@@ -328,7 +328,7 @@ class Study:
                     dataclasses.replace(self.config, **{name: value})
                 except UserError as error:
                     raise UserError(f"space: {name} cannot be {search_space.label(value)}: {error}") from None
-        if spec.search is None:
+        if load(spec.settings) is TrainSettings:
             if settings.trial_gpus:
                 import jax
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from morl.errors import UserError
-from morl.loading import plan_of, split_settings
+from morl.loading import setup_of, split_settings
 from morl.ops.metrics import check_reference_point
 from morl.parsing import from_mapping, to_flags
 from morl.registry import agent_spec
@@ -142,12 +142,12 @@ def _read(path: Path, label: str) -> Result:
 def _of_environment(path: Path, objectives: tuple[str, ...]) -> tuple[tuple[str, ...], Floats | None]:
     """Units and the true front; a run from elsewhere may be of an environment that is not installed here."""
     try:
-        plan, _ = plan_of(path)
+        setup, _ = setup_of(path)
     except UserError:
         return ("",) * len(objectives), None
-    if plan.objectives != objectives:
+    if setup.objectives != objectives:
         return ("",) * len(objectives), None
-    return tuple(objective.unit for objective in plan.env.objectives), plan.true_front
+    return tuple(objective.unit for objective in setup.env.objectives), setup.true_front
 
 
 def _history(path: Path) -> dict[int, dict[str, Floats]]:

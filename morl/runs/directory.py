@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import io
 import os
@@ -21,8 +20,8 @@ from typing import Any
 import numpy as np
 import yaml
 
-from morl.runs import storage
 from morl.errors import UserError
+from morl.runs import storage
 from morl.runs.front import OBJECT_COLUMNS, Floats, Front, columns
 
 FORMAT = 3

@@ -11,8 +11,8 @@ import jax
 import numpy as np
 from numpy.typing import NDArray
 
-from morl.ops import metrics
 from morl.errors import UserError
+from morl.ops import metrics
 from morl.ops.pareto import non_dominated
 from morl.ops.preferences import check_preference
 from morl.runs.csv import csv_text
