@@ -146,7 +146,7 @@ class MOGFN:
 
         # 1. Draw a condition for each trajectory.
         condition = self.draw_condition(key_condition, c.batch + c.replay_batch)
-        built_for, stored_for = (Condition(*parts) for parts in zip(*(jnp.split(x, [c.batch]) for x in condition)))
+        built_for = Condition(*(x[: c.batch] for x in condition))
 
         # 2. Build objects, with a random step now and then.
         batch = self.rollout(self.policy(state), built_for, key_forward, self.env.default_params, c.epsilon)
@@ -154,6 +154,7 @@ class MOGFN:
         # 3. Store them, and add stored ones by trajectories that P_B draws.
         if c.replay_batch:
             state = state._replace(replay=replays.add(state.replay, batch.end))
+            stored_for = Condition(*(x[c.batch :] for x in condition))
             stored = self._draw_stored(state.replay, key_replay, stored_for)
             again = backward(self.env, self.env.default_params, stored, key_backward)
             batch = jax.tree.map(lambda *parts: jnp.concatenate(parts), batch, again)
@@ -207,7 +208,7 @@ class MOGFN:
     def learn(
         self, state: LearnerState, batch: Trajectories, condition: Condition, log_reward: jax.Array
     ) -> tuple[LearnerState, jax.Array]:
-        """Take one step on the mean loss of trajectories (B, T) under conditions (B) with β log R (B,); return it too."""
+        """Take one step on the mean loss of trajectories (B, T) under conditions (B) with β log R (B,); return both."""
         decay, learning = self.config.ema, state.learning
         of_loss = partial(jax.value_and_grad(self.loss), state.params, batch, self._encode(condition), log_reward)
         loss, gradient = with_rows(self._network, batch, of_loss)
@@ -346,4 +347,3 @@ def parameter_groups(params: Params) -> Params:
     grouped: Any = jax.tree.structure(groups)
     assert grouped == jax.tree.structure(params)  # noqa: S101  # none is without a learning rate
     return groups
-

@@ -27,9 +27,7 @@ class Condition(NamedTuple):
     beta: jax.Array
 
 
-def draw(
-    key: jax.Array, num_objectives: int, number: int, *, concentration: float, beta_range: BetaRange
-) -> Condition:
+def draw(key: jax.Array, num_objectives: int, number: int, *, concentration: float, beta_range: BetaRange) -> Condition:
     """Draw ``number`` conditions for training: w ~ Dirichlet(``concentration``), β uniform in its range.
 
     Jain et al. (2023), section 3.2: one preference for each trajectory.

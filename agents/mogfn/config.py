@@ -26,7 +26,7 @@ class MOGFNConfig:
     subtrajectory_decay: float = 0.9
     """Weight of a part of a trajectory relative to a part that is one step shorter, for subtrajectory_balance."""
     scalarisation: Scalarisation = "weighted_sum"
-    """Reward under a preference: weighted sum, weighted product (log_sum), Tchebycheff, or a cone about a goal (focus)."""
+    """Reward of a preference: weighted sum, weighted product (log_sum), Tchebycheff, or a cone about a goal (focus)."""
     focus_cosine: float = 0.98
     """Cosine of the angle between the goal and the edge of its cone, for focus."""
     focus_edge: float = 0.2
@@ -37,8 +37,8 @@ class MOGFNConfig:
     """Smallest beta * log R. All objects that this lifts add to the target: with many objects (strings) and a high beta
     set it so low that they weigh nothing."""
     beta: float | tuple[float, float] = 1.0
-    """Exponent of the reward: one number, or lowest and highest, between which it is drawn for each trajectory. The higher
-    it is, the better and the less diverse the objects; 1 draws them in proportion to their reward."""
+    """Exponent of the reward: one number, or lowest and highest, between which it is drawn for each trajectory. The
+    higher it is, the better and the less diverse the objects; 1 draws them in proportion to their reward."""
     concentration: float = 1.0
     """Concentration of the Dirichlet distribution that preferences are drawn from; 1 is uniform."""
     bins: int = 0
@@ -54,7 +54,7 @@ class MOGFNConfig:
     max_grad_norm: float | None = None
     """Global norm that gradients are clipped to; by default they are not."""
     ema: float = 0.0
-    """Decay per update of a moving average of the policy, which then draws the objects; 0 draws with the policy itself."""
+    """Decay per update of a moving average of the policy that draws the objects; 0 draws with the policy itself."""
     replay_batch: int = 0
     """Stored objects that are added to the batch, with new preferences and trajectories by backward steps."""
     replay_capacity: int = 10_000

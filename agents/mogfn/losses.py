@@ -24,7 +24,10 @@ def trajectory_balance(
 def detailed_balance(
     log_flow: jax.Array, log_forward: jax.Array, log_backward: jax.Array, length: jax.Array
 ) -> jax.Array:
-    """Compute the mean over steps of (log F(s) + log P_F − log F(s') − log P_B)² (Bengio et al., 2023, definition 19)."""
+    """Compute the mean over steps of (log F(s) + log P_F − log F(s') − log P_B)².
+
+    Bengio et al. (2023), definition 19.
+    """
     valid = jnp.arange(log_forward.shape[0]) < length
     error = log_flow[:-1] + log_forward - log_flow[1:] - log_backward
     return jnp.sum(jnp.where(valid, error, 0.0) ** 2) / length

@@ -78,7 +78,7 @@ def tempered(log_reward: Any, beta: Any, lowest: float) -> Any:
 
 
 def log_reward(values: Any, preference: Any, scalarisation: Scalarisation, floor: float, region: Focus) -> Any:
-    """Compute log R(x | w) (...) of objectives (..., R) under preferences (..., R) by the scalarisation of this name."""
+    """Compute log R(x | w) (...) of objectives (..., R) under preferences (..., R) by a scalarisation's name."""
     if scalarisation == "focus":
         return focus(values, preference, floor, region)
     return WEIGHTED[scalarisation](values, preference, floor)

@@ -36,9 +36,7 @@ class MOGFNAL(Agent):
         if not isinstance(self.task.constructive, Strings):
             name = getattr(self.task.constructive, "id", "this environment")
             known = ", ".join(id for id, spec in env_specs().items() if spec.constructive)
-            raise UserError(
-                f"mogfn-al searches strings, which {name} does not build; constructive tasks are: {known}"
-            )
+            raise UserError(f"mogfn-al searches strings, which {name} does not build; constructive tasks are: {known}")
         _ = self.learner  # checks the edits
 
     @property

@@ -63,7 +63,7 @@ class ActiveLearner:
 
     @property
     def metric_names(self) -> tuple[str, ...]:
-        """Names of ``Labels.metrics``."""
+        """Names of the metrics, :data:`METRICS` where there is a GFlowNet."""
         return METRICS if self.config.proposer == "gflownet" else ()
 
     @property
@@ -81,7 +81,7 @@ class ActiveLearner:
     def init(self, key: jax.Array) -> LearnerState:
         """Return a search without labels."""
         env = self.env
-        room = labelling.empty(self.config.budget, env.horizon, len(env.objectives), len(self.metric_names))
+        room = labelling.empty(self.config.budget, env.horizon, len(env.objectives), len(METRICS))
         return LearnerState(params=(), learning=room)
 
     def policy(self, state: LearnerState) -> Labels:
@@ -111,7 +111,7 @@ class ActiveLearner:
         """
         c, known = self.config, Labelled.from_arrays(state.learning)
         index = known.next_round
-        rng, metrics = np.random.default_rng([seed, index]), np.full(len(self.metric_names), np.nan)
+        rng, metrics = np.random.default_rng([seed, index]), np.full(len(METRICS), np.nan)
         if index == 0:
             known.label(oracle, self._random(known, rng), index)
         elif c.proposer == "gflownet":

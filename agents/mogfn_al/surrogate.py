@@ -139,7 +139,7 @@ class Acquisition:
         return np.concatenate([part.numpy() for part in parts])
 
     def best(self, strings: Ints, number: int) -> list[int]:
-        """Choose ``number`` of different strings (n, L) that add most together, one after another, each given those before.
+        """Choose ``number`` of different strings (n, L) that add most together, each given those chosen before.
 
         Afterwards they count as part of the front here.
         """

@@ -162,9 +162,7 @@ class SamplerBackend:
         sharded: SamplerState = jax.device_put(state, self._sharding.sharding)
         return sharded
 
-    def run(
-        self, state: SamplerState, updates: int, sums: MetricSums | None = None
-    ) -> tuple[SamplerState, MetricSums]:
+    def run(self, state: SamplerState, updates: int, sums: MetricSums | None = None) -> tuple[SamplerState, MetricSums]:
         """Run ``updates`` updates of every sampler and add their metrics to ``sums``."""
         if self._metrics is None:
             self._metrics = jax.eval_shape(self._once, single(state))[1].metrics
@@ -242,16 +240,12 @@ class SamplerBackend:
     def close(self) -> None:
         """Do nothing: there is nothing to close."""
 
-    def _run_shard(
-        self, state: SamplerState, updates: jax.Array, sums: MetricSums
-    ) -> tuple[SamplerState, MetricSums]:
+    def _run_shard(self, state: SamplerState, updates: jax.Array, sums: MetricSums) -> tuple[SamplerState, MetricSums]:
         # one after another, not vmap: batched products of other shapes round differently
         after: tuple[SamplerState, MetricSums] = jax.lax.map(partial(self._run_one, updates), (state, sums))
         return after
 
-    def _run_one(
-        self, updates: jax.Array, start: tuple[SamplerState, MetricSums]
-    ) -> tuple[SamplerState, MetricSums]:
+    def _run_one(self, updates: jax.Array, start: tuple[SamplerState, MetricSums]) -> tuple[SamplerState, MetricSums]:
         def body(_: jax.Array, carry: tuple[SamplerState, MetricSums]) -> tuple[SamplerState, MetricSums]:
             state, sums = carry
             state, one = self._once(state)

@@ -34,7 +34,7 @@ class Labeller(Actor, Protocol):
     Attributes:
         env: the task.
         sizes: numbers of labels before the first round and after each.
-        metric_names: names of ``Labels.metrics``.
+        metric_names: names of ``Labels.metrics``, or none where they have no meaning.
     """
 
     @property
@@ -87,9 +87,7 @@ class LabellingBackend:
         """Return searches without labels; their randomness is of their seeds, not of the keys."""
         return _stacked([self._learner.init(key) for key in keys] if learners is None else list(learners))
 
-    def run(
-        self, state: LearnerState, updates: int, sums: MetricSums | None = None
-    ) -> tuple[LearnerState, MetricSums]:
+    def run(self, state: LearnerState, updates: int, sums: MetricSums | None = None) -> tuple[LearnerState, MetricSums]:
         """Run ``updates`` rounds of every search; their metrics are in the labels, in double precision."""
         searches = _unstacked(state, len(self._seeds))
         for _ in range(updates):
@@ -200,7 +198,7 @@ class LabelledObjects(SolutionSet):
             "round": index_of_round,
             "relative_hypervolume": volume / first if first > 0 else float("nan"),
             "batch_diversity": diversity(self._env, proposed),
-            **dict(zip(self._metric_names, self._labels[index].metrics.tolist(), strict=True)),
+            **dict(zip(self._metric_names, self._labels[index].metrics.tolist(), strict=False)),
         }
 
     def describe(self, index: int) -> str:

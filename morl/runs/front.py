@@ -94,7 +94,7 @@ class Front:
         conditional: the rows are one policy under n preferences; ``params`` are that policy's, not stacked.
         objects: n texts, where the rows are objects that a sampler drew for the preferences. What they reach is exact,
             so standard errors are 0; the policy of a row is the sampler under its preference, step by step.
-        labelled: the rows are objects as they were labelled, for no preference; nothing draws others, and no policy acts.
+        labelled: the rows are objects with labels, for no preference, and there is no policy.
     """
 
     objectives: tuple[str, ...]

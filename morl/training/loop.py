@@ -230,7 +230,9 @@ class _Training:
 
     def _write_config(self, resolved: dict[str, Any]) -> str:
         """Write config.yaml and return its text."""
-        text: str = yaml.safe_dump({**resolved, "run": directory.provenance(self.device, self.setup.spec.packages)}, sort_keys=False)
+        text: str = yaml.safe_dump(
+            {**resolved, "run": directory.provenance(self.device, self.setup.spec.packages)}, sort_keys=False
+        )
         files.write_text(self.path / "config.yaml", text)
         return text
 

@@ -367,9 +367,7 @@ class TestReplay:
     def test_the_best_candidates_for_a_preference_are_taken(self):
         agent = MOGFN(MOGFNConfig(batch=8, replay_batch=4, replay_candidates=100), HyperGrid(4), 1)
         values = jnp.array([[0.9, 0.1], [0.1, 0.8], [0.6, 0.6], [0.3, 0.3]])
-        replay = replays.add(
-            replays.empty(4, Finished((), jnp.zeros(2), jnp.zeros(2))), Finished((), values, values)
-        )
+        replay = replays.add(replays.empty(4, Finished((), jnp.zeros(2), jnp.zeros(2))), Finished((), values, values))
         preference = jnp.array([[1.0, 0.0], [0.0, 1.0], [0.5, 0.5]])
         drawn = agent._draw_stored(replay, KEY, Condition(preference, jnp.ones(3)))
         np.testing.assert_array_equal(drawn.values, values[:3])
