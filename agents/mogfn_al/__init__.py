@@ -21,6 +21,7 @@ register_agent(
         backend="morl.constructive.labelling:make_backend",
         solution_set="morl.constructive.labelling:LabelledObjects",
         split_cores=False,
+        packages=("torch", "gpytorch", "botorch"),
     )
 )
 __getattr__ = lazy_names(__name__, {"MOGFNALConfig": "morl.agents.mogfn_al.config:MOGFNALConfig"})

@@ -117,8 +117,9 @@ class Labelled:
         """Return the labels as arrays of room for ``capacity``, with metrics of the last round."""
         (length,), (num_objectives,) = self.strings.shape[1:], self.values.shape[1:]
         labels = empty(capacity, length, num_objectives, len(metrics))
-        for array, known in zip(labels[:3], (self.strings, self.values, self.rounds), strict=True):
-            array[: len(self)] = known
+        labels.strings[: len(self)] = self.strings
+        labels.values[: len(self)] = self.values
+        labels.rounds[: len(self)] = self.rounds
         return labels._replace(number=np.int32(len(self)), metrics=metrics)
 
     @staticmethod

@@ -85,7 +85,8 @@ class LabellingBackend:
         preferences: NDArray[Any] | None = None,
     ) -> LearnerState:
         """Return searches without labels; their randomness is of their seeds, not of the keys."""
-        return _stacked([self._learner.init(key) for key in keys] if learners is None else list(learners))
+        state: LearnerState = _stacked([self._learner.init(key) for key in keys] if learners is None else learners)
+        return state
 
     def run(self, state: LearnerState, updates: int, sums: MetricSums | None = None) -> tuple[LearnerState, MetricSums]:
         """Run ``updates`` rounds of every search; their metrics are in the labels, in double precision."""
@@ -226,11 +227,12 @@ class LabelledObjects(SolutionSet):
 
     def _front(self, known: Labelled, labels: Labels) -> tuple[Evaluation, PyTree, Floats]:
         rows = known.front()
-        values, strings = known.values[rows][:, None], known.strings[rows]
-        length = (strings < self._env.num_letters).sum(axis=1, dtype=np.int32)[:, None]
+        values: Any = known.values[rows][:, None]
+        strings = known.strings[rows]
+        length: Any = (strings < self._env.num_letters).sum(axis=1, dtype=np.int32)[:, None]
         texts = np.array([[self._env.text(string)] for string in strings])
-        numbers: Any = (values, values, length)
-        return Evaluation(*numbers, texts), labels, np.repeat(self._preference[None], len(rows), axis=0)
+        evaluation = Evaluation(values, values, length, texts)
+        return evaluation, labels, np.repeat(self._preference[None], len(rows), axis=0)
 
 
 def _stacked(searches: Sequence[Any]) -> Any:

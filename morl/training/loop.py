@@ -462,7 +462,8 @@ class _Training:
                 f"{front.hypervolume():.6g} {front.how_measured} ({len(front)} {front.kind})"
             )
             if front.labelled:  # labels are exact: nothing was evaluated again
-                text = f"seed {seed}: {self.solutions.describe(i)}, {len(front)} in the front, {front.describe_hypervolume()}"
+                what = f"{self.solutions.describe(i)}, {len(front)} in the front"
+                text = f"seed {seed}: {what}, {front.describe_hypervolume()}"
             self._note(text, record)
             fronts[seed] = front
         return fronts
