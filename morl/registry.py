@@ -104,6 +104,7 @@ class AgentSpec:
             :class:`morl.training.setup.Setup`.
         solution_set: ``module:Name`` of its solution set (:class:`morl.training.solution_sets.SolutionSet`).
         settings: ``module:Name`` of the dataclass of the settings of its runs.
+        packages: optional packages whose versions a run notes, where they are installed.
     """
 
     name: str
@@ -116,6 +117,7 @@ class AgentSpec:
     backend: str = "morl.training.backends.environment:make_backend"
     solution_set: str = "morl.training.solution_sets:ParetoArchive"
     settings: str = "morl.settings:TrainSettings"
+    packages: tuple[str, ...] = ()
 
     def protocol(self, name: str, env: str) -> dict[str, Any]:
         """Settings by name, of the training and of the agent, that a protocol has for an environment.

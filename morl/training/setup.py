@@ -38,6 +38,7 @@ class Setup:
         objectives: R names.
         gamma: discount the front is reported at.
         reference_point: (R,) of the hypervolume.
+        seeds: training seeds.
         processes: worker processes of an environment on the host.
         overlap: step it for half of the policies while the other half updates.
     """
@@ -50,6 +51,7 @@ class Setup:
     objectives: tuple[str, ...]
     gamma: float
     reference_point: Floats
+    seeds: range = range(1)
     processes: int = 0
     overlap: bool = False
 
@@ -119,15 +121,16 @@ class Setup:
             "learner": self.agent.learner,
             "observation_ndim": len(self.env.observation_space.shape),
             "conditional": self.conditional,
+            "labelled": self.solution_set.labelled,
         }
 
     def resolved(self, settings: TrainSettings) -> dict[str, Any]:
         """Return all settings by name, as ``config.yaml`` holds them and ``--config`` takes them."""
+        given = dataclasses.asdict(settings)
+        known = {"gamma": self.gamma, "reference_point": self.reference_point.tolist(), "backend": self.backend}
         values = {
-            **dataclasses.asdict(settings),
-            "gamma": self.gamma,
-            "reference_point": self.reference_point.tolist(),
-            "backend": self.backend,
+            **given,
+            **{name: value for name, value in known.items() if name in given},
             **dataclasses.asdict(self.config),
         }
         del values["out"]  # a directory holds one run: a second one with the same settings needs another
@@ -136,7 +139,7 @@ class Setup:
     @property
     def defaults(self) -> dict[str, Any]:
         """Default training and agent settings, of those that have a default."""
-        fields = (*dataclasses.fields(TrainSettings), *dataclasses.fields(self.config))
+        fields = (*dataclasses.fields(load(self.spec.settings)), *dataclasses.fields(self.config))
         values = {
             field.name: field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
             for field in fields
@@ -153,6 +156,9 @@ def prepare(agent: str, settings: TrainSettings, config: Any = None) -> Setup:
             length, too few steps; before anything is compiled.
     """
     spec = agent_spec(agent)
+    settings_class = load(spec.settings)
+    if not isinstance(settings, settings_class):
+        raise UserError(f"a run of {agent} takes a {settings_class.__name__}, not a {type(settings).__name__}")
     devices.reserve(spec.split_cores)
     if reserved := {"id", "backend"} & settings.env_kwargs.keys():
         raise UserError(f"{settings.env} has no keyword {min(reserved)!r}")
@@ -207,6 +213,7 @@ def prepare(agent: str, settings: TrainSettings, config: Any = None) -> Setup:
         objectives,
         gamma,
         reference,
+        range(settings.seed, settings.seed + settings.num_seeds),
         settings.processes,
         settings.overlap,
     )
