@@ -209,7 +209,7 @@ class SquashedGaussian:
 
     def target_entropy(self, share: float, candidates: Candidates) -> jax.Array:
         """Return the entropy of a uniform policy over that share of each axis' range, D log(2 share)."""
-        return jnp.float32(len(self.low) * np.log(2.0 * share))
+        return jnp.asarray(len(self.low) * np.log(2.0 * share), jnp.float32)
 
 
 def squashed_log_density(raw: jax.Array, noise: jax.Array, log_std: jax.Array) -> jax.Array:
