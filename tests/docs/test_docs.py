@@ -216,7 +216,7 @@ SMALL = {"evaluations": 1, "eval_episodes": 2, "final_episodes": 2}
 def trained_gmorl():
     from morl.agents.gmorl import GMORLConfig
 
-    config = GMORLConfig(num_envs=8, batch_size=32, replay_capacity=640, warm_up=160, hidden=(8,), num_preferences=3)
+    config = GMORLConfig(num_envs=8, batch_size=32, replay_capacity=640, learning_starts=160, hidden=(8,), num_preferences=3)
     return morl.train("gmorl", morl.TrainSettings(env="deep-sea-treasure-v0", steps=800, **SMALL), config)
 
 
