@@ -1,4 +1,4 @@
-"""An agent that learns nothing, compiles nothing and takes as long as it is told: for what a study does around any."""
+"""Agent for tests of studies: it learns nothing, compiles nothing and takes as long as it is told."""
 
 import json
 import os
@@ -20,7 +20,7 @@ from morl.training.loop import Status
 
 @dataclass(frozen=True)
 class ToyConfig:
-    """Its front is best at rate 0.01 and with kind good; beyond that it does what ``trouble`` says half-way."""
+    """Settings of a front that is best at rate 0.01 and with kind good; ``trouble`` names what goes wrong half-way."""
 
     rate: float = 1e-3
     kind: str = "plain"
@@ -52,13 +52,13 @@ register_agent(
 
 
 def quality(config, seed):
-    """Between 0 and 1."""
+    """Return the first objective of the front, between 0 and 1."""
     value = 1 - abs(np.log10(config.rate) + 2) / 3
     return 0.6 * value + (0.2 + config.bonus if config.kind == "good" else 0.0) + 0.01 * np.sin(seed)
 
 
 def search(settings, config, *, resume, reporter, should_stop):
-    """One step at a time, each written down, so that going on from there shows."""
+    """Take one step at a time and write each down, so that tests see which process took it."""
     path = resume or settings.out
     if resume:
         _, settings, config = settings_of(path)
@@ -97,5 +97,5 @@ def trouble(kind):
 
 
 def steps_of(path: Path):
-    """Every step that a run took, by whichever process."""
+    """Return [process id, step] of every step that a run took."""
     return [json.loads(line) for line in (path / "starts.jsonl").read_text().splitlines()]
