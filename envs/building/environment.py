@@ -79,8 +79,8 @@ class Building:
       a power of 0 before the first step. They are of all zones (three objectives), or ``by_floor`` of the bottom (9
       zones), middle (7) and top (7) floor (nine objectives, comfort of all floors first).
     - Observation, float32: 23 zone temperatures, outdoors and ground (°C); the sun as a share of the year's highest;
-      the heat of an occupant (kW); unless ``by_floor``, the price of the next step as a share of the highest. Weather and
-      heat are those of the step that was taken.
+      the heat of an occupant (kW); unless ``by_floor``, the price of the next step as a share of the highest. Weather
+      and heat are those of the step that was taken.
     - Action: the power of each zone's unit as a share of its 8 kW, (23,) in [-1, 1], negative to cool.
     - Termination: never. The core truncates after ``episode_steps`` steps of ``time_resolution`` seconds, a day by
       default. An episode starts at ``target`` °C everywhere, at a step of the year drawn from the key or at the
