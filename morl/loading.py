@@ -9,22 +9,19 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from morl.constructive.sample_sets import best_objects
 from morl.errors import UserError
-from morl.ops.preferences import spread
 from morl.parsing import field_names, from_mapping
 from morl.registry import agent_spec
 from morl.registry import load as load_entry_point
 from morl.runs import storage
 from morl.runs.directory import Run, check_module, read_fronts, read_objects, read_settings
-from morl.runs.front import Floats, Front
+from morl.runs.front import Front
 from morl.settings import EvaluateSettings, TrainSettings
 from morl.training.backends import devices
-from morl.training.setup import Plan, prepare
-from morl.types import Evaluation, PyTree, Trainer
+from morl.training.setup import Setup, prepare
+from morl.types import PyTree
 
 
 def split_settings(values: Mapping[str, Any], agent: Any = None) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -58,7 +55,7 @@ def settings_of(path: Path) -> tuple[str, Any, Any]:
     return agent, settings, config
 
 
-def plan_of(path: Path, env_kwargs: Mapping[str, Any] | None = None) -> tuple[Plan, TrainSettings]:
+def setup_of(path: Path, env_kwargs: Mapping[str, Any] | None = None) -> tuple[Setup, TrainSettings]:
     """What a run directory's ``config.yaml`` describes, but for keywords of the environment that are given."""
     agent, settings, config = settings_of(path)
     settings = dataclasses.replace(settings, env_kwargs={**settings.env_kwargs, **(env_kwargs or {})})
@@ -72,27 +69,27 @@ def load(path: str | Path) -> Run:
         UserError: not a run directory, unfinished, damaged, or of an unknown format.
     """
     path = Path(path)
-    plan, settings = plan_of(path)
-    return Run(path, plan.resolved(settings), fronts_of(path, plan, settings))
+    setup, settings = setup_of(path)
+    return Run(path, setup.resolved(settings), fronts_of(path, setup, settings))
 
 
-def fronts_of(path: Path, plan: Plan, settings: TrainSettings) -> dict[int, Front]:
-    """The fronts of a finished run, which ``plan_of`` has read the settings of, by training seed."""
+def fronts_of(path: Path, setup: Setup, settings: TrainSettings) -> dict[int, Front]:
+    """The fronts of a finished run, which ``setup_of`` has read the settings of, by training seed."""
     if not (path / "front.csv").is_file():
         raise UserError(f"{path} has no front.csv: the run has not finished; to go on: morl train --resume {path}")
-    tables = read_fronts(path / "front.csv", plan.objectives)
-    learner = plan.agent.learner
-    one = learner.policy(learner.init(jax.random.key(0), jnp.asarray(plan.agent.preferences[0], jnp.float32)))
+    tables = read_fronts(path / "front.csv", setup.objectives)
+    learner = setup.agent.learner
+    one = learner.policy(learner.init(jax.random.key(0)))
 
     def stacked(number: int) -> PyTree:
         return jax.tree.map(lambda x: np.empty((number, *np.shape(x)), np.asarray(x).dtype), one)
 
-    conditional = bool(plan.agent.num_preferences)
+    conditional = setup.conditional
     like = {str(seed): one if conditional else stacked(len(table["length"])) for seed, table in tables.items()}
     params = storage.load(path / "checkpoints" / "front", like)
-    context: dict[str, Any] = {**plan.front_context, "episodes": settings.final_episodes}
+    context: dict[str, Any] = {**setup.front_context, "episodes": settings.final_episodes}
     own: dict[int, dict[str, Any]] = {seed: {"params": params[str(seed)]} for seed in tables}
-    if plan.draws_objects:
+    if setup.has_objects:
         context["episodes"] = 1
         for seed, objects in read_objects(path / "objects.csv", tables).items():
             own[seed]["objects"] = objects
@@ -130,19 +127,20 @@ def reevaluate(path: str | Path, settings: EvaluateSettings | None = None) -> di
     return evaluated(path, settings)[1]
 
 
-def evaluated(path: str | Path, settings: EvaluateSettings | None = None) -> tuple[Plan, dict[int, Front]]:
-    """Return what :func:`reevaluate` does, and before it the plan that was evaluated by."""
+def evaluated(path: str | Path, settings: EvaluateSettings | None = None) -> tuple[Setup, dict[int, Front]]:
+    """Return what :func:`reevaluate` does, and the setup that it was evaluated by."""
     settings = settings or EvaluateSettings()
-    plan, trained = plan_of(Path(path), settings.env_kwargs)
+    setup, trained = setup_of(Path(path), settings.env_kwargs)
+    setup.require("evaluate")
     if settings.gamma is not None:
-        plan = dataclasses.replace(plan, gamma=settings.gamma)
+        setup = dataclasses.replace(setup, gamma=settings.gamma)
     chosen = devices.choose(
-        settings.device, len(plan.agent.preferences), plan.split_cores
+        settings.device, len(setup.agent.preferences), setup.spec.split_cores
     )  # before anything else uses JAX
     with jax.default_device(chosen[0]):
-        fronts = fronts_of(Path(path), plan, trained)
-        backend = plan.make_backend(
-            plan.agent.preferences,
+        fronts = fronts_of(Path(path), setup, trained)
+        backend = setup.make_backend(
+            setup.agent.preferences,
             eval_episodes=min(settings.episodes, trained.eval_episodes),
             devices=chosen,
         )
@@ -152,29 +150,6 @@ def evaluated(path: str | Path, settings: EvaluateSettings | None = None) -> tup
         with contextlib.closing(backend):
             for seed, front in fronts.items():
                 key = jax.random.fold_in(root, seed)[None]
-                if plan.draws_objects:
-                    again[seed] = plan.front(*_drawn(backend, front, plan, key, settings.episodes))
-                    continue
-                again[seed] = plan.front(
-                    _evaluated(backend, front, key, settings.episodes), front.params, front.preferences
-                )
-    return plan, again
-
-
-def _drawn(
-    backend: Trainer, front: Front, plan: Plan, key: jax.Array, number: int
-) -> tuple[Evaluation, PyTree, Floats]:
-    """The best of ``number`` fresh objects for each of the preferences that a training ends with."""
-    sampler = jax.tree.map(lambda x: np.asarray(x)[None], front.params)
-    preferences = spread(len(plan.objectives), plan.agent.num_preferences)
-    return best_objects(backend, sampler, preferences, key, number)[0]
-
-
-def _evaluated(backend: Trainer, front: Front, key: jax.Array, episodes: int) -> Evaluation:
-    """The rows of a front on episodes of a key (1,)."""
-    if not front.conditional:
-        return backend.evaluate(front.params, front.preferences, jnp.repeat(key, len(front), axis=0), episodes)
-    policy = jax.tree.map(lambda x: np.asarray(x)[None], front.params)
-    evaluation = backend.evaluate(policy, front.preferences[None], key, episodes)
-    rows: Evaluation = jax.tree.map(lambda x: x[0], evaluation)
-    return rows
+                found = setup.solution_set.evaluate_again(setup, backend, front, key, settings.episodes)
+                again[seed] = setup.front(*found)
+    return setup, again

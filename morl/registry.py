@@ -23,28 +23,41 @@ MetricNeed = Literal["reference_point", "preferences", "known_front"]
 
 
 @dataclass(frozen=True)
+class Objective:
+    """Name and unit of one component of the reward vector; all are maximised."""
+
+    name: str
+    unit: str = ""
+
+
+@dataclass(frozen=True)
 class EnvSpec:
-    """An environment as the library knows it.
+    """Registration of an environment.
 
     Attributes:
         id: MO-Gymnasium's id where it has one.
         summary: one line for ``morl envs``.
-        objectives: names of the R objectives.
+        objectives: the R objectives, in the order of the rewards. A string is accepted for an :class:`Objective`
+            without a unit, and converted.
         reference_point: (R,) for the hypervolume.
         gamma: discount at which its fronts are reported.
         entry_point: ``module:Class`` of the JAX-native environment; ``None`` for one that only runs on the host.
         kwargs: keywords for the entry point.
         extra: the optional dependency it needs, if any.
-        max_episode_steps: time limit of a JAX-native one; Gymnasium's own registration holds that of a host one.
-        prefer_host: runs on the host unless told otherwise, though it has an entry point (physics that only pays off
-            on an accelerator).
-        constructive: its episodes build an object each, and can be walked backwards
+        max_episode_steps: time limit of a JAX-native environment; Gymnasium's own registration holds that of a host
+            environment.
+        prefer_host: run it on the host by default although it has an entry point, for physics that is faster in JAX
+            on an accelerator only.
+        constructive: each episode builds an object, step by step, and the steps can be undone
             (:mod:`morl.envs.constructive.base`).
+
+    Raises:
+        UserError: fewer than two objectives, or a reference point of another length.
     """
 
     id: str
     summary: str
-    objectives: tuple[str, ...]
+    objectives: tuple[Objective, ...]
     reference_point: tuple[float, ...]
     gamma: float = 0.99
     entry_point: str | None = None
@@ -55,6 +68,8 @@ class EnvSpec:
     constructive: bool = False
 
     def __post_init__(self) -> None:
+        given: Iterable[Objective | str] = self.objectives
+        object.__setattr__(self, "objectives", tuple(Objective(o) if isinstance(o, str) else o for o in given))
         if len(self.objectives) != len(self.reference_point):
             raise UserError(
                 f"{self.id}: {len(self.objectives)} objectives, {len(self.reference_point)} reference values"
@@ -63,8 +78,13 @@ class EnvSpec:
             raise UserError(f"{self.id}: a multi-objective environment has at least 2 objectives")
 
     @property
+    def objective_names(self) -> tuple[str, ...]:
+        """Names of the R objectives."""
+        return tuple(objective.name for objective in self.objectives)
+
+    @property
     def backend(self) -> Backend:
-        """Where it runs unless told otherwise."""
+        """Back-end that it runs on by default."""
         return "jax" if self.entry_point and not self.prefer_host else "host"
 
 
@@ -79,12 +99,12 @@ class AgentSpec:
             was published with.
         split_cores: on a CPU its policies are split over the cores; not where there is one whose matrix products are
             large, which XLA splits better itself.
-        search: of an agent that has a loop of its own and finds objects instead of policies, ``module:Name`` of the
-            dataclass of its run's settings, in place of :class:`morl.settings.TrainSettings`. Its entry point is a
-            function of the arguments of :func:`morl.training.loop.train`, and gives a
-            :class:`morl.constructive.objects.Search`.
-        space: ``module:NAME`` of what a hyper-parameter search may choose (:mod:`morl.search_space`), if that is
-            declared.
+        space: ``module:NAME`` of the settings a hyper-parameter search may choose (:mod:`morl.search_space`), if any.
+        backend: ``module:name`` of the function that makes its back-end (:class:`morl.types.Trainer`) from a
+            :class:`morl.training.setup.Setup`.
+        solution_set: ``module:Name`` of its solution set (:class:`morl.training.solution_sets.SolutionSet`).
+        settings: ``module:Name`` of the dataclass of the settings of its runs.
+        packages: optional packages whose versions a run notes, where they are installed.
     """
 
     name: str
@@ -93,13 +113,11 @@ class AgentSpec:
     config: str
     protocols: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     split_cores: bool = True
-    search: str | None = None
     space: str | None = None
-
-    @property
-    def settings(self) -> str:
-        """``module:Name`` of the dataclass of the settings of its runs."""
-        return self.search or "morl.settings:TrainSettings"
+    backend: str = "morl.training.backends.environment:make_backend"
+    solution_set: str = "morl.training.solution_sets:ParetoArchive"
+    settings: str = "morl.settings:TrainSettings"
+    packages: tuple[str, ...] = ()
 
     def protocol(self, name: str, env: str) -> dict[str, Any]:
         """Settings by name, of the training and of the agent, that a protocol has for an environment.

@@ -1,15 +1,18 @@
-"""What travels between environments and agents: ``T`` time, ``B`` environments, ``R`` objectives, ``P`` policies."""
+"""Contracts of environments, agents and core: ``T`` time, ``B`` environments, ``R`` objectives, ``P`` policies."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import jax
 import numpy as np
 from gymnasium import Space
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from morl.training.nonfinite import NonFinite
 
 PyTree = Any
 Metrics = dict[str, jax.Array]
@@ -23,7 +26,7 @@ class Evaluation(NamedTuple):
         discounted: (N, E, R); the first reward is undiscounted.
         undiscounted: (N, E, R).
         length: (N, E) int32 steps.
-        objects: (N, E) what each episode has built, as text, where it is that object that counts and not the mean.
+        objects: (N, E) text of the object each episode has built, for samplers of objects.
     """
 
     discounted: jax.Array
@@ -33,16 +36,17 @@ class Evaluation(NamedTuple):
 
 
 class Transition(NamedTuple):
-    """What agents learn from; no field crosses the end of an episode.
+    """Experience that agents learn from; no field crosses the end of an episode.
 
     Attributes:
         obs: (T, B, ...) observation acted on.
-        action: (T, B, ...) action taken.
+        action: (T, B, ...) action taken, as the agent records it.
         reward: (T, B, R) vector reward.
         next_obs: (T, B, ...) successor before any reset.
         terminated: (T, B) bool, the episode ended by itself: nothing follows, do not bootstrap.
         truncated: (T, B) bool, the episode was cut off: bootstrap from ``next_obs``.
         valid: (T, B) bool, False where the step was only a host environment's reset and must not be learnt from.
+        preference: (T, B, R) preference the action was taken for.
     """
 
     obs: jax.Array
@@ -52,21 +56,22 @@ class Transition(NamedTuple):
     terminated: jax.Array
     truncated: jax.Array
     valid: jax.Array
+    preference: jax.Array
 
 
 @dataclass(frozen=True)
 class Task:
-    """What an agent is made for.
+    """Description of the environment and budget that an agent is made for.
 
     Attributes:
         observation_space, action_space: Gymnasium spaces of one environment.
         num_objectives: R.
         gamma: discount at which the front is reported.
         steps: environment steps one seed may use, over all its policies.
-        max_episode_steps: after which the environment cuts an episode off, if it does.
-        action_mask: the environment's, where not every action is allowed always (:mod:`morl.envs.base`).
-        action_features: the environment's, where its observations have a part for each action.
-        constructive: the environment itself, where it can be walked backwards too (:mod:`morl.envs.constructive.base`).
+        max_episode_steps: time limit of an episode in steps, if any.
+        action_mask: function from observations to allowed actions, if some are forbidden (:mod:`morl.envs.base`).
+        action_features: function from observations to features of each action, if the environment has them.
+        constructive: the environment itself, if it can be walked backwards (:mod:`morl.envs.constructive.base`).
     """
 
     observation_space: Space[Any]
@@ -80,26 +85,45 @@ class Task:
     constructive: Any = None
 
 
-class Sums(NamedTuple):
-    """What P policies report of their updates, added up in float32 from update to update.
+class MetricSums(NamedTuple):
+    """Metrics of the updates of P policies, added up in float32 from update to update.
 
-    However the updates are cut into calls, the sums are the same to the bit.
+    The sums are the same to the bit however the updates are cut into calls.
 
     Attributes:
         number: (P,) updates that were added up.
-        metrics: (P,) each.
+        metrics: (P,) each, by name.
     """
 
     number: jax.Array
     metrics: Metrics
 
 
+class LearnerState(NamedTuple):
+    """State of one learner, in the parts that the core treats differently.
+
+    Attributes:
+        params: trainable parameters. An update that leaves one of them non-finite is reverted.
+        learning: everything else that such an update may spoil: optimiser moments, running statistics, target networks,
+            counters. It is reverted together with ``params``.
+        episode: (B, ...) arrays about the episodes under way. All zeros at the start; kept when an update is reverted,
+            as the environments have gone on; set to zeros when the environments restart.
+        replay: stored transitions. All are finite, so a reverted update keeps them; a copy would cost more than the
+            update.
+    """
+
+    params: PyTree
+    learning: PyTree
+    episode: PyTree = ()
+    replay: PyTree = ()
+
+
 class Actor(Protocol):
-    """One learner as far as its policy goes.
+    """Learner as far as acting goes.
 
     Attributes:
         num_envs: environments that feed one learner.
-        rollout_steps: steps of each that make one update.
+        rollout_steps: steps of each environment in one update.
     """
 
     @property
@@ -107,54 +131,40 @@ class Actor(Protocol):
     @property
     def rollout_steps(self) -> int: ...
 
-    def init(self, key: jax.Array, preference: jax.Array) -> PyTree:
-        """A fresh learner for one preference (R,), or for one of each of its environments (B, R).
-
-        Not called under ``jit`` or ``vmap``; its leaves may be NumPy's.
-        """
+    def init(self, key: jax.Array) -> LearnerState:
+        """Return a fresh learner. Not called under ``jit`` or ``vmap``; its leaves may be NumPy's."""
         ...
 
-    def policy(self, state: PyTree) -> PyTree:
-        """What is archived of a learner: what acting needs, and what going on from it needs."""
+    def policy(self, state: LearnerState) -> PyTree:
+        """Extract the parameters that acting, and going on from this learner, need: what an archive stores."""
         ...
 
     def act(self, policy: PyTree, obs: jax.Array, preference: jax.Array, key: jax.Array, *, greedy: bool) -> jax.Array:
-        """Actions (B, ...), as the agent records them, of a policy for observations (B, ...).
+        """Return actions (B, ...), as the agent records them, for observations (B, ...).
 
-        The preference is (R,), or (B, R) where the policy takes any.
+        The preference is (R,), or (B, R) where each environment has its own.
         """
         ...
 
     def to_env(self, action: jax.Array) -> jax.Array:
-        """The same actions as the environment takes them."""
+        """Convert recorded actions to what the environment takes."""
         ...
 
 
 class Learner(Actor, Protocol):
-    """One learner. The core maps it over policies and seeds, and feeds it from JAX or host environments alike."""
+    """Learner of one policy. The core maps it over policies and seeds, and feeds it from any kind of environment.
 
-    def update(self, state: PyTree, batch: Transition, key: jax.Array) -> tuple[PyTree, dict[str, jax.Array]]:
-        """Learn from one rollout (T, B); scalar metrics. Never sees the environment."""
-        ...
+    Its five methods are ``init``, ``policy``, ``act``, ``to_env`` and ``update``. The core reverts non-finite updates
+    and resets the episode state, by the parts of :class:`LearnerState`.
+    """
 
-    def restarted(self, state: PyTree) -> PyTree:
-        """A learner whose environments have all started anew: without what it keeps of episodes under way."""
-        ...
-
-    def learnt(self, state: PyTree) -> PyTree:
-        """What gradients move. Where it is not finite after an update, the update is taken back."""
-        ...
-
-    def undone(self, before: PyTree, after: PyTree) -> PyTree:
-        """A learner as ``before`` an update; what it keeps of episodes under way as ``after`` it, as they went on.
-
-        So may be what the update cannot spoil, to spare its copy.
-        """
+    def update(self, state: LearnerState, batch: Transition, key: jax.Array) -> tuple[LearnerState, Metrics]:
+        """Learn from one rollout (T, B); return the new state and scalar metrics. Never sees the environment."""
         ...
 
 
 class Trainer(Protocol):
-    """Trains and evaluates P policies on one kind of environment. Its state is its own."""
+    """Back-end that trains and evaluates P policies on one kind of environment. Its state is its own."""
 
     def init(
         self,
@@ -162,75 +172,93 @@ class Trainer(Protocol):
         learners: Sequence[PyTree] | None = None,
         preferences: NDArray[Any] | None = None,
     ) -> Any:
-        """Learners and environments at the start, from one key for each of P policies.
+        """Return learners and environments at the start.
 
         Args:
-            keys: P.
-            learners: P to go on from; by default fresh ones.
+            keys: one for each of P policies.
+            learners: P states to go on from; by default fresh ones.
             preferences: (P, R) or (P, B, R) they act for; by default those the trainer was made with.
         """
         ...
 
-    def run(self, state: Any, updates: int, sums: Sums | None = None) -> tuple[Any, Sums]:
-        """``updates`` updates of every policy, added to ``sums``. ``state`` must not be used again."""
+    def run(self, state: Any, updates: int, sums: MetricSums | None = None) -> tuple[Any, MetricSums]:
+        """Run ``updates`` updates of every policy and add their metrics to ``sums``. ``state`` must not be reused."""
+        ...
+
+    def steps(self, updates: int) -> int:
+        """Return the environment steps of one seed, over all its policies, after ``updates`` updates of a stage."""
+        ...
+
+    def with_preferences(self, state: Any, preferences: NDArray[Any]) -> Any:
+        """Return the state with other preferences, (P, R) or (P, B, R) as before, for the updates to come."""
+        ...
+
+    def for_learner(self, learner: Any) -> Trainer:
+        """Return a trainer of the same policies and environments that updates them by another learner."""
         ...
 
     def saved(self, state: Any) -> PyTree:
-        """All that going on from ``state`` needs, as NumPy arrays of the P policies, whatever runs them."""
+        """Return all that going on from ``state`` needs, as NumPy arrays of the P policies, whatever runs them."""
         ...
 
     def restored(self, fresh: Any, saved: PyTree) -> Any:
-        """The state that was saved.
+        """Return the state that was saved.
 
-        Exactly that where environments are pure functions. Those that step in Python cannot be saved: they start anew,
-        at episodes that no other start has seen.
+        Exactly that state for environments that are pure functions. Environments that step in Python cannot be saved:
+        they restart, at episodes that no other start has seen.
 
         Args:
-            fresh: what ``init`` gives, for its shapes; not to be used again.
-            saved: of the shapes of ``saved(fresh)``.
+            fresh: result of ``init``, for its shapes; not to be used again.
+            saved: arrays of the shapes of ``saved(fresh)``.
         """
         ...
 
     def policies(self, state: Any) -> PyTree:
-        """The P policies, stacked, on the host."""
+        """Return the P policies, stacked, on the host."""
         ...
 
-    def faults(self, state: Any) -> Any:
-        """Return :class:`morl.training.nonfinite.Faults` of the P policies since ``init``, as NumPy arrays."""
+    def nonfinite(self, state: Any) -> NonFinite:
+        """Return the non-finite updates of the P policies since ``init``, as NumPy arrays."""
         ...
 
     def evaluate(self, policies: PyTree, preferences: NDArray[Any], keys: jax.Array, episodes: int) -> Evaluation:
-        """``episodes`` greedy episodes of N stacked policies, NumPy arrays.
+        """Evaluate N stacked policies greedily for ``episodes`` episodes; return NumPy arrays.
 
-        Of policies of one preference each, (N, R), it is (N, E, ...); of policies that take any, (N, M, R), it is
-        (N, M, E, ...). The keys are N, and all M meet the same episodes.
+        Policies of one preference each take (N, R) and give (N, E, ...); policies that take any preference take
+        (N, M, R) and give (N, M, E, ...). The keys are N, and all M meet the same episodes.
         """
         ...
 
     def incidents(self) -> list[str]:
-        """What happened to environments since this was last asked, in words; training went on."""
+        """Return messages about what happened to environments since the last call; training went on."""
         ...
 
     def close(self) -> None:
-        """Let go of environments."""
+        """Close the environments."""
         ...
 
 
 class Extension(Protocol):
-    """A second stage, in rounds that start from policies of the archive, with as many of the agent's own learners.
+    """Second stage, in rounds that start from policies of the archive, with as many learners as the first stage.
 
     Attributes:
-        rounds: how often.
-        updates: of each learner in a round.
+        learner: the learner of these rounds; its policies are of the structure of the first stage's.
+        extra_metrics: names of metrics that its updates report beyond those of the first stage.
+        rounds: number of rounds.
+        updates: updates of each learner in a round.
     """
 
+    @property
+    def learner(self) -> Learner: ...
+    @property
+    def extra_metrics(self) -> tuple[str, ...]: ...
     @property
     def rounds(self) -> int: ...
     @property
     def updates(self) -> int: ...
 
     def preferences(self, index: int) -> NDArray[np.float64]:
-        """(K, R), one for each learner of a seed in the round of this index."""
+        """Return (K, R), one preference for each learner of a seed in the round of this index."""
         ...
 
     def begin(
@@ -240,31 +268,33 @@ class Extension(Protocol):
         policies: PyTree,
         reference_point: NDArray[np.float64],
         taken: set[bytes],
-    ) -> list[PyTree]:
-        """K learners at the start of a round.
+    ) -> list[LearnerState]:
+        """Return K learners at the start of a round.
 
         Args:
-            index: of the round.
+            index: number of the round.
             returns: (n, R) of the policies in the archive of a seed.
-            policies: stacked.
+            policies: these policies, stacked.
             reference_point: (R,).
-            taken: empty before the first round; the extension's own notes on what it has started from.
+            taken: the extension's own notes on what it has started from; empty before the first round.
         """
         ...
 
 
 class Agent(Protocol):
-    """A way to find a front, made of learners.
+    """Method to find a front, made of learners. Subclass it to inherit the defaults of what an agent may leave out.
 
     Attributes:
-        learner: the one all its policies share the code of; a :class:`Learner`, or a
-            :class:`morl.constructive.backend.Sampler`.
+        learner: shared by all its policies; a :class:`Learner`, or what another back-end takes (``AgentSpec.backend``).
         preferences: (K, R), one for each learner of a seed; or (K, B, R), one for each environment of a learner.
-        updates: of each learner, within the steps of the task.
-        extension: what comes after that, if anything.
-        num_preferences: 0 where each policy is for its own preference and the front is made of policies. Else K is 1,
-            that policy takes any preference, and the front is what it does for so many.
-        notes: what is worth knowing before it begins, such as the memory it takes.
+        updates: updates of each learner in the first stage, within the steps of the task.
+        extension: second stage, or None.
+        num_preferences: number of preferences that the front of a conditional policy or sampler is evaluated for.
+        notes: messages for the user before training begins, such as the memory it takes.
+        budget: work of one seed in words, for the headline; by default policies times updates times steps.
+        preference_interval: updates between two calls of :meth:`preference_at`; 0 for fixed preferences.
+        draw_preference: function of a key that draws a preference (R,) for each episode, or None. It replaces
+            ``preferences`` while training.
     """
 
     @property
@@ -273,9 +303,37 @@ class Agent(Protocol):
     def preferences(self) -> NDArray[np.float64]: ...
     @property
     def updates(self) -> int: ...
+
     @property
-    def extension(self) -> Extension | None: ...
+    def extension(self) -> Extension | None:
+        return None
+
     @property
-    def num_preferences(self) -> int: ...
+    def num_preferences(self) -> int:
+        return 1
+
     @property
-    def notes(self) -> tuple[str, ...]: ...
+    def notes(self) -> tuple[str, ...]:
+        return ()
+
+    @property
+    def budget(self) -> str:
+        return ""
+
+    @property
+    def preference_interval(self) -> int:
+        return 0
+
+    @property
+    def draw_preference(self) -> Callable[[jax.Array], jax.Array] | None:
+        return None
+
+    def preference_at(self, update: int, archive: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the preferences of a seed's learners, as ``preferences``, from an update of the first stage on.
+
+        Args:
+            update: number of the update that comes next, a multiple of ``preference_interval``.
+            archive: (n, R) returns in the solution set of this seed, by training estimates; (0, R) before the first
+                evaluation.
+        """
+        return self.preferences

@@ -8,6 +8,7 @@ import numpy as np
 
 from morl.ops.preferences import spread
 from morl.registry import AgentSpec
+from morl.types import Agent, LearnerState
 
 SPEC = AgentSpec("tiny", "of tests", "tests.tiny:Tiny", "tests.tiny:TinyConfig")
 
@@ -24,20 +25,22 @@ class Wanderer:
 
     observations: int
     actions: int
+    num_objectives: int
     step: float
     num_envs: int = 4
     rollout_steps: int = 4
 
-    def init(self, key, preference):
+    def init(self, key):
         rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))
         weights = rng.normal(size=(self.observations, self.actions)).astype(np.float32)
-        return self.begin(weights, preference.shape[-1])
+        return self.begin(weights)
 
-    def begin(self, weights, num_objectives):
-        return {"weights": weights, "total": np.zeros(num_objectives, np.float32), "updates": np.int32(0)}
+    def begin(self, weights):
+        total = np.zeros(self.num_objectives, np.float32)
+        return LearnerState(params={"weights": weights}, learning={"total": total, "updates": np.int32(0)})
 
     def policy(self, state):
-        return {"weights": state["weights"]}
+        return state.params
 
     def act(self, policy, obs, preference, key, *, greedy):
         logits = obs.astype(jnp.float32) @ policy["weights"]
@@ -47,19 +50,12 @@ class Wanderer:
         return action
 
     def update(self, state, batch, key):
-        walked = state["weights"] + self.step * jax.random.normal(key, state["weights"].shape)
-        total = state["total"] + batch.reward.mean((0, 1))
-        after = {"weights": walked, "total": total, "updates": state["updates"] + 1}
+        weights = state.params["weights"]
+        walked = weights + self.step * jax.random.normal(key, weights.shape)
+        total = state.learning["total"] + batch.reward.mean((0, 1))
+        learning = {"total": total, "updates": state.learning["updates"] + 1}
+        after = state._replace(params={"weights": walked}, learning=learning)
         return after, {"total": total.sum(), "size": jnp.abs(walked).mean()}
-
-    def restarted(self, state):
-        return state
-
-    def learnt(self, state):
-        return state["weights"]
-
-    def undone(self, before, after):
-        return before
 
 
 @dataclass(frozen=True)
@@ -70,6 +66,7 @@ class Rounds:
     num_objectives: int
     rounds: int
     updates: int = 2
+    extra_metrics: tuple = ()
 
     def preferences(self, index):
         return np.eye(self.num_objectives)[np.arange(4) % self.num_objectives]
@@ -78,20 +75,19 @@ class Rounds:
         rows = [i for i in range(len(returns)) if returns[i].tobytes() not in taken] or [0]
         rows = (rows * 4)[:4]
         taken.update(returns[i].tobytes() for i in rows)
-        return [self.learner.begin(policies["weights"][i], self.num_objectives) for i in rows]
+        return [self.learner.begin(policies["weights"][i]) for i in rows]
 
 
 @dataclass(frozen=True)
-class Tiny:
+class Tiny(Agent):
     config: TinyConfig
     task: object
-    num_preferences: int = 0
     notes: tuple = ("tiny",)
 
     @property
     def learner(self):
         size = int(np.prod(self.task.observation_space.shape))
-        return Wanderer(size, int(self.task.action_space.n), self.config.step)
+        return Wanderer(size, int(self.task.action_space.n), self.task.num_objectives, self.config.step)
 
     @property
     def preferences(self):

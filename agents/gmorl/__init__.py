@@ -22,6 +22,7 @@ register_agent(
             "gmorl-paper": "morl.agents.gmorl.presets:paper",
             "gmorl-far": "morl.agents.gmorl.presets:far",
         },
+        solution_set="morl.training.solution_sets:ConditionalPolicy",
         split_cores=False,
     )
 )

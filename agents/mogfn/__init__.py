@@ -9,7 +9,6 @@ from morl.registry import AgentSpec, register_agent
 
 if TYPE_CHECKING:
     from morl.agents.mogfn.algorithm import MOGFN as MOGFN
-    from morl.agents.mogfn.algorithm import train_sampler as train_sampler
     from morl.agents.mogfn.config import MOGFNConfig as MOGFNConfig
 
 register_agent(
@@ -20,6 +19,8 @@ register_agent(
         config="morl.agents.mogfn.config:MOGFNConfig",
         space="morl.agents.mogfn.config:SPACE",
         protocols={"mogfn-paper": "morl.agents.mogfn.presets:protocol"},
+        backend="morl.constructive.backend:make_backend",
+        solution_set="morl.constructive.sample_sets:SampledObjects",
     )
 )
 __getattr__ = lazy_names(
@@ -27,6 +28,5 @@ __getattr__ = lazy_names(
     {
         "MOGFN": "morl.agents.mogfn.algorithm:MOGFN",
         "MOGFNConfig": "morl.agents.mogfn.config:MOGFNConfig",
-        "train_sampler": "morl.agents.mogfn.algorithm:train_sampler",
     },
 )

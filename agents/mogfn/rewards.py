@@ -1,6 +1,6 @@
 """Scalar rewards of objectives, in log space: R(x | w) for one x, its objectives r in [0, 1], and a preference w.
 
-Of arrays of JAX or of NumPy; in NumPy's float64 they are what exact targets are made of.
+All functions take JAX arrays or NumPy's; in NumPy's float64 they make the exact targets.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ Scalarisation = Literal["weighted_sum", "log_sum", "tchebycheff", "focus"]
 
 
 class Focus(NamedTuple):
-    """A cone around a goal direction (Roy et al., 2023).
+    """Focus region, a cone around a goal direction (Roy et al., 2023).
 
     Attributes:
-        cosine: of the angle at its edge.
+        cosine: cosine of the angle at its edge.
         edge: share of the reward that is left there.
     """
 
@@ -53,16 +53,16 @@ def tchebycheff(values: Any, preference: Any, floor: float) -> Any:
 
 
 def focus(values: Any, direction: Any, floor: float, region: Focus) -> Any:
-    """log of Σ r_i c^γ within the region, and of ``floor`` outside (Roy et al., 2023, equations 2 and 3).
+    """Compute log Σ r_i c^γ within the region, and log ``floor`` outside (Roy et al., 2023, equations 2 and 3).
 
-    c is the cosine between objectives and goal direction, and γ = log(edge) / log(cosine) makes the share at the edge
-    what the region says.
+    c is the cosine between objectives and goal direction. γ = log(edge) / log(cosine) makes the share at the edge equal
+    to ``region.edge``.
 
     Args:
         values: (..., R) objectives.
         direction: (..., R) goal, of any length.
-        floor: above 0 in float32.
-        region: around the goal.
+        floor: smallest reward, above 0 in float32.
+        region: the cone around the goal.
     """
     xp = values.__array_namespace__()
     lengths = xp.sqrt(xp.sum(values**2, axis=-1) * xp.sum(direction**2, axis=-1))
@@ -73,8 +73,15 @@ def focus(values: Any, direction: Any, floor: float, region: Focus) -> Any:
 
 
 def tempered(log_reward: Any, beta: Any, lowest: float) -> Any:
-    """β log R, and ``lowest`` where that is less: a loss that squares it stays finite at any β."""
+    """Compute max(β log R, ``lowest``), so that a loss that squares it stays finite at any β."""
     return log_reward.__array_namespace__().maximum(beta * log_reward, lowest)
+
+
+def log_reward(values: Any, preference: Any, scalarisation: Scalarisation, floor: float, region: Focus) -> Any:
+    """Compute log R(x | w) (...) of objectives (..., R) under preferences (..., R) by a scalarisation's name."""
+    if scalarisation == "focus":
+        return focus(values, preference, floor, region)
+    return WEIGHTED[scalarisation](values, preference, floor)
 
 
 WEIGHTED: dict[str, Callable[[Any, Any, float], Any]] = {

@@ -192,7 +192,12 @@ def _groups(results: Sequence[Result]) -> list[str]:
         differing = [
             name
             for name, value in settings.items()
-            if any(other.get(name) != value for other in (alike if name in shared else others)) and name != "agent"
+            if name != "agent"
+            and any(
+                other.get(name) != value
+                for other in (alike if name in shared else others)
+                if name in other or other in others  # runs of another agent may have fewer settings
+            )
         ]
         texts = [f"{name}={_text(settings[name])}" for name in differing]
         names.append(" ".join([str(settings["agent"]), *texts]))

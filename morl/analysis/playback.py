@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from morl.errors import UserError, blame
-from morl.loading import front_of_seed, fronts_of, plan_of
+from morl.loading import front_of_seed, fronts_of, setup_of
 from morl.runs.front import Policy
 from morl.training.evaluation import MAX_STEPS
-from morl.training.setup import Plan
+from morl.training.setup import Setup
 
 DEFAULT_FPS = 30  # as Gymnasium's
 OnFrame = Callable[[NDArray[np.uint8]], None]
@@ -62,18 +62,18 @@ class Playback:
     """A policy of a run with the environment it was trained on.
 
     Attributes:
-        plan: the run's agent and environment.
+        setup: the run's agent and environment.
         policy: the policy.
         fps: pictures a second at which the environment looks natural.
     """
 
-    plan: Plan
+    setup: Setup
     policy: Policy
 
     @property
     def fps(self) -> float:
-        env = self.plan.env
-        own = getattr(env, "render_fps", None) if self.plan.backend == "jax" else env.metadata.get("render_fps")
+        env = self.setup.env
+        own = getattr(env, "render_fps", None) if self.setup.backend == "jax" else env.metadata.get("render_fps")
         return float(own or DEFAULT_FPS)
 
     def check_picture(self) -> None:
@@ -82,8 +82,8 @@ class Playback:
         Raises:
             UserError: it has no ``rgb_array`` rendering.
         """
-        env = self.plan.env
-        if self.plan.backend == "host":
+        env = self.setup.env
+        if self.setup.backend == "host":
             modes = env.metadata["render_modes"]
         else:
             modes = ["rgb_array"] if hasattr(env, "render") else []
@@ -118,8 +118,8 @@ class Playback:
             env.close()
 
     def _make(self, render_mode: str | None) -> gymnasium.Env[Any, Any]:
-        env = self.plan.env
-        if self.plan.backend == "host":
+        env = self.setup.env
+        if self.setup.backend == "host":
             single: gymnasium.Env[Any, Any] = env.make_single(render_mode)
             return single
         from morl.envs.gymnasium.to_gymnasium import GymnasiumEnv
@@ -136,7 +136,7 @@ class Playback:
         terminated = truncated = False
         self._show(env, on_frame)
         while not (terminated or truncated) and len(actions) < max_steps:
-            key = jax.random.fold_in(jax.random.key(seed), len(actions)) if self.plan.draws_objects else None
+            key = jax.random.fold_in(jax.random.key(seed), len(actions)) if self.setup.has_objects else None
             action = self.policy(obs, key=key)
             presented, reward, terminated, truncated, _ = env.step(action)
             obs = self._array(presented)
@@ -150,12 +150,12 @@ class Playback:
             np.stack(rewards),
             terminated,
             truncated and not terminated,
-            self.plan.gamma,
+            self.setup.gamma,
         )
 
     def _array(self, obs: Any) -> Any:
         """What the policy was trained on: through Gymnasium, the mask of actions stands beside it."""
-        return obs[self.plan.env.observation_key] if isinstance(obs, dict) else obs
+        return obs[self.setup.env.observation_key] if isinstance(obs, dict) else obs
 
     def _show(self, env: gymnasium.Env[Any, Any], on_frame: OnFrame | None) -> None:
         if on_frame is None:
@@ -166,7 +166,7 @@ class Playback:
                 picture: Any = env.render()
         except Exception as error:  # of OpenGL, SDL and the like, of any kind
             hint = "; set MUJOCO_GL=egl where there is no screen" if "mujoco" in sys.modules else ""
-            raise UserError(f"{self.plan.env.id} cannot be drawn on this machine: {blame(error)}{hint}") from error
+            raise UserError(f"{self.setup.env.id} cannot be drawn on this machine: {blame(error)}{hint}") from error
         on_frame(np.asarray(picture, np.uint8))
 
 
@@ -191,6 +191,7 @@ def play(
     if (preference is None) == (policy is None):
         raise UserError("give a preference or the number of a policy, one of the two")
     path = Path(run)
-    plan, settings = plan_of(path)
-    front = front_of_seed(fronts_of(path, plan, settings), training_seed)
-    return Playback(plan, front.policy(preference) if policy is None else front.at(policy))
+    setup, settings = setup_of(path)
+    setup.require("rollout")
+    front = front_of_seed(fronts_of(path, setup, settings), training_seed)
+    return Playback(setup, front.policy(preference) if policy is None else front.at(policy))

@@ -11,14 +11,13 @@ from typing import Any
 import numpy as np
 
 from morl.errors import UserError
-from morl.loading import plan_of, split_settings
+from morl.loading import setup_of, split_settings
 from morl.ops.metrics import check_reference_point
 from morl.parsing import from_mapping, to_flags
 from morl.registry import agent_spec, metric_specs
 from morl.registry import load as load_entry_point
 from morl.runs.directory import check_module, read_fronts, read_rows, read_settings
 from morl.runs.front import Floats
-from morl.settings import TrainSettings
 
 
 def history_columns() -> list[str]:
@@ -67,13 +66,18 @@ class Result:
         return str(self.settings["env"])
 
     @property
+    def labelled(self) -> bool:
+        """Whether the rows of its fronts are labelled objects."""
+        return bool(load_entry_point(agent_spec(self.agent).solution_set).labelled)
+
+    @property
     def command(self) -> str:
         """A command line that repeats the training, with every setting that is not the default."""
         check_module(f"agent {self.agent}", self.agent.rpartition(":")[0], self.path)
-        training, own = split_settings({name: x for name, x in self.settings.items() if name != "agent"})
-        config_class = load_entry_point(agent_spec(self.agent).config)
-        source = str(self.path / "config.yaml")
-        flags = [*to_flags(TrainSettings, training, source=source), *to_flags(config_class, own, source=source)]
+        training, own = split_settings({name: x for name, x in self.settings.items() if name != "agent"}, self.agent)
+        spec, source = agent_spec(self.agent), str(self.path / "config.yaml")
+        parts = (spec.settings, training), (spec.config, own)
+        flags = [flag for cls, values in parts for flag in to_flags(load_entry_point(cls), values, source=source)]
         return shlex.join(["morl", "train", self.agent, *flags])
 
 
@@ -117,8 +121,9 @@ def _read(path: Path, label: str) -> Result:
     settings, notes = read_settings(source)
     if not isinstance(settings.get("agent"), str):
         raise UserError(f"{source} names no agent")
-    training, _ = split_settings(settings)
-    checked = from_mapping(TrainSettings, training, source=str(source))
+    training, _ = split_settings(settings, settings["agent"])
+    settings_class = load_entry_point(agent_spec(settings["agent"]).settings)
+    checked = from_mapping(settings_class, training, source=str(source))
     if checked.gamma is None or checked.reference_point is None:
         raise UserError(f"{source} is not that of a run: it has no gamma or no reference_point")
     header = read_rows(path / "front.csv")[:1]
@@ -147,12 +152,12 @@ def _read(path: Path, label: str) -> Result:
 def _of_environment(path: Path, objectives: tuple[str, ...]) -> tuple[tuple[str, ...], Floats | None]:
     """Units and the true front; a run from elsewhere may be of an environment that is not installed here."""
     try:
-        plan, _ = plan_of(path)
+        setup, _ = setup_of(path)
     except UserError:
         return ("",) * len(objectives), None
-    if plan.objectives != objectives:
+    if setup.objectives != objectives:
         return ("",) * len(objectives), None
-    return tuple(objective.unit for objective in plan.env.objectives), plan.true_front
+    return tuple(objective.unit for objective in setup.env.objectives), setup.true_front
 
 
 def _history(path: Path) -> dict[int, dict[str, Floats]]:

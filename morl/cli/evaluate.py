@@ -31,10 +31,10 @@ def main(args: Sequence[str]) -> int:
     options = parse(EvaluateOptions, args, prog="morl evaluate")
     from morl.loading import evaluated
 
-    plan, fronts = evaluated(options.run, options.evaluation)
+    setup, fronts = evaluated(options.run, options.evaluation)
     for seed, front in fronts.items():
         print(describe(seed, front, range(len(front))))
-    print(f"\n{metrics_of(fronts, plan.true_front)}")
+    print(f"\n{metrics_of(fronts, setup.true_front)}")
     return 0
 
 

@@ -83,8 +83,8 @@ def main(args: Sequence[str]) -> int:
         episodes.append(episode)
         if video is not None:
             video.end_episode()
-    objectives = playback.plan.objectives
-    print(describe(episodes, objectives, f"policy {playback.policy.id} of {options.run} on {playback.plan.env.id}"))
+    objectives = playback.setup.objectives
+    print(describe(episodes, objectives, f"policy {playback.policy.id} of {options.run} on {playback.setup.env.id}"))
     if video is not None:
         video.save()
         left_out = f", the most a video holds: {video.left_out} are not in it" if video.left_out else ""

@@ -69,7 +69,7 @@ def main(args: Sequence[str]) -> int:
     """Draw, print, write."""
     options = parse(SampleOptions, args, prog="morl sample")
     from morl.constructive import sampling, sheets
-    from morl.loading import plan_of
+    from morl.loading import setup_of
     from morl.viz.video import check_new_file
 
     if len({len(weights) for weights in options.preference}) > 1:
@@ -77,7 +77,7 @@ def main(args: Sequence[str]) -> int:
     known = [] if options.known is None else sampling.read_known(options.known)
     if options.out is not None:
         check_new_file(options.out)
-    env = plan_of(options.run)[0].env
+    env = setup_of(options.run)[0].env
     if options.sheet is not None:
         sheets.check(env, options.sheet)
     drawn = sampling.sample(

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from morl.errors import MissingExtraError, UserError
-from morl.loading import front_of_seed, fronts_of, plan_of
+from morl.loading import front_of_seed, fronts_of, setup_of
 from morl.runs.front import Front
 from morl.viz.video import check_new_file
 
@@ -108,17 +108,18 @@ def export(
             raise MissingExtraError(f"exporting to {format}", extra) from None
     if preference is not None and policy is not None:
         raise UserError("give a preference or the number of a policy, not both")
-    plan, settings = plan_of(Path(run))
-    front = front_of_seed(fronts_of(Path(run), plan, settings), training_seed)
+    setup, settings = setup_of(Path(run))
+    setup.require("export")
+    front = front_of_seed(fronts_of(Path(run), setup, settings), training_seed)
     if front.objects is not None:
         raise UserError(f"{run} holds a sampler of objects, not a policy that acts; see morl sample")
     row = front.assign(preference) if preference is not None else policy
     if row is None and not front.conditional:
         raise UserError("give --preference or --policy: each policy of this run is for a preference of its own")
-    program = _program(front, row, plan.env, settings.env)
+    program = _program(front, row, setup.env, settings.env)
     write: Written = importlib.import_module(f"morl.export.{format}_format").write
     content, act = write(program)
-    difference = _difference(program, act, plan.env)
+    difference = _difference(program, act, setup.env)
     path.write_bytes(content)
     return Exported(path, len(content), row, difference)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
+from morl.ops.batching import with_leading_axes
+
 MASKED_LOGIT = -1e9
 """Logit of a forbidden action: its probability is 0 in float32, and yet sums and gradients stay finite."""
 
@@ -56,7 +58,9 @@ def mask_logits(logits: jax.Array, mask: jax.Array | None) -> jax.Array:
         logits: (..., A).
         mask: (..., A), or what broadcasts to it; above 0 (or true) where allowed. None allows all.
     """
-    return logits if mask is None else jnp.where(mask > 0, logits, MASKED_LOGIT)
+    if mask is None:
+        return logits
+    return jnp.where(with_leading_axes(mask, logits.ndim) > 0, logits, MASKED_LOGIT)
 
 
 def _number(weight: jax.Array, axis: Axis, keepdims: bool = False) -> jax.Array:

@@ -58,6 +58,7 @@ def _run(result: Result, project: Mapping[str, Any]) -> dict[str, Any]:
         "settings": {name: _text(value) for name, value in result.settings.items()},
         "notes": {name: _text(value) for name, value in notes.items() if name not in ("format", "command")},
         "measured": _measured(result),
+        "labelled": result.labelled,
         "reference": " ".join(f"{x:g}" for x in result.reference_point),
         "fronts": [
             {**_front(seed, table, result, project), "objects": objects.get(seed)}
@@ -69,6 +70,8 @@ def _run(result: Result, project: Mapping[str, Any]) -> dict[str, Any]:
 
 def _measured(result: Result) -> str:
     """How the rows of its front came to their returns."""
+    if result.labelled:
+        return "of labelled objects"
     if (result.path / OBJECTS).is_file():
         return "of the best objects drawn for spread preferences"
     return f"mean of {result.episodes} greedy episodes on seeds that training did not see"

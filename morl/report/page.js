@@ -48,7 +48,7 @@ function header() {
   by("subtitle").textContent = `Discounted returns (γ = ${number(data.gamma)}), ${measured}. All objectives are maximised.`;
   by("focus-name").textContent = `${capital(things)} of `;
   by("policies-title").textContent = capital(things);
-  if (things === "objects") by("sliders-note").textContent = "Move a slider: the object with the largest preference-weighted value is chosen. It is the best of many that were drawn.";
+  if (things === "objects") by("sliders-note").textContent = `Move a slider: the object with the largest preference-weighted value is chosen.${fronts.some((front) => front.run.labelled) ? "" : " It is the best of many that were drawn."}`;
   by("picture").setAttribute("aria-label", `Picture of the front; left and right arrow keys go through its ${things}`);
   by("footer").textContent = `morl ${data.version}. This file is complete: it loads nothing.`;
 }
@@ -88,7 +88,7 @@ function choose() {
   const where = fronts.length > 1 ? ` of ${front.label}` : "";
   const own = front.preferences[i].map((x) => number(x, 3));
   by("choice-title").textContent = front.objects ? `Object ${i}${where}: ${front.objects[i]}` : `Policy ${i}${where}`;
-  by("choice-note").textContent = `${state.picked === null ? "It has the largest weighted return" : "Picked by hand; a slider chooses again"}. ${front.objects
+  by("choice-note").textContent = `${state.picked === null ? "It has the largest weighted return" : "Picked by hand; a slider chooses again"}. ${front.run.labelled ? `It was labelled: its values are exact. It has ${number(front.length[i])} letters.` : front.objects
     ? `Drawn for the preference ${own.join(" · ")}, in ${number(front.length[i])} steps.`
     : `Its own preference: ${own.join(" · ")}. An episode takes ${number(front.length[i])} steps.`}`;
   by("returns").replaceChildren(...objectives.map((objective, k) => {
@@ -102,7 +102,7 @@ function choose() {
       html("span", { class: `bar ${front.colour}`, title: `from ${number(ranges[k][0])} to ${number(ranges[k][1])} over all ${things} shown here` }, bar));
   }));
   const seed = front.run.fronts.length > 1 ? ` --training-seed ${front.seed}` : "";
-  by("choice-command").textContent = front.objects
+  by("choice-command").textContent = front.run.labelled ? `morl front ${front.run.path}${seed.replace("--training-seed", "--seed")}` : front.objects
     ? `morl sample ${front.run.path}${seed} --preference ${(state.picked === null ? weights : weighed(front.preferences[i])).join(" ")}`
     : `morl rollout ${front.run.path}${seed} --policy ${i}`;
   mark();

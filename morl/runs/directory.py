@@ -12,17 +12,17 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import yaml
 
-from morl.runs import storage
 from morl.errors import UserError
+from morl.runs import storage
 from morl.runs.front import OBJECT_COLUMNS, Floats, Front, columns
 
 FORMAT = 3
@@ -65,6 +65,11 @@ def check_own_files(path: Path) -> None:
     for entry in (checkpoints, *path.iterdir(), *checkpoints.iterdir()):
         if entry.is_symlink():
             raise UserError(f"{entry} is a link; a run is resumed only in files of its own")
+    if any(checkpoints.glob("labelled-*.json")):
+        raise UserError(
+            f"{path} was written by an earlier version of morl, whose labels this one cannot go on from; "
+            "they are in checkpoints/labelled-SEED.json, and in candidates.csv where it was stopped"
+        )
 
 
 def check_module(what: str, module: str, path: Path) -> None:
@@ -88,8 +93,8 @@ def check_module(what: str, module: str, path: Path) -> None:
         raise UserError(f"the {what} is of a module inside {path} itself, which is not imported")
 
 
-def provenance(device: str) -> dict[str, Any]:
-    """Where a run comes from: versions, device, git state and command."""
+def provenance(device: str, packages: Sequence[str] = ()) -> dict[str, Any]:
+    """Return where a run comes from: versions, those of optional ``packages`` too, device, git state and command."""
     return {
         "format": FORMAT,
         "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
@@ -98,9 +103,18 @@ def provenance(device: str) -> dict[str, Any]:
         "cpus": os.cpu_count(),
         "platform": platform.platform(),
         "python": platform.python_version(),
-        "versions": {name: version(name) for name in PACKAGES},
+        "versions": {name: version(name) for name in PACKAGES} | _installed(packages),
         "git": _git_state(),
     }
+
+
+def _installed(packages: Sequence[str]) -> dict[str, str]:
+    """Return the versions of those packages that are installed."""
+    found = {}
+    for name in packages:
+        with contextlib.suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found
 
 
 def _git_state() -> str | None:

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from morl.errors import UserError
-from morl.runs.tensorboard import TensorBoardWriter
 from morl.runs.csv import CsvWriter
+from morl.runs.tensorboard import TensorBoardWriter
 
 Row = dict[str, float | int]
 

@@ -1,9 +1,10 @@
-"""When a training under way is saved, and which of its checkpoints it goes on from."""
+"""Checkpoints of a training under way: when they are written, and which of them it goes on from."""
 
 from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ _FREE = frozenset({"device", "processes", "overlap", "checkpoint_minutes", "chec
 
 
 class Saver:
-    """The checkpoints of one run, in ``directory``."""
+    """Checkpoints of one run, in ``directory``."""
 
     def __init__(self, directory: Path, settings: TrainSettings) -> None:
         self._directory = directory
@@ -31,14 +32,14 @@ class Saver:
         self._number = 0
 
     def due(self) -> bool:
-        """Whether it is time for one."""
+        """Return whether it is time for one."""
         wait = 60.0 * (MINUTES if self._minutes is None else self._minutes)
         if self._minutes is None:
             wait = max(wait, self._took / SHARE)
         return time.perf_counter() - self._last >= wait
 
     def save(self, tree: PyTree, progress: Progress, resolved: dict[str, Any]) -> None:
-        """Write one.
+        """Write a checkpoint.
 
         Raises:
             OSError: it cannot be written; those before it are as they were.
@@ -52,14 +53,18 @@ class Saver:
         self._number += 1
 
     def last(
-        self, like: PyTree, resolved: dict[str, Any], defaults: dict[str, Any], shape: tuple[int, int, int]
+        self,
+        like: Callable[[int], PyTree],
+        resolved: dict[str, Any],
+        defaults: dict[str, Any],
+        shape: tuple[int, int, int],
     ) -> tuple[PyTree, Progress | None, list[str]]:
-        """The newest whole checkpoint, and what was wrong with newer ones; no progress where there never was one.
+        """Return the newest whole checkpoint and what was wrong with newer ones; no progress if there was none.
 
         Args:
-            like: arrays of the shapes it has.
+            like: function from the stage of a checkpoint to arrays of the shapes it has.
             resolved: settings the training goes on with.
-            defaults: what settings are that were not there yet when a checkpoint was written.
+            defaults: values of settings that did not exist when a checkpoint was written.
             shape: numbers of its policies, seeds and stages.
 
         Raises:
@@ -70,7 +75,7 @@ class Saver:
             try:
                 notes = storage.load_notes(path)
                 progress = _checked(path, notes, resolved, defaults, shape)
-                return storage.load_state(path, like), progress, damaged
+                return storage.load_state(path, like(progress.stage)), progress, damaged
             except _ChangedError:
                 raise
             except UserError as error:
@@ -84,13 +89,13 @@ class Saver:
         storage.forget_states(self._directory)
 
     def cost(self) -> str:
-        """What they took, in words."""
+        """Describe the time that checkpoints took."""
         share = self._total / (time.perf_counter() - self._begin)
         return f"{self._number} checkpoints took {self._total:.3g} s, {share:.2%} of the time"
 
 
 class _ChangedError(UserError):
-    """config.yaml is not what the checkpoint was made with."""
+    """Error for a config.yaml other than the one the checkpoint was made with."""
 
 
 def _checked(
@@ -119,7 +124,7 @@ def _checked(
 
 
 def fixed_settings(resolved: dict[str, Any]) -> dict[str, Any]:
-    """The settings that every number depends on, as JSON gives them back."""
+    """Return the settings that numbers depend on, as JSON gives them back."""
     fixed: dict[str, Any] = json.loads(
         json.dumps({name: value for name, value in resolved.items() if name not in _FREE})
     )

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from morl.training.rollout import AnyEnv, Lane, Outcome, start_batch, step
+from morl.training.rollout import AnyEnv, EnvRunnerState, TimeStep, start_batch, step
 from morl.types import Evaluation, Learner, PyTree
 
 MAX_STEPS = 10_000  # for an environment without a time limit
@@ -29,7 +29,7 @@ def evaluate(
     gamma: float,
     conditional: bool = False,
 ) -> Evaluation:
-    """Greedy episodes of N stacked policies under their preferences (N, R). To be jitted by the caller.
+    """Run greedy episodes of N stacked policies under their preferences (N, R). To be jitted by the caller.
 
     ``conditional`` policies are evaluated under M preferences each, (N, M, R), all on the same episodes. Policies of
     the same key (N keys) meet the same episodes too (common random numbers), so that their differences are their own.
@@ -41,40 +41,40 @@ def evaluate(
         act = jax.vmap(act, in_axes=(None, 0, 0, None))
 
     def flat(x: jax.Array) -> jax.Array:
-        """Of the episodes of each policy, to all lanes: one axis, as nested ones take longer to trace and compile."""
+        """Flatten policies and episodes to one axis, as nested ones take longer to trace and compile."""
         if conditional:
             x = jnp.broadcast_to(x[:, None], (*shape, *x.shape[2:]))
         return x.reshape(-1, *x.shape[len(shape) :])
 
     key_start, key_steps = jnp.moveaxis(jax.vmap(jax.random.split)(keys), 1, 0)
-    lanes = jax.tree.map(flat, jax.vmap(partial(start_batch, env, params, num_envs=episodes))(key_start))
+    runners = jax.tree.map(flat, jax.vmap(partial(start_batch, env, params, num_envs=episodes))(key_start))
     count = math.prod(shape)
     zeros = jnp.zeros((count, preferences.shape[-1]))
 
-    def running(carry: tuple[jax.Array, Lane, jax.Array, Evaluation]) -> jax.Array:
+    def running(carry: tuple[jax.Array, EnvRunnerState, jax.Array, Evaluation]) -> jax.Array:
         t, _, alive, _ = carry
         return jnp.any(alive) & (t < (env.max_episode_steps or MAX_STEPS))
 
     def advance(
-        carry: tuple[jax.Array, Lane, jax.Array, Evaluation],
-    ) -> tuple[jax.Array, Lane, jax.Array, Evaluation]:
-        t, lanes, alive, sums = carry
+        carry: tuple[jax.Array, EnvRunnerState, jax.Array, Evaluation],
+    ) -> tuple[jax.Array, EnvRunnerState, jax.Array, Evaluation]:
+        t, runners, alive, sums = carry
         key_act, key_env = jnp.moveaxis(
             jax.vmap(lambda key: jax.random.split(jax.random.fold_in(key, t)))(key_steps), 1, 0
         )
-        obs = lanes.obs.reshape(*shape, *lanes.obs.shape[1:])
+        obs = runners.obs.reshape(*shape, *runners.obs.shape[1:])
         action = jax.vmap(act)(policies, obs, preferences, key_act)
         action = learner.to_env(action.reshape(-1, *action.shape[len(shape) :]))
         key_env = flat(jax.vmap(partial(jax.random.split, num=episodes))(key_env))
-        out: Outcome
-        lanes, out = jax.vmap(partial(step, env, params))(key_env, lanes, action)
+        out: TimeStep
+        runners, out = jax.vmap(partial(step, env, params))(key_env, runners, action)
         reward = jnp.where(alive[:, None], out.reward, 0.0)
         sums = Evaluation(
             sums.discounted + gamma**t * reward, sums.undiscounted + reward, sums.length + alive.astype(jnp.int32)
         )
-        return t + 1, lanes, alive & ~(out.terminated | out.truncated), sums
+        return t + 1, runners, alive & ~(out.terminated | out.truncated), sums
 
-    carry = (jnp.int32(0), lanes, jnp.ones(count, bool), Evaluation(zeros, zeros, jnp.zeros(count, jnp.int32)))
+    carry = (jnp.int32(0), runners, jnp.ones(count, bool), Evaluation(zeros, zeros, jnp.zeros(count, jnp.int32)))
     sums = jax.lax.while_loop(running, advance, carry)[3]
     evaluation: Evaluation = jax.tree.map(lambda x: x.reshape(*shape, *x.shape[1:]), sums)
     return evaluation
@@ -121,7 +121,7 @@ def in_blocks(
 def in_widths(
     run: Callable[[PyTree, np.ndarray[Any, Any], jax.Array], Evaluation], width: int
 ) -> Callable[[PyTree, np.ndarray[Any, Any], jax.Array], Evaluation]:
-    """``run``, which takes ``width`` preferences of each policy, (P, width, R), for any number of them, (P, M, R)."""
+    """Extend ``run``, which takes (P, width, R) preferences, to any number of them, (P, M, R)."""
 
     def wide(policies: PyTree, preferences: np.ndarray[Any, Any], keys: jax.Array) -> Evaluation:
         number = preferences.shape[1]

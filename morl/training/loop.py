@@ -1,13 +1,12 @@
-"""The training loop: collect, learn, evaluate, archive, log; then re-evaluate the archive on fresh seeds."""
+"""Training loop: collect, learn, evaluate, archive, log; then re-evaluate the archive on fresh seeds."""
 
 from __future__ import annotations
 
 import contextlib
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -28,50 +27,15 @@ from morl.settings import TrainSettings
 from morl.training.backends import devices
 from morl.training.checkpointing import Saver
 from morl.training.diagnosis import environment_fault
-from morl.training.nonfinite import FROM_ENVIRONMENT, SOURCES, Faults, news
+from morl.training.nonfinite import FROM_ENVIRONMENT, SOURCES, NonFinite, describe_news
 from morl.training.progress import Progress
-from morl.training.setup import Plan, prepare
-from morl.types import Extension, PyTree
+from morl.training.reporter import Reporter as Reporter
+from morl.training.reporter import Status as Status
+from morl.training.setup import Setup, prepare
+from morl.types import Extension, PyTree, Trainer
 
 EXPECTED_UTILITY_WEIGHTS = 100
-PIECE_SECONDS = 1.0  # about how long compiled code runs before the loop looks up
-
-
-@dataclass(frozen=True)
-class Status:
-    """Where a training stands, for whoever shows it; one value a seed where it depends on the seed.
-
-    Attributes:
-        step, total: environment steps of one seed, done and planned.
-        steps_per_second: over all seeds, collecting and learning, since the last status.
-        hypervolume, expected_utility, front_size: of the archive by training estimates, at the last evaluation.
-        share: hypervolume over the true front's, where that is known.
-    """
-
-    step: int
-    total: int
-    steps_per_second: float
-    hypervolume: tuple[float, ...] = ()
-    expected_utility: tuple[float, ...] = ()
-    front_size: tuple[int, ...] = ()
-    share: tuple[float, ...] = ()
-    evaluated: bool = False
-
-
-class Reporter(Protocol):
-    """Shows a training to a person."""
-
-    def start(self, headline: str, path: Path) -> None:
-        """Before anything is compiled."""
-        ...
-
-    def update(self, status: Status) -> None:
-        """After each piece of work."""
-        ...
-
-    def note(self, text: str) -> None:
-        """The agent's notes at the start, and what re-evaluation took off each front at the end."""
-        ...
+CHUNK_SECONDS = 1.0  # of compiled code before control returns to the loop
 
 
 @oracle_errors()
@@ -83,22 +47,21 @@ def train(
     resume: Path | str | None = None,
     reporter: Reporter | None = None,
     should_stop: Callable[[], bool] = lambda: False,
-) -> Any:
+) -> Run:
     """Train, and leave a run directory with a front re-evaluated on fresh seeds.
 
     Args:
         agent: a registered agent; see ``morl agents``.
-        settings: :class:`TrainSettings`, or :class:`SearchSettings` of an agent that searches for objects.
+        settings: :class:`TrainSettings`, or the settings class the agent is registered with.
         config: the agent's own settings, of the dataclass it is registered with.
         resume: run directory of a training that was stopped or killed, to go on with from its last checkpoint, instead
             of all three above; of a finished one nothing is done.
         reporter: told how it goes.
-        should_stop: asked between pieces of about a second; once true, a checkpoint is written, and the policies so far
+        should_stop: asked between chunks of about a second; once true, a checkpoint is written, and the policies so far
             are evaluated and written; the training can be resumed.
 
     Returns:
-        a :class:`morl.runs.directory.Run`; of an agent that searches for objects a
-        :class:`morl.constructive.objects.Search`.
+        the run, read back from its directory by :func:`morl.load` as well.
 
     Raises:
         UserError: settings that cannot work, before anything is compiled or written; later, an environment that gives
@@ -108,75 +71,70 @@ def train(
     if resume is not None:
         if settings is not None or config is not None:
             raise UserError("a run that is resumed has its settings; give none beside resume")
-        resume = Path(resume)
-        agent, *_ = loading.settings_of(resume)
-        directory.check_own_files(resume)
-    spec = agent_spec(agent)
-    if spec.search is not None:
-        return load(spec.entry_point)(settings, config, resume=resume, reporter=reporter, should_stop=should_stop)
-    if resume is not None:
-        return _resumed(resume, reporter, should_stop)
-    settings = settings or TrainSettings()
-    plan = prepare(agent, settings, config)
-    chosen = devices.choose(settings.device, len(plan.agent.preferences) * settings.num_seeds, plan.split_cores)
-    path = directory.create(settings.out, f"{agent}-{settings.env.replace('/', '-').replace(':', '-')}")
+        return _resumed(Path(resume), reporter, should_stop)
+    settings = settings or load(agent_spec(agent).settings)()
+    setup = prepare(agent, settings, config)
+    chosen = devices.choose(settings.device, len(setup.agent.preferences) * settings.num_seeds, setup.spec.split_cores)
+    path = directory.create(settings.out, f"{agent}-{settings.env}".replace("/", "-").replace(":", "-"))
     with jax.default_device(chosen[0]):
-        return _Training(plan, settings, path, chosen, reporter, should_stop).run()
+        return _Training(setup, settings, path, chosen, reporter, should_stop).run()
 
 
 def _resumed(path: Path, reporter: Reporter | None, should_stop: Callable[[], bool]) -> Run:
     """Go on from the last whole checkpoint, or from the start where there is none yet; see :func:`train`."""
-    plan, settings = loading.plan_of(path)
+    setup, settings = loading.setup_of(path)
+    directory.check_own_files(path)
     if (path / "front.csv").exists() and not storage.states(path / "checkpoints"):
         return loading.load(path)
-    chosen = devices.choose(settings.device, len(plan.agent.preferences) * settings.num_seeds, plan.split_cores)
+    chosen = devices.choose(settings.device, len(setup.agent.preferences) * settings.num_seeds, setup.spec.split_cores)
     with jax.default_device(chosen[0]):
-        return _Training(plan, settings, path, chosen, reporter, should_stop).run(resume=True)
+        return _Training(setup, settings, path, chosen, reporter, should_stop).run(resume=True)
 
 
 class _Training:
-    """One call of :func:`train`."""
+    """State of one call of :func:`train`."""
 
     def __init__(
         self,
-        plan: Plan,
+        setup: Setup,
         settings: TrainSettings,
         path: Path,
         chosen: list[jax.Device],
         reporter: Reporter | None,
         should_stop: Callable[[], bool],
     ) -> None:
-        self.plan, self.settings, self.path = plan, settings, path
+        self.setup, self.settings, self.path = setup, settings, path
         self.reporter, self.should_stop = reporter, should_stop
-        agent, extension = plan.agent, plan.agent.extension
+        agent, extension = setup.agent, setup.agent.extension
         self.per_seed = len(agent.preferences)
         self.seeds = range(settings.seed, settings.seed + settings.num_seeds)
         self.preferences = np.concatenate([agent.preferences] * settings.num_seeds)
-        self.steps_per_update = self.per_seed * agent.learner.num_envs * agent.learner.rollout_steps
         self.stages = [agent.updates, *([extension.updates] * extension.rounds if extension else [])]
-        self.total = sum(self.stages) * self.steps_per_update
-        self.weights = spread(len(plan.objectives), EXPECTED_UTILITY_WEIGHTS)
+        self.weights = spread(len(setup.objectives), EXPECTED_UTILITY_WEIGHTS)
         # the fourth part of each is for evaluations of the finished run
         roots = [jax.random.split(jax.random.key(seed), 5) for seed in self.seeds]
         self.learner_keys = jnp.stack([root[0] for root in roots])
         self.eval_keys = jnp.stack([root[1] for root in roots])
         self.final_keys = jnp.stack([root[2] for root in roots])
         self.round_keys = jnp.stack([root[4] for root in roots])
-        self.backend = plan.make_backend(
+        self.backend = setup.make_backend(
             self.preferences,
             eval_episodes=settings.eval_episodes,
             devices=chosen,
-            skip_faults=settings.on_nan == "skip",
+            skip_nonfinite=settings.on_nan == "skip",
         )
+        # the second stage has a learner of its own on the same environments
+        self.second = self.backend.for_learner(extension.learner) if extension else self.backend
+        self.total = self.backend.steps(agent.updates) + sum(map(self.second.steps, self.stages[1:]))
         self.device = f"{min(len(chosen), len(self.preferences))} x {chosen[0].device_kind}"
-        self.kept = plan.make_keeper(self.seeds, settings.archive_capacity)
+        self.solutions = setup.make_solution_set(self.seeds, settings.archive_capacity)
         self.progress = Progress(taken=[set() for _ in self.seeds])
         self.saver = Saver(path / "checkpoints", settings)
         self.clock = time.perf_counter()
 
     def run(self, resume: bool = False) -> Run:
-        """Everything from the headline to the front."""
-        resolved = self.plan.resolved(self.settings)
+        """Run everything from the headline to the front."""
+        resolved = self.setup.resolved(self.settings)
         with contextlib.closing(self.backend):
             with self._writing():
                 record = Recorder(self.path)
@@ -187,10 +145,10 @@ class _Training:
                     record.say(headline)
                 if self.reporter:
                     self.reporter.start(headline, self.path)
-                for note in self.plan.agent.notes:
+                for note in self.setup.agent.notes:
                     self._note(note, record)
                 state = self.backend.init(self._keys(self.learner_keys))
-                self.kept.begin(self.backend.policies(state), self.preferences)
+                self.solutions.begin(self.backend.policies(state), self.preferences)
                 if resume:
                     state = self._resumed(state, record)
                 with self._writing():
@@ -217,14 +175,14 @@ class _Training:
         return Run(self.path, resolved, fronts)
 
     def _blame_environment(self, error: Exception) -> None:
-        """A clear error instead of what JAX says of an environment in JAX that does not keep to its contract."""
-        if self.plan.backend == "jax" and (fault := environment_fault(self.plan.env)):
+        """Raise a clear UserError if the environment in JAX does not keep to its contract."""
+        if self.setup.backend == "jax" and (fault := environment_fault(self.setup.env)):
             name = self.settings.env
             raise UserError(f"{name}: {fault}; morl check-env {name} tells what to fix") from error
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:
-        """What fails in here is that the run directory cannot be written."""
+        """Turn an OSError into a UserError that says the run directory cannot be written."""
         try:
             yield
         except OSError as error:
@@ -235,16 +193,29 @@ class _Training:
             raise UserError(f"cannot write to the run directory {self.path}: {reason}; {after}") from error
 
     def _write_config(self, resolved: dict[str, Any]) -> str:
-        """config.yaml, and its text."""
-        text: str = yaml.safe_dump({**resolved, "run": directory.provenance(self.device)}, sort_keys=False)
+        """Write config.yaml and return its text."""
+        text: str = yaml.safe_dump(
+            {**resolved, "run": directory.provenance(self.device, self.setup.spec.packages)}, sort_keys=False
+        )
         files.write_text(self.path / "config.yaml", text)
         return text
 
+    def _trainer(self, stage: int) -> Trainer:
+        """Return the trainer of a stage."""
+        return self.second if stage else self.backend
+
     def _resumed(self, fresh: Any, record: Recorder) -> Any:
-        """The state of the last whole checkpoint, or a fresh one where there is none yet."""
-        like = {"trainer": self.backend.saved(fresh), "kept": self.kept.saved()}
+        """Return the state of the last whole checkpoint, or the fresh one where there is none yet."""
+        states = {0: fresh}
+
+        def like(stage: int) -> dict[str, Any]:
+            trainer = self._trainer(stage)
+            if stage:
+                states[stage] = trainer.init(self._keys(self.learner_keys))
+            return {"trainer": trainer.saved(states[stage]), "kept": self.solutions.saved()}
+
         shape = (len(self.preferences), len(self.seeds), len(self.stages))
-        saved, progress, damaged = self.saver.last(like, self.plan.resolved(self.settings), self.plan.defaults, shape)
+        saved, progress, damaged = self.saver.last(like, self.setup.resolved(self.settings), self.setup.defaults, shape)
         for text in damaged:
             self._note(f"left out: {text}", record)
         if progress is None:
@@ -252,18 +223,19 @@ class _Training:
             return fresh
         self._note(f"resumed at step {progress.steps:,}", record)
         self.progress = progress
-        self.kept.restore(saved["kept"])
+        self.solutions.restore(saved["kept"])
         self.clock -= progress.seconds
-        return self.backend.restored(fresh, saved["trainer"])
+        return self._trainer(progress.stage).restored(states[progress.stage], saved["trainer"])
 
     def _headline(self) -> str:
-        agent, settings = self.plan.agent, self.settings
+        agent, settings = self.setup.agent, self.settings
         seeds = "" if settings.num_seeds == 1 else f"{settings.num_seeds} seeds x "
         rounds = f" + {agent.extension.rounds} x {agent.extension.updates}" if agent.extension else ""
         policies = "1 policy" if self.per_seed == 1 else f"{self.per_seed} policies"
+        steps = self.backend.steps(1) // self.per_seed
+        budget = agent.budget or f"{policies} x {agent.updates}{rounds} updates x {steps} steps"
         return (
-            f"{self.plan.agent_name} on {settings.env} ({self.plan.backend}, {self.device}): {seeds}{policies} x "
-            f"{agent.updates}{rounds} updates x {self.steps_per_update // self.per_seed} steps = "
+            f"{self.setup.spec.name} on {settings.env} ({self.setup.backend}, {self.device}): {seeds}{budget} = "
             f"{self.total * settings.num_seeds:,} steps"
         )
 
@@ -273,12 +245,10 @@ class _Training:
             self.reporter.note(text)
 
     def _loop(self, state: Any, record: Recorder) -> bool:
-        """Train to the end or until told to stop: the first stage, then each round of the second; which it was."""
-        progress, extension = self.progress, self.plan.agent.extension
+        """Train the first stage, then each round of the second; return False where told to stop before the end."""
+        progress, extension = self.progress, self.setup.agent.extension
         while True:
-            preferences = self.preferences
-            if extension and progress.stage:
-                preferences = np.tile(extension.preferences(progress.stage - 1), (len(self.seeds), 1))
+            preferences = self._stage_preferences(extension)
             state, stopping = self._train(state, preferences, record)
             finished = progress.updates == self.stages[progress.stage]
             if stopping and not (finished and progress.stage == len(self.stages) - 1):
@@ -290,56 +260,64 @@ class _Training:
             index = progress.stage - 1
             record.say(f"round {index + 1} of {extension.rounds} begins")
             keys = self._keys(self._fold(self.round_keys, index))
-            preferences = np.tile(extension.preferences(index), (len(self.seeds), 1))
-            state = self.backend.init(keys, self._selected(extension, index), preferences)
+            state = self.second.init(keys, self._selected(extension, index), self._stage_preferences(extension))
+
+    def _stage_preferences(self, extension: Extension | None) -> Floats:
+        """Return the preferences of all seeds' learners in this stage."""
+        if extension is None or not self.progress.stage:
+            return self.preferences
+        return np.tile(extension.preferences(self.progress.stage - 1), (len(self.seeds), 1))
 
     def _selected(self, extension: Extension, index: int) -> list[PyTree]:
-        """Learners at the start of the round of this index, from the archives."""
+        """Return the learners at the start of the round of this index, from the archives."""
         learners: list[PyTree] = []
         for i, taken in enumerate(self.progress.taken):
-            returns, policies = self.kept.returns(i), self.kept.policies(i)
-            learners += extension.begin(index, returns, policies, self.plan.reference_point, taken)
+            returns, policies = self.solutions.returns(i), self.solutions.policies(i)
+            learners += extension.begin(index, returns, policies, self.setup.reference_point, taken)
         return learners
 
     def _keys(self, keys: jax.Array) -> list[jax.Array]:
-        """One for each policy, of one for each seed."""
+        """Return one key for each policy from one for each seed."""
         return [key for seed_key in keys for key in jax.random.split(seed_key, self.per_seed)]
 
     def _train(self, state: Any, preferences: Floats, record: Recorder) -> tuple[Any, bool]:
-        """One stage: piece after piece of about a second, evaluated and archived now and then; told to stop or not.
+        """Run one stage in chunks of about a second, evaluated and archived now and then; return whether to stop.
 
-        How long pieces take decides when a checkpoint is written, but nothing that is in one.
+        How long chunks take decides when a checkpoint is written, but nothing that is in one.
         """
         progress, total_updates = self.progress, self.stages[self.progress.stage]
+        trainer = self._trainer(progress.stage)
         share = self.settings.evaluations * total_updates / sum(self.stages)
         evaluations = min(max(1, round(share)), total_updates)
-        pace, stopping, faults = 1, False, self.backend.faults(state)
-        for index in range(progress.looks, evaluations):
+        pace, stopping, nonfinite = 1, False, trainer.nonfinite(state)
+        for index in range(progress.evaluations_in_stage, evaluations):
             target = total_updates * (index + 1) // evaluations
             while progress.updates < target and not stopping:
-                piece = min(pace, target - progress.updates)
+                state, until = self._scheduled(trainer, state, target)
+                chunk = min(pace, until - progress.updates)
+                steps = trainer.steps(progress.updates + chunk) - trainer.steps(progress.updates)
                 tick = time.perf_counter()
-                state, sums = self.backend.run(state, piece, progress.learnt())
+                state, sums = trainer.run(state, chunk, progress.metric_sums())
                 seconds = time.perf_counter() - tick
-                progress.add(sums, piece, piece * self.steps_per_update, seconds)
+                progress.add(sums, chunk, steps, seconds)
                 self._tell(record)
-                faults = self._checked(self.backend.faults(state), faults, record)
-                rate = piece * self.steps_per_update * len(self.seeds) / seconds
-                pace = max(1, min(2 * piece, round(piece * PIECE_SECONDS / seconds)))
+                nonfinite = self._checked(trainer.nonfinite(state), nonfinite, record)
+                pace = max(1, min(2 * chunk, round(chunk * CHUNK_SECONDS / seconds)))
                 stopping = self.should_stop()
                 if stopping or self.saver.due():
                     # before the evaluation of an early stop, which a run that was never stopped does not have
-                    self._save(state, record)
-                self._update(Status(progress.steps, self.total, rate))
-            self.kept.look(
+                    self._save(trainer, state, record)
+                self._update(Status(progress.steps, self.total, steps * len(self.seeds) / seconds))
+            self.solutions.update(
                 self.backend,
-                self.backend.policies(state),
+                trainer.policies(state),
                 preferences,
                 self._fold(self.eval_keys, progress.evaluations),
                 self.settings.eval_episodes,
             )
             self._tell(record)
-            rate = progress.since * self.steps_per_update * len(self.seeds) / progress.learning
+            steps = trainer.steps(progress.updates) - trainer.steps(progress.updates - progress.since)
+            rate = steps * len(self.seeds) / progress.learning
             rows = self._rows(rate)
             with self._writing():
                 for row in rows:
@@ -350,21 +328,35 @@ class _Training:
             progress.evaluated()
         return state, stopping
 
+    def _scheduled(self, trainer: Trainer, state: Any, target: int) -> tuple[Any, int]:
+        """Set the preferences that the agent schedules for the next update; return until which update they hold."""
+        agent, progress = self.setup.agent, self.progress
+        interval = 0 if progress.stage else agent.preference_interval
+        if not interval:
+            return state, target
+        if progress.updates % interval == 0:
+            nothing = np.zeros((0, len(self.setup.objectives)))
+            archives = [self.solutions.returns(i) if progress.evaluations else nothing for i in range(len(self.seeds))]
+            preferences = [agent.preference_at(progress.updates, returns) for returns in archives]
+            state = trainer.with_preferences(state, np.concatenate(preferences))
+        return state, min(target, (progress.updates // interval + 1) * interval)
+
     def _tell(self, record: Recorder) -> None:
         for text in self.backend.incidents():
             self._note(text, record)
 
-    def _checked(self, now: Faults, before: Faults, record: Recorder) -> Faults:
-        """Tell what went wrong since ``before``; ``now``.
+    def _checked(self, now: NonFinite, before: NonFinite, record: Recorder) -> NonFinite:
+        """Note non-finite updates since ``before``; return ``now``.
 
         Raises:
             UserError: every policy of a seed is stopped before there is a front that others could go on from.
         """
-        begin = self.progress.steps - self.progress.updates * self.steps_per_update
+        trainer = self._trainer(self.progress.stage)
+        begin = self.progress.steps - trainer.steps(self.progress.updates)
         for policy in np.flatnonzero(now.number).tolist():
-            if text := news(before, now, policy):
+            if text := describe_news(before, now, policy):
                 seed, number = self.seeds[policy // self.per_seed], policy % self.per_seed
-                step = begin + int(now.update[policy]) * self.steps_per_update
+                step = begin + trainer.steps(int(now.update[policy]))
                 self._note(f"policy {number} of seed {seed}, step {step:,} on {self.settings.env}: {text}", record)
         for i, seed in enumerate(self.seeds):
             mine = slice(i * self.per_seed, (i + 1) * self.per_seed)
@@ -377,38 +369,40 @@ class _Training:
                 )
         return now
 
-    def _save(self, state: Any, record: Recorder) -> None:
-        """A checkpoint of this moment."""
-        tree = {"trainer": self.backend.saved(state), "kept": self.kept.saved()}
+    def _save(self, trainer: Trainer, state: Any, record: Recorder) -> None:
+        """Write a checkpoint of this moment."""
+        tree = {"trainer": trainer.saved(state), "kept": self.solutions.saved()}
         with self._writing():
             self.progress.seconds, self.progress.rows = self._seconds(), record.rows()
-            self.saver.save(tree, self.progress, self.plan.resolved(self.settings))
+            self.saver.save(tree, self.progress, self.setup.resolved(self.settings))
 
     def _seconds(self) -> float:
-        """Of work, those before an interruption included."""
+        """Return the seconds of work, including those before an interruption."""
         return time.perf_counter() - self.clock
 
     def _rows(self, rate: float) -> list[dict[str, Any]]:
-        """One row of metrics for each seed."""
+        """Return one row of metrics for each seed."""
         progress, rows = self.progress, []
         for i, seed in enumerate(self.seeds):
             mine = slice(i * self.per_seed, (i + 1) * self.per_seed)
-            number = sum(progress.numbers[mine]) or np.nan  # none where all were dropped
+            number = sum(progress.numbers[mine]) or np.nan  # none where all were reverted
+            extra = self.setup.agent.extension.extra_metrics if self.setup.agent.extension else ()
             rows.append(
                 {
                     "step": progress.steps,
                     "seed": seed,
                     "seconds": round(self._seconds(), 3),
-                    **self._quality(self.kept.returns(i)),
-                    **self.kept.metrics(i),
+                    **self._quality(self.solutions.returns(i)),
+                    **self.solutions.metrics(i),
                     "steps_per_second": round(rate, 1),
+                    **dict.fromkeys(extra, float("nan")),  # a first stage does not have them
                     **{name: sum(values[mine]) / number for name, values in progress.sums.items()},
                 }
             )
         return rows
 
     def _quality(self, returns: Floats) -> dict[str, float | int]:
-        hypervolume, exact = metrics.hypervolume_estimate(returns, self.plan.reference_point)
+        hypervolume, exact = metrics.hypervolume_estimate(returns, self.setup.reference_point)
         quality: dict[str, float | int] = {
             "hypervolume": hypervolume,
             "hypervolume_exact": int(exact),
@@ -416,37 +410,42 @@ class _Training:
             "sparsity": metrics.sparsity(returns),
             "front_size": len(returns),
         }
-        if self.plan.true_hypervolume:
-            quality["hypervolume_share"] = hypervolume / self.plan.true_hypervolume
+        if self.setup.true_hypervolume:
+            quality["hypervolume_share"] = hypervolume / self.setup.true_hypervolume
         return quality
 
     def _final(self, record: Recorder) -> dict[int, Front]:
         """Evaluate what is kept on fresh seeds: estimates that put a policy into an archive are its luckiest ones."""
-        found = self.kept.final(self.backend, self.final_keys, self.settings.final_episodes)
+        found = self.solutions.final(self.backend, self.final_keys, self.settings.final_episodes)
         fronts = {}
         for i, (seed, (evaluation, params, preferences)) in enumerate(zip(self.seeds, found, strict=True)):
-            front = self.plan.front(evaluation, params, preferences)
-            before = metrics.hypervolume_estimate(self.kept.returns(i), self.plan.reference_point)[0]
+            front = self.setup.front(evaluation, params, preferences)
+            before = metrics.hypervolume_estimate(self.solutions.returns(i), self.setup.reference_point)[0]
             text = (
-                f"seed {seed}: {self.kept.size(i)}, hypervolume {before:.6g} by training estimates, "
+                f"seed {seed}: {self.solutions.describe(i)}, hypervolume {before:.6g} by training estimates, "
                 f"{front.hypervolume():.6g} {front.how_measured} ({len(front)} {front.kind})"
             )
+            if front.labelled:  # labels are exact: nothing was evaluated again
+                what = f"{self.solutions.describe(i)}, {len(front)} in the front"
+                text = f"seed {seed}: {what}, {front.describe_hypervolume()}"
             self._note(text, record)
             fronts[seed] = front
         return fronts
 
     def _write(self, fronts: dict[int, Front], record: Recorder) -> None:
-        """The front, instead of one that an early stop has left: at no moment of another's policies."""
+        """Write the front in place of one that an early stop has left, never beside another's policies."""
         from morl.viz import plotting  # matplotlib takes a while to load
 
         policies = {str(seed): front.params for seed, front in fronts.items()}
         with storage.replacing(self.path / "checkpoints" / "front", policies):
             (self.path / "front.csv").unlink(missing_ok=True)
-        if self.plan.draws_objects:
+        if self.setup.has_objects:
             files.write_text(self.path / "objects.csv", objects_csv(fronts))
+        for name, table in self.solutions.tables().items():
+            files.write_text(self.path / name, table)
         files.write_text(self.path / "front.csv", to_csv(fronts))
-        title = f"{self.plan.agent_name} on {self.settings.env}, {self.progress.steps:,} steps"
-        figure = plotting.draw_front(fronts, title, self.plan.true_front)
+        title = f"{self.setup.spec.name} on {self.settings.env}, {self.progress.steps:,} steps"
+        figure = plotting.draw_front(fronts, title, self.setup.true_front)
         plotting.save(figure, self.path / "front.png")
         record.image("front", plotting.pixels(figure), self.progress.steps)
         utilities = [metrics.expected_utility(front.returns, self.weights) for front in fronts.values()]
@@ -454,7 +453,7 @@ class _Training:
             "final/hypervolume": float(np.mean([front.hypervolume() for front in fronts.values()])),
             "final/expected_utility": float(np.mean(utilities)),
         }
-        record.hparams(self.plan.resolved(self.settings), results, self.progress.steps)
+        record.hparams(self.setup.resolved(self.settings), results, self.progress.steps)
 
     def _status(self, rows: list[dict[str, Any]], rate: float) -> Status:
         def column(name: str) -> tuple[Any, ...]:

@@ -1,4 +1,4 @@
-"""How far a training has come: what a checkpoint holds beside arrays, and what ``--resume`` goes on from."""
+"""Progress of a training: what a checkpoint holds beside arrays, and what ``--resume`` goes on from."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from morl.errors import UserError
-from morl.types import Sums
+from morl.types import MetricSums
 
 
 @dataclass
@@ -18,7 +18,7 @@ class Progress:
     Attributes:
         stage: 0 for the first stage, k for the k-th round of the second.
         updates: of each policy in this stage.
-        looks: evaluations of this stage.
+        evaluations_in_stage: evaluations of this stage.
         since: updates since the last evaluation.
         learning: seconds of collecting and learning since then.
         sums: of metrics since then, by name, a number for each policy.
@@ -32,7 +32,7 @@ class Progress:
 
     stage: int = 0
     updates: int = 0
-    looks: int = 0
+    evaluations_in_stage: int = 0
     since: int = 0
     learning: float = 0.0
     sums: dict[str, list[float]] = field(default_factory=dict)
@@ -43,15 +43,15 @@ class Progress:
     rows: int = 0
     taken: list[set[bytes]] = field(default_factory=list)
 
-    def learnt(self) -> Sums | None:
-        """The sums as a trainer takes them; None right after an evaluation."""
+    def metric_sums(self) -> MetricSums | None:
+        """Return the sums as a trainer takes them; None right after an evaluation."""
         if not self.numbers:
             return None
         metrics: Any = {name: np.array(values, np.float32) for name, values in self.sums.items()}
-        return Sums(np.array(self.numbers, np.float32), metrics)  # type: ignore[arg-type]
+        return MetricSums(np.array(self.numbers, np.float32), metrics)  # type: ignore[arg-type]
 
-    def add(self, sums: Sums, updates: int, steps: int, seconds: float) -> None:
-        """After ``updates`` updates more, of so many steps, ``sums`` being those since the last evaluation."""
+    def add(self, sums: MetricSums, updates: int, steps: int, seconds: float) -> None:
+        """Count ``updates`` updates more; ``steps`` is the total since, ``sums`` those since the last evaluation."""
         self.sums = {name: np.asarray(value).tolist() for name, value in sums.metrics.items()}
         self.numbers = np.asarray(sums.number).tolist()
         self.updates += updates
@@ -60,22 +60,22 @@ class Progress:
         self.learning += seconds
 
     def evaluated(self) -> None:
-        """After an evaluation."""
-        self.looks += 1
+        """Start counting anew after an evaluation."""
+        self.evaluations_in_stage += 1
         self.evaluations += 1
         self.since, self.learning, self.sums, self.numbers = 0, 0.0, {}, []
 
     def next_stage(self) -> None:
-        """At the start of the next one."""
-        self.stage, self.updates, self.looks = self.stage + 1, 0, 0
+        """Go on to the next stage."""
+        self.stage, self.updates, self.evaluations_in_stage = self.stage + 1, 0, 0
 
     def as_json(self) -> dict[str, Any]:
-        """As JSON can hold it; floats are read back exactly."""
+        """Return the progress as JSON can hold it; floats are read back exactly."""
         return {**asdict(self), "taken": [sorted(note.hex() for note in notes) for notes in self.taken]}
 
 
 def from_json(values: Any, num_policies: int, num_seeds: int, stages: int) -> Progress:
-    """Progress from what a checkpoint of so many policies, seeds and stages holds.
+    """Read the progress that a checkpoint of so many policies, seeds and stages holds.
 
     Raises:
         UserError: it does not hold the progress of such a training.
@@ -84,10 +84,10 @@ def from_json(values: Any, num_policies: int, num_seeds: int, stages: int) -> Pr
         if set(values) != {each.name for each in fields(Progress)}:
             raise ValueError("names")
         progress = Progress(**{**values, "taken": [{bytes.fromhex(x) for x in notes} for notes in values["taken"]]})
-        counts = ("stage", "updates", "looks", "since", "steps", "evaluations", "rows")
+        counts = ("stage", "updates", "evaluations_in_stage", "since", "steps", "evaluations", "rows")
         whole = all(type(getattr(progress, name)) is int and getattr(progress, name) >= 0 for name in counts)
         times = all(0 <= float(getattr(progress, name)) < np.inf for name in ("learning", "seconds"))
-        sums = progress.learnt()
+        sums = progress.metric_sums()
         alike = sums is None or all(np.shape(x) == (num_policies,) for x in (sums.number, *sums.metrics.values()))
         if not (whole and times and alike and progress.stage < stages and len(progress.taken) == num_seeds):
             raise ValueError("values")

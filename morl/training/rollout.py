@@ -14,14 +14,15 @@ from morl.ops.batching import batched_with
 from morl.types import Learner, PyTree, Transition
 
 AnyEnv = Environment[Any, Any]
+DrawPreference = Callable[[jax.Array], jax.Array]
 
 
-class Lane(NamedTuple):
-    """One running environment.
+class EnvRunnerState(NamedTuple):
+    """State of one running environment.
 
     Attributes:
         env_state: the environment's own state.
-        obs: what to act on next.
+        obs: observation to act on next.
         steps: () int32, steps taken in this episode.
     """
 
@@ -30,19 +31,8 @@ class Lane(NamedTuple):
     steps: jax.Array
 
 
-def start(env: AnyEnv, params: PyTree, key: jax.Array) -> Lane:
-    """A lane at the start of an episode."""
-    env_state, obs = env.reset(key, params)
-    return Lane(env_state, obs, jnp.int32(0))
-
-
-def start_batch(env: AnyEnv, params: PyTree, key: jax.Array, num_envs: int) -> Lane:
-    """``num_envs`` lanes, stacked."""
-    return jax.vmap(partial(start, env, params))(jax.random.split(key, num_envs))
-
-
-class Outcome(NamedTuple):
-    """What one step of a lane gave; ``next_obs`` is the true successor, before any reset."""
+class TimeStep(NamedTuple):
+    """Result of one step of an environment; ``next_obs`` is the true successor, before any reset."""
 
     next_obs: jax.Array
     reward: jax.Array
@@ -50,36 +40,51 @@ class Outcome(NamedTuple):
     truncated: jax.Array
 
 
-def step(env: AnyEnv, params: PyTree, key: jax.Array, lane: Lane, action: jax.Array) -> tuple[Lane, Outcome]:
-    """One step of a lane, cut off at the time limit and reset when the episode ends."""
+def start(env: AnyEnv, params: PyTree, key: jax.Array) -> EnvRunnerState:
+    """Return an environment at the start of an episode."""
+    env_state, obs = env.reset(key, params)
+    return EnvRunnerState(env_state, obs, jnp.int32(0))
+
+
+def start_batch(env: AnyEnv, params: PyTree, key: jax.Array, num_envs: int) -> EnvRunnerState:
+    """Return ``num_envs`` environments at the start of an episode, stacked."""
+    return jax.vmap(partial(start, env, params))(jax.random.split(key, num_envs))
+
+
+def step(
+    env: AnyEnv, params: PyTree, key: jax.Array, runner: EnvRunnerState, action: jax.Array
+) -> tuple[EnvRunnerState, TimeStep]:
+    """Step an environment, cut it off at the time limit and reset it when the episode ends."""
     key_step = jax.random.split(key)[0]
-    env_state, obs, reward, terminated, truncated, _ = env.step(key_step, lane.env_state, action, params)
-    steps = lane.steps + 1
+    env_state, obs, reward, terminated, truncated, _ = env.step(key_step, runner.env_state, action, params)
+    steps = runner.steps + 1
     if env.max_episode_steps is not None:
         truncated = truncated | (steps >= env.max_episode_steps)
     truncated = truncated & ~terminated
     done = terminated | truncated
-    following = _restarted(env)(params, done, key, Lane(env_state, obs, steps))
-    return following, Outcome(obs, reward, terminated, truncated)
+    following = _auto_reset(env)(params, done, key, EnvRunnerState(env_state, obs, steps))
+    return following, TimeStep(obs, reward, terminated, truncated)
 
 
-def _restarted(env: AnyEnv) -> Callable[..., Lane]:
-    """``(params, done, key, lane)``: the lane, at the start of an episode where it is done; free where none is."""
+def _auto_reset(env: AnyEnv) -> Callable[..., EnvRunnerState]:
+    """Return a function ``(params, done, key, runner)`` that resets environments that are done; free where none is."""
 
-    def restart(params: PyTree, axis: int | None, done: jax.Array, keys: jax.Array, lanes: Lane) -> Lane:
-        def fresh(carry: tuple[jax.Array, Lane]) -> tuple[jax.Array, Lane]:
+    def reset(
+        params: PyTree, axis: int | None, done: jax.Array, keys: jax.Array, runners: EnvRunnerState
+    ) -> EnvRunnerState:
+        def fresh(carry: tuple[jax.Array, EnvRunnerState]) -> tuple[jax.Array, EnvRunnerState]:
             key_reset = jax.vmap(jax.random.split)(keys)[:, 1]
             starts = jax.vmap(partial(start, env), (axis, 0))(params, key_reset)
-            chosen: Lane = jax.tree.map(
+            chosen: EnvRunnerState = jax.tree.map(
                 lambda new, old: jnp.where(done.reshape(-1, *[1] * (old.ndim - 1)), new, old), starts, carry[1]
             )
             return jnp.bool_(False), chosen
 
-        # a loop of one or no turn: a branch would copy the lanes where there is nothing to do
-        restarted: Lane = jax.lax.while_loop(lambda carry: carry[0], fresh, (jnp.any(done), lanes))[1]
-        return restarted
+        # a loop of one or no turn: a branch would copy the environments where there is nothing to do
+        after: EnvRunnerState = jax.lax.while_loop(lambda carry: carry[0], fresh, (jnp.any(done), runners))[1]
+        return after
 
-    return batched_with(restart)
+    return batched_with(reset)
 
 
 def rollout(
@@ -88,20 +93,59 @@ def rollout(
     learner: Learner,
     policy: PyTree,
     preference: jax.Array,
-    lanes: Lane,
+    runners: EnvRunnerState,
     key: jax.Array,
     steps: int,
-) -> tuple[Lane, Transition]:
-    """``steps`` sampled steps of each lane (B): the lanes to go on from, and the transitions (T, B)."""
-    num_envs = lanes.steps.shape[0]
+    draw_preference: DrawPreference | None = None,
+) -> tuple[EnvRunnerState, jax.Array, Transition]:
+    """Run ``steps`` sampled steps of each environment (B).
+
+    Args:
+        env, params: the environment.
+        learner, policy: act.
+        preference: (R,), or (B, R) one for each environment; (B, R) with ``draw_preference``.
+        runners: (B,) environments.
+        key: of everything random.
+        steps: T.
+        draw_preference: draws the preference (R,) of a new episode from a key; without it preferences stay.
+
+    Returns:
+        the environments and the preference to go on with, and the transitions (T, B).
+    """
+    num_envs = runners.steps.shape[0]
     # all keys at once: drawn at each step, they take longer than the steps of most environments
     key_act, key_env = jnp.moveaxis(jax.vmap(jax.random.split)(jax.random.split(key, steps)), 1, 0)
     keys_env = jax.vmap(partial(jax.random.split, num=num_envs))(key_env)
 
-    def one(lanes: Lane, keys: tuple[jax.Array, jax.Array]) -> tuple[Lane, Transition]:
-        action = learner.act(policy, lanes.obs, preference, keys[0], greedy=False)
-        following, out = jax.vmap(partial(step, env, params))(keys[1], lanes, learner.to_env(action))
-        valid = jnp.ones_like(out.terminated)
-        return following, Transition(lanes.obs, action, out.reward, out.next_obs, out.terminated, out.truncated, valid)
+    def one(
+        carry: tuple[EnvRunnerState, jax.Array], keys: tuple[jax.Array, jax.Array]
+    ) -> tuple[tuple[EnvRunnerState, jax.Array], Transition]:
+        runners, preference = carry
+        action = learner.act(policy, runners.obs, preference, keys[0], greedy=False)
+        following, out = jax.vmap(partial(step, env, params))(keys[1], runners, learner.to_env(action))
+        acted_for, preference = preference, _redrawn(draw_preference, preference, out, keys[1])
+        return (following, preference), Transition(
+            obs=runners.obs,
+            action=action,
+            reward=out.reward,
+            next_obs=out.next_obs,
+            terminated=out.terminated,
+            truncated=out.truncated,
+            valid=jnp.ones_like(out.terminated),
+            preference=acted_for,
+        )
 
-    return jax.lax.scan(one, lanes, (key_act, keys_env))
+    (runners, preference), batch = jax.lax.scan(one, (runners, preference), (key_act, keys_env))
+    if preference.ndim == 1:
+        batch = batch._replace(preference=jnp.broadcast_to(batch.preference[:, None], batch.reward.shape))
+    return runners, preference, batch
+
+
+def _redrawn(
+    draw_preference: DrawPreference | None, preference: jax.Array, out: TimeStep, keys: jax.Array
+) -> jax.Array:
+    """Return the preferences (B, R) with new ones where an episode has ended."""
+    if draw_preference is None:
+        return preference
+    drawn = jax.vmap(draw_preference)(jax.vmap(jax.random.fold_in, (0, None))(keys, 2))
+    return jnp.where((out.terminated | out.truncated)[:, None], drawn, preference)

@@ -1,13 +1,14 @@
-"""What a training keeps of the policies it meets, for each of its seeds, until the front is made at the end.
+"""Solution sets: the policies that a training keeps for each of its seeds until the front is made at the end.
 
-An archive of non-dominated policies where each is for its own preference. Where one policy takes any preference there
-is nothing to choose from: the last one is kept.
+Where each policy has its own preference it is an archive of non-dominated policies. Where one policy takes any
+preference there is nothing to choose from: the last one is kept. An agent's registration names its solution set.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Protocol
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -17,29 +18,46 @@ from morl.errors import UserError
 from morl.ops import archive as archives
 from morl.ops.pareto import non_dominated
 from morl.ops.preferences import spread
-from morl.runs.front import Floats
+from morl.runs.front import Floats, Front
+from morl.training.backends.environment import WATCHED
 from morl.types import Evaluation, PyTree, Trainer
 
-WATCHED = 21  # preferences of one evaluation during training, of a policy that takes any
+if TYPE_CHECKING:
+    from morl.training.setup import Setup
 
 
-class Keeper(Protocol):
-    """What is kept, for S seeds."""
+Unsupported = Mapping[str, str]  # reason by the name of a command
+
+
+class SolutionSet(Protocol):
+    """Solution set of S seeds; made from a setup, the seeds and the capacity of an archive.
+
+    Attributes:
+        kind: what the rows of its front are.
+        conditional: the rows are one policy (or sampler) under several preferences.
+        labelled: the rows are objects as they were labelled in training, exactly and once.
+        unsupported: commands that cannot work on such a run, with the reason in words.
+    """
+
+    kind: ClassVar[Literal["policies", "objects"]]
+    conditional: ClassVar[bool]
+    labelled: ClassVar[bool] = False
+    unsupported: ClassVar[Unsupported]
 
     def begin(self, policies: PyTree, preferences: Floats) -> None:
-        """Nothing kept yet of policies like these, of all seeds, stacked; before anything else."""
+        """Prepare an empty set for policies like these, of all seeds, stacked; before anything else."""
         ...
 
     def saved(self) -> PyTree:
-        """What is kept and the next look will not replace: NumPy arrays, whose shapes ``begin`` has fixed."""
+        """Return the part that the next update will not replace: NumPy arrays, whose shapes ``begin`` has fixed."""
         ...
 
     def restore(self, saved: PyTree) -> None:
-        """Keep what was saved, of the shapes of ``saved()``."""
+        """Set what was saved, of the shapes of ``saved()``."""
         ...
 
-    def look(self, trainer: Trainer, policies: PyTree, preferences: Floats, keys: jax.Array, episodes: int) -> None:
-        """Evaluate the policies of all seeds, stacked, and keep what is worth it.
+    def update(self, trainer: Trainer, policies: PyTree, preferences: Floats, keys: jax.Array, episodes: int) -> None:
+        """Evaluate the policies of all seeds, stacked, and keep the good ones.
 
         Args:
             trainer: evaluates.
@@ -54,31 +72,46 @@ class Keeper(Protocol):
         ...
 
     def returns(self, index: int) -> Floats:
-        """(n, R) by training estimates, non-dominated, of the seed of this index."""
+        """Return (n, R) non-dominated returns by training estimates, of the seed of this index."""
         ...
 
     def policies(self, index: int) -> PyTree:
-        """Those of the seed of this index, stacked as ``returns``; only of an archive."""
+        """Return the policies of ``returns``, stacked; only of an archive."""
         ...
 
     def metrics(self, index: int) -> dict[str, float]:
-        """What the last look tells besides the quality of the front, by name; the same names every time."""
+        """Return metrics of the last update besides those of the front, by name; the same names every time."""
         ...
 
-    def size(self, index: int) -> str:
-        """What there is, in words."""
+    def describe(self, index: int) -> str:
+        """Describe the set of a seed in words."""
         ...
 
     def final(self, trainer: Trainer, keys: jax.Array, episodes: int) -> list[tuple[Evaluation, PyTree, Floats]]:
-        """Each seed's evaluation on fresh episodes, with the parameters and the preferences behind its rows."""
+        """Evaluate each seed's set on fresh episodes; return it with the parameters and preferences behind its rows."""
+        ...
+
+    def tables(self) -> dict[str, str]:
+        """Return further CSV files of the run directory, by name."""
+        return {}
+
+    @staticmethod
+    def evaluate_again(
+        setup: Setup, trainer: Trainer, front: Front, key: jax.Array, episodes: int
+    ) -> tuple[Evaluation, PyTree, Floats]:
+        """Evaluate the rows of a finished run's front on episodes of a key (1,), as one item of :meth:`final`."""
         ...
 
 
-class Archives(Keeper):
-    """An archive for each seed, of ``per_seed`` policies offered each time."""
+class ParetoArchive(SolutionSet):
+    """Pareto archive of each seed, which is offered as many policies as the agent has preferences each time."""
 
-    def __init__(self, seeds: Sequence[int], per_seed: int, capacity: int) -> None:
-        self._seeds, self._per_seed, self._capacity = seeds, per_seed, capacity
+    kind = "policies"
+    conditional = False
+    unsupported: ClassVar[Unsupported] = MappingProxyType({"sample": "its policies draw no objects"})
+
+    def __init__(self, setup: Setup, seeds: Sequence[int], capacity: int) -> None:
+        self._seeds, self._per_seed, self._capacity = seeds, len(setup.agent.preferences), capacity
         self._insert = jax.jit(jax.vmap(archives.insert), donate_argnums=0)
         self._archive: PyTree = None
 
@@ -93,7 +126,7 @@ class Archives(Keeper):
     def restore(self, saved: PyTree) -> None:
         self._archive = saved
 
-    def look(self, trainer: Trainer, policies: PyTree, preferences: Floats, keys: jax.Array, episodes: int) -> None:
+    def update(self, trainer: Trainer, policies: PyTree, preferences: Floats, keys: jax.Array, episodes: int) -> None:
         evaluation = trainer.evaluate(policies, preferences, jnp.repeat(keys, self._per_seed, axis=0), episodes)
         seeds = len(self._seeds)
 
@@ -121,7 +154,7 @@ class Archives(Keeper):
     def metrics(self, index: int) -> dict[str, float]:
         return {}
 
-    def size(self, index: int) -> str:
+    def describe(self, index: int) -> str:
         return f"{len(self.returns(index))} archived policies"
 
     def final(self, trainer: Trainer, keys: jax.Array, episodes: int) -> list[tuple[Evaluation, PyTree, Floats]]:
@@ -136,23 +169,31 @@ class Archives(Keeper):
             found.append(jax.tree.map(lambda x, mine=mine: x[mine], (evaluation, params, weights)))
         return found
 
+    @staticmethod
+    def evaluate_again(
+        setup: Setup, trainer: Trainer, front: Front, key: jax.Array, episodes: int
+    ) -> tuple[Evaluation, PyTree, Floats]:
+        keys = jnp.repeat(key, len(front), axis=0)
+        return trainer.evaluate(front.params, front.preferences, keys, episodes), front.params, front.preferences
+
 
 def refuse_diverged(policies: PyTree, seeds: Sequence[int], what: str) -> None:
-    """Nothing, where all numbers of the policies of these seeds, stacked, are finite.
-
-    Raises:
-        UserError: one has diverged.
-    """
+    """Raise UserError if a parameter of the policies of these seeds, stacked, is non-finite."""
     finite = [np.isfinite(x).reshape(len(seeds), -1).all(axis=1) for x in jax.tree.leaves(policies)]
     for seed, whole in zip(seeds, np.logical_and.reduce(finite), strict=True):
         if not whole:
             raise UserError(f"the {what} of seed {seed} has diverged; try a lower learning_rate")
 
 
-class LastPolicies(Keeper):
-    """The last policy of each seed, which takes any of R objectives' preferences; ``number`` of them make its front."""
+class ConditionalPolicy(SolutionSet):
+    """Last policy of each seed, which takes any preference; ``num_preferences`` of the agent make its front."""
 
-    def __init__(self, seeds: Sequence[int], num_objectives: int, number: int) -> None:
+    kind = "policies"
+    conditional = True
+    unsupported: ClassVar[Unsupported] = MappingProxyType({"sample": "its policy draws no objects"})
+
+    def __init__(self, setup: Setup, seeds: Sequence[int], capacity: int) -> None:
+        number, num_objectives = setup.agent.num_preferences, len(setup.objectives)
         self._seeds = seeds
         self._watched = spread(num_objectives, min(number, WATCHED))
         self._all = spread(num_objectives, number)
@@ -168,7 +209,7 @@ class LastPolicies(Keeper):
     def restore(self, saved: PyTree) -> None:
         pass
 
-    def look(self, trainer: Trainer, policies: PyTree, preferences: Floats, keys: jax.Array, episodes: int) -> None:
+    def update(self, trainer: Trainer, policies: PyTree, preferences: Floats, keys: jax.Array, episodes: int) -> None:
         refuse_diverged(policies, self._seeds, "policy")
         evaluation = trainer.evaluate(policies, self._repeated(self._watched), keys, episodes)
         means = np.asarray(evaluation.discounted, np.float64).mean(axis=2)
@@ -184,7 +225,7 @@ class LastPolicies(Keeper):
     def metrics(self, index: int) -> dict[str, float]:
         return {}
 
-    def size(self, index: int) -> str:
+    def describe(self, index: int) -> str:
         return f"{len(self._watched)} preferences during training, {len(self._all)} at the end"
 
     def final(self, trainer: Trainer, keys: jax.Array, episodes: int) -> list[tuple[Evaluation, PyTree, Floats]]:
@@ -193,6 +234,15 @@ class LastPolicies(Keeper):
             (*jax.tree.map(lambda x, i=i: x[i], (evaluation, self._policies)), self._all)
             for i in range(len(self._seeds))
         ]
+
+    @staticmethod
+    def evaluate_again(
+        setup: Setup, trainer: Trainer, front: Front, key: jax.Array, episodes: int
+    ) -> tuple[Evaluation, PyTree, Floats]:
+        policy = jax.tree.map(lambda x: np.asarray(x)[None], front.params)
+        evaluation = trainer.evaluate(policy, front.preferences[None], key, episodes)
+        rows: Evaluation = jax.tree.map(lambda x: x[0], evaluation)
+        return rows, front.params, front.preferences
 
     def _repeated(self, preferences: Floats) -> Floats:
         return np.repeat(preferences[None], len(self._seeds), axis=0)

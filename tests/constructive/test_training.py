@@ -17,7 +17,7 @@ from morl.constructive import sampling, sheets
 from morl.constructive.sample_sets import best_objects
 from morl.envs.constructive.hypergrid import HyperGrid
 from morl.errors import UserError
-from morl.loading import plan_of
+from morl.loading import setup_of
 from morl.ops.preferences import spread
 from morl.settings import EvaluateSettings
 from morl.training.setup import prepare
@@ -114,7 +114,7 @@ class TestTraining:
 
 
 def prepared(run):
-    return plan_of(run.path)[0]
+    return setup_of(run.path)[0]
 
 
 class TestAfterwards:
@@ -236,7 +236,10 @@ class TestSample:
             (f"sample {run.path} --preference 1 0 --known {tmp_path / 'none'}", "cannot read"),
             (f"sample {run.path} --preference 1 0 --sheet {tmp_path / 'a.pdf'}", "allowed: .png"),
             (f"sample {run.path} --preference 1 0 --top 0", "top must be at least 1"),
-            (f"sample {other} --preference 1 0", "a run of cmorl, which draws no objects"),
+            (
+                f"sample {other} --preference 1 0",
+                "morl sample cannot work on a run of cmorl: its policies draw no objects",
+            ),
             (f"sample {tmp_path} --preference 1 0", "is not a run directory"),
         ):
             code, out, err = command(capsys, line)

@@ -15,14 +15,15 @@ from unittest import mock
 
 import numpy as np
 
-from morl.runs import storage
 from morl.cli import COMMANDS, main
 from morl.errors import UserError
 from morl.parsing import field_names, from_mapping
+from morl.runs import storage
 from morl.runs.directory import read_fronts
 from morl.settings import TrainSettings
 from morl.tune.journal import Journal
-from morl.tune.study import FORMAT, Study
+from morl.tune.study import Study
+from morl.tune.study_file import FORMAT
 
 WORDS = (
     *("cmorl", "gmorl", "dsac", "minecart-v0", "no-such-env", "--env", "--steps", "--seed", "--num-seeds", "--out"),

@@ -5,13 +5,13 @@ import numpy as np
 import pytest
 
 import morl
-from morl.viz import plotting
 from morl.agents.ppo.algorithm import PPO
 from morl.agents.ppo.config import PPOConfig
 from morl.errors import UserError
-from morl.runs.front import from_evaluation, to_csv
 from morl.runs.directory import read_fronts
+from morl.runs.front import from_evaluation, to_csv
 from morl.types import Evaluation
+from morl.viz import plotting
 
 ENV = morl.make("deep-sea-treasure-v0")
 LEARNER = PPO(PPOConfig(hidden=(8,)), ENV.observation_space, ENV.action_space, 0.9, 1)

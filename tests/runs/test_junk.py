@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from morl.runs import storage
 from morl.errors import UserError
+from morl.runs import storage
 from morl.training.progress import Progress, from_json
 from tests.runs import junk
 

@@ -7,8 +7,8 @@ import yaml
 
 from morl.agents.cmorl import CMORLConfig
 from morl.runs.front import columns
-from morl.training.setup import prepare
 from morl.settings import TrainSettings
+from morl.training.setup import prepare
 
 
 def write_run(path, objectives, fronts, *, env="deep-sea-treasure-v0", metrics=None, **settings):

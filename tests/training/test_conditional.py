@@ -16,7 +16,7 @@ from morl.ops import metrics
 from morl.ops.preferences import spread
 from morl.settings import EvaluateSettings, TrainSettings
 from morl.training.backends.host import HostBackend
-from morl.training.backends.host_double_buffered import OverlappingHost
+from morl.training.backends.host_double_buffered import DoubleBufferedHost
 from morl.training.evaluation import evaluate, in_blocks
 from morl.training.setup import prepare
 
@@ -109,7 +109,7 @@ def test_overlap_takes_two_policies():
         prepare("gmorl", TrainSettings(**settings), GMORLConfig(**SMALL))
     plan = prepare("gmorl", TrainSettings(**settings, num_seeds=2), GMORLConfig(**SMALL))
     options = {"eval_episodes": 1, "devices": jax.devices()[:1]}
-    assert isinstance(plan.make_backend(np.concatenate([plan.agent.preferences] * 2), **options), OverlappingHost)
+    assert isinstance(plan.make_backend(np.concatenate([plan.agent.preferences] * 2), **options), DoubleBufferedHost)
     assert isinstance(plan.make_backend(plan.agent.preferences, **options), HostBackend)
 
 

@@ -15,8 +15,8 @@ from morl.agents.sac import algorithm as discrete_sac
 from morl.ops import replay
 from morl.training.backends.jax import JaxBackend
 from morl.training.diagnosis import environment_fault
-from morl.training.nonfinite import SOURCES, Faults, guarded_update, news, none, settled
-from morl.types import Transition
+from morl.training.nonfinite import SOURCES, NonFinite, describe_news, guarded_update, no_nonfinite, settle
+from morl.types import LearnerState, Transition
 from tests.probes import Probe
 
 PREFERENCES = np.array([[1.0, 0.0], [0.5, 0.5], [0.0, 1.0]])
@@ -60,30 +60,30 @@ def test_a_policy_that_diverges_stays_as_it_was_and_leaves_those_beside_it_alone
         JaxBackend(env, learner_of(kind, env), PREFERENCES, eval_episodes=1, gamma=0.9) for kind in (Fragile, PPO)
     )
     state, sums = backend.run(backend.init(KEYS), 5)
-    broken, faults = backend.policies(state), backend.faults(state)
+    broken, nonfinite = backend.policies(state), backend.nonfinite(state)
     state, _ = sound.run(sound.init(KEYS), 2)
     before = sound.policies(state)
     state, _ = sound.run(state, 3)
     for i in (1, 2):
         assert all(map(np.array_equal, row(broken, i), row(sound.policies(state), i)))
     assert all(map(np.array_equal, row(broken, 0), row(before, 0)))
-    assert faults.stopped.tolist() == [True, False, False]
-    assert (faults.number[0], faults.update[0], sound.faults(state).number.sum()) == (1, 2, 0)
-    assert news(None, faults, 0) == "the loss is not finite: it stays as it was"
+    assert nonfinite.stopped.tolist() == [True, False, False]
+    assert (nonfinite.number[0], nonfinite.update[0], sound.nonfinite(state).number.sum()) == (1, 2, 0)
+    assert describe_news(None, nonfinite, 0) == "the loss is not finite: it stays as it was"
     assert sums.number.tolist() == [2, 5, 5]
     assert all(np.isfinite(x).all() for x in sums.metrics.values())
 
 
 def test_updates_can_be_skipped_instead():
     env = Leaky("delayed")
-    backend = JaxBackend(env, learner_of(PPO, env), PREFERENCES, eval_episodes=1, gamma=0.9, skip_faults=True)
+    backend = JaxBackend(env, learner_of(PPO, env), PREFERENCES, eval_episodes=1, gamma=0.9, skip_nonfinite=True)
     state, sums = backend.run(backend.init(KEYS), 20)
-    faults = backend.faults(state)
-    assert 0 < faults.number.min() <= faults.number.max() < 20
-    assert not faults.stopped.any()
-    np.testing.assert_array_equal(sums.number + faults.number, 20)
+    nonfinite = backend.nonfinite(state)
+    assert 0 < nonfinite.number.min() <= nonfinite.number.max() < 20
+    assert not nonfinite.stopped.any()
+    np.testing.assert_array_equal(sums.number + nonfinite.number, 20)
     assert all(np.isfinite(x).all() for x in jax.tree.leaves((backend.policies(state), sums)))
-    assert "a reward is not finite: the update is dropped" in news(None, faults, 0)
+    assert "a reward is not finite: the update is dropped" in describe_news(None, nonfinite, 0)
 
 
 class Adder:
@@ -94,20 +94,24 @@ class Adder:
 
     def update(self, state, batch, key):
         total = jnp.sum(jnp.where(batch.valid[..., None], batch.reward, 0.0)) + self.gradient
-        return {"w": state["w"] + total, "seen": state["seen"] + 1}, {"loss": jnp.float32(self.loss)}
-
-    def learnt(self, state):
-        return state["w"]
-
-    def undone(self, before, after):
-        return {**before, "seen": after["seen"]}
+        after = state._replace(params=state.params + total, episode=state.episode + 1)
+        return after, {"loss": jnp.float32(self.loss)}
 
 
 def rollout(**changes):
     flags = np.zeros((2, 1), bool)
     obs = np.ones((2, 1, 3), np.float32)
     parts = {"obs": obs, "action": flags, "reward": np.ones((2, 1, 2), np.float32), "next_obs": obs}
-    return Transition(**{**parts, "terminated": flags, "truncated": flags, "valid": ~flags, **changes})
+    return Transition(
+        **{
+            **parts,
+            "terminated": flags,
+            "truncated": flags,
+            "valid": ~flags,
+            "preference": np.full((2, 1, 2), 0.5, np.float32),
+            **changes,
+        }
+    )
 
 
 BAD = np.array([[[1.0, np.nan, 1.0]], [[1.0, 1.0, 1.0]]], np.float32)
@@ -126,19 +130,20 @@ BAD = np.array([[[1.0, np.nan, 1.0]], [[1.0, 1.0, 1.0]]], np.float32)
     ],
 )
 def test_whatever_is_not_finite_is_named_and_taken_back(learner, batch, source, skip):
-    state, faults = {"w": jnp.float32(1.0), "seen": jnp.int32(0)}, jax.tree.map(lambda x: x[0], none(1))
+    state = LearnerState(jnp.float32(1.0), (), episode=jnp.int32(0))
+    nonfinite = jax.tree.map(lambda x: x[0], no_nonfinite(1))
     for update in range(2):
-        state, metrics, faults, counts, broken = guarded_update(
-            learner, state, batch, KEYS[0], faults, jnp.int32(update), skip=skip
+        state, metrics, nonfinite, counts, broken = guarded_update(
+            learner, state, batch, KEYS[0], nonfinite, jnp.int32(update), skip=skip
         )
-    assert float(state["w"]) == (1.0 if source else 9.0)
-    assert int(state["seen"]) == 2  # what may stay, stays
-    assert SOURCES[int(faults.source)] == source
+    assert float(state.params) == (1.0 if source else 9.0)
+    assert int(state.episode) == 2  # what may stay, stays
+    assert SOURCES[int(nonfinite.source)] == source
     assert bool(counts) == (not source)
     assert bool(broken) == (source in SOURCES[1:3])
     assert float(metrics["loss"]) == 0.0
-    assert bool(faults.stopped) == (bool(source) and not skip)
-    assert (int(faults.number), int(faults.update)) == ((2, 1) if skip else (1, 0)) if source else (0, 0)
+    assert bool(nonfinite.stopped) == (bool(source) and not skip)
+    assert (int(nonfinite.number), int(nonfinite.update)) == ((2, 1) if skip else (1, 0)) if source else (0, 0)
 
 
 @pytest.mark.parametrize("kind", ["ppo", "constrained", "sac"])
@@ -158,8 +163,8 @@ def test_episodes_go_on_through_an_update_that_is_dropped(kind):
     after, _ = jax.jit(learner.update)(before, batch, KEYS[1])
     assert not all(map(np.array_equal, *map(jax.tree.leaves, map(learner.learnt, (before, after)))))
 
-    faults = jax.tree.map(lambda x: x[0], none(1))
-    left, *_ = settled(learner, before, after, {"loss": jnp.float32(np.nan)}, faults, jnp.int32(0), skip=True)
+    nonfinite = jax.tree.map(lambda x: x[0], no_nonfinite(1))
+    left, *_ = settle(before, after, {"loss": jnp.float32(np.nan)}, nonfinite, jnp.int32(0), skip=True)
     assert all(map(np.array_equal, *map(jax.tree.leaves, map(learner.learnt, (before, left)))))
     so_far = [[3.439, 6.878]] * 2  # 1 + 0.9 + 0.81 + 0.729
     np.testing.assert_allclose((left.ppo if kind == "constrained" else left).discounted_return, so_far, rtol=1e-6)
@@ -173,11 +178,11 @@ def test_a_replay_never_holds_what_is_not_finite():
     env = Leaky("endless")
     learner = discrete_sac.DiscreteSAC(SAC, env.observation_space, env.action_space, 0.9, 10)
     backend = JaxBackend(
-        env, learner, np.repeat(PREFERENCES[:, None], 2, 1), eval_episodes=1, gamma=0.9, skip_faults=True
+        env, learner, np.repeat(PREFERENCES[:, None], 2, 1), eval_episodes=1, gamma=0.9, skip_nonfinite=True
     )
     state, _ = backend.run(backend.init(KEYS), 10)
     kept: replay.Replay = state.learners.replay
-    assert backend.faults(state).number.min() > 0
+    assert backend.nonfinite(state).number.min() > 0
     assert all(np.isfinite(x).all() for x in jax.tree.leaves(kept.rows))
     assert not np.asarray(kept.rows.valid).all()
 
@@ -197,9 +202,9 @@ def test_an_environment_that_cannot_be_traced_is_told_from_one_that_can(change, 
 
 
 def test_many_dropped_updates_are_told_of_by_their_order():
-    def faults(number):
-        return Faults(*(np.array([x]) for x in (number, 3, 0, False)))
+    def nonfinite(number):
+        return NonFinite(*(np.array([x]) for x in (number, 3, 0, False)))
 
-    told = [n for n in range(1, 200) if news(faults(n - 1), faults(n), 0)]
+    told = [n for n in range(1, 200) if describe_news(nonfinite(n - 1), nonfinite(n), 0)]
     assert told == [1, 10, 100]
-    assert news(faults(5), faults(5), 0) is None
+    assert describe_news(nonfinite(5), nonfinite(5), 0) is None

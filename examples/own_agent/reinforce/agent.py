@@ -15,13 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from morl.ops.preferences import spread
-from morl.types import Task, Transition
+from morl.types import Agent, LearnerState, Task, Transition
 from reinforce.config import ReinforceConfig
 
 
 @dataclass(frozen=True)
 class Learner:
-    """One policy for one preference. Its state is a dict of arrays; the core never looks inside."""
+    """Learner of one policy for one preference, in five methods."""
 
     observations: int
     actions: int
@@ -29,11 +29,11 @@ class Learner:
     num_envs: int
     rollout_steps: int
 
-    def init(self, key: jax.Array, preference: jax.Array) -> dict[str, Any]:
-        return {"weights": jnp.zeros((self.observations + 1, self.actions)), "preference": jnp.asarray(preference)}
+    def init(self, key: jax.Array) -> LearnerState:
+        return LearnerState(params={"weights": jnp.zeros((self.observations + 1, self.actions))}, learning=())
 
-    def policy(self, state: dict[str, Any]) -> dict[str, Any]:
-        return {"weights": state["weights"]}
+    def policy(self, state: LearnerState) -> Any:
+        return state.params
 
     def act(self, policy: Any, obs: jax.Array, preference: jax.Array, key: jax.Array, *, greedy: bool) -> jax.Array:
         logits = _features(obs) @ policy["weights"]
@@ -42,7 +42,9 @@ class Learner:
     def to_env(self, action: jax.Array) -> jax.Array:
         return action
 
-    def update(self, state: dict[str, Any], batch: Transition, key: jax.Array) -> tuple[Any, dict[str, jax.Array]]:
+    def update(
+        self, state: LearnerState, batch: Transition, key: jax.Array
+    ) -> tuple[LearnerState, dict[str, jax.Array]]:
         """Raise the probability of actions by what came after them, more or less than the mean of the batch."""
 
         def back(later: jax.Array, now: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
@@ -50,7 +52,7 @@ class Learner:
             total = reward + jnp.where(last, 0.0, later)
             return total, total
 
-        reward = batch.reward @ state["preference"]
+        reward = jnp.sum(batch.reward * batch.preference, axis=-1)
         last = batch.terminated | batch.truncated
         _, to_go = jax.lax.scan(back, jnp.zeros_like(reward[0]), (reward, last), reverse=True)
         advantage = jnp.where(batch.valid, to_go - to_go.mean(), 0.0) / (to_go.std() + 1e-6)
@@ -60,33 +62,22 @@ class Learner:
             taken = jnp.take_along_axis(log_probability, batch.action[..., None], axis=-1)[..., 0]
             return -jnp.mean(advantage * taken)
 
-        weights = state["weights"] - self.learning_rate * jax.grad(loss)(state["weights"])
-        return {**state, "weights": weights}, {"weighted_reward": reward.mean()}
-
-    def restarted(self, state: dict[str, Any]) -> dict[str, Any]:
-        return state  # it keeps nothing of episodes under way
-
-    def learnt(self, state: dict[str, Any]) -> jax.Array:
-        weights: jax.Array = state["weights"]
-        return weights
-
-    def undone(self, before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
-        return before
+        weights = state.params["weights"]
+        weights = weights - self.learning_rate * jax.grad(loss)(weights)
+        return state._replace(params={"weights": weights}), {"weighted_reward": reward.mean()}
 
 
 def _features(obs: jax.Array) -> jax.Array:
-    """Observations (..., n) and a constant, as float32."""
+    """Append a constant to observations (..., n), as float32."""
     return jnp.concatenate([obs, jnp.ones_like(obs[..., :1])], axis=-1).astype(jnp.float32)
 
 
 @dataclass(frozen=True)
-class Reinforce:
-    """The agent for one task: its learner, the preferences of its policies, and how many updates each gets."""
+class Reinforce(Agent):
+    """Agent for one task: its learner, the preferences of its policies, and how many updates each gets."""
 
     config: ReinforceConfig
     task: Task
-    extension = None  # no second stage
-    num_preferences = 0  # each policy is for its own preference
     notes = ("reinforce: an example, not a good agent",)
 
     @property

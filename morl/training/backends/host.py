@@ -7,21 +7,25 @@ device.
 
 from __future__ import annotations
 
+import copy
+import threading
 from collections.abc import Sequence
 from concurrent.futures import CancelledError
-from functools import cached_property, partial
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import PartitionSpec
+from numpy.typing import NDArray
 
 from morl.envs.gymnasium.from_gymnasium import HostEnvironment, HostStep, HostVectorEnv
-from morl.training.backends.sharding import Placement
+from morl.training.backends.sharding import Sharding
 from morl.training.evaluation import MAX_STEPS, in_blocks, in_widths
-from morl.training.nonfinite import Faults, guarded_update, none
-from morl.types import Evaluation, Learner, PyTree, Sums, Transition
+from morl.training.nonfinite import NonFinite, guarded_update, no_nonfinite, reset_episode_state
+from morl.training.rollout import DrawPreference
+from morl.types import Evaluation, Learner, LearnerState, MetricSums, PyTree, Transition
 
 RESTART = 2**32 - 1  # folded into a key where updates are counted from 0 on: the stream of starts after an interruption
 RESTARTS = 2  # of a worker process; a third failure ends the training
@@ -32,57 +36,76 @@ class HostState(NamedTuple):
 
     Attributes:
         learners: stacked learners, P rounded up to a multiple of the number of devices by spare copies.
-        obs: (P * num_envs, ...) what the environments are at.
+        obs: (P * num_envs, ...) observations to act on next.
         keys: (P,) one key for each policy, folded with the count of its updates.
         preferences: (P, R), or (P, B, R) one for each environment.
         updates: updates done.
-        faults: what went wrong with each of the learners.
-        begun: steps of the rollout that comes next, transitions of arrays (P, num_envs, ...) each.
+        nonfinite: (P,) non-finite updates.
+        started: steps of the next rollout taken already, transitions of arrays (P, num_envs, ...) each.
     """
 
-    learners: PyTree
-    obs: np.ndarray[Any, Any]
+    learners: LearnerState
+    obs: NDArray[Any]
     keys: jax.Array
-    preferences: np.ndarray[Any, Any]
+    preferences: NDArray[Any]
     updates: int
-    faults: Faults
-    begun: tuple[Transition, ...] = ()
+    nonfinite: NonFinite
+    started: tuple[Transition, ...] = ()
 
 
 class HostBackend:
-    """Runs ``learner`` for the ``preferences`` (P, R) or (P, B, R) of all policies on P x num_envs host environments.
+    """Trainer of ``learner`` for the ``preferences`` (P, R) or (P, B, R) of all policies on P x num_envs environments.
 
-    ``width`` is 0 where each policy has its own preference; else policies take any. ``ahead`` steps of the rollout that
-    comes next are taken after an update already, by the same policies as without.
+    Args:
+        env: host environment.
+        learner: shared by all policies.
+        preferences: (P, R) or (P, B, R).
+        eval_episodes: episodes of each policy that are evaluated side by side.
+        gamma: discount of the returns that evaluations report.
+        width: 0 where each policy has its own preference; else policies are conditional.
+        seeds: number of seeds that the P policies belong to.
+        processes: worker processes that step the environments; 0 steps them in this process.
+        devices: to split updates over; by default all.
+        skip_nonfinite: a policy goes on after an update that is not finite; else it is stopped.
+        draw_preference: draws a preference (R,) for each episode from a key, instead of ``preferences``.
+        ahead: steps of the next rollout that are taken right after an update, by the same policies as without.
     """
 
     def __init__(
         self,
         env: HostEnvironment,
         learner: Learner,
-        preferences: np.ndarray[Any, Any],
+        preferences: NDArray[Any],
         *,
         eval_episodes: int,
         gamma: float,
         width: int = 0,
+        seeds: int = 1,
         processes: int = 0,
         devices: Sequence[jax.Device] | None = None,
-        skip_faults: bool = False,
+        skip_nonfinite: bool = False,
+        draw_preference: DrawPreference | None = None,
         ahead: int = 0,
     ) -> None:
-        self.learner = learner
         self.num_policies = len(preferences)
-        self._place = Placement(self.num_policies, devices)
+        self._sharding = Sharding(self.num_policies, devices)
         self._preferences = preferences.astype(np.float32)
         self._env, self._gamma, self._processes = env, gamma, processes
-        self._eval_episodes, self._width, self._ahead = eval_episodes, width, ahead
-        self._stopped = False
+        self._eval_episodes, self._width, self._seeds, self._ahead = eval_episodes, width, seeds, ahead
+        self._skip_nonfinite = skip_nonfinite
+        self._draw = None if draw_preference is None else jax.jit(jax.vmap(jax.vmap(draw_preference)))
+        self._vectors: dict[str, HostVectorEnv] = {}  # made when first used; trainers of other learners share them
+        self._stopped = threading.Event()
+        self._compile_updates_of(learner)
+
+    def _compile_updates_of(self, learner: Learner) -> None:
+        self.learner = learner
         self._act = {greedy: jax.jit(jax.vmap(partial(self._act_one, greedy=greedy))) for greedy in (False, True)}
-        update = partial(guarded_update, learner, skip=skip_faults)
+        update = partial(guarded_update, learner, skip=self._skip_nonfinite)
         split, whole = PartitionSpec("policies"), PartitionSpec()
         updates = jax.shard_map(
             jax.vmap(update, in_axes=(0, 1, 0, 0, None)),
-            mesh=self._place.mesh,
+            mesh=self._sharding.mesh,
             in_specs=(split, PartitionSpec(None, "policies"), split, split, whole),
             out_specs=split,
             check_vma=False,
@@ -90,76 +113,90 @@ class HostBackend:
         self._update = jax.jit(updates, donate_argnums=0)
         self._policy = jax.jit(jax.vmap(learner.policy))
 
+    def for_learner(self, learner: Learner) -> HostBackend:
+        """Return a trainer of another learner on the same environments, see :class:`morl.types.Trainer`."""
+        other = copy.copy(self)
+        other._compile_updates_of(learner)
+        return other
+
     def init(
         self,
         keys: Sequence[jax.Array],
         learners: Sequence[PyTree] | None = None,
-        preferences: np.ndarray[Any, Any] | None = None,
+        preferences: NDArray[Any] | None = None,
     ) -> HostState:
-        """Learners and environments at the start, see :class:`morl.types.Trainer`."""
+        """Return learners and environments at the start, see :class:`morl.types.Trainer`."""
         key_init, key_start, key_run = jnp.moveaxis(jax.vmap(partial(jax.random.split, num=3))(jnp.stack(keys)), 1, 0)
         weights = self._preferences if preferences is None else preferences.astype(np.float32)
+        if self._draw is not None:
+            weights = np.asarray(self._draw(self._env_keys(key_start, 1)))
         if learners is None:
-            learners = [self.learner.init(key, w) for key, w in zip(key_init, weights, strict=True)]
+            learners = [self.learner.init(key) for key in key_init]
         obs = self._train_envs.reset(_seeds(key_start, self.learner.num_envs))
-        stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *learners)
-        return HostState(self._place.placed(stacked), obs, key_run, weights, 0, self._place.placed(none(len(keys))))
+        stacked = self._sharding.shard(jax.tree.map(lambda *leaves: jnp.stack(leaves), *learners))
+        return HostState(stacked, obs, key_run, weights, 0, self._sharding.shard(no_nonfinite(len(keys))))
 
-    def run(self, state: HostState, updates: int, sums: Sums | None = None) -> tuple[HostState, Sums]:
-        """``updates`` updates of every policy, see :class:`morl.types.Trainer`."""
+    def with_preferences(self, state: HostState, preferences: NDArray[Any]) -> HostState:
+        """Return the state with other preferences, see :class:`morl.types.Trainer`."""
+        return state._replace(preferences=preferences.astype(np.float32))
+
+    def run(self, state: HostState, updates: int, sums: MetricSums | None = None) -> tuple[HostState, MetricSums]:
+        """Run ``updates`` updates of every policy, see :class:`morl.types.Trainer`."""
         for _ in range(updates):
             key_rollout, key_update = self._update_keys(state)
             state = self._collected(state, key_rollout, self.learner.rollout_steps)
-            batch = jax.tree.map(lambda *steps: np.stack(steps), *state.begun)
-            if spare := self._place.spare:
+            batch = jax.tree.map(lambda *steps: np.stack(steps), *state.started)
+            if spare := self._sharding.spare:
                 batch = jax.tree.map(lambda x: np.concatenate([x, x[:, :spare]], axis=1), batch)
-            learners, metrics, faults, counts, _ = self._update(
-                state.learners, batch, self._place.placed(key_update), state.faults, state.updates
+            learners, metrics, nonfinite, counts, _ = self._update(
+                state.learners, batch, self._sharding.shard(key_update), state.nonfinite, state.updates
             )
-            state = state._replace(learners=learners, updates=state.updates + 1, faults=faults, begun=())
+            state = state._replace(learners=learners, updates=state.updates + 1, nonfinite=nonfinite, started=())
             if self._ahead:
                 state = self._collected(state, self._update_keys(state)[0], self._ahead)
-            one = self._place.own(Sums(counts.astype(jnp.float32), metrics))
+            one = self._sharding.to_host(MetricSums(counts.astype(jnp.float32), metrics))
             sums = one if sums is None else jax.tree.map(np.add, sums, one)
         return state, jax.tree.map(np.asarray, sums)
 
+    def steps(self, updates: int) -> int:
+        """Return the environment steps of one seed after ``updates`` updates."""
+        return updates * self.num_policies // self._seeds * self.learner.num_envs * self.learner.rollout_steps
+
     def saved(self, state: HostState) -> PyTree:
-        """All but the environments, which cannot be saved."""
-        learners, faults = self._place.own((state.learners, state.faults))
+        """Convert all but the environments, which cannot be saved, to NumPy arrays."""
+        learners, nonfinite = self._sharding.to_host((state.learners, state.nonfinite))
         data = state._replace(
-            learners=learners, faults=faults, obs=np.zeros(0), keys=jax.random.key_data(state.keys), begun=()
+            learners=learners, nonfinite=nonfinite, obs=np.zeros(0), keys=jax.random.key_data(state.keys), started=()
         )
         return jax.tree.map(np.asarray, data)
 
     def restored(self, fresh: HostState, saved: HostState) -> HostState:
-        """What was saved, on environments at the start of other episodes."""
+        """Return what was saved, on environments at the start of other episodes."""
         keys = jax.random.wrap_key_data(jnp.asarray(saved.keys), impl=jax.random.key_impl(fresh.keys))
         updates = int(saved.updates)
         starts = jax.vmap(lambda key: jax.random.fold_in(jax.random.fold_in(key, RESTART), updates))(keys)
         obs = self._train_envs.reset(_seeds(starts, self.learner.num_envs))
-        learners = jax.vmap(self.learner.restarted)(jax.tree.map(jnp.asarray, saved.learners))
-        learners, faults = self._place.placed((learners, jax.tree.map(jnp.asarray, saved.faults)))
-        return HostState(learners, obs, keys, saved.preferences, updates, faults)
+        learners = reset_episode_state(jax.tree.map(jnp.asarray, saved.learners))
+        learners, nonfinite = self._sharding.shard((learners, jax.tree.map(jnp.asarray, saved.nonfinite)))
+        return HostState(learners, obs, keys, saved.preferences, updates, nonfinite)
 
     def policies(self, state: HostState) -> PyTree:
-        """The P policies, on the host."""
-        return self._place.own(self._policy(state.learners))
+        """Return the P policies, on the host."""
+        return self._sharding.to_host(self._policy(state.learners))
 
-    def faults(self, state: HostState) -> Faults:
-        """What went wrong, see :class:`morl.types.Trainer`."""
-        found: Faults = self._place.own(state.faults)
+    def nonfinite(self, state: HostState) -> NonFinite:
+        """Return the non-finite updates, see :class:`morl.types.Trainer`."""
+        found: NonFinite = self._sharding.to_host(state.nonfinite)
         return found
 
-    def evaluate(
-        self, policies: PyTree, preferences: np.ndarray[Any, Any], keys: jax.Array, episodes: int
-    ) -> Evaluation:
-        """``episodes`` greedy episodes of N stacked policies, see :class:`morl.types.Trainer`.
+    def evaluate(self, policies: PyTree, preferences: NDArray[Any], keys: jax.Array, episodes: int) -> Evaluation:
+        """Run ``episodes`` greedy episodes of N stacked policies, see :class:`morl.types.Trainer`.
 
         Always in blocks of P policies x ``eval_episodes`` episodes, on environments that training does not touch: one
         preference after another where policies take any, as environments on the host are dear.
         """
 
-        def one_preference(policies: PyTree, weights: np.ndarray[Any, Any], keys: jax.Array) -> Evaluation:
+        def one_preference(policies: PyTree, weights: NDArray[Any], keys: jax.Array) -> Evaluation:
             evaluation = self._evaluate_block(policies, weights[:, 0], keys)
             expanded: Evaluation = jax.tree.map(lambda x: x[:, None], evaluation)
             return expanded
@@ -175,32 +212,31 @@ class HostBackend:
         )
 
     def incidents(self) -> list[str]:
-        """What happened to worker processes."""
-        return [text for envs in self._made() for text in envs.incidents()]
+        """Return messages about worker processes."""
+        return [text for envs in self._vectors.values() for text in envs.incidents()]
 
     def stop(self) -> None:
-        """Have what another thread is running here end by its next step, with :class:`CancelledError`; for good."""
-        self._stopped = True
+        """End what another thread is running here by its next step, with :class:`CancelledError`; for good."""
+        self._stopped.set()
 
     def close(self) -> None:
         """Close the environments."""
-        for envs in self._made():
+        for envs in self._vectors.values():
             envs.close()
 
-    def _made(self) -> list[HostVectorEnv]:
-        """The environments there are; they are made when first used."""
-        return [self.__dict__[name] for name in ("_train_envs", "_eval_envs") if name in self.__dict__]
-
-    @cached_property
+    @property
     def _train_envs(self) -> HostVectorEnv:
-        return self._make_envs(self.num_policies * self.learner.num_envs)
+        return self._vector("train", self.num_policies * self.learner.num_envs)
 
-    @cached_property
+    @property
     def _eval_envs(self) -> HostVectorEnv:
-        return self._make_envs(self.num_policies * self._eval_episodes)
+        return self._vector("evaluate", self.num_policies * self._eval_episodes)
 
-    def _make_envs(self, num_envs: int) -> HostVectorEnv:
-        return self._env.make_vector(num_envs, min(self._processes, num_envs), RESTARTS, finite=False)
+    def _vector(self, purpose: str, num_envs: int) -> HostVectorEnv:
+        if purpose not in self._vectors:
+            processes = min(self._processes, num_envs)
+            self._vectors[purpose] = self._env.make_vector(num_envs, processes, RESTARTS, finite=False)
+        return self._vectors[purpose]
 
     def _act_one(
         self, policy: PyTree, obs: jax.Array, preference: jax.Array, key: jax.Array, *, greedy: bool
@@ -209,48 +245,59 @@ class HostBackend:
         return action, self.learner.to_env(action)
 
     def _update_keys(self, state: HostState) -> jax.Array:
-        """(2, P) keys, of the rollout and of the update that come next."""
+        """Return (2, P) keys, of the rollout and of the update that come next."""
         keys = jax.vmap(jax.random.fold_in, in_axes=(0, None))(state.keys, state.updates)
         return jnp.moveaxis(jax.vmap(jax.random.split)(keys), 1, 0)
 
+    def _env_keys(self, keys: jax.Array, data: int) -> jax.Array:
+        """Return (P, B) keys, one for each environment, of P keys folded with a number."""
+        folded = jax.vmap(jax.random.fold_in, (0, None))(keys, data)
+        return jax.vmap(partial(jax.random.split, num=self.learner.num_envs))(folded)
+
     def _collected(self, state: HostState, keys: jax.Array, steps: int) -> HostState:
-        """After every policy's environments have been stepped until ``steps`` of these keys' rollout are there."""
-        lanes = (self.num_policies, self.learner.num_envs)
-        policies = jax.device_put(self.policies(state), self._place.mesh.devices[0])
+        """Step every policy's environments until ``steps`` steps of the rollout of these keys are there."""
+        shape = (self.num_policies, self.learner.num_envs)
+        policies = jax.device_put(self.policies(state), self._sharding.mesh.devices[0])
         step_keys = jax.vmap(partial(jax.random.split, num=self.learner.rollout_steps))(keys)
-        begun, flat_obs = list(state.begun), state.obs
-        for key in jnp.moveaxis(step_keys, 1, 0)[len(begun) : steps]:
-            obs = flat_obs.reshape(*lanes, *flat_obs.shape[1:])
-            action, env_action = self._act[False](policies, obs, state.preferences, key)
+        started, flat_obs, preferences = list(state.started), state.obs, state.preferences
+        for key in jnp.moveaxis(step_keys, 1, 0)[len(started) : steps]:
+            obs = flat_obs.reshape(*shape, *flat_obs.shape[1:])
+            action, env_action = self._act[False](policies, obs, preferences, key)
             out = self._stepped(self._train_envs, env_action)
             flat_obs = out.obs
             parts = (out.reward, out.next_obs, out.terminated, out.truncated, out.valid)
-            fields: list[Any] = [obs, np.asarray(action), *(part.reshape(*lanes, *part.shape[1:]) for part in parts)]
-            begun.append(Transition(*fields))
-        return state._replace(obs=flat_obs, begun=tuple(begun))
+            shaped: list[Any] = [x.reshape(*shape, *x.shape[1:]) for x in parts]
+            reward, next_obs, terminated, truncated, valid = shaped
+            each = preferences if preferences.ndim == 3 else preferences[:, None]
+            acted_for = np.broadcast_to(each, reward.shape)
+            fields: list[Any] = [obs, np.asarray(action), reward, next_obs, terminated, truncated, valid, acted_for]
+            started.append(Transition(*fields))
+            if self._draw is not None and (done := terminated | truncated).any():
+                preferences = np.where(done[..., None], self._draw(self._env_keys(key, 2)), preferences)
+        return state._replace(obs=flat_obs, preferences=preferences, started=tuple(started))
 
     def _stepped(self, envs: HostVectorEnv, action: jax.Array) -> HostStep:
-        """One step of all lanes, (P, B, ...) actions."""
-        if self._stopped:
+        """Step all environments with actions (P, B, ...)."""
+        if self._stopped.is_set():
             raise CancelledError
         return envs.step(np.asarray(action).reshape(-1, *action.shape[2:]))
 
-    def _evaluate_block(self, policies: PyTree, preferences: np.ndarray[Any, Any], keys: jax.Array) -> Evaluation:
+    def _evaluate_block(self, policies: PyTree, preferences: NDArray[Any], keys: jax.Array) -> Evaluation:
         evaluation = None
         while evaluation is None:  # again, the same episodes, where a worker was lost: its returns would be cut short
             evaluation = self._evaluated(policies, preferences, keys)
         return evaluation
 
-    def _evaluated(self, policies: PyTree, preferences: np.ndarray[Any, Any], keys: jax.Array) -> Evaluation | None:
-        """None where a step was lost."""
-        lanes = (self.num_policies, self._eval_episodes)
-        policies = jax.device_put(policies, self._place.mesh.devices[0])
+    def _evaluated(self, policies: PyTree, preferences: NDArray[Any], keys: jax.Array) -> Evaluation | None:
+        """Run one block of episodes; return None if a step was lost."""
+        shape = (self.num_policies, self._eval_episodes)
+        policies = jax.device_put(policies, self._sharding.mesh.devices[0])
         obs = self._eval_envs.reset(_seeds(keys, self._eval_episodes), once=True)
-        alive = np.ones(lanes, bool)
-        discounted = np.zeros((*lanes, self._eval_envs.num_objectives))
-        undiscounted, length = discounted.copy(), np.zeros(lanes, np.int32)
+        alive = np.ones(shape, bool)
+        discounted = np.zeros((*shape, self._eval_envs.num_objectives))
+        undiscounted, length = discounted.copy(), np.zeros(shape, np.int32)
         for t in range(self._env.max_episode_steps or MAX_STEPS):
-            step_obs = obs.reshape(*lanes, *obs.shape[1:])
+            step_obs = obs.reshape(*shape, *obs.shape[1:])
             _, action = self._act[True](policies, step_obs, preferences, keys)
             out = self._stepped(self._eval_envs, action)
             if out.lost.any():
@@ -259,7 +306,7 @@ class HostBackend:
             discounted += self._gamma**t * reward
             undiscounted += reward
             length += alive
-            alive &= ~(out.terminated | out.truncated).reshape(lanes)
+            alive &= ~(out.terminated | out.truncated).reshape(shape)
             obs = out.obs
             if not alive.any():
                 break
@@ -268,6 +315,6 @@ class HostBackend:
 
 
 def _seeds(keys: jax.Array, each: int) -> list[int]:
-    """Seeds for Gymnasium out of P keys, ``each`` a key: policies of the same key meet the same episodes."""
+    """Return seeds for Gymnasium, ``each`` of P keys: policies of the same key meet the same episodes."""
     first = np.asarray(jax.vmap(lambda key: jax.random.randint(key, (), 0, 2**31 - 1 - each))(keys))
     return [int(seed) + i for seed in first for i in range(each)]

@@ -6,6 +6,7 @@ axis is split over them; policies do not talk to each other, so no result depend
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -14,13 +15,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import PartitionSpec
+from numpy.typing import NDArray
 
 from morl.training.backends.devices import quick_to_compile
-from morl.training.backends.sharding import Placement, single
+from morl.training.backends.sharding import Sharding, single
 from morl.training.evaluation import evaluate, in_blocks, in_widths
-from morl.training.nonfinite import Faults, choose, guarded_update, none
-from morl.training.rollout import AnyEnv, Lane, rollout, start_batch
-from morl.types import Evaluation, Learner, Metrics, PyTree, Sums
+from morl.training.nonfinite import NonFinite, choose, guarded_update, no_nonfinite, reset_episode_state
+from morl.training.rollout import AnyEnv, DrawPreference, EnvRunnerState, rollout, start_batch
+from morl.types import Evaluation, Learner, LearnerState, Metrics, MetricSums, PyTree
 
 
 class JaxState(NamedTuple):
@@ -28,129 +30,164 @@ class JaxState(NamedTuple):
 
     Attributes:
         learners: stacked learners.
-        lanes: (P, B) running environments.
+        runners: (P, B) running environments.
         keys: (P,) one key for each policy, folded with the count of its updates.
         preferences: (P, R), or (P, B, R) one for each environment.
         updates: () int32, updates done.
-        faults: (P,) what went wrong.
+        nonfinite: (P,) non-finite updates.
     """
 
-    learners: PyTree
-    lanes: Lane
+    learners: LearnerState
+    runners: EnvRunnerState
     keys: jax.Array
     preferences: jax.Array
     updates: jax.Array
-    faults: Faults
+    nonfinite: NonFinite
 
 
 class JaxBackend:
-    """Runs ``learner`` for the ``preferences`` (P, R) or (P, B, R) of all policies on an environment of pure functions.
+    """Trainer of ``learner`` for the ``preferences`` (P, R) or (P, B, R) of all policies on a JAX environment.
 
-    ``width`` is 0 where each policy has its own preference; else policies take any, and are evaluated for that many at
-    a time. With ``skip_faults`` a policy goes on after an update that is not finite; else it is stopped.
+    Args:
+        env: environment of pure functions.
+        learner: shared by all policies.
+        preferences: (P, R) or (P, B, R).
+        eval_episodes: episodes of one compiled evaluation.
+        gamma: discount of the returns that evaluations report.
+        width: preferences that conditional policies are evaluated for at a time; 0 where each policy has its own.
+        seeds: number of seeds that the P policies belong to.
+        devices: to split the policies over; by default all.
+        skip_nonfinite: a policy goes on after an update that is not finite; else it is stopped.
+        draw_preference: draws a preference (R,) for each episode from a key, instead of ``preferences``.
     """
 
     def __init__(
         self,
         env: AnyEnv,
         learner: Learner,
-        preferences: np.ndarray[Any, Any],
+        preferences: NDArray[Any],
         *,
         eval_episodes: int,
         gamma: float,
         width: int = 0,
+        seeds: int = 1,
         devices: Sequence[jax.Device] | None = None,
-        skip_faults: bool = False,
+        skip_nonfinite: bool = False,
+        draw_preference: DrawPreference | None = None,
     ) -> None:
-        self.learner = learner
         self.num_policies = len(preferences)
-        self._place = Placement(self.num_policies, devices)
+        self._sharding = Sharding(self.num_policies, devices)
         self._preferences = self._filled(preferences)
         self._env, self._params = env, env.default_params
-        self._eval_episodes, self._width = eval_episodes, width
-        self._skip_faults = skip_faults
-        self._metrics: Metrics | None = None  # their shapes
+        self._eval_episodes, self._width, self._seeds = eval_episodes, width, seeds
+        self._skip_nonfinite, self._draw_preference = skip_nonfinite, draw_preference
+        self._split, self._whole = PartitionSpec("policies"), PartitionSpec()
+        self._shard_map = partial(jax.shard_map, mesh=self._sharding.mesh, check_vma=False)
+        self._jit = partial(jax.jit, compiler_options=quick_to_compile(self._sharding.mesh.devices[0].platform))
+        self._start = self._jit(jax.vmap(partial(start_batch, env, self._params, num_envs=learner.num_envs)))
+        run_evaluation = partial(
+            evaluate, env, self._params, learner, episodes=eval_episodes, gamma=gamma, conditional=bool(width)
+        )
+        split = self._split
+        self._evaluate = self._jit(self._shard_map(run_evaluation, in_specs=(split, split, split), out_specs=split))
+        self._compile_updates_of(learner)
 
-        mesh = self._place.mesh
-        split, whole = PartitionSpec("policies"), PartitionSpec()
-        shard = partial(jax.shard_map, mesh=mesh, check_vma=False)
-        compiled = partial(jax.jit, compiler_options=quick_to_compile(mesh.devices[0].platform))
-        self._start = compiled(jax.vmap(partial(start_batch, env, self._params, num_envs=learner.num_envs)))
-        self._run = compiled(
-            shard(self._run_shard, in_specs=(split, whole, split), out_specs=(split, split)), donate_argnums=0
-        )
-        self._evaluate = compiled(
-            shard(
-                partial(
-                    evaluate, env, self._params, learner, episodes=eval_episodes, gamma=gamma, conditional=bool(width)
-                ),
-                in_specs=(split, split, split),
-                out_specs=split,
-            )
-        )
+    def _compile_updates_of(self, learner: Learner) -> None:
+        self.learner = learner
+        self._metrics: Metrics | None = None  # their shapes
+        split, whole = self._split, self._whole
+        run = self._shard_map(self._run_shard, in_specs=(split, whole, split), out_specs=(split, split))
+        self._run = self._jit(run, donate_argnums=0)
+
+    def for_learner(self, learner: Learner) -> JaxBackend:
+        """Return a trainer of another learner, see :class:`morl.types.Trainer`; evaluations are compiled once."""
+        other = copy.copy(self)
+        other._compile_updates_of(learner)
+        return other
 
     def init(
         self,
         keys: Sequence[jax.Array],
         learners: Sequence[PyTree] | None = None,
-        preferences: np.ndarray[Any, Any] | None = None,
+        preferences: NDArray[Any] | None = None,
     ) -> JaxState:
-        """Learners and environments at the start, see :class:`morl.types.Trainer`."""
+        """Return learners and environments at the start, see :class:`morl.types.Trainer`."""
         # spare copies share the key of the policy they copy: they fill a device, nobody reads them
-        stacked_keys = jnp.stack([*keys, *keys[: self._place.spare]])
+        stacked_keys = jnp.stack([*keys, *keys[: self._sharding.spare]])
         key_init, key_start, key_run = jnp.moveaxis(jax.vmap(partial(jax.random.split, num=3))(stacked_keys), 1, 0)
         weights = self._preferences if preferences is None else self._filled(preferences)
         if learners is None:
-            learners = [self.learner.init(key, w) for key, w in zip(key_init, weights, strict=True)]
+            learners = [self.learner.init(key) for key in key_init]
         else:
-            learners = [*learners, *learners[: self._place.spare]]
+            learners = [*learners, *learners[: self._sharding.spare]]
         stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *learners)
-        updates = jnp.zeros(len(key_run), jnp.int32)
-        state = JaxState(stacked, self._start(key_start), key_run, jnp.asarray(weights), updates, none(len(updates)))
-        placed: JaxState = jax.device_put(state, self._place.sharding)
-        return placed
+        state = JaxState(
+            learners=stacked,
+            runners=self._start(key_start),
+            keys=key_run,
+            preferences=self._first_preferences(jnp.asarray(weights), key_start),
+            updates=jnp.zeros(len(key_run), jnp.int32),
+            nonfinite=no_nonfinite(len(key_run)),
+        )
+        sharded: JaxState = jax.device_put(state, self._sharding.sharding)
+        return sharded
 
-    def _filled(self, preferences: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-        """With those of the spare copies."""
-        return np.concatenate([preferences, preferences[: self._place.spare]]).astype(np.float32)
+    def _filled(self, preferences: NDArray[Any]) -> NDArray[np.float32]:
+        """Append the preferences of the spare copies."""
+        return np.concatenate([preferences, preferences[: self._sharding.spare]]).astype(np.float32)
 
-    def run(self, state: JaxState, updates: int, sums: Sums | None = None) -> tuple[JaxState, Sums]:
-        """``updates`` updates of every policy, see :class:`morl.types.Trainer`."""
+    def _first_preferences(self, preferences: jax.Array, keys: jax.Array) -> jax.Array:
+        if self._draw_preference is None:
+            return preferences
+        each = jax.vmap(partial(jax.random.split, num=self.learner.num_envs))(
+            jax.vmap(jax.random.fold_in, (0, None))(keys, 1)
+        )
+        return jax.vmap(jax.vmap(self._draw_preference))(each)
+
+    def with_preferences(self, state: JaxState, preferences: NDArray[Any]) -> JaxState:
+        """Return the state with other preferences, see :class:`morl.types.Trainer`."""
+        weights = jax.device_put(self._filled(preferences), self._sharding.sharding)
+        return state._replace(preferences=weights)
+
+    def run(self, state: JaxState, updates: int, sums: MetricSums | None = None) -> tuple[JaxState, MetricSums]:
+        """Run ``updates`` updates of every policy, see :class:`morl.types.Trainer`."""
         if self._metrics is None:
-            self._metrics = jax.eval_shape(self._once, single(state))[1].metrics
-        begin = self._place.zeros(self._metrics) if sums is None else self._place.placed(sums)
+            self._metrics = jax.eval_shape(self._update, single(state))[1].metrics
+        begin = self._sharding.zeros(self._metrics) if sums is None else self._sharding.shard(sums)
         state, sums = self._run(state, jnp.int32(updates), begin)
-        return state, self._place.own(sums)
+        return state, self._sharding.to_host(sums)
+
+    def steps(self, updates: int) -> int:
+        """Return the environment steps of one seed after ``updates`` updates."""
+        return updates * self.num_policies // self._seeds * self.learner.num_envs * self.learner.rollout_steps
 
     def saved(self, state: JaxState) -> JaxState:
-        """As NumPy arrays, see :class:`morl.types.Trainer`."""
-        data: JaxState = self._place.saved(state)
+        """Convert a state to NumPy arrays, see :class:`morl.types.Trainer`."""
+        data: JaxState = self._sharding.saved(state)
         return data
 
     def restored(self, fresh: JaxState, saved: JaxState) -> JaxState:
-        """Exactly the state that was saved."""
-        state: JaxState = self._place.restored(fresh, saved)
+        """Return exactly the state that was saved."""
+        state: JaxState = self._sharding.restored(fresh, saved)
         return state
 
     def policies(self, state: JaxState) -> PyTree:
-        """The P policies, on the host."""
-        return self._place.own(jax.vmap(self.learner.policy)(state.learners))
+        """Return the P policies, on the host."""
+        return self._sharding.to_host(jax.vmap(self.learner.policy)(state.learners))
 
-    def faults(self, state: JaxState) -> Faults:
-        """What went wrong, see :class:`morl.types.Trainer`."""
-        faults: Faults = self._place.own(state.faults)
-        return faults
+    def nonfinite(self, state: JaxState) -> NonFinite:
+        """Return the non-finite updates, see :class:`morl.types.Trainer`."""
+        found: NonFinite = self._sharding.to_host(state.nonfinite)
+        return found
 
-    def evaluate(
-        self, policies: PyTree, preferences: np.ndarray[Any, Any], keys: jax.Array, episodes: int
-    ) -> Evaluation:
-        """``episodes`` greedy episodes of N stacked policies, see :class:`morl.types.Trainer`.
+    def evaluate(self, policies: PyTree, preferences: NDArray[Any], keys: jax.Array, episodes: int) -> Evaluation:
+        """Run ``episodes`` greedy episodes of N stacked policies, see :class:`morl.types.Trainer`.
 
         Always in blocks of the one shape that is compiled: P policies (x ``width`` preferences) x ``eval_episodes``.
         """
 
         def run(*inputs: Any) -> Evaluation:
-            evaluation: Evaluation = self._evaluate(*jax.device_put(inputs, self._place.sharding))
+            evaluation: Evaluation = self._evaluate(*jax.device_put(inputs, self._sharding.sharding))
             return evaluation
 
         return in_blocks(
@@ -164,43 +201,44 @@ class JaxBackend:
         )
 
     def incidents(self) -> list[str]:
-        """Nothing happens to pure functions."""
+        """Return no messages: nothing happens to pure functions."""
         return []
 
     def close(self) -> None:
-        """Nothing to let go of."""
+        """Do nothing: there is nothing to close."""
 
-    def _run_shard(self, state: JaxState, updates: jax.Array, sums: Sums) -> tuple[JaxState, Sums]:
+    def _run_shard(self, state: JaxState, updates: jax.Array, sums: MetricSums) -> tuple[JaxState, MetricSums]:
         return jax.vmap(self._run_one, in_axes=(0, None, 0))(state, updates, sums)
 
-    def _run_one(self, state: JaxState, updates: jax.Array, sums: Sums) -> tuple[JaxState, Sums]:
-        def body(_: jax.Array, carry: tuple[JaxState, Sums]) -> tuple[JaxState, Sums]:
+    def _run_one(self, state: JaxState, updates: jax.Array, sums: MetricSums) -> tuple[JaxState, MetricSums]:
+        def body(_: jax.Array, carry: tuple[JaxState, MetricSums]) -> tuple[JaxState, MetricSums]:
             state, sums = carry
-            state, one = self._once(state)
+            state, one = self._update(state)
             return state, jax.tree.map(jnp.add, sums, one)
 
-        done: tuple[JaxState, Sums] = jax.lax.fori_loop(0, updates, body, (state, sums))
+        done: tuple[JaxState, MetricSums] = jax.lax.fori_loop(0, updates, body, (state, sums))
         return done
 
-    def _once(self, state: JaxState) -> tuple[JaxState, Sums]:
-        """One update of one policy."""
+    def _update(self, state: JaxState) -> tuple[JaxState, MetricSums]:
+        """Collect one rollout and run one update of one policy."""
         key_rollout, key_update = jax.random.split(jax.random.fold_in(state.keys, state.updates))
-        lanes, batch = rollout(
+        runners, preferences, batch = rollout(
             self._env,
             self._params,
             self.learner,
             self.learner.policy(state.learners),
             state.preferences,
-            state.lanes,
+            state.runners,
             key_rollout,
             self.learner.rollout_steps,
+            self._draw_preference,
         )
-        learners, metrics, faults, counts, broken = guarded_update(
-            self.learner, state.learners, batch, key_update, state.faults, state.updates, skip=self._skip_faults
+        learners, metrics, nonfinite, counts, broken = guarded_update(
+            self.learner, state.learners, batch, key_update, state.nonfinite, state.updates, skip=self._skip_nonfinite
         )
-        if self._skip_faults:  # what an environment has become is not to be gone on from
+        if self._skip_nonfinite:  # a broken environment is not to be gone on from
             starts = start_batch(self._env, self._params, jax.random.fold_in(key_rollout, 1), self.learner.num_envs)
-            lanes = choose(broken, starts, lanes)
-            learners = choose(broken, self.learner.restarted(learners), learners)
-        state = state._replace(learners=learners, lanes=lanes, updates=state.updates + 1, faults=faults)
-        return state, Sums(counts.astype(jnp.float32), metrics)
+            runners = choose(broken, starts, runners)
+            learners = choose(broken, reset_episode_state(learners), learners)
+        state = JaxState(learners, runners, state.keys, preferences, state.updates + 1, nonfinite)
+        return state, MetricSums(counts.astype(jnp.float32), metrics)

@@ -1,4 +1,4 @@
-"""P policies as the leading axis of arrays: split over devices, and on the host without what only fills those."""
+"""Sharding of P policies, the leading axis of arrays, over devices."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from morl.types import Metrics, PyTree, Sums
+from morl.types import Metrics, MetricSums, PyTree
 
 
-class Placement:
-    """``number`` policies over ``devices``: rounded up to a multiple of them by spare copies, which nobody reads.
+class Sharding:
+    """``number`` policies over ``devices``, rounded up to a multiple of them by spare copies that nobody reads.
 
     Attributes:
         number: P.
@@ -29,36 +29,36 @@ class Placement:
         self.mesh = Mesh(np.asarray(devices), ("policies",))
         self.sharding = NamedSharding(self.mesh, PartitionSpec("policies"))
 
-    def own(self, tree: PyTree) -> Any:
-        """Of the P policies, on the host."""
+    def to_host(self, tree: PyTree) -> Any:
+        """Gather a pytree of P policies as NumPy arrays, without the spare copies."""
         return jax.tree.map(lambda x: np.asarray(x)[: self.number], tree)
 
-    def placed(self, tree: PyTree) -> Any:
-        """Of the P policies, on the devices."""
+    def shard(self, tree: PyTree) -> Any:
+        """Put a pytree of P policies on the devices, with spare copies."""
         filled = jax.tree.map(lambda x: jnp.concatenate([x, x[: self.spare]]), tree) if self.spare else tree
         return jax.device_put(filled, self.sharding)
 
     def saved(self, state: PyTree) -> Any:
-        """A state on the devices as NumPy arrays of the P policies, keys as the numbers they are made of."""
-        return self.own(jax.tree.map(lambda x: jax.random.key_data(x) if _is_key(x) else x, state))
+        """Convert a state on the devices to NumPy arrays of the P policies, keys to their data."""
+        return self.to_host(jax.tree.map(lambda x: jax.random.key_data(x) if _is_key(x) else x, state))
 
     def restored(self, fresh: PyTree, saved: PyTree) -> Any:
-        """The state that was saved, of the structure of a fresh one."""
+        """Convert saved arrays back to a state of the structure of a fresh one."""
 
         def made(like: jax.Array, data: Any) -> Any:
             return jax.random.wrap_key_data(data, impl=jax.random.key_impl(like)) if _is_key(like) else data
 
-        return self.placed(jax.tree.map(made, fresh, saved))
+        return self.shard(jax.tree.map(made, fresh, saved))
 
-    def zeros(self, metrics: Metrics) -> Sums:
-        """No updates added up yet, of metrics of these shapes."""
+    def zeros(self, metrics: Metrics) -> MetricSums:
+        """Return sums over no update, of metrics of these shapes."""
         sums = {name: np.zeros((self.number, *x.shape), x.dtype) for name, x in metrics.items()}
-        placed: Sums = self.placed(Sums(jnp.zeros(self.number), sums))  # type: ignore[arg-type]
-        return placed
+        sharded: MetricSums = self.shard(MetricSums(jnp.zeros(self.number), sums))  # type: ignore[arg-type]
+        return sharded
 
 
 def single(state: PyTree) -> PyTree:
-    """The shapes of one policy's part of a state."""
+    """Return the shapes of one policy's part of a state."""
     return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), state)
 
 

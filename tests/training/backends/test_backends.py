@@ -14,7 +14,7 @@ from morl.agents.cmorl.extension import Extension
 from morl.agents.ppo.algorithm import PPO
 from morl.agents.ppo.config import PPOConfig
 from morl.training.backends.host import HostBackend
-from morl.training.backends.host_double_buffered import OverlappingHost
+from morl.training.backends.host_double_buffered import DoubleBufferedHost
 from morl.training.backends.jax import JaxBackend
 from morl.training.evaluation import evaluate
 from tests.probes import Probe
@@ -82,7 +82,7 @@ def whole():
 @pytest.fixture(scope="module")
 def halves():
     """Two policies and one, of which the latter is half a rollout ahead, on one device."""
-    with contextlib.closing(OverlappingHost(on_host, PREFERENCES, jax.devices()[:1])) as host:
+    with contextlib.closing(DoubleBufferedHost(on_host, PREFERENCES, jax.devices()[:1])) as host:
         yield host
 
 
@@ -96,7 +96,7 @@ def outcome(host, saved=None):
     policies, five = host.policies(state), np.array([0, 1, 2, 1, 0])
     keys = jax.random.split(jax.random.key(7), 5)
     evaluation = host.evaluate(jax.tree.map(lambda x: x[five], policies), PREFERENCES[five], keys, 3)
-    return policies, sums, evaluation, host.faults(state), host.saved(state)
+    return policies, sums, evaluation, host.nonfinite(state), host.saved(state)
 
 
 def test_halves_that_overlap_train_as_the_whole(whole, halves):
@@ -140,7 +140,7 @@ def test_one_half_steps_while_the_other_updates(halves, monkeypatch, updating):
 
 def test_a_failure_of_one_half_ends_the_other(monkeypatch):
     """Long before all of its updates."""
-    halves = OverlappingHost(on_host, PREFERENCES, jax.devices()[:1])
+    halves = DoubleBufferedHost(on_host, PREFERENCES, jax.devices()[:1])
     state, steps, failed = halves.init(KEYS), [], threading.Event()
     step = halves._halves[1]._train_envs.step
 
