@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from morl.analysis.comparison import Comparison
     from morl.ops.bootstrap import Interval
 
+COMMAND = (70, "RUN... [flags]", "compare runs: metrics with intervals over seeds, probability of improvement")
+
 
 @dataclass(frozen=True)
 class CompareOptions:

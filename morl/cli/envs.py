@@ -8,6 +8,7 @@ from morl.cli.table import table
 from morl.errors import UserError
 from morl.registry import env_specs
 
+COMMAND = (120, "", "list the environments")
 HELP = """usage: morl envs
 
 List the environments the library knows: where they run (jax: compiled, host: in Python), what they reward and the

@@ -14,6 +14,8 @@ from morl.parsing import parse
 from morl.runs.front import Floats, Front
 from morl.settings import EvaluateSettings
 
+COMMAND = (30, "RUN [flags]", "evaluate the policies of a run's front again on fresh seeds")
+
 
 @dataclass(frozen=True)
 class EvaluateOptions:

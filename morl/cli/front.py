@@ -17,6 +17,8 @@ from morl.errors import UserError
 from morl.parsing import parse
 from morl.runs.front import Front
 
+COMMAND = (40, "RUN [flags]", "print a run's front, or the policy of it that fits a preference")
+
 
 @dataclass(frozen=True)
 class FrontOptions:

@@ -19,6 +19,7 @@ import tyro
 from morl.errors import UserError
 from morl.registry import agent_spec, agent_specs, load
 
+COMMAND = (10, "AGENT [flags]", "train an agent and leave a run directory with its Pareto front")
 STOPPED = 3
 STOPPING = "a checkpoint and the front of this moment are being written"
 

@@ -27,6 +27,7 @@ from morl.search_space import Space, label
 from morl.tune.journal import Trial
 from morl.tune.settings import StudySettings
 
+COMMAND = (20, "AGENT [flags]", "search for hyper-parameters, and compare the best with the defaults on other seeds")
 HELP = """usage: morl tune AGENT [flags]
        morl tune --show-space AGENT
        morl tune --resume STUDY [--num-samples N] [--address ADDRESS]

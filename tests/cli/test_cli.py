@@ -10,6 +10,7 @@ import pytest
 from gymnasium import spaces
 
 import morl
+from morl import cli
 from morl.agents.cmorl import presets
 from morl.cli import main
 from morl.registry import env_spec
@@ -55,6 +56,32 @@ def test_help(args, capsys):
     code, out, err = run(capsys, *args)
     assert (code, err) == (0, "")
     assert out.startswith("usage: morl")
+
+
+def test_a_command_is_one_file(capsys, tmp_path, monkeypatch):
+    (tmp_path / "say_hello.py").write_text(
+        'COMMAND = (5, "NAME", "greet somebody")\n\n\ndef main(args):\n    print(f"hello {args[0]}")\n    return 7\n'
+    )
+    (tmp_path / "helper.py").write_text("OTHER = 1\n")
+    monkeypatch.setattr(cli, "files", lambda package: tmp_path)
+    monkeypatch.setattr(cli, "__path__", [str(tmp_path)])
+    cli.commands.cache_clear()
+    try:
+        assert cli.commands() == {"say-hello": ("NAME", "greet somebody")}
+        assert "  say-hello NAME  greet somebody\n" in run(capsys, "--help")[1]
+        assert run(capsys, "say-hello", "Ada") == (7, "hello Ada\n", "")
+    finally:
+        cli.commands.cache_clear()
+        sys.modules.pop("morl.cli.say_hello", None)
+
+
+def test_the_help_imports_no_command(tmp_path):
+    code = (
+        "import sys; from morl.cli import main; main(['--help']);"
+        "print({'jax', 'tyro', 'rich', 'matplotlib', 'scipy'} & set(sys.modules), file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stderr == "set()\n"
 
 
 def test_help_of_an_agent_names_every_setting(capsys):
