@@ -9,7 +9,6 @@ Shapes, used everywhere in the library: ``T`` time, ``B`` batch of environments,
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 import jax
@@ -17,16 +16,10 @@ import numpy as np
 from gymnasium import Space, spaces
 from numpy.typing import NDArray
 
+from morl.registry import Objective as Objective
+
 State = TypeVar("State")
 Params = TypeVar("Params")
-
-
-@dataclass(frozen=True)
-class Objective:
-    """One component of the reward vector; all are maximised."""
-
-    name: str
-    unit: str = ""
 
 
 class Environment(Protocol[State, Params]):

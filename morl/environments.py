@@ -6,7 +6,6 @@ import importlib
 import inspect
 import os
 import re
-import sys
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Literal, cast, get_args, overload
@@ -15,8 +14,8 @@ import gymnasium
 from gymnasium.envs.registration import EnvSpec as GymnasiumSpec
 
 from morl import registry
-from morl.errors import UserError, blame, unknown_name
-from morl.registry import Backend, EnvSpec, env_spec, env_specs, load
+from morl.errors import UserError, unknown_name
+from morl.registry import Backend, EnvSpec, env_spec, env_specs, import_user_module, load
 
 if TYPE_CHECKING:
     from morl.envs.base import Environment
@@ -67,7 +66,7 @@ def find(id: str, backend: Backend | None = None) -> EnvSpec | GymnasiumSpec:
         raise UserError(f"unknown backend {backend!r}; allowed: {', '.join(get_args(Backend))}")
     module, _, name = id.rpartition(":")
     if module:
-        _import(module, id)
+        import_user_module(module, f"environment {id!r}")
     if backend != "host" and name.startswith(NAMESPACE):
         name, backend = name.removeprefix(NAMESPACE), "jax"
     spec = env_spec(name)
@@ -77,17 +76,6 @@ def find(id: str, backend: Backend | None = None) -> EnvSpec | GymnasiumSpec:
     if backend == "jax":
         raise UserError(f"{name!r} has no JAX-native environment; allowed backend: host")
     return host_spec
-
-
-def _import(module: str, id: str) -> None:
-    """Import the module of ``module:id``, from the working directory too, where a user's own file is likely to be."""
-    here = os.getcwd()
-    if here not in sys.path and "" not in sys.path:
-        sys.path.append(here)  # at the end: nothing there can stand in for an installed package
-    try:
-        importlib.import_module(module)
-    except Exception as error:  # of any kind: it is the user's own code
-        raise UserError(f"cannot import module {module!r} of environment {id!r}: {blame(error)}") from error
 
 
 def check_keywords(

@@ -52,8 +52,13 @@ def _one_line(box: str) -> str:
 
 
 def field_names(cls: type[Any]) -> list[str]:
-    """Names of the fields of a dataclass."""
+    """Return the names of a dataclass's fields."""
     return [field.name for field in dataclasses.fields(cls)]
+
+
+def field_values(settings: Any) -> dict[str, Any]:
+    """Return the fields of a settings dataclass by name."""
+    return {field.name: getattr(settings, field.name) for field in dataclasses.fields(settings)}
 
 
 def from_mapping(cls: type[Options], values: Mapping[str, Any], *, source: str, also: Sequence[str] = ()) -> Options:
@@ -80,10 +85,15 @@ def from_mapping(cls: type[Options], values: Mapping[str, Any], *, source: str, 
 
 
 def plain(value: Any) -> Any:
-    """A setting as YAML's safe dumper takes it."""
+    """Return the value of a setting as YAML's safe dumper takes it: lists for tuples, texts for paths."""
     if isinstance(value, tuple):
         return [plain(x) for x in value]
     return str(value) if isinstance(value, Path) else value
+
+
+def plain_fields(settings: Any) -> dict[str, Any]:
+    """Return the fields of a settings dataclass by name, each as YAML's safe dumper takes it."""
+    return {name: plain(value) for name, value in dataclasses.asdict(settings).items()}
 
 
 def to_flags(cls: type[Any], values: Mapping[str, Any], *, source: str) -> list[str]:

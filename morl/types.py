@@ -119,7 +119,7 @@ class LearnerState(NamedTuple):
 
 
 class Actor(Protocol):
-    """A learner as far as acting goes.
+    """Learner as far as acting goes.
 
     Attributes:
         num_envs: environments that feed one learner.
@@ -152,7 +152,7 @@ class Actor(Protocol):
 
 
 class Learner(Actor, Protocol):
-    """A learner. The core maps it over policies and seeds, and feeds it from JAX or host environments alike.
+    """Learner of one policy. The core maps it over policies and seeds, and feeds it from any kind of environment.
 
     Its five methods are ``init``, ``policy``, ``act``, ``to_env`` and ``update``. The core reverts non-finite updates
     and resets the episode state, by the parts of :class:`LearnerState`.
@@ -164,7 +164,7 @@ class Learner(Actor, Protocol):
 
 
 class Trainer(Protocol):
-    """A back-end: trains and evaluates P policies on one kind of environment. Its state is its own."""
+    """Back-end that trains and evaluates P policies on one kind of environment. Its state is its own."""
 
     def init(
         self,
@@ -239,7 +239,7 @@ class Trainer(Protocol):
 
 
 class Extension(Protocol):
-    """A second stage, in rounds that start from policies of the archive, with as many learners as the first stage.
+    """Second stage, in rounds that start from policies of the archive, with as many learners as the first stage.
 
     Attributes:
         learner: the learner of these rounds; its policies are of the structure of the first stage's.
@@ -282,7 +282,7 @@ class Extension(Protocol):
 
 
 class Agent(Protocol):
-    """A way to find a front, made of learners. Subclass it to inherit the defaults of what an agent may leave out.
+    """Method to find a front, made of learners. Subclass it to inherit the defaults of what an agent may leave out.
 
     Attributes:
         learner: shared by all its policies; a :class:`Learner`, or what another back-end takes (``AgentSpec.backend``).

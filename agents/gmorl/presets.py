@@ -29,14 +29,14 @@ def paper(env: str) -> dict[str, Any]:
         "gradient_steps": ROUNDS * ENVS,
         "batch_size": 4096,
         "replay_capacity": 16 * ENVS * STEPS,
-        "warm_up": ENVS * STEPS,
+        "learning_starts": ENVS * STEPS,
         "learning_rate": 1e-6,
         "anneal": False,
         "train_gamma": 0.95,
         "temperature": 0.05,
         "learn_temperature": False,
         "scalarisation": "linear",
-        "hindsight": False,
+        "relabel_preferences": False,
         "objective_scales": [0.01, 50.0],
         "network": "convolution",
         "channels": 512,
@@ -51,4 +51,4 @@ def far(env: str) -> dict[str, Any]:
     Ten rewards are summed before the critic takes over. They ask for what was done for the preference that is learnt
     for, so nothing is relabelled. The higher temperature goes on trying what seems to be worth nothing.
     """
-    return {"n_step": 10, "temperature": 0.2, "hindsight": False}
+    return {"n_step": 10, "temperature": 0.2, "relabel_preferences": False}

@@ -1,14 +1,14 @@
-"""Discrete soft actor-critic with a preference among its inputs and a critic of vectors.
+"""Soft actor-critic with a preference among its inputs and a critic of vectors, for discrete and continuous actions.
 
-Christodoulou (2019, arXiv 1910.07207) for the algorithm; Yang et al. (2025, arXiv 2509.10474) for one policy of all
-preferences. The critic has a value for each objective and sees the preference; what scalarises them is chosen apart, so
-that a transition can be learnt from for any preference.
+Christodoulou (2019, arXiv 1910.07207) and Haarnoja et al. (2018, arXiv 1812.05905) for the algorithm, Yang et al.
+(2025, arXiv 2509.10474) for one policy of all preferences. The critic has a value for each objective and sees the
+preference; what scalarises them is chosen apart, so that a transition can be learnt from for any preference.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, NamedTuple
 
 import jax
@@ -17,26 +17,28 @@ import numpy as np
 import optax
 from gymnasium import Space
 
+from morl.agents.sac import losses
+from morl.agents.sac.action_space import ActionSpace, action_space
 from morl.agents.sac.config import SACConfig
-from morl.agents.sac.inputs import MASKED, Inputs, Seen
-from morl.ops import replay, running_statistics
+from morl.agents.sac.inputs import Inputs, Seen
+from morl.ops import replay, running_statistics, scalarisation
+from morl.ops.masking import masked_mean
 from morl.ops.preferences import dirichlet
-from morl.ops.replay import Replay
-from morl.ops.returns import discounted_sum
+from morl.ops.returns import at_last_step, episode_over, n_step_returns, partial_returns
 from morl.ops.running_statistics import RunningStats
-from morl.types import Features, PyTree, Transition
+from morl.types import Features, LearnerState, Metrics, PyTree, Transition
 
 
-class Row(NamedTuple):
-    """A transition as it is kept, of up to ``n_step`` steps.
+class ReplayRow(NamedTuple):
+    """Stored transition of up to ``n_step`` steps.
 
     Attributes:
-        obs, action: at its start.
+        obs, action: at its first step.
         reward: (R,) discounted sum.
-        next_obs, terminated: at its end.
-        discount: () of what follows.
+        next_obs, terminated: at its last step.
+        discount: () of the value that follows.
         valid: () as in :class:`morl.types.Transition`.
-        preference: (R,) it was acted for.
+        preference: (R,) acted for.
     """
 
     obs: Any
@@ -50,75 +52,77 @@ class Row(NamedTuple):
 
 
 class Policy(NamedTuple):
-    """What a learner leaves: what acting needs."""
+    """Parameters that acting needs."""
 
     actor: PyTree
     obs_stats: RunningStats | None
 
 
-class SACState(NamedTuple):
-    """One learner.
+class Params(NamedTuple):
+    """Trainable parameters; each has a loss and an optimiser of its own.
 
     Attributes:
-        actor: network of one output for each action.
-        critics: two networks of R outputs for each action, stacked.
-        targets: the same, that follow them slowly.
-        log_temperature: ().
-        opt_state: Adam's moments of the three that are learnt.
-        replay: the transitions.
-        obs_stats: running statistics of the features, where they are normalised.
-        return_stats: running statistics of the discounted return of each objective, (R,).
-        discounted_return: (B, R) discounted sum of rewards of the episodes under way.
-        utopia: (R,) best values seen, in scaled units.
-        preferences: (B, R) that each environment is acted for.
-        updates: () int32.
+        actor: policy network.
+        critics: two critic networks, stacked.
+        log_temperature: () log α.
     """
 
     actor: PyTree
     critics: PyTree
-    targets: PyTree
     log_temperature: jax.Array
+
+
+class Learning(NamedTuple):
+    """State of learning besides the parameters.
+
+    Attributes:
+        targets: target networks, which follow the critics slowly.
+        opt_state: Adam's moments of the three optimisers.
+        obs_stats: running statistics of the features, where they are normalised.
+        return_stats: running statistics of the discounted return of each objective, (R,).
+        utopia: (R,) best values seen, in scaled units.
+        updates: () int32.
+    """
+
+    targets: PyTree
     opt_state: PyTree
-    replay: Replay
     obs_stats: RunningStats | None
     return_stats: RunningStats
-    discounted_return: jax.Array
     utopia: jax.Array
-    preferences: jax.Array
     updates: jax.Array
 
 
-class Learnt(NamedTuple):
-    """What gradients move."""
+class GradientState(NamedTuple):
+    """Part of the state that a gradient step changes."""
 
-    actor: PyTree
-    critics: PyTree
-    log_temperature: jax.Array
-
-
-class Step(NamedTuple):
-    """What a gradient step changes."""
-
-    learnt: Learnt
+    params: Params
     targets: PyTree
     opt_state: PyTree
     utopia: jax.Array
 
 
 @dataclass(frozen=True)
-class DiscreteSAC:
-    """The learner of :class:`SACState`, for spaces it is made for. ``total_updates`` is for annealing only."""
+class SAC:
+    """Learner by soft actor-critic, for the spaces it is made for. ``total_updates`` is for annealing only.
+
+    Its ``episode`` state is the discounted return (B, R) of the episodes under way, its ``replay`` a ring of
+    :class:`ReplayRow`.
+
+    Raises:
+        UserError: spaces or networks it cannot work with.
+    """
 
     config: SACConfig
     observation_space: Space[Any]
     action_space: Space[Any]
+    num_objectives: int
     gamma: float
     total_updates: int
     action_mask: Features | None = None
     action_features: Features | None = None
 
     def __post_init__(self) -> None:
-        _ = self._inputs  # checks the spaces
+        _ = self._actions  # checks the spaces
 
     @property
     def num_envs(self) -> int:
@@ -143,226 +147,174 @@ class DiscreteSAC:
             action_features=self.action_features,
         )
 
+    @cached_property
+    def _actions(self) -> ActionSpace:
+        return action_space(self._inputs, self.config.mask_actions)
+
     @property
     def _optimiser(self) -> optax.GradientTransformation:
+        """Three optimisers: Adam with a clipped gradient for each loss; none for a fixed temperature."""
         c = self.config
         steps = self.total_updates * c.gradient_steps
         rate = optax.linear_schedule(c.learning_rate, 0.0, steps) if c.anneal else c.learning_rate
-        return optax.chain(optax.clip_by_global_norm(c.max_grad_norm), optax.adam(rate, eps=1e-5))
+        adam = optax.chain(optax.clip_by_global_norm(c.max_grad_norm), optax.adam(rate, eps=1e-5))
+        each = {
+            "actor": adam,
+            "critics": adam,
+            "log_temperature": adam if c.learn_temperature else optax.set_to_zero(),
+        }
+        return optax.multi_transform(each, Params(*Params._fields))  # type: ignore[arg-type]  # labels
 
-    def row(self, num_objectives: int) -> Row:
-        """Shapes of a transition as it is kept."""
+    def row(self) -> ReplayRow:
+        """Return the shapes of a stored transition."""
         obs = jax.ShapeDtypeStruct(self.observation_space.shape or (), self.observation_space.dtype)
-        reward = jax.ShapeDtypeStruct((num_objectives,), jnp.float32)
-        number = jax.ShapeDtypeStruct((), jnp.int32)
-        flag = jax.ShapeDtypeStruct((), jnp.bool_)
-        discount = jax.ShapeDtypeStruct((), jnp.float32)
-        return Row(obs, number, reward, obs, flag, discount, flag, reward)
+        vector = jax.ShapeDtypeStruct((self.num_objectives,), jnp.float32)
+        flag, scalar = jax.ShapeDtypeStruct((), jnp.bool_), jax.ShapeDtypeStruct((), jnp.float32)
+        return ReplayRow(obs, self._actions.example, vector, obs, flag, scalar, flag, vector)
 
-    def init(self, key: jax.Array, preference: jax.Array) -> SACState:
-        """A fresh learner whose B environments are acted for preferences (B, R)."""
+    def init(self, key: jax.Array) -> LearnerState:
+        """Return a fresh learner."""
         rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))
-        num_objectives = preference.shape[-1]
-        actor = self._inputs.network(rng, num_objectives, num_objectives)
-        twins = [self._inputs.network(rng, num_objectives, num_objectives) for _ in range(2)]
+        actor, twins = self._actions.init(rng, self.num_objectives)
         critics = jax.tree.map(lambda *x: np.stack(x), *twins)
-        learnt = Learnt(actor, critics, jnp.float32(np.log(self.config.temperature)))
-        return SACState(
-            *learnt[:2],
+        params = Params(actor, critics, jnp.float32(np.log(self.config.temperature)))
+        learning = Learning(
             targets=jax.tree.map(np.copy, critics),
-            log_temperature=learnt.log_temperature,
-            opt_state=self._optimiser.init(learnt),
-            replay=replay.empty(self.config.replay_capacity, self.row(num_objectives)),
+            opt_state=self._optimiser.init(params),
             obs_stats=self._inputs.first_stats(),
-            return_stats=running_statistics.init(num_objectives),
-            discounted_return=jnp.zeros((self.config.num_envs, num_objectives)),
-            utopia=jnp.full(num_objectives, -jnp.inf),
-            preferences=preference,
+            return_stats=running_statistics.init(self.num_objectives),
+            utopia=jnp.full(self.num_objectives, -jnp.inf),
             updates=jnp.int32(0),
         )
+        discounted_return = jnp.zeros((self.num_envs, self.num_objectives))
+        ring = replay.empty(self.config.replay_capacity, self.row())
+        return LearnerState(params, learning, discounted_return, ring)
 
-    def policy(self, state: SACState) -> Policy:
-        """What is left of a learner."""
-        return Policy(state.actor, state.obs_stats)
-
-    def restarted(self, state: SACState) -> SACState:
-        """Without the episodes under way."""
-        return state._replace(discounted_return=jnp.zeros_like(state.discounted_return))
-
-    def undone(self, before: SACState, after: SACState) -> SACState:
-        """As before, but for the episodes under way, which went on, and the replay.
-
-        Its transitions are finite, and a copy of all would cost more than the update.
-        """
-        return before._replace(replay=after.replay, discounted_return=after.discounted_return)
+    def policy(self, state: LearnerState) -> Policy:
+        """Extract the acting parameters."""
+        return Policy(state.params.actor, state.learning.obs_stats)
 
     def act(self, policy: Policy, obs: jax.Array, preference: jax.Array, key: jax.Array, *, greedy: bool) -> jax.Array:
-        """Actions for observations (B, ...) and preferences (R,) or (B, R)."""
+        """Return actions for observations (B, ...) and preferences (R,) or (B, R)."""
         preference = jnp.broadcast_to(preference, (obs.shape[0], preference.shape[-1]))
-        logits = self._logits(policy.actor, self._inputs.seen(policy.obs_stats, obs), preference)
-        if greedy:
-            return jnp.argmax(logits, axis=-1).astype(jnp.int32)
-        return jax.random.categorical(key, logits).astype(jnp.int32)
+        seen = self._inputs.seen(policy.obs_stats, obs)
+        return self._actions.act(policy.actor, seen, preference, key, greedy=greedy)
 
     def to_env(self, action: jax.Array) -> jax.Array:
-        """Actions as the environment takes them."""
-        return action + self._inputs.first_action
+        """Convert recorded actions to what the environment takes."""
+        return self._actions.to_env(action)
 
-    def update(self, state: SACState, batch: Transition, key: jax.Array) -> tuple[SACState, dict[str, jax.Array]]:
-        """Keep one rollout (T, B), and take gradient steps on what is kept; scalar metrics."""
+    def update(self, state: LearnerState, batch: Transition, key: jax.Array) -> tuple[LearnerState, Metrics]:
+        """Store one rollout (T, B), then take gradient steps on stored transitions; return scalar metrics."""
         c = self.config
-        done = batch.terminated | batch.truncated
-        carried, returns = discounted_sum(batch.reward, done, state.discounted_return, self.gamma)
-        rows = self._rows(batch, state.preferences)
-        flat = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), rows)
-        state = state._replace(
-            replay=replay.add(state.replay, flat),
-            obs_stats=self._inputs.stats(state.obs_stats, batch.obs, batch.valid),
-            return_stats=running_statistics.update(state.return_stats, returns, batch.valid),
-            discounted_return=carried,
-            updates=state.updates + 1,
-        )
-        before = Step(self.learnt(state), state.targets, state.opt_state, state.utopia)
+        state = self._stored(state, batch)
+        learning: Learning = state.learning
+        before = GradientState(state.params, learning.targets, learning.opt_state, learning.utopia)
 
-        def one(step: Step, key: jax.Array) -> tuple[Step, dict[str, jax.Array]]:
+        def one(step: GradientState, key: jax.Array) -> tuple[GradientState, Metrics]:
             return self.gradient_step(step, state, key)
 
         after, metrics = jax.lax.scan(one, before, jax.random.split(key, c.gradient_steps))
-        ready = state.replay.filled >= min(c.warm_up, c.replay_capacity)
-        step: Step = jax.tree.map(lambda new, old: jnp.where(ready, new, old), after, before)
-        state = state._replace(
-            actor=step.learnt.actor,
-            critics=step.learnt.critics,
-            log_temperature=step.learnt.log_temperature,
-            targets=step.targets,
-            opt_state=step.opt_state,
-            utopia=step.utopia,
-        )
+        ready = state.replay.filled >= min(c.learning_starts, c.replay_capacity)
+        step: GradientState = jax.tree.map(lambda new, old: jnp.where(ready, new, old), after, before)
+        learning = learning._replace(targets=step.targets, opt_state=step.opt_state, utopia=step.utopia)
+        state = state._replace(params=step.params, learning=learning)
         return state, {name: jnp.mean(value) for name, value in metrics.items()}
 
-    def _rows(self, batch: Transition, preferences: jax.Array) -> Row:
-        """What is kept of a rollout, (T, B, ...)."""
-        length = batch.valid.shape[0]
-        reward, next_obs, terminated = batch.reward, batch.next_obs, batch.terminated
-        discount = jnp.full(batch.valid.shape, self.gamma)
-        ended = batch.terminated | batch.truncated
-        for k in range(1, self.config.n_step):
-            # what is k steps later; nothing is past the end of the rollout
-            later: Transition = jax.tree.map(lambda x, k=k: jnp.roll(x, -k, axis=0), batch)
-            there = jnp.arange(length)[:, None] < length - k
-            goes_on = there & ~ended & later.valid
-            wide = goes_on[..., None]
-            reward = reward + jnp.where(wide, discount[..., None] * later.reward, 0.0)
-            shape = (*goes_on.shape, *[1] * (next_obs.ndim - 2))
-            next_obs = jnp.where(goes_on.reshape(shape), later.next_obs, next_obs)
-            terminated = jnp.where(goes_on, later.terminated, terminated)
-            discount = jnp.where(goes_on, discount * self.gamma, discount)
-            ended = ended | ~goes_on | later.terminated | later.truncated
-        preference = jnp.broadcast_to(preferences, reward.shape)
-        return Row(batch.obs, batch.action, reward, next_obs, terminated, discount, batch.valid, preference)
+    def _stored(self, state: LearnerState, batch: Transition) -> LearnerState:
+        """Add a rollout to the replay and to the running statistics."""
+        learning: Learning = state.learning
+        over = episode_over(batch.terminated, batch.truncated, batch.valid)
+        discounted_return, returns = partial_returns(batch.reward, over, self.gamma, state.episode)
+        flat = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), self.rows(batch))
+        learning = learning._replace(
+            obs_stats=self._inputs.update_stats(learning.obs_stats, batch.obs, batch.valid),
+            return_stats=running_statistics.update(learning.return_stats, returns, batch.valid),
+            updates=learning.updates + 1,
+        )
+        return LearnerState(state.params, learning, discounted_return, replay.add(state.replay, flat))
 
-    def learnt(self, state: SACState) -> Learnt:
-        """What gradients move."""
-        return Learnt(state.actor, state.critics, state.log_temperature)
+    def rows(self, batch: Transition) -> ReplayRow:
+        """Convert a rollout to stored transitions (T, B, ...)."""
+        n = self.config.n_step
+        sums = n_step_returns(batch.reward, batch.terminated, batch.truncated, batch.valid, self.gamma, n)
+        next_obs, terminated = at_last_step((batch.next_obs, batch.terminated), sums.num_steps, n)
+        return ReplayRow(
+            batch.obs, batch.action, sums.returns, next_obs, terminated, sums.discount, batch.valid, batch.preference
+        )
 
-    def gradient_step(self, step: Step, state: SACState, key: jax.Array) -> tuple[Step, dict[str, jax.Array]]:
-        """One step of Adam for actor, critics and temperature, then of the targets."""
-        c = self.config
+    def gradient_step(self, step: GradientState, state: LearnerState, key: jax.Array) -> tuple[GradientState, Metrics]:
+        """Take one step of each optimiser on a batch of stored transitions, then one of the target networks."""
+        c, params, actions = self.config, step.params, self._actions
+        key_batch, key_target, key_actor = jax.random.split(key, 3)
+        batch = self._batch(state, key_batch)
+        scalarise = partial(self._scalarise, utopia=step.utopia)
+        temperature = jnp.exp(params.log_temperature)
+
+        target = losses.critic_target(actions, params.actor, step.targets, batch, temperature, scalarise, key_target)
+        of_critics = jax.value_and_grad(losses.critic_loss, has_aux=True)
+        (critic_loss, known), critics_gradient = of_critics(params.critics, actions, batch, target)
+
+        of_actor = jax.value_and_grad(losses.actor_loss, has_aux=True)
+        (actor_loss, (candidates, utility)), actor_gradient = of_actor(
+            params.actor, actions, params.critics, known, batch, temperature, scalarise, key_actor
+        )
+        target_entropy = actions.target_entropy(c.target_entropy, candidates)
+        temperature_gradient = jax.grad(losses.temperature_loss)(
+            params.log_temperature, candidates.entropy, target_entropy, batch.weight
+        )
+
+        gradient = Params(actor_gradient, critics_gradient, temperature_gradient)
+        changes, opt_state = self._optimiser.update(gradient, step.opt_state, params)
+        params = optax.apply_updates(params, changes)
+        targets = optax.incremental_update(params.critics, step.targets, c.tau)
+        metrics = {
+            "critic_loss": critic_loss,
+            "actor_loss": actor_loss,
+            "entropy": masked_mean(candidates.entropy, batch.weight),
+            "temperature": temperature,
+            "value": masked_mean(jnp.sum(candidates.probability * utility, axis=-1), batch.weight),
+        }
+        return GradientState(params, targets, opt_state, self._next_utopia(step.utopia, target)), metrics
+
+    def _batch(self, state: LearnerState, key: jax.Array) -> losses.Batch:
+        """Draw stored transitions, half of them relabelled with random preferences if so set."""
+        c, learning = self.config, state.learning
         key_rows, key_preferences, key_relabelled = jax.random.split(key, 3)
-        rows: Row = replay.sample(state.replay, key_rows, c.batch_size)
+        rows: ReplayRow = replay.sample(state.replay, key_rows, c.batch_size)
         preference = rows.preference
-        if c.hindsight:
-            drawn = dirichlet(key_preferences, preference.shape[-1], c.batch_size)
+        if c.relabel_preferences:
+            drawn = dirichlet(key_preferences, self.num_objectives, c.batch_size)
             relabelled = jax.random.bernoulli(key_relabelled, 0.5, (c.batch_size, 1))
             preference = jnp.where(relabelled, drawn, preference)
-        seen, next_seen = (
-            self._inputs.seen(state.obs_stats, rows.obs),
-            self._inputs.seen(state.obs_stats, rows.next_obs),
+
+        def seen(obs: jax.Array) -> Seen:
+            return self._inputs.seen(learning.obs_stats, obs)
+
+        return losses.Batch(
+            seen=seen(rows.obs),
+            next_seen=seen(rows.next_obs),
+            action=rows.action,
+            reward=rows.reward * self.scales(learning.return_stats),
+            discount=jnp.where(rows.terminated, 0.0, rows.discount),
+            preference=preference,
+            weight=rows.valid.astype(jnp.float32),
         )
-        weight = rows.valid.astype(jnp.float32)
-        reward = rows.reward * self.scales(state.return_stats)
-        temperature = jnp.exp(step.learnt.log_temperature)
-
-        # the value of what follows, Christodoulou (2019), eq. 3, for each objective; the entropy counts for all alike,
-        # so that it counts once in any weighted sum
-        next_logits = self._logits(step.learnt.actor, next_seen, preference)
-        next_probability, next_log = jax.nn.softmax(next_logits), jax.nn.log_softmax(next_logits)
-        next_values = self._twin(step.targets, next_seen, preference)
-        next_value = self._least(next_values, preference, step.utopia) - temperature * next_log[..., None]
-        follows = jnp.sum(next_probability[..., None] * next_value, axis=-2)
-        target = reward + rows.discount[:, None] * jnp.where(rows.terminated[:, None], 0.0, follows)
-        taken = jax.nn.one_hot(rows.action, self._inputs.num_actions)
-
-        def loss(learnt: Learnt) -> tuple[jax.Array, tuple[jax.Array, dict[str, jax.Array]]]:
-            values = self._twin(learnt.critics, seen, preference)
-            error = jnp.sum(values * taken[..., None], axis=-2) - target
-            critic_loss = 0.5 * _mean(jnp.sum(error**2, axis=(0, -1)), weight)
-            logits = self._logits(learnt.actor, seen, preference)
-            probability, log = jax.nn.softmax(logits), jax.nn.log_softmax(logits)
-            least = jax.lax.stop_gradient(self._least(values, preference, step.utopia))
-            worth = self._scalarise(least, preference, step.utopia)
-            actor_loss = _mean(jnp.sum(probability * (temperature * log - worth), axis=-1), weight)
-            entropy = -jnp.sum(probability * jnp.where(probability > 0, log, 0.0), axis=-1)
-            total = critic_loss + actor_loss
-            if c.learn_temperature:
-                allowed = jnp.sum(logits > MASKED / 2, axis=-1)
-                excess = jax.lax.stop_gradient(_mean(entropy - c.target_entropy * jnp.log(allowed), weight))
-                total = total + learnt.log_temperature * excess
-            best = jax.lax.stop_gradient(jnp.max(target, axis=0))
-            return total, (
-                best,
-                {
-                    "critic_loss": critic_loss,
-                    "actor_loss": actor_loss,
-                    "entropy": _mean(entropy, weight),
-                    "temperature": jnp.exp(learnt.log_temperature),
-                    "value": _mean(jnp.sum(probability * worth, axis=-1), weight),
-                },
-            )
-
-        gradient, (best, metrics) = jax.grad(loss, has_aux=True)(step.learnt)
-        if not c.learn_temperature:
-            gradient = gradient._replace(log_temperature=jnp.zeros_like(gradient.log_temperature))
-        changes, opt_state = self._optimiser.update(gradient, step.opt_state, step.learnt)
-        learnt = optax.apply_updates(step.learnt, changes)
-        targets = optax.incremental_update(learnt.critics, step.targets, c.polyak)
-        # the best value seen, forgotten slowly, as early estimates may be far too high
-        utopia = jnp.maximum(best, step.utopia + 0.01 * (best - step.utopia))
-        utopia = jnp.where(jnp.isfinite(step.utopia), utopia, best)
-        return Step(learnt, targets, opt_state, utopia), metrics
 
     def scales(self, return_stats: RunningStats) -> jax.Array:
-        """(R,) factors of the rewards."""
+        """Return the factors (R,) of the rewards."""
         if self.config.objective_scales is not None:
             return jnp.asarray(self.config.objective_scales, jnp.float32)
         return 1.0 / running_statistics.deviation(return_stats)
 
-    def _logits(self, actor: Any, seen: Seen, preference: jax.Array) -> jax.Array:
-        weights = preference if self.config.preference_input else jnp.full_like(preference, 1 / preference.shape[-1])
-        worth = jnp.sum(self._inputs.apply(actor, seen, preference) * weights[..., None, :], axis=-1)
-        logits = worth
-        if seen.mask is None or not self.config.mask_actions:
-            return logits
-        return jnp.where(seen.mask > 0, logits, MASKED)
-
-    def _twin(self, critics: Any, seen: Seen, preference: jax.Array) -> jax.Array:
-        """(2, N, A, R)."""
-        return jax.vmap(self._inputs.apply, (0, None, None))(critics, seen, preference)
-
-    def _least(self, values: jax.Array, preference: jax.Array, utopia: jax.Array) -> jax.Array:
-        """(N, A, R) of the two estimates (2, N, A, R) the one that is worth less."""
-        one, two = values
-        less = self._scalarise(one, preference, utopia) < self._scalarise(two, preference, utopia)
-        return jnp.where(less[..., None], one, two)
-
-    def _scalarise(self, values: jax.Array, preference: jax.Array, utopia: jax.Array) -> jax.Array:
-        """(N, A) of values (N, A, R)."""
-        weights = preference[:, None, :]
+    def _scalarise(self, values: jax.Array, preference: jax.Array, *, utopia: jax.Array) -> jax.Array:
+        """Return the scalarised values (N, K) of values (N, K, R) for preferences (N, 1, R)."""
         if self.config.scalarisation == "linear":
-            return jnp.sum(values * weights, axis=-1)
-        best = jnp.where(jnp.isfinite(utopia), utopia, 0.0)
-        return -jnp.max(weights * (best - values), axis=-1)
+            return jnp.asarray(scalarisation.linear(values, preference))
+        return jnp.asarray(scalarisation.tchebycheff(values, preference, jnp.where(jnp.isfinite(utopia), utopia, 0.0)))
 
-
-def _mean(x: jax.Array, weight: jax.Array) -> jax.Array:
-    return jnp.sum(x * weight) / jnp.maximum(jnp.sum(weight), 1.0)
+    @staticmethod
+    def _next_utopia(utopia: jax.Array, target: jax.Array) -> jax.Array:
+        """Return the best values seen, forgotten slowly, as early estimates may be far too high."""
+        best = jnp.max(target, axis=0)
+        return jnp.where(jnp.isfinite(utopia), jnp.maximum(best, utopia + 0.01 * (best - utopia)), best)

@@ -1,9 +1,11 @@
-"""Settings of a discrete soft actor-critic."""
+"""Settings of a soft actor-critic."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from types import MappingProxyType
+from typing import ClassVar, Literal
 
 from morl.agents.sac.inputs import NetworkKind
 from morl.errors import UserError
@@ -14,7 +16,11 @@ Scalarisation = Literal["linear", "tchebycheff"]
 
 @dataclass(frozen=True)
 class SACConfig:
-    """Settings of one discrete soft actor-critic."""
+    """Settings of one soft actor-critic."""
+
+    RENAMED: ClassVar[Mapping[str, str]] = MappingProxyType(
+        {"polyak": "tau", "hindsight": "relabel_preferences", "warm_up": "learning_starts"}
+    )
 
     num_envs: int = 64
     """Environments that feed one policy."""
@@ -26,36 +32,37 @@ class SACConfig:
     """Transitions in a gradient step."""
     replay_capacity: int = 96_000
     """Transitions kept; a multiple of num_envs * rollout_steps."""
-    warm_up: int = 6_400
-    """Transitions before the first gradient step."""
+    learning_starts: int = 6_400
+    """Stored transitions before the first gradient step."""
     learning_rate: float = 1e-3
-    """Adam's step size, of actor and critics."""
+    """Step size of each of the three Adam optimisers, of actor, critics and temperature."""
     anneal: bool = True
     """Let the learning rate fall linearly to zero over the run."""
     max_grad_norm: float = 10.0
-    """Global norm that gradients are clipped to."""
+    """Global norm that the gradient of each loss is clipped to."""
     train_gamma: float | None = None
     """Discount of the learner; by default the environment's own, at most 0.99."""
     n_step: int = 1
     """Rewards summed before the critic takes over, within a rollout and an episode. More carry rare rewards back
     faster, but what followed was done for the preference that was acted for, whatever one is learnt for."""
-    polyak: float = 0.005
-    """Share of the critics that goes into their targets after each gradient step."""
+    tau: float = 0.005
+    """Share of the critics that goes into their target networks after each gradient step."""
     temperature: float = 0.05
-    """Weight of the policy's entropy, α_H; where it is learnt, its first value."""
+    """Weight α of the policy's entropy; where it is learnt, its first value."""
     learn_temperature: bool = False
     """Adapt the temperature to a target of entropy."""
     target_entropy: float = 0.3
-    """That target, as a share of the entropy of choosing evenly among the allowed actions."""
+    """Target of the entropy: of discrete actions, the share of the entropy of a uniform choice among the allowed ones;
+    of continuous ones, the entropy of a uniform policy over that share of each axis' range."""
     scalarisation: Scalarisation = "linear"
     """Weighted sum of the objectives, or least weighted distance to the best values seen (Tchebycheff)."""
-    hindsight: bool = True
-    """Learn from each transition also for random preferences, not only for the one it was acted for."""
+    relabel_preferences: bool = True
+    """Relabel half of the transitions of a gradient step with random preferences, besides the one acted for."""
     objective_scales: tuple[float, ...] | None = None
     """Factors of the rewards before preferences weigh them; by default from their running deviation."""
     network: NetworkKind = "auto"
-    """flat: an MLP; rows: the same weights for each action's features, where the environment has them; convolution: the
-    published network of such features."""
+    """Kind of network. flat: an MLP; rows: the same weights for each action's features, where the environment has them;
+    convolution: the published network of such features. The latter two are for discrete actions."""
     hidden: tuple[int, ...] = (64, 64)
     """Widths of the hidden layers of actor and critics."""
     channels: int = 64
@@ -72,10 +79,10 @@ class SACConfig:
         for name in whole:
             check_integer(self, name, low=1)
         check_integer(self, "blocks", low=0)
-        check_integer(self, "warm_up", low=0)
+        check_integer(self, "learning_starts", low=0)
         for name in ("learning_rate", "max_grad_norm", "temperature"):
             check_range(self, name, low=0, open_low=True)
-        check_range(self, "polyak", low=0, high=1, open_low=True)
+        check_range(self, "tau", low=0, high=1, open_low=True)
         check_range(self, "target_entropy", low=0, high=1, open_low=True, open_high=True)
         if self.train_gamma is not None:
             check_range(self, "train_gamma", low=0, high=1)
@@ -88,7 +95,9 @@ class SACConfig:
             raise UserError(
                 f"replay_capacity must be a multiple of num_envs * rollout_steps = {rows}, not {self.replay_capacity}"
             )
-        if self.warm_up > self.replay_capacity:
-            raise UserError(f"warm_up must be at most replay_capacity = {self.replay_capacity}, not {self.warm_up}")
+        if self.learning_starts > self.replay_capacity:
+            raise UserError(
+                f"learning_starts must be at most replay_capacity = {self.replay_capacity}, not {self.learning_starts}"
+            )
         if self.objective_scales is not None and not all(0 < x < float("inf") for x in self.objective_scales):
             raise UserError(f"objective_scales must be greater than 0 and finite, not {self.objective_scales}")

@@ -15,7 +15,9 @@ from numpy.typing import NDArray
 from scipy.linalg import expm
 
 from morl.envs.base import Objective
+from morl.envs.building import BUILDING_3D, BUILDING_9D
 from morl.errors import UserError
+from morl.registry import EnvSpec
 from morl.validation import check_integer, check_range
 
 ZONES = 23
@@ -124,20 +126,20 @@ class Building:
                 raise UserError(f"prices must be 24 numbers, none below 0 and not all 0, not {self.prices}")
 
     @property
+    def _spec(self) -> EnvSpec:
+        return BUILDING_9D if self.by_floor else BUILDING_3D
+
+    @property
     def id(self) -> str:
-        return "building-9d-v0" if self.by_floor else "building-3d-v0"
+        return self._spec.id
 
     @property
     def max_episode_steps(self) -> int:
         return self.episode_steps
 
-    @cached_property
+    @property
     def objectives(self) -> tuple[Objective, ...]:
-        if self.by_floor:
-            names = [f"{goal}_{floor}" for goal in ("comfort", "energy", "ramping") for floor in FLOORS]
-        else:
-            names = ["comfort", "energy_price", "ramping"]
-        return tuple(Objective(name) for name in names)
+        return self._spec.objectives
 
     @cached_property
     def observation_space(self) -> spaces.Box:
@@ -167,7 +169,7 @@ class Building:
 
     @property
     def reference_point(self) -> NDArray[np.float64]:
-        return np.zeros(len(self.objectives))
+        return np.array(self._spec.reference_point)
 
     @property
     def default_params(self) -> Params:

@@ -14,8 +14,7 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from morl.envs.base import Objective
-from morl.envs.classic import exact
+from morl.envs.classic import BREAKABLE_BOTTLES, exact
 from morl.errors import UserError
 from morl.validation import check_integer, check_range
 
@@ -82,7 +81,7 @@ class BreakableBottles:
     id = "breakable-bottles-v0"
     max_episode_steps = 100
     render_fps = 3
-    objectives = (Objective("time", "steps"), Objective("bottles"), Objective("mess"))
+    objectives = BREAKABLE_BOTTLES.objectives
 
     def __post_init__(self) -> None:
         check_integer(self, "size", low=3)

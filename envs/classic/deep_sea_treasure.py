@@ -14,6 +14,7 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from morl.envs.base import Objective
+from morl.envs.classic import DEEP_SEA_TREASURE
 from morl.errors import UserError
 from morl.ops.pareto import convex_coverage_set, non_dominated
 
@@ -54,7 +55,6 @@ MAPS: dict[MapName, NDArray[np.float64]] = {
     "concave": _right_half(_CONCAVE_VALUES),
     "mirrored": _mirrored(),
 }
-_SUFFIX = {"convex": "", "concave": "-concave", "mirrored": "-mirrored"}
 
 
 class Params(NamedTuple):
@@ -98,7 +98,6 @@ class DeepSeaTreasure:
 
     max_episode_steps = 100
     render_fps = 4
-    objectives = (Objective("treasure"), Objective("time", "steps"))
 
     def __post_init__(self) -> None:
         if self.map not in MAPS:
@@ -106,7 +105,11 @@ class DeepSeaTreasure:
 
     @property
     def id(self) -> str:
-        return f"deep-sea-treasure{_SUFFIX[self.map]}-v0"
+        return DEEP_SEA_TREASURE[self.map].id
+
+    @property
+    def objectives(self) -> tuple[Objective, ...]:
+        return DEEP_SEA_TREASURE[self.map].objectives
 
     @cached_property
     def observation_space(self) -> spaces.Box:
@@ -124,7 +127,7 @@ class DeepSeaTreasure:
 
     @property
     def reference_point(self) -> NDArray[np.float64]:
-        return np.array([0.0, -50.0])
+        return np.array(DEEP_SEA_TREASURE[self.map].reference_point)
 
     @property
     def default_params(self) -> Params:

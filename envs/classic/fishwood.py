@@ -12,8 +12,7 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from morl.envs.base import Objective
-from morl.envs.classic import exact
+from morl.envs.classic import FISHWOOD, exact
 from morl.validation import check_range
 
 FISH, WOOD = 0, 1
@@ -58,7 +57,7 @@ class Fishwood:
     id = "fishwood-v0"
     max_episode_steps = 200
     render_fps = 4
-    objectives = (Objective("fish"), Objective("wood"))
+    objectives = FISHWOOD.objectives
 
     def __post_init__(self) -> None:
         check_range(self, "fishproba", low=0, high=1)
@@ -78,7 +77,7 @@ class Fishwood:
 
     @property
     def reference_point(self) -> NDArray[np.float64]:
-        return np.zeros(2)
+        return np.array(FISHWOOD.reference_point)
 
     @property
     def default_params(self) -> Params:

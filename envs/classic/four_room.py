@@ -14,8 +14,7 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from morl.envs.base import Objective
-from morl.envs.classic import exact
+from morl.envs.classic import FOUR_ROOM, exact
 from morl.errors import UserError
 from morl.ops.pareto import convex_coverage_set, non_dominated
 
@@ -94,7 +93,7 @@ class FourRoom:
     id = "four-room-v0"
     max_episode_steps = 200
     render_fps = 6
-    objectives = (Objective("blue"), Objective("green"), Objective("red"))
+    objectives = FOUR_ROOM.objectives
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "maze", tuple("".join(row) for row in self.maze))  # also of MO-Gymnasium's array
@@ -130,7 +129,7 @@ class FourRoom:
 
     @property
     def reference_point(self) -> NDArray[np.float64]:
-        return np.full(3, -1.0)
+        return np.array(FOUR_ROOM.reference_point)
 
     @property
     def default_params(self) -> Params:

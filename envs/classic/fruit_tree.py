@@ -13,12 +13,11 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from morl.envs.base import Objective
+from morl.envs.classic import FRUIT_TREE
 from morl.errors import UserError
 from morl.ops.pareto import convex_coverage_set, non_dominated
 
 DEPTHS = (5, 6, 7)
-NUTRIENTS = ("protein", "carbs", "fats", "vitamins", "minerals", "water")
 
 
 class Params(NamedTuple):
@@ -59,7 +58,7 @@ class FruitTree:
     id = "fruit-tree-v0"
     max_episode_steps = None
     render_fps = 2
-    objectives = tuple(Objective(name) for name in NUTRIENTS)
+    objectives = FRUIT_TREE.objectives
 
     def __post_init__(self) -> None:
         if self.depth not in DEPTHS:
@@ -79,7 +78,7 @@ class FruitTree:
 
     @property
     def reference_point(self) -> NDArray[np.float64]:
-        return np.full(6, -1.0)
+        return np.array(FRUIT_TREE.reference_point)
 
     @property
     def default_params(self) -> Params:

@@ -13,7 +13,9 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from morl.envs.base import Objective
+from morl.envs.classic import MINECART, MINECART_DETERMINISTIC
 from morl.errors import UserError
+from morl.registry import EnvSpec
 
 MINE, LEFT, RIGHT, ACCELERATE, BRAKE, NONE = range(6)
 EPS_SPEED = 0.001  # below this the cart stands still
@@ -94,15 +96,22 @@ class Minecart:
 
     max_episode_steps = 1000
     render_fps = 15
-    objectives = (Objective("ore_1"), Objective("ore_2"), Objective("fuel"))
 
     def __post_init__(self) -> None:
         if self.frame_skip < 1:
             raise UserError(f"frame_skip must be at least 1, not {self.frame_skip}")
 
     @property
+    def _spec(self) -> EnvSpec:
+        return MINECART_DETERMINISTIC if self.deterministic else MINECART
+
+    @property
     def id(self) -> str:
-        return "minecart-deterministic-v0" if self.deterministic else "minecart-v0"
+        return self._spec.id
+
+    @property
+    def objectives(self) -> tuple[Objective, ...]:
+        return self._spec.objectives
 
     @cached_property
     def observation_space(self) -> spaces.Box:
@@ -119,7 +128,7 @@ class Minecart:
 
     @property
     def reference_point(self) -> NDArray[np.float64]:
-        return np.array([-1.0, -1.0, -200.0])
+        return np.array(self._spec.reference_point)
 
     @property
     def default_params(self) -> Params:
@@ -185,7 +194,7 @@ class Minecart:
 
 def _dig(state: State, noise: jax.Array, params: Params) -> jax.Array:
     """Content after one unit of digging at the nearest mine, if it is within reach; what does not fit is left."""
-    squared = jnp.sum((params.mines - state.position) ** 2, axis=-1)
+    squared = jnp.sum((params.mines - state.position[None]) ** 2, axis=-1)
     nearest = jnp.argmin(squared)
     mined = jnp.maximum(0.0, params.ore_mean[nearest] + params.ore_std[nearest] * noise)
     total = jnp.sum(mined)

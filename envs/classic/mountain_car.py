@@ -13,6 +13,7 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from morl.envs.base import Objective
+from morl.envs.classic import MOUNTAIN_CAR, MOUNTAIN_CAR_CONTINUOUS
 from morl.validation import check_range
 
 REVERSE, COAST, FORWARD = range(3)
@@ -101,12 +102,15 @@ class MountainCar:
         merged = self.merge_move_penalty and not self.remove_move_penalty
         return f"mo-mountaincar{_SUFFIX.get((self.add_speed_objective, self.remove_move_penalty, merged), '')}-v0"
 
+    @property
+    def _names(self) -> list[str]:
+        """Names of the objectives that the keywords choose."""
+        moves = ["moves"] if self.merge_move_penalty else ["reverse", "forward"]
+        return ["time", *([] if self.remove_move_penalty else moves), *(["speed"] if self.add_speed_objective else [])]
+
     @cached_property
     def objectives(self) -> tuple[Objective, ...]:
-        moves = ("moves",) if self.merge_move_penalty else ("reverse", "forward")
-        names = [] if self.remove_move_penalty else [*moves]
-        speed = [Objective("speed")] if self.add_speed_objective else []
-        return (Objective("time", "steps"), *(Objective(name, "steps") for name in names), *speed)
+        return tuple(MOUNTAIN_CAR[name][0] for name in self._names)
 
     @cached_property
     def observation_space(self) -> spaces.Box:
@@ -126,10 +130,7 @@ class MountainCar:
 
     @property
     def reference_point(self) -> NDArray[np.float64]:
-        worst = np.full(len(self.objectives), -float(self.max_episode_steps))
-        if self.add_speed_objective:
-            worst[-1] = 0.0
-        return worst
+        return np.array([MOUNTAIN_CAR[name][1] for name in self._names])
 
     @property
     def default_params(self) -> Params:
@@ -178,7 +179,7 @@ class MountainCarContinuous:
     id = "mo-mountaincarcontinuous-v0"
     max_episode_steps = 999
     render_fps = 30
-    objectives = (Objective("time", "steps"), Objective("fuel"))
+    objectives = MOUNTAIN_CAR_CONTINUOUS.objectives
 
     def __post_init__(self) -> None:
         check_range(self, "goal_velocity", low=-MAX_SPEED, high=MAX_SPEED)
@@ -198,7 +199,7 @@ class MountainCarContinuous:
 
     @property
     def reference_point(self) -> NDArray[np.float64]:
-        return np.array([-110.0, -110.0])
+        return np.array(MOUNTAIN_CAR_CONTINUOUS.reference_point)
 
     @property
     def default_params(self) -> Params:

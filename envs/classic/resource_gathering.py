@@ -12,8 +12,7 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from morl.envs.base import Objective
-from morl.envs.classic import exact
+from morl.envs.classic import RESOURCE_GATHERING, exact
 
 MOVES = np.array([[-1, 0], [1, 0], [0, -1], [0, 1]], np.int32)  # up, down, left, right as (row, column)
 SIZE = 5
@@ -63,7 +62,7 @@ class ResourceGathering:
     id = "resource-gathering-v0"
     max_episode_steps = 100
     render_fps = 4
-    objectives = (Objective("enemy"), Objective("gold"), Objective("gem"))
+    objectives = RESOURCE_GATHERING.objectives
 
     @cached_property
     def observation_space(self) -> spaces.Box:
@@ -79,7 +78,7 @@ class ResourceGathering:
 
     @property
     def reference_point(self) -> NDArray[np.float64]:
-        return np.array([-1.0, -1.0, -1.0])
+        return np.array(RESOURCE_GATHERING.reference_point)
 
     @property
     def default_params(self) -> Params:
@@ -93,9 +92,9 @@ class ResourceGathering:
         self, key: jax.Array, state: State, action: jax.Array, params: Params
     ) -> tuple[State, jax.Array, jax.Array, jax.Array, jax.Array, dict[str, Any]]:
         position = jnp.clip(state.position + jnp.asarray(MOVES)[action], 0, SIZE - 1)
-        found = jnp.all(position == jnp.array([GOLD, GEM]), axis=1)
+        found = jnp.all(position[None] == jnp.array([GOLD, GEM]), axis=1)
         has = state.has | found.astype(jnp.int32)
-        met = jnp.any(jnp.all(position == jnp.array(ENEMIES), axis=1))
+        met = jnp.any(jnp.all(position[None] == jnp.array(ENEMIES), axis=1))
         killed = met & (jax.random.uniform(key) < params.danger)
         home = jnp.all(position == jnp.array(HOME))
         reward = jnp.concatenate([jnp.where(killed, -1.0, 0.0)[None], jnp.where(home, has, 0.0)])

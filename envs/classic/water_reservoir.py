@@ -13,6 +13,7 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from morl.envs.base import Objective
+from morl.envs.classic import WATER_RESERVOIR_OBJECTIVES, WATER_RESERVOIR_WORST
 from morl.errors import UserError
 from morl.validation import check_integer, check_range
 
@@ -26,8 +27,6 @@ STARTS = np.array(
     [96.855361, 58.046026, 116.15767, 20.164311, 79.191, 140.13098, 131.01816, 44.351321, 13.185943, 73.508622],
     np.float32,
 )
-WORST = (65.0, WATER_DEMAND, HYDRO_DEMAND, 65.0)  # a step: flooding of the reference's anti-utopia, nothing supplied
-OBJECTIVES = tuple(map(Objective, ("flood_upstream", "water_deficit", "hydro_deficit", "flood_downstream")))
 
 
 class Params(NamedTuple):
@@ -90,7 +89,7 @@ class WaterReservoir:
 
     @property
     def objectives(self) -> tuple[Objective, ...]:
-        return OBJECTIVES[: self.nO]
+        return WATER_RESERVOIR_OBJECTIVES[: self.nO]
 
     @cached_property
     def observation_space(self) -> spaces.Box:
@@ -106,7 +105,7 @@ class WaterReservoir:
 
     @property
     def reference_point(self) -> NDArray[np.float64]:
-        return -self.time_limit * np.array(WORST[: self.nO])
+        return self.time_limit * np.array(WATER_RESERVOIR_WORST[: self.nO])
 
     @property
     def default_params(self) -> Params:

@@ -17,8 +17,7 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from morl.envs.base import Objective
-from morl.envs.constructive import folding
+from morl.envs.constructive import DNA_FOLDING, folding
 from morl.envs.constructive.host_values import host_values
 from morl.envs.constructive.oracle import Oracle
 from morl.envs.constructive.strings import State, Strings
@@ -52,7 +51,7 @@ class DNAFolding(Strings[tuple[()]]):
 
     id = "dna-folding-v0"
     alphabet = "ACTG"
-    objectives = (Objective("energy"), Objective("pairs"), Objective("hairpins"))
+    objectives = DNA_FOLDING.objectives
 
     def __post_init__(self) -> None:
         if importlib.util.find_spec("RNA") is None:
@@ -82,7 +81,7 @@ class DNAFolding(Strings[tuple[()]]):
 
     @property
     def reference_point(self) -> NDArray[np.float64]:
-        return np.zeros(3)
+        return np.array(DNA_FOLDING.reference_point)
 
     @property
     def default_params(self) -> tuple[()]:

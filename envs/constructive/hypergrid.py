@@ -15,6 +15,7 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from morl.envs.base import Objective
+from morl.envs.constructive import HYPERGRID_FUNCTIONS
 from morl.envs.constructive.base import Outcomes
 from morl.errors import UserError
 from morl.ops.pareto import non_dominated
@@ -22,7 +23,6 @@ from morl.validation import check_integer
 
 Floats = NDArray[np.float64]
 
-FUNCTIONS = ("branin", "currin", "shubert", "sphere", "beale")
 HIGHEST = 1.005  # the published constants leave currin up to 0.002 and shubert 0.004 above 1
 STOP = 2  # the action after the two moves, and the backward action that undoes it
 
@@ -76,7 +76,7 @@ class HyperGrid:
 
     def __post_init__(self) -> None:
         check_integer(self, "side", low=2)
-        check_integer(self, "num_objectives", low=2, high=len(FUNCTIONS))
+        check_integer(self, "num_objectives", low=2, high=len(HYPERGRID_FUNCTIONS))
 
     @property
     def horizon(self) -> int:
@@ -84,7 +84,7 @@ class HyperGrid:
 
     @property
     def objectives(self) -> tuple[Objective, ...]:
-        return tuple(Objective(name) for name in FUNCTIONS[: self.num_objectives])
+        return HYPERGRID_FUNCTIONS[: self.num_objectives]
 
     @cached_property
     def observation_space(self) -> spaces.Box:

@@ -18,8 +18,7 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from morl.envs.base import Objective
-from morl.envs.constructive import chemistry
+from morl.envs.constructive import MOLECULES, chemistry
 from morl.envs.constructive.chemistry import Tree
 from morl.envs.constructive.host_values import host_values
 from morl.envs.constructive.oracle import Oracle
@@ -78,7 +77,7 @@ class Molecules:
     """Worker processes that compute the objectives; 0 computes in this one."""
 
     id = "molecules-v0"
-    objectives = (Objective("qed"), Objective("synthesis"), Objective("weight"))
+    objectives = MOLECULES.objectives
     max_episode_steps = None
     observation_key = "tree"
     render_fps = 2
@@ -135,7 +134,7 @@ class Molecules:
 
     @property
     def reference_point(self) -> NDArray[np.float64]:
-        return np.zeros(3)
+        return np.array(MOLECULES.reference_point)
 
     @property
     def default_params(self) -> tuple[()]:
@@ -169,10 +168,13 @@ class Molecules:
         """(..., N, S) bool, attachments of nodes that have no bond yet."""
         blocks, parents, sites, _ = self.parts(obs)
         xp = obs.__array_namespace__()
-        node, site = np.arange(self.most_fragments), np.arange(self.num_sites)
+        lead = (1,) * (blocks.ndim - 1)
+        node = np.arange(self.most_fragments).reshape(*lead, -1, 1)
+        site = np.arange(self.num_sites).reshape(*lead, 1, -1)
         there = site < xp.asarray(self._blocks.sites)[blocks][..., None]
-        to_parent = (site == xp.asarray(self._blocks.joint)[blocks][..., None]) & (node > 0)[:, None]
-        child = (parents[..., None, None] == node[:, None]) & (sites[..., None, None] == site)
+        to_parent = (site == xp.asarray(self._blocks.joint)[blocks][..., None]) & (node > 0)
+        bonded = parents[..., None, None] == node[..., None, :, :]
+        child = bonded & (sites[..., None, None] == site[..., None, :, :])
         return there & ~to_parent & ~child.any(axis=-3)
 
     def _observe(self, state: State) -> jax.Array:

@@ -127,7 +127,7 @@ class NGrams(Strings[Params]):
         """(R,) objectives of a string (L,)."""
         following = jnp.append(letters[1:], BLANK)
         first, second = params.patterns[:, :1], params.patterns[:, 1:]
-        there = (letters == first) & ((following == second) | (second == -1))
+        there = (letters[None] == first) & ((following[None] == second) | (second == -1))
         return there.sum(axis=1) / params.most
 
     def render(self, state: State, params: Params) -> NDArray[np.uint8]:

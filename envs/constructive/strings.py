@@ -74,7 +74,7 @@ class Strings(ABC, Generic[Params]):
     def action_mask(self, obs: Any) -> Any:
         """(..., letters + 1) int8 of strings (..., L): letters while there is room, stop from the fewest letters on."""
         length = (obs != self.num_letters).sum(axis=-1)[..., None]
-        is_stop = np.arange(self.num_letters + 1) == self.num_letters
+        is_stop = (np.arange(self.num_letters + 1) == self.num_letters).reshape((1,) * (obs.ndim - 1) + (-1,))
         mask = (is_stop & (length >= self.shortest_length)) | (~is_stop & (length < self.horizon))
         return mask.astype(np.int8)
 

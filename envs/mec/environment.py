@@ -13,8 +13,7 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from morl.envs.base import Objective
-from morl.envs.mec import arrivals, flights, links, sharing
+from morl.envs.mec import MEC_OFFLOADING, arrivals, flights, links, sharing
 from morl.envs.mec.arrivals import ArrivalParams, Queue, Tasks
 from morl.envs.mec.features import per_server
 from morl.envs.mec.flights import Flights
@@ -155,8 +154,8 @@ class MecOffloading:
     """Tasks a server can run at once."""
 
     id = "mec-offloading-v0"
-    objectives = (Objective("delay", "s"), Objective("energy", "J"))
-    reference_point = np.array([-10_000.0, -20.0])
+    objectives = MEC_OFFLOADING.objectives
+    reference_point = np.array(MEC_OFFLOADING.reference_point)
     observation_key = "servers"
     render_fps = 4
 

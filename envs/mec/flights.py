@@ -145,11 +145,11 @@ def marginal_delay(upload: Upload, flights: Flights, now: jax.Array, step_s: jax
     def until_next(carry: Carry) -> Carry:
         left, now, total = carry
         there = left > 0.0
-        running = there & (joins <= now)
+        running = there & (joins <= now)[None]
         shares = jnp.maximum(running.sum(axis=1), 1) / upload.speed  # seconds a Mbit
         shortest = jnp.min(jnp.where(running, left, jnp.inf), axis=1)
         to_end = shortest * shares
-        join = jnp.min(jnp.where(there & (joins > now), joins, jnp.inf))
+        join = jnp.min(jnp.where(there & (joins > now)[None], joins[None], jnp.inf))
         passed = jnp.minimum(jnp.min(to_end), join - now)
         got = jnp.where(to_end <= passed, shortest, passed / shares)
         left = jnp.where(running, jnp.maximum(left - got[:, None], 0.0), left)

@@ -36,7 +36,7 @@ def draw_gains(key: jax.Array, num_users: int, spread: float, fades: bool, param
     """(U, S) share of the power that arrives. Shadowing differs by ``spread`` dB, static; ``fades``: with fading."""
     key_uniform, key_shadow = jax.random.split(key)
     place, fading = jax.random.uniform(key_uniform, (2, num_users, len(params.distance)))
-    low, high = params.distance.T
+    low, high = params.distance.T[:, None]
     loss = params.path_loss[0] + params.path_loss[1] * jnp.log10((low + (high - low) * place) / 1000.0)
     shadowing = params.shadowing
     if spread > 0:

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from morl.envs.base import Objective
 from morl.envs.mec.environment import MecOffloading, State
 from morl.envs.mec.params import Params
+from morl.ops.batching import with_leading_axes
 from morl.runs.front import Front, from_evaluation
 from morl.training.evaluation import evaluate, in_blocks
 from morl.types import Evaluation, Learner, PyTree
@@ -280,4 +281,5 @@ def _evaluate(env: Revealed, scheme: Any, episodes: int) -> Callable[..., Evalua
 
 def _dot(rewards: jax.Array, weights: jax.Array) -> jax.Array:
     """Weighted sums (...), where 0 times minus infinity is 0."""
+    weights = with_leading_axes(weights, rewards.ndim)
     return jnp.sum(jnp.where(weights > 0, rewards * weights, 0.0), axis=-1)

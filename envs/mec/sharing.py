@@ -40,7 +40,7 @@ def idle(num_servers: int, capacity: int) -> Servers:
 def residuals(servers: Servers) -> jax.Array:
     """(S, K) Mbit each running task has left, ascending, zeros first."""
     capacity = servers.left.shape[1]
-    runs = jnp.arange(capacity) >= capacity - servers.running[:, None]
+    runs = jnp.arange(capacity)[None] >= capacity - servers.running[:, None]
     return jnp.where(runs, jnp.maximum(servers.left - servers.done[:, None], 0.0), 0.0)
 
 
@@ -103,7 +103,7 @@ def _put_rows(left: jax.Array, server: jax.Array, row: jax.Array, running: jax.A
     """Of B systems, (B, S, K), those columns alone that the busiest row takes: selects, as scatters take longer."""
     num_servers, capacity = left.shape[1:]
     width = min(_COLUMNS, capacity)
-    this = (jnp.arange(num_servers) == server[:, None])[..., None]
+    this = (jnp.arange(num_servers)[None] == server[:, None])[..., None]
     most = jnp.max(jnp.where(server < num_servers, running, 0))
 
     def next_columns(carry: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
@@ -150,7 +150,7 @@ def _count(cells: jax.Array, servers: Servers, first: int) -> jax.Array:
         # the last chunk starts at 0 where the columns do not divide: what was counted already is left out
         start = jnp.maximum(capacity - width * (chunk + 1), 0)
         left = jax.lax.dynamic_slice_in_dim(servers.left, start, width, axis=2) - servers.done[..., None]
-        column = start + jnp.arange(width)
+        column = start + jnp.arange(width)[None, None]
         runs = (column >= capacity - servers.running[..., None]) & (column < capacity - width * chunk)
         bin = jnp.clip(left.astype(jnp.int32), 0, columns - first - 1)
         cell = jnp.where(runs, row_start + bin, cells.size)

@@ -19,7 +19,7 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from morl.envs.base import Objective
-from morl.envs.mujoco import mjx_contacts
+from morl.envs.mujoco import ROBOTS, mjx_contacts
 from morl.errors import MissingExtraError, UserError
 from morl.validation import check_range
 
@@ -119,8 +119,12 @@ class _Locomotion:
         return _system(self.file)
 
     @property
-    def objectives(self) -> tuple[Objective, ...]:
+    def id(self) -> str:
         raise NotImplementedError
+
+    @property
+    def objectives(self) -> tuple[Objective, ...]:
+        return ROBOTS[self.id].objectives
 
     @property
     def _dt(self) -> float:
@@ -141,7 +145,7 @@ class _Locomotion:
 
     @property
     def reference_point(self) -> NDArray[np.float64]:
-        return np.full(len(self.objectives), -100.0)
+        return np.array(ROBOTS[self.id].reference_point)
 
     @property
     def default_params(self) -> Params:
@@ -227,14 +231,6 @@ class HalfCheetah(_Locomotion):
     frame_skip = 5
     normal_velocity = True
 
-    @property
-    def objectives(self) -> tuple[Objective, ...]:
-        return Objective("speed", "m/s"), Objective("energy")
-
-    @property
-    def reference_point(self) -> NDArray[np.float64]:
-        return np.array([-100.0, -1000.0])
-
     def _rewards(self, data: Any, speed: jax.Array, action: jax.Array, healthy: jax.Array) -> jax.Array:
         return jnp.stack([speed[0], -jnp.sum(action**2)])
 
@@ -257,11 +253,6 @@ class Hopper(_Locomotion):
     @property
     def id(self) -> str:
         return "mo-hopper-v5" if self.cost_objective else "mo-hopper-2obj-v5"
-
-    @property
-    def objectives(self) -> tuple[Objective, ...]:
-        both = (Objective("speed", "m/s"), Objective("height", "dm"))
-        return (*both, Objective("energy")) if self.cost_objective else both
 
     def _healthy(self, data: Any) -> Any:
         rest = jnp.concatenate([data.qpos, data.qvel])[2:]
@@ -290,10 +281,6 @@ class Walker2d(_Locomotion):
     id = "mo-walker2d-v5"
     file = "walker2d_v5.xml"
     frame_skip = 4
-
-    @property
-    def objectives(self) -> tuple[Objective, ...]:
-        return Objective("speed", "m/s"), Objective("energy")
 
     def _healthy(self, data: Any) -> Any:
         height, angle = data.qpos[1], data.qpos[2]
@@ -326,11 +313,6 @@ class Ant(_Locomotion):
     @property
     def id(self) -> str:
         return "mo-ant-v5" if self.cost_objective else "mo-ant-2obj-v5"
-
-    @property
-    def objectives(self) -> tuple[Objective, ...]:
-        both = (Objective("x_speed", "m/s"), Objective("y_speed", "m/s"))
-        return (*both, Objective("energy")) if self.cost_objective else both
 
     @cached_property
     def observation_space(self) -> spaces.Box:

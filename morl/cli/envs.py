@@ -27,7 +27,7 @@ def main(args: Sequence[str]) -> int:
         [
             spec.id,
             spec.backend,
-            ", ".join(spec.objectives),
+            ", ".join(spec.objective_names),
             " ".join(f"{x:g}" for x in spec.reference_point),
             spec.summary + (f" [needs the '{spec.extra}' extra]" if spec.extra else ""),
         ]

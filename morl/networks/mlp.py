@@ -11,6 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
+from morl.ops.batching import with_leading_axes
+
 ACTIVATIONS = {"tanh": jnp.tanh, "relu": jax.nn.relu, "silu": jax.nn.silu}
 
 
@@ -21,7 +23,8 @@ class Linear(eqx.Module):
     bias: jax.Array | NDArray[np.float32]
 
     def __call__(self, x: jax.Array) -> jax.Array:
-        return x @ jnp.asarray(self.weight) + jnp.asarray(self.bias)
+        y = x @ jnp.asarray(self.weight)
+        return y + with_leading_axes(jnp.asarray(self.bias), y.ndim)
 
 
 class MLP(eqx.Module):

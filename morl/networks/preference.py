@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from morl.networks.mlp import ACTIVATIONS, MLP, Linear, linear, mlp
+from morl.ops.masking import masked_mean
 
 
 class FlatNetwork(eqx.Module):
@@ -54,7 +55,7 @@ class RowNetwork(eqx.Module):
         wide = jnp.broadcast_to(preference[..., None, :], (*rows.shape[:-1], preference.shape[-1]))
         hidden = jax.nn.relu(self.first(jnp.concatenate([rows, wide], axis=-1)))
         weight = exists[..., None].astype(hidden.dtype)
-        mean = jnp.sum(hidden * weight, axis=-2, keepdims=True) / jnp.maximum(weight.sum(axis=-2, keepdims=True), 1.0)
+        mean = masked_mean(hidden, weight, axis=-2, keepdims=True)
         deep = self.second(jnp.concatenate([hidden, jnp.broadcast_to(mean, hidden.shape)], axis=-1))
         return deep + self.direct(rows)
 

@@ -14,6 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from morl.networks.mlp import Linear, linear
+from morl.ops.batching import with_leading_axes
+from morl.ops.masking import mask_logits
 
 Array = jax.Array | NDArray[np.float32]
 
@@ -26,7 +28,8 @@ class Norm(eqx.Module):
 
     def __call__(self, x: jax.Array) -> jax.Array:
         centred = x - x.mean(axis=-1, keepdims=True)
-        return centred * jax.lax.rsqrt((centred**2).mean(axis=-1, keepdims=True) + 1e-5) * self.scale + self.shift
+        scale, shift = (with_leading_axes(jnp.asarray(each), x.ndim) for each in (self.scale, self.shift))
+        return centred * jax.lax.rsqrt((centred**2).mean(axis=-1, keepdims=True) + 1e-5) * scale + shift
 
 
 class Block(eqx.Module):
@@ -82,9 +85,9 @@ class Transformer(eqx.Module):
         """Outputs (..., L, outputs) at all places of strings (..., L) int32, in one pass; condition (..., C)."""
         before = jnp.full_like(letters[..., :1], len(self.letters) - 1)
         x = jnp.asarray(self.letters)[jnp.concatenate([before, letters[..., :-1]], axis=-1)]
-        x = x + self.places + self.condition(condition)[..., None, :]
+        x = x + with_leading_axes(jnp.asarray(self.places), x.ndim) + self.condition(condition)[..., None, :]
         place = jnp.arange(letters.shape[-1])
-        seen = place[:, None] >= place
+        seen = place[:, None] >= place[None]
         for block in self.blocks:
             query, key, value = block.queries_keys_values(x)
             x = block.finish(x, attend(query, key, value, seen))
@@ -109,7 +112,8 @@ class Transformer(eqx.Module):
             place: () int32.
             condition: (..., C).
         """
-        x = jnp.asarray(self.letters)[letter] + jnp.asarray(self.places)[place] + self.condition(condition)
+        x = jnp.asarray(self.letters)[letter]
+        x = x + with_leading_axes(jnp.asarray(self.places)[place], x.ndim) + self.condition(condition)
         seen = jnp.arange(len(self.places)) <= place
         keys, values = [], []
         for i, block in enumerate(self.blocks):
@@ -117,7 +121,7 @@ class Transformer(eqx.Module):
             keys.append(jax.lax.dynamic_update_index_in_dim(memory.keys[i], key, place, axis=-2))
             values.append(jax.lax.dynamic_update_index_in_dim(memory.values[i], value, place, axis=-2))
             scores = jnp.einsum("...hd,...hkd->...hk", query, keys[-1]) / np.sqrt(query.shape[-1])
-            share = jax.nn.softmax(jnp.where(seen, scores, -1e9), axis=-1)
+            share = jax.nn.softmax(mask_logits(scores, seen), axis=-1)
             x = block.finish(x, jnp.einsum("...hk,...hkd->...hd", share, values[-1]))
         return Memory(tuple(keys), tuple(values)), self.head(self.norm(x))
 
@@ -130,7 +134,7 @@ def attend(
     Only where ``seen``, and with ``bias`` added to the scores; both broadcast to (..., heads, Q, K).
     """
     scores = jnp.einsum("...qhd,...khd->...hqk", query, key) / np.sqrt(query.shape[-1]) + bias
-    share = jax.nn.softmax(jnp.where(seen, scores, -1e9), axis=-1)
+    share = jax.nn.softmax(mask_logits(scores, seen), axis=-1)
     return jnp.einsum("...hqk,...khd->...qhd", share, value)
 
 

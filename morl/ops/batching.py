@@ -15,6 +15,11 @@ import jax.numpy as jnp
 from jax.custom_batching import custom_vmap
 
 
+def with_leading_axes(x: jax.Array, ndim: int) -> jax.Array:
+    """Return ``x`` with axes of length 1 in front, ``ndim`` axes in all, to be broadcast against such an array."""
+    return jnp.expand_dims(x, tuple(range(ndim - x.ndim)))
+
+
 def batched(function: Callable[..., Any]) -> Callable[..., Any]:
     """A function of single lanes from one of a batch, whose arguments and results are pytrees of (B, ...) arrays."""
     call = batched_with(lambda _shared, _axis, *args: function(*args))

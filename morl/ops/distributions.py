@@ -11,6 +11,7 @@ import numpy as np
 from gymnasium import Space, spaces
 
 from morl.errors import UserError
+from morl.ops.batching import with_leading_axes
 
 
 class ActionDistribution(Protocol):
@@ -89,12 +90,13 @@ class DiagonalNormal:
         return jnp.full(len(self.low), -0.5, jnp.float32)  # not of a weak type, which compiles anew
 
     def sample(self, output: jax.Array, log_std: jax.Array, key: jax.Array) -> jax.Array:
-        return output + jnp.exp(log_std) * jax.random.normal(key, output.shape)
+        return output + with_leading_axes(jnp.exp(log_std), output.ndim) * jax.random.normal(key, output.shape)
 
     def mode(self, output: jax.Array, log_std: jax.Array) -> jax.Array:
         return output
 
     def log_prob(self, output: jax.Array, log_std: jax.Array, action: jax.Array) -> jax.Array:
+        log_std = with_leading_axes(log_std, output.ndim)
         z = (action - output) * jnp.exp(-log_std)
         return jnp.sum(-0.5 * z**2 - log_std - 0.5 * jnp.log(2 * jnp.pi), axis=-1)
 
@@ -105,12 +107,13 @@ class DiagonalNormal:
     def divergence(
         self, output: jax.Array, log_std: jax.Array, other: jax.Array, other_log_std: jax.Array
     ) -> jax.Array:
+        log_std, other_log_std = (with_leading_axes(each, output.ndim) for each in (log_std, other_log_std))
         variance, other_variance = jnp.exp(2 * log_std), jnp.exp(2 * other_log_std)
         squares = (variance + (output - other) ** 2) / (2 * other_variance)
         return jnp.sum(other_log_std - log_std + squares - 0.5, axis=-1)
 
     def to_env(self, action: jax.Array) -> jax.Array:
-        low, high = jnp.asarray(self.low), jnp.asarray(self.high)
+        low, high = (with_leading_axes(jnp.asarray(bound), action.ndim) for bound in (self.low, self.high))
         return low + (jnp.clip(action, -1.0, 1.0) + 1.0) / 2.0 * (high - low)
 
 

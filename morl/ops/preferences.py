@@ -80,7 +80,7 @@ def _smallest_lattice(num_objectives: int, number: int) -> Floats:
     return lattice(num_objectives, divisions)
 
 
-def spread(num_objectives: int, number: int) -> Floats:
+def equally_spaced_weights(num_objectives: int, number: int) -> Floats:
     """Exactly ``number`` preferences, equally spread over the simplex, (number, R); corners first where they fit.
 
     A lattice where one has that many points. Otherwise a finer one is thinned by always taking the point farthest from
@@ -123,3 +123,6 @@ def dirichlet(key: jax.Array, num_objectives: int, number: int, concentration: f
     if not 0 < concentration < float("inf"):
         raise UserError(f"the concentration of random preferences is above 0 and finite, not {concentration}")
     return jax.random.dirichlet(key, jnp.full(num_objectives, concentration), (number,))
+
+
+spread = equally_spaced_weights  # kept until the callers move

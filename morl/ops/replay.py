@@ -1,4 +1,4 @@
-"""A ring of past transitions in device memory, under ``jit`` and ``vmap``."""
+"""A ring of past rows (transitions, finished objects) in device memory, under ``jit`` and ``vmap``."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from morl.types import PyTree
 
 
 class Replay(NamedTuple):
-    """Capacity C.
+    """A ring of capacity C.
 
     Attributes:
-        rows: pytree with leading axis C.
-        added: () int32, rows ever added modulo C, that is where the next ones go.
-        filled: () int32, rows there are.
+        rows: pytree of arrays with leading axis C.
+        added: () int32, number of rows ever added modulo C: the place of the next one.
+        filled: () int32, number of rows there are, at most C.
     """
 
     rows: PyTree
@@ -27,26 +27,45 @@ class Replay(NamedTuple):
 
 
 def empty(capacity: int, row: PyTree) -> Replay:
-    """Nothing there yet; ``row`` is one of arrays or ``jax.ShapeDtypeStruct``, for its shapes."""
+    """Return a ring without rows.
+
+    Args:
+        capacity: C, the number of rows that it holds.
+        row: one row, of arrays or ``jax.ShapeDtypeStruct``; only shapes and dtypes are looked at.
+    """
     rows = jax.tree.map(lambda x: np.zeros((capacity, *x.shape), x.dtype), row)
     return Replay(rows, jnp.int32(0), jnp.int32(0))
 
 
 def size_in_bytes(capacity: int, row: PyTree) -> int:
-    """Of a full ring."""
+    """Return the bytes that the rows of a ring take, arguments as for :func:`empty`."""
     each: int = sum(math.prod(x.shape) * np.dtype(x.dtype).itemsize for x in jax.tree.leaves(row))
     return capacity * each
 
 
 def add(replay: Replay, rows: PyTree) -> Replay:
-    """With N rows more, over the oldest ones. N has to divide the capacity, so that none are split over its end."""
+    """Return the ring with N more rows in place of its oldest ones.
+
+    Where N divides the capacity C the rows are written in one piece, which is much faster than the scatter of any other
+    N. A ring that is written in one piece takes batches of one size only: after others they would not be aligned.
+
+    Args:
+        replay: the ring.
+        rows: pytree of arrays with leading axis N, in the structure of the ring's rows.
+
+    Raises:
+        ValueError: N above C.
+    """
     number = jax.tree.leaves(rows)[0].shape[0]
     capacity = jax.tree.leaves(replay.rows)[0].shape[0]
-    if capacity % number:
-        raise ValueError(f"{number} rows do not divide a capacity of {capacity}")
+    if number > capacity:
+        raise ValueError(f"{number} rows are more than the capacity of {capacity}")
 
     def write(old: jax.Array, new: jax.Array) -> jax.Array:
-        return jax.lax.dynamic_update_slice_in_dim(old, new.astype(old.dtype), replay.added, axis=0)
+        new = new.astype(old.dtype)
+        if capacity % number == 0:
+            return jax.lax.dynamic_update_slice_in_dim(old, new, replay.added, axis=0)
+        return jnp.asarray(old).at[(replay.added + jnp.arange(number)) % capacity].set(new)
 
     return Replay(
         jax.tree.map(write, replay.rows, rows),
@@ -56,6 +75,6 @@ def add(replay: Replay, rows: PyTree) -> Replay:
 
 
 def sample(replay: Replay, key: jax.Array, number: int) -> PyTree:
-    """``number`` rows, uniformly and with replacement."""
+    """Return ``number`` rows, uniformly and with replacement; of a ring without rows, rows of zeros."""
     index = jax.random.randint(key, (number,), 0, jnp.maximum(replay.filled, 1))
-    return jax.tree.map(lambda x: x.at[index].get(mode="promise_in_bounds"), replay.rows)
+    return jax.tree.map(lambda x: jnp.asarray(x).at[index].get(mode="promise_in_bounds"), replay.rows)

@@ -7,6 +7,8 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from morl.ops.batching import with_leading_axes
+
 
 class RunningStats(NamedTuple):
     """Mean and variance of a stream of vectors (n,), and how many there were.
@@ -34,7 +36,7 @@ def update(stats: RunningStats, batch: jax.Array, weight: jax.Array) -> RunningS
     total = stats.seen + n
     share = n / jnp.maximum(total, 1.0)
     mean = jnp.sum(batch * weight, axis=0) / jnp.maximum(n, 1.0)
-    var = jnp.sum((batch - mean) ** 2 * weight, axis=0) / jnp.maximum(n, 1.0)
+    var = jnp.sum((batch - mean[None]) ** 2 * weight, axis=0) / jnp.maximum(n, 1.0)
     delta = mean - stats.mean
     any_new = n > 0
     return RunningStats(
@@ -51,4 +53,5 @@ def deviation(stats: RunningStats) -> jax.Array:
 
 def normalise(stats: RunningStats, x: jax.Array, clip: float = 10.0) -> jax.Array:
     """``x`` (..., n) in standard deviations from the mean, clipped; a constant component is only centred."""
-    return jnp.clip((x - stats.mean) / deviation(stats), -clip, clip)
+    mean, scale = (with_leading_axes(each, x.ndim) for each in (stats.mean, deviation(stats)))
+    return jnp.clip((x - mean) / scale, -clip, clip)

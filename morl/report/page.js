@@ -255,14 +255,18 @@ function legend() {
 
 function numbers() {
   const shares = fronts.some((front) => front.metrics.share !== null);
-  const heads = ["front", things, "hypervolume", ...(shares ? ["of the true front"] : []), "expected utility", "sparsity", ...objectives.map((o) => `${named(o)}, chosen`)];
-  by("numbers").append(html("thead", {}, html("tr", {}, ...heads.map((text) => html("th", { scope: "col" }, text)))));
+  const plain = ["hypervolume", "expected_utility", "sparsity"]; // with a column of their own making
+  const others = data.metrics.filter((metric) => !plain.includes(metric.name) && fronts.some((front) => front.metrics[metric.name] !== null));
+  const heads = ["front", things, "hypervolume", ...(shares ? ["of the true front"] : []), "expected utility", "sparsity", ...others.map((metric) => metric.label), ...objectives.map((o) => `${named(o)}, chosen`)];
+  const meanings = Object.fromEntries(others.map((metric) => [metric.label, `${metric.summary}${BETTER[metric.sign] ? `: ${BETTER[metric.sign]}` : ""}`]));
+  by("numbers").append(html("thead", {}, html("tr", {}, ...heads.map((text) => html("th", { scope: "col", title: meanings[text] || null }, text)))));
   const body = html("tbody", {});
   fronts.forEach((front, index) => {
     const m = front.metrics;
     const cells = [
       String(front.returns.length), `${m.exact ? "" : "≈ "}${number(m.hypervolume, 5)}`,
       ...(shares ? [m.share === null ? "–" : `${(100 * m.share).toFixed(1)} %`] : []), number(m.expected_utility, 5), number(m.sparsity),
+      ...others.map((metric) => number(m[metric.name])),
     ];
     const row = html("tr", { "data-front": index }, html("td", { class: `key ${front.colour}` }, html("i", {}), front.label), ...cells.map((text) => html("td", {}, text)));
     objectives.forEach(() => row.append(html("td", { class: "of-choice" })));

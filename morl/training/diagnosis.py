@@ -1,4 +1,4 @@
-"""Whose fault it is that a training cannot be traced: often that of a user's own environment."""
+"""Diagnosis of a training that cannot be traced, for which a user's own environment is often the reason."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from morl.errors import blame
 
 
 def environment_fault(env: Any) -> str | None:
-    """What a functional environment does wrong when it is traced: it raises, or gives other shapes than it says."""
+    """Describe why a functional environment cannot be traced: it raises, or gives other shapes than it says."""
     key, params = jax.random.key(0), env.default_params
     action = jnp.asarray(env.action_space.sample())
     obs_shape, reward_shape = env.observation_space.shape, (len(env.objectives),)

@@ -41,7 +41,7 @@ def evaluate(
         act = jax.vmap(act, in_axes=(None, 0, 0, None))
 
     def flat(x: jax.Array) -> jax.Array:
-        """Of the episodes of each policy, to all runners: one axis, as nested ones take longer to trace and compile."""
+        """Flatten policies and episodes to one axis, as nested ones take longer to trace and compile."""
         if conditional:
             x = jnp.broadcast_to(x[:, None], (*shape, *x.shape[2:]))
         return x.reshape(-1, *x.shape[len(shape) :])

@@ -28,7 +28,7 @@ DEFAULT_GAMMA = 0.99
 
 @dataclass(frozen=True)
 class Setup:
-    """An agent made for an environment, and how its front is measured.
+    """Agent made for an environment, and how its front is measured.
 
     Attributes:
         spec: registration of the agent.
@@ -77,12 +77,12 @@ class Setup:
 
     @property
     def conditional(self) -> bool:
-        """Whether one policy, or sampler, takes any preference."""
+        """Return whether one policy, or sampler, takes any preference."""
         return self.solution_set.conditional
 
     @property
     def has_objects(self) -> bool:
-        """Whether the front is of objects and not of policies."""
+        """Return whether the front is of objects and not of policies."""
         return self.solution_set.kind == "objects"
 
     def require(self, command: str) -> None:
@@ -167,16 +167,13 @@ def prepare(agent: str, settings: TrainSettings, config: Any = None) -> Setup:
     for name in ("processes", "overlap"):
         if backend == "jax" and getattr(settings, name):
             raise UserError(f"{settings.env} is compiled with JAX; --{name} is for environments on the host")
-    registered = env_spec(env.id)
     objectives = tuple(objective.name for objective in env.objectives)
-    if registered and len(registered.objectives) != len(objectives):  # a keyword has changed them
-        registered = None
     gamma = settings.gamma
     if gamma is None:
-        gamma = registered.gamma if registered else DEFAULT_GAMMA
-    reference: Any = settings.reference_point
-    if reference is None:
-        reference = registered.reference_point if registered else env.reference_point
+        registered = env_spec(env.id)
+        same = registered is not None and len(registered.objectives) == len(objectives)  # a keyword may change them
+        gamma = registered.gamma if registered and same else DEFAULT_GAMMA
+    reference: Any = env.reference_point if settings.reference_point is None else settings.reference_point
     if reference is None:
         raise UserError(
             f"{settings.env} has no reference point of its own; give --reference-point, one number an objective"

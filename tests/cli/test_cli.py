@@ -227,6 +227,10 @@ def test_train_front_evaluate_and_train_again_from_the_config(capsys, tmp_path):
     code, again, _ = run(capsys, "evaluate", str(out), "--episodes", "3")
     assert code == 0
     assert "3 greedy episodes" in again
+    header, row, about = again.splitlines()[-3:]
+    assert header.split() == ["seed", "HV", "EU", "IGD+", "SP", "EPS+", "MUL", "N"]
+    assert len(row.split()) == 8
+    assert "IGD+, EPS+ and MUL against the true front" in about
 
     for flags, message in (
         (["--preference", "0.7", "0.7"], "the weights of a preference add up to 1, not 1.4; did you mean 0.5 0.5?"),

@@ -133,6 +133,8 @@ COMMANDS = commands()
 @pytest.mark.parametrize(("where", "words"), COMMANDS, ids=[where for where, _ in COMMANDS])
 def test_commands_are_understood(where, words, monkeypatch, tmp_path):
     """As far as the parser goes: nothing is trained or read."""
+    monkeypatch.syspath_prepend(ROOT / "examples" / "own_agent")
+    importlib.import_module("reinforce")  # as if it were installed
     command, *args = words
     if command.startswith("-"):
         assert cli.main(words) == 0

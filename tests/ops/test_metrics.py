@@ -10,7 +10,7 @@ from hypothesis.extra import numpy as hnp
 from morl.envs.classic.deep_sea_treasure import DeepSeaTreasure
 from morl.errors import UserError
 from morl.ops import metrics
-from morl.ops.preferences import spread
+from morl.ops.preferences import equally_spaced_weights
 
 GAMMAS = (0.98, 0.99, 1.0)
 
@@ -54,7 +54,7 @@ def test_half_a_front_of_deep_sea_treasure():
     front = DeepSeaTreasure().true_front(1.0)
     half = front[::2]
     assert metrics.igd(half, front) == pytest.approx(1.0366, abs=1e-4)
-    assert metrics.maximum_utility_loss(half, front, spread(2, 101)) == pytest.approx(1.3, abs=1e-6)
+    assert metrics.maximum_utility_loss(half, front, equally_spaced_weights(2, 101)) == pytest.approx(1.3, abs=1e-6)
     assert metrics.hypervolume(half, (0, -50)) == pytest.approx(930.4, abs=1e-6)
     assert metrics.cardinality(half) == 5
     for measure in (metrics.igd, metrics.igd_plus, metrics.epsilon_additive):
@@ -133,7 +133,7 @@ def test_measures_against_a_front_are_those_of_loops(pair):
     plus = [min(float(np.linalg.norm(np.maximum(d, 0))) for d in row) for row in short]
     assert metrics.igd_plus(points, front) == pytest.approx(np.mean(plus))
     assert metrics.epsilon_additive(points, front) == max(min(max(d) for d in row) for row in short)
-    preferences = spread(points.shape[1], 7)
+    preferences = equally_spaced_weights(points.shape[1], 7)
     best, known = ([max(float(w @ p) for p in some) for w in preferences] for some in (points, front))
     assert metrics.expected_utility(points, preferences) == pytest.approx(np.mean(best))
     loss = max(k - b for k, b in zip(known, best, strict=True))
@@ -146,7 +146,7 @@ def test_measures_of_a_front_that_is_better():
     assert metrics.igd(better, front) > 0
     assert metrics.igd_plus(better, front) == 0
     assert metrics.epsilon_additive(better, front) == -1
-    assert metrics.maximum_utility_loss(better, front, spread(2, 5)) == -1
+    assert metrics.maximum_utility_loss(better, front, equally_spaced_weights(2, 5)) == -1
 
 
 ONE, TWO, NONE = [[1.0]], [[1.0, 2.0]], np.zeros((0, 2))

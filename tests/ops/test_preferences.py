@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from morl.errors import UserError
-from morl.ops.preferences import check_preference, dirichlet, simplex_lattice, spread
+from morl.ops.preferences import check_preference, dirichlet, equally_spaced_weights, simplex_lattice
 
 
 @pytest.mark.parametrize(
@@ -35,26 +35,28 @@ def test_steps_that_make_no_lattice(step):
 
 @pytest.mark.parametrize("objectives", [2, 3, 4, 6, 9])
 @pytest.mark.parametrize("number", [1, 2, 7, 16, 100])
-def test_spread_gives_exactly_so_many_distinct_ones(objectives, number):
-    points = spread(objectives, number)
+def test_it_gives_exactly_so_many_distinct_preferences(objectives, number):
+    points = equally_spaced_weights(objectives, number)
     assert points.shape == (number, objectives)
     assert len({tuple(p) for p in points.round(12)}) == number
     np.testing.assert_allclose(points.sum(axis=1), 1)
     assert (points >= 0).all()
     if number >= objectives:
         np.testing.assert_array_equal(points[:objectives], np.eye(objectives))
-    np.testing.assert_array_equal(points, spread(objectives, number))
+    np.testing.assert_array_equal(points, equally_spaced_weights(objectives, number))
 
 
-def test_spread_leaves_no_large_hole():
-    """Any preference of three objectives is nearer to one of 16 spread ones than to most of 16 random ones."""
+def test_equally_spaced_weights_leave_no_large_hole():
+    """Any preference of three objectives is nearer to one of 16 equally spaced ones than to most of 16 random ones."""
     rng = np.random.default_rng(0)
     probes = rng.dirichlet(np.ones(3), 2000)
 
     def hole(points):
         return np.linalg.norm(probes[:, None] - points, axis=2).min(axis=1).max()
 
-    assert hole(spread(3, 16)) < 0.8 * np.median([hole(rng.dirichlet(np.ones(3), 16)) for _ in range(50)])
+    assert hole(equally_spaced_weights(3, 16)) < 0.8 * np.median(
+        [hole(rng.dirichlet(np.ones(3), 16)) for _ in range(50)]
+    )
 
 
 def test_dirichlet_is_uniform_on_the_simplex():
@@ -101,13 +103,13 @@ def test_a_lattice_too_large_to_build_is_refused():
 
 
 @pytest.mark.parametrize(("objectives", "divisions"), [(2, 6), (3, 4), (6, 2), (9, 1)])
-def test_spread_is_a_lattice_where_one_fits(objectives, divisions):
+def test_equally_spaced_weights_are_a_lattice_where_one_fits(objectives, divisions):
     expected = simplex_lattice(objectives, 1 / divisions).tolist()
-    np.testing.assert_array_equal(sorted(spread(objectives, len(expected)).tolist()), sorted(expected))
+    np.testing.assert_array_equal(sorted(equally_spaced_weights(objectives, len(expected)).tolist()), sorted(expected))
 
 
 @pytest.mark.parametrize(("objectives", "number"), [(3, 100), (4, 30), (6, 30), (9, 10), (9, 100)])
-def test_spread_covers_better_than_the_best_of_random_ones(objectives, number):
+def test_equally_spaced_weights_cover_better_than_the_best_of_random_ones(objectives, number):
     """The largest hole is smaller, the closest two are farther apart, also inside a simplex of many corners."""
     rng = np.random.default_rng(0)
     probes = np.concatenate([rng.dirichlet(np.full(objectives, a), 4000) for a in (0.3, 1.0)])
@@ -118,7 +120,7 @@ def test_spread_covers_better_than_the_best_of_random_ones(objectives, number):
     def separation(points):
         return np.linalg.norm(points[:, None] - points, axis=2)[np.triu_indices(number, 1)].min()
 
-    points = spread(objectives, number)
+    points = equally_spaced_weights(objectives, number)
     random = [rng.dirichlet(np.ones(objectives), number) for _ in range(5)]
     assert hole(points) < min(map(hole, random))
     assert separation(points) > 2 * max(map(separation, random))

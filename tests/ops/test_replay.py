@@ -1,3 +1,5 @@
+"""The ring of rows: what it keeps, what it samples, and how it is written."""
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -43,6 +45,36 @@ def test_size():
     assert replay.size_in_bytes(10, ROW) == sum(x.nbytes for x in jax.tree.leaves(full.rows))
 
 
-def test_rows_that_would_be_split_are_refused():
-    with pytest.raises(ValueError, match="2 rows do not divide a capacity of 5"):
-        replay.add(replay.empty(5, ROW), rows(1, 2))
+@pytest.mark.parametrize(("capacity", "sizes"), [(7, [3] * 6), (5, [4, 3, 2, 4]), (6, [2] * 7), (6, [6, 6])])
+def test_the_last_rows_are_kept_whatever_the_size_of_batches(capacity, sizes):
+    """Both ways of writing: in one piece where the batch divides the capacity, else row by row, over the end too."""
+    ring, added = replay.empty(capacity, ROW), []
+    for size in sizes:
+        batch = range(len(added), len(added) + size)
+        ring = jax.jit(replay.add)(ring, rows(*batch))
+        added += batch
+        assert sorted(ring.rows["n"][: int(ring.filled)].tolist()) == added[-capacity:]
+        assert int(ring.added) == len(added) % capacity
+        sampled = replay.sample(ring, jax.random.key(len(added)), 300)
+        assert set(np.asarray(sampled["n"]).tolist()) == set(added[-capacity:])
+        np.testing.assert_array_equal(sampled["x"], np.stack([sampled["n"], -sampled["n"]], axis=1))
+
+
+def test_a_batch_in_one_piece_is_written_without_a_scatter():
+    def program(capacity):
+        return str(jax.make_jaxpr(replay.add)(replay.empty(capacity, ROW), rows(1, 2)))
+
+    assert "scatter" not in program(6)
+    assert "scatter" in program(7)
+
+
+def test_many_rings_that_are_written_row_by_row():
+    rings = jax.tree.map(lambda x: jnp.stack([x, x]), replay.empty(3, ROW))
+    for _ in range(2):
+        rings = jax.vmap(replay.add)(rings, jax.tree.map(lambda *x: jnp.stack(x), rows(1, 2), rows(3, 4)))
+    np.testing.assert_array_equal(rings.rows["n"], [[2, 2, 1], [4, 4, 3]])
+
+
+def test_a_batch_beyond_the_capacity_is_refused():
+    with pytest.raises(ValueError, match="6 rows are more than the capacity of 5"):
+        replay.add(replay.empty(5, ROW), rows(*range(6)))

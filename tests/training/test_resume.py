@@ -32,7 +32,7 @@ from morl.runs.tensorboard import TensorBoardWriter
 from morl.settings import TrainSettings
 from morl.training import checkpointing
 from morl.training.progress import Progress, from_json
-from morl.types import Sums
+from morl.types import MetricSums
 from tests.tiny import TinyConfig
 from tests.training.test_loop import metric_rows
 
@@ -154,7 +154,7 @@ def test_so_does_one_of_every_agent(agent, changes, tmp_path):
 def test_steps_are_counted_beyond_what_32_bits_hold():
     progress = Progress(taken=[set()])
     for _ in range(3):
-        progress.add(Sums(np.ones(2, np.float32), {"loss": np.zeros(2, np.float32)}), 1, 2**31, 1.0)
+        progress.add(MetricSums(np.ones(2, np.float32), {"loss": np.zeros(2, np.float32)}), 1, 2**31, 1.0)
     read = from_json(json.loads(json.dumps(progress.as_json())), num_policies=2, num_seeds=1, stages=1)
     assert read == progress
     assert read.steps == 3 * 2**31

@@ -218,7 +218,7 @@ def test_a_searcher_that_is_told_goes_where_scores_are_best():
     spread = {}
     for kind in ("tpe", "random"):
         searcher = told(kind)
-        rates = [searcher.propose(100 + i)["rate"] for i in range(30)]
+        rates = [searcher.propose(number)["rate"] for number in range(1, 31)]
         spread[kind] = np.abs(np.log10(rates) + 2).mean()
     assert spread["tpe"] < 0.7 * spread["random"]
 
@@ -228,6 +228,15 @@ def test_the_same_trials_give_the_same_proposals():
     one, two, other = told("tpe"), told("tpe"), told("tpe", seed=1)
     proposals = [[s.propose(100 + i) for i in range(3)] for s in (one, two, other)]
     assert proposals[0] == proposals[1] != proposals[2]
+
+
+def test_a_resumed_study_is_not_proposed_the_same_settings_again():
+    pytest.importorskip("optuna")
+    whole, resumed = (searchers.make("random", SPACE, OWN, 0) for _ in range(2))
+    proposals = [whole.propose(number) for number in range(1, 7)]
+    for number, params in enumerate(proposals[:3], 1):
+        resumed.learn(Trial(number, params, "finished", {}, {"score": 0.5}))
+    assert [resumed.propose(number) for number in range(4, 7)] == proposals[3:]
 
 
 def test_trials_of_another_space_are_no_obstacle():

@@ -1,4 +1,4 @@
-"""Where JAX runs."""
+"""Choice of the devices that JAX runs on."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from morl.settings import Device
 
 
 def reserve(split: bool = True) -> None:
-    """One virtual device a core on CPU, as XLA uses the cores of one device poorly; or one in all.
+    """Reserve one virtual device a core on CPU, as XLA uses the cores of one device poorly; or one in all.
 
     ``split`` is :attr:`morl.registry.AgentSpec.split_cores`. To be called before anything uses JAX, environments made
     by the user included; afterwards the number is fixed, and this does nothing.
@@ -24,7 +24,7 @@ def reserve(split: bool = True) -> None:
 
 
 def choose(device: Device, num_learners: int, split: bool = True) -> list[jax.Device]:
-    """The devices to split ``num_learners`` policies over; of virtual ones only the first unless ``split``.
+    """Return the devices to split ``num_learners`` policies over; of virtual ones only the first unless ``split``.
 
     Raises:
         UserError: JAX has no such device here.
@@ -39,7 +39,7 @@ def choose(device: Device, num_learners: int, split: bool = True) -> list[jax.De
 
 
 def quick_to_compile(platform: str | None = None) -> dict[str, Any] | None:
-    """Options of ``jax.jit`` for our programs on this platform, by default JAX's own.
+    """Return options of ``jax.jit`` for our programs on this platform, by default JAX's own.
 
     LLVM's first level compiles them for a CPU in a third of the time, and they run as fast. (Without XLA's newer
     emitter of loops compiling would take a third less again, but minecart's updates 1.7 times as long.)

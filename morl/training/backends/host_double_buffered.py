@@ -24,7 +24,7 @@ State = tuple[HostState, HostState]
 
 
 class DoubleBufferedHost:
-    """A :class:`morl.types.Trainer` of P policies by two trainers, of the first and of the last of them.
+    """Trainer of P policies by two trainers, of the first and of the last of them.
 
     Each has a thread, environments and worker processes of its own, and half of the devices where there are several.
     The second is half a rollout ahead, so that one steps while the other updates however long pieces of work are; what

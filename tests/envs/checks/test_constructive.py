@@ -13,8 +13,9 @@ import pytest
 
 from morl.agents.mogfn import MOGFNConfig
 from morl.cli import main
-from morl.envs.checks.check import Report, check_env
+from morl.envs.checks.check import check_env
 from morl.envs.checks.constructive import check_constructive
+from morl.envs.checks.report import Report
 from morl.envs.constructive.oracle import Oracle, OracleError
 from morl.envs.gymnasium.to_gymnasium import GymnasiumEnv
 from tests.samplers import trained
