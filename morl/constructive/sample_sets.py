@@ -13,7 +13,7 @@ from morl.constructive import metrics as gfn_metrics
 from morl.constructive.backend import Sampler
 from morl.constructive.sampling import diversity
 from morl.ops.pareto import non_dominated
-from morl.ops.preferences import spread
+from morl.ops.preferences import equally_spaced_weights
 from morl.runs.front import Floats
 from morl.training.backends.environment import WATCHED
 from morl.training.solution_sets import SolutionSet, Unsupported, refuse_diverged
@@ -39,13 +39,13 @@ class SampledObjects(SolutionSet):
         sampler, number = cast(Sampler, setup.agent.learner), setup.agent.num_preferences
         num_objectives = len(setup.objectives)
         self._seeds, self._sampler, self._true_front = seeds, sampler, setup.true_front
-        self._watched = spread(num_objectives, min(number, WATCHED))
-        self._all = spread(num_objectives, number)
+        self._watched = equally_spaced_weights(num_objectives, min(number, WATCHED))
+        self._all = equally_spaced_weights(num_objectives, number)
         self._drawn: Evaluation | None = None
         self._policies: PyTree = None
         self._exact: gfn_metrics.Target | None = None
         if hasattr(sampler.env, "outcomes"):
-            self._condition = sampler.condition(spread(num_objectives, EXACT))
+            self._condition = sampler.condition(equally_spaced_weights(num_objectives, EXACT))
             outcomes = sampler.env.outcomes()
             preference, beta = (np.asarray(part, np.float64)[:, None] for part in self._condition)
             self._exact = gfn_metrics.target(outcomes, sampler.log_reward(outcomes.values[None], preference, beta))
