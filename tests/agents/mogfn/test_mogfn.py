@@ -1,7 +1,10 @@
 """MOGFN: its parts by hand, exact flows, and samplers that learn a target known exactly."""
 
+import ast
 import math
+import re
 from functools import partial
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -531,3 +534,17 @@ def test_tasks_and_conditions_are_checked():
         agent.condition([0.5, 0.5], 5.0)
     assert isinstance(agent.condition([0.5, 0.5]), Condition)
     assert agent.condition([0.5, 0.5]).beta.tolist() == [4.0]
+
+
+def test_the_functions_that_the_page_names_for_equations_exist():
+    root = Path(__file__).parents[3]
+    named = {}
+    for line in (root / "docs" / "mogfn.md").read_text().splitlines():
+        if found := re.fullmatch(r"\|.*\| `([\w/]+\.py)`: ((?:`\w+`(?:, )?)+) \|", line):
+            named.setdefault(found[1], set()).update(re.findall(r"\w+", found[2]))
+    assert {"agents/mogfn/losses.py", "agents/mogfn/trajectories.py", "morl/ops/scalarisation.py"} <= named.keys()
+    assert "trajectory_balance" in named["agents/mogfn/losses.py"]
+    for path, functions in named.items():
+        tree = ast.parse((root / path).read_text())
+        defined = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
+        assert functions <= defined, path
