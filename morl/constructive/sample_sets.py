@@ -14,7 +14,7 @@ from morl.constructive.backend import Sampler
 from morl.constructive.sampling import diversity
 from morl.ops.pareto import non_dominated
 from morl.ops.preferences import equally_spaced_weights
-from morl.runs.front import Floats
+from morl.runs.front import Floats, Front
 from morl.training.backends.environment import WATCHED
 from morl.training.solution_sets import SolutionSet, Unsupported, refuse_diverged
 from morl.types import Evaluation, PyTree, Trainer
@@ -109,6 +109,15 @@ class SampledObjects(SolutionSet):
 
     def final(self, trainer: Trainer, keys: jax.Array, episodes: int) -> list[tuple[Evaluation, PyTree, Floats]]:
         return best_objects(trainer, self._policies, self._all, keys, episodes)
+
+    @staticmethod
+    def evaluate_again(
+        setup: Setup, trainer: Trainer, front: Front, key: jax.Array, episodes: int
+    ) -> tuple[Evaluation, PyTree, Floats]:
+        """Return the best of ``episodes`` fresh objects for each of the preferences that a training ends with."""
+        policy = jax.tree.map(lambda x: np.asarray(x)[None], front.params)
+        preferences = equally_spaced_weights(len(setup.objectives), setup.agent.num_preferences)
+        return best_objects(trainer, policy, preferences, key, episodes)[0]
 
 
 def best_objects(
