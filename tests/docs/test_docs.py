@@ -159,7 +159,7 @@ def test_commands_are_understood(where, words, monkeypatch, tmp_path):
             monkeypatch.chdir(tmp_path)
             settings = tmp_path / args[args.index("--config") + 1]
             settings.parent.mkdir()
-            settings.write_text("clip: 0.3\n")
+            settings.write_text("clip_eps: 0.3\n")
 
         monkeypatch.setattr(morl.training.loop, "train", refuse_to_train)
         if "--help" in args:
