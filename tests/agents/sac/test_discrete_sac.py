@@ -225,7 +225,9 @@ def test_invalid_steps_are_not_learnt_from():
 
 def test_nothing_is_learnt_before_the_warm_up_is_over():
     env = Probe("constant")
-    learner = DiscreteSAC(SACConfig(**{**SMALL, "learning_starts": 64}), env.observation_space, env.action_space, GAMMA, 10)
+    learner = DiscreteSAC(
+        SACConfig(**{**SMALL, "learning_starts": 64}), env.observation_space, env.action_space, GAMMA, 10
+    )
     preferences = jnp.asarray(spread(2, 8), jnp.float32)
     state, lanes = (
         learner.init(jax.random.key(0), preferences),
