@@ -105,8 +105,8 @@ def assert_eventful(trace: Trace) -> None:
 class Watch:
     """Recorder of the state before each step of the reference, and of steps on a knife's edge.
 
-    A knife's edge is a sub-step that lands within 1e-6 of a wall: the cart has come back to it by an exactly closed curve, and
-    which side rounding puts it on is another matter in single than in double precision.
+    On a knife's edge, a sub-step lands within 1e-6 of a wall because the cart returned to it by a closed curve. Rounding
+    then decides the side, differently in single and in double precision.
     """
 
     def __init__(self, env: Any) -> None:
