@@ -179,7 +179,11 @@ _METRICS: dict[str, MetricSpec] = {}
 
 
 def register_env(spec: EnvSpec) -> EnvSpec:
-    """Add an environment; a second one of the same id is refused unless it is identical."""
+    """Add an environment.
+
+    Raises:
+        UserError: a different environment has this id.
+    """
     there = _ENVS.setdefault(spec.id, spec)
     if there != spec:
         first, second = (s.entry_point or f"on the host, {s.summary!r}" for s in (there, spec))
