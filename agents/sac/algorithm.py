@@ -22,6 +22,7 @@ from morl.agents.sac.action_space import ActionSpace, action_space
 from morl.agents.sac.config import SACConfig
 from morl.agents.sac.inputs import Inputs, Seen
 from morl.ops import replay, running_statistics, scalarisation
+from morl.ops.batching import with_leading_axes
 from morl.ops.masking import masked_mean
 from morl.ops.preferences import dirichlet
 from morl.ops.returns import at_last_step, episode_over, n_step_returns, partial_returns
@@ -295,7 +296,7 @@ class SAC:
             seen=seen(rows.obs),
             next_seen=seen(rows.next_obs),
             action=rows.action,
-            reward=rows.reward * self.scales(learning.return_stats),
+            reward=rows.reward * self.scales(learning.return_stats)[None],
             discount=jnp.where(rows.terminated, 0.0, rows.discount),
             preference=preference,
             weight=rows.valid.astype(jnp.float32),
@@ -311,7 +312,8 @@ class SAC:
         """Return the scalarised values (N, K) of values (N, K, R) for preferences (N, 1, R)."""
         if self.config.scalarisation == "linear":
             return jnp.asarray(scalarisation.linear(values, preference))
-        return jnp.asarray(scalarisation.tchebycheff(values, preference, jnp.where(jnp.isfinite(utopia), utopia, 0.0)))
+        utopia = with_leading_axes(jnp.where(jnp.isfinite(utopia), utopia, 0.0), values.ndim)
+        return jnp.asarray(scalarisation.tchebycheff(values, preference, utopia))
 
     @staticmethod
     def _next_utopia(utopia: jax.Array, target: jax.Array) -> jax.Array:

@@ -84,7 +84,7 @@ def critic_loss(
     The values of all actions (2, N, A, R) come with it where they were computed.
     """
     taken, known = _twin(space.taken_values, critics, batch.seen, batch.preference, batch.action)
-    error = taken - target
+    error = taken - target[None]
     return 0.5 * masked_mean(jnp.sum(error**2, axis=(0, -1)), batch.weight), known
 
 
