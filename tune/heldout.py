@@ -1,4 +1,4 @@
-"""The best settings against the defaults, on seeds that the search has not seen."""
+"""Comparison of the best settings with the defaults on seeds that the search has not seen."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The journal of a study: one JSON object a line, each safely on disk before the study continues.
+"""Journal of a study: one JSON object a line, each safely on disk before the study continues.
 
 A study is resumed from this file and not from Ray's own state. Ray's is pickled, so that a directory from somebody else
 could run any code, and it is written only now and then. All that the searcher and the scheduler know follows from the
@@ -52,7 +52,7 @@ class Trial:
 
 
 class Journal:
-    """The journal of a study, open in one process at a time.
+    """Journal of a study, open in one process at a time.
 
     Attributes:
         trials: all trials by number.

@@ -1,4 +1,4 @@
-"""The state of a study on top of its journal: which trials run, which is next, which ended how. It knows no Ray."""
+"""State of a study on top of its journal: trials that run, the next one, and how others ended. It knows no Ray."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ class Ledger:
 
     @property
     def finished(self) -> bool:
-        """Whether no trial runs and none is left to run."""
+        """True if no trial runs and none is left to run."""
         return not self.active and (self.stopping or not (self._waiting or len(self.journal.trials) < self.number))
 
     def next(self) -> Trial | None:

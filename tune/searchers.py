@@ -115,7 +115,7 @@ class OptunaSearcher:
 
 
 class BohbSearcher:
-    """The model of BOHB (Falkner et al., 2018) by hpbandster: densities of good and bad settings for each budget.
+    """Model of BOHB (Falkner et al., 2018) by hpbandster: densities of good and bad settings for each budget.
 
     Budgets are environment steps. BOHB ends trials by synchronous HyperBand; here the scheduler ends them, and the
     model learns their scores at each rung.
@@ -171,7 +171,7 @@ class BohbSearcher:
 
 
 class _Job:
-    """A result in hpbandster's form."""
+    """Result in hpbandster's form."""
 
     def __init__(self, config: dict[str, Any], budget: int, loss: float) -> None:
         self.result, self.exception = {"loss": loss}, None

@@ -1,4 +1,4 @@
-"""The search space of a study, put together from the agent's own, a file, flags and an argument."""
+"""Search space of a study, put together from the agent's own, a file, flags and an argument."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A study: search on some seeds, then the best settings against the defaults on seeds that the search never saw."""
+"""Studies: a search on some seeds, then the best settings against the defaults on seeds that the search never saw."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _FOLDERS = ("trials", "tensorboard", "held-out", "ray")
 
 @dataclass(frozen=True)
 class StudyResult:
-    """What a study has found so far.
+    """Results of a study so far.
 
     Attributes:
         path: its directory.
@@ -53,7 +53,7 @@ class StudyResult:
 
 
 class Study:
-    """A search for an agent's hyper-parameters on an environment.
+    """Search for an agent's hyper-parameters on an environment.
 
     Args:
         agent: a registered agent.
@@ -199,7 +199,7 @@ class Study:
 
     @property
     def job(self) -> Job:
-        """What all trials share."""
+        """Data that all trials share."""
         training = plain_fields(self.training)
         del training["out"]
         settings = self.settings

@@ -26,7 +26,7 @@ _NOT_WRITTEN = ("space", "space_file")  # the space itself is
 
 
 class Written(NamedTuple):
-    """The content of a ``study.yaml``.
+    """Content of a ``study.yaml``.
 
     Attributes:
         agent: a registered agent.

@@ -1,4 +1,4 @@
-"""One trial in a process of its own. Imports neither Ray nor JAX: cores and memory are set before JAX is imported."""
+"""Execution of one trial in its own process. Imports neither Ray nor JAX: cores and memory are set before JAX is."""
 
 from __future__ import annotations
 

@@ -18,9 +18,10 @@ from morl.agents.mogfn import conditions
 from morl.agents.mogfn.algorithm import MOGFN
 from morl.agents.mogfn.config import MOGFNConfig, NetworkName
 from morl.agents.mogfn.networks import with_rows
-from morl.agents.mogfn.trajectories import AnyTask, Trajectories, forward, log_forward, masked
+from morl.agents.mogfn.trajectories import AnyTask, Trajectories, forward, log_forward
 from morl.errors import UserError
 from morl.ops import preferences
+from morl.ops.masking import mask_logits
 from morl.types import Metrics, PyTree
 from morl.validation import check_integer, check_range
 
@@ -167,7 +168,7 @@ class MOReinforce:
         log_prob = log_forward(output, batch, mask).sum(axis=1)
         groups = reward.reshape(-1, c.samples)
         advantage = (groups - groups.mean(axis=1, keepdims=True)).reshape(-1) / (jnp.std(reward) + 1e-8)
-        log_step = jax.nn.log_softmax(masked(output, mask))
+        log_step = jax.nn.log_softmax(mask_logits(output, mask))
         each = -jnp.sum(jnp.exp(log_step) * log_step, axis=-1)
         entropy = jnp.sum(jnp.where(batch.valid, each, 0.0)) / batch.length.sum()
         loss = -jnp.mean(advantage * log_prob) - c.entropy * entropy

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from morl.agents.mogfn.algorithm import MOGFN
 from morl.agents.mogfn.config import MOGFNConfig
 from morl.errors import UserError
-from morl.ops.preferences import spread
+from morl.ops.preferences import equally_spaced_weights
 from morl.registry import env_specs
 from morl.types import Agent, Task
 
@@ -56,7 +56,7 @@ class MOGFNAgent(Agent):
     @cached_property
     def preferences(self) -> NDArray[np.float64]:
         """Centre of the simplex, (1, R), as a placeholder: the sampler itself draws a preference for each object."""
-        return spread(self.task.num_objectives, 1)
+        return equally_spaced_weights(self.task.num_objectives, 1)
 
     @cached_property
     def learner(self) -> MOGFN:

@@ -27,11 +27,13 @@ from morl.agents.mogfn import losses as mogfn_losses
 from morl.agents.mogfn.conditions import Condition
 from morl.agents.mogfn.config import MOGFNConfig
 from morl.agents.mogfn.networks import GraphNetwork, Network, StateNetwork, StringNetwork, with_rows
-from morl.agents.mogfn.trajectories import AnyTask, Finished, Trajectories, backward, forward, log_forward, masked
+from morl.agents.mogfn.trajectories import AnyTask, Finished, Trajectories, backward, forward, log_forward
 from morl.errors import UserError
 from morl.networks.mlp import MLP, mlp
 from morl.ops import replay as replays
+from morl.ops.masking import mask_logits
 from morl.ops.replay import Replay
+from morl.ops.scalarisation import FocusRegion, temper
 from morl.types import LearnerState, Metrics, PyTree
 
 LOG_Z_HIDDEN = (64, 64)
@@ -201,9 +203,9 @@ class MOGFN:
     def log_reward(self, values: Any, preference: Any, beta: Any) -> Any:
         """Compute β log R(x | w) of objectives (..., R), preferences (..., R) and exponents (...), in JAX or NumPy."""
         c = self.config
-        region = rewards.Focus(c.focus_cosine, c.focus_edge)
+        region = FocusRegion(c.focus_cosine, c.focus_edge)
         log_reward = rewards.log_reward(values, preference, c.scalarisation, c.floor, region)
-        return rewards.tempered(log_reward, beta, c.min_log_reward)
+        return temper(log_reward, beta, c.min_log_reward)
 
     def learn(
         self, state: LearnerState, batch: Trajectories, condition: Condition, log_reward: jax.Array
@@ -329,7 +331,7 @@ class MOGFN:
     def _logits(self, policy: Params, obs: jax.Array, encoded: jax.Array) -> jax.Array:
         """Return masked logits (B, A) for observations (B, *shape) under encoded conditions (B, C)."""
         output = self._network.of(policy.policy, obs, encoded)
-        return masked(output[:, : self._num_actions], self.env.action_mask(obs))
+        return mask_logits(output[:, : self._num_actions], self.env.action_mask(obs))
 
     def _log_forward(self, output: jax.Array, trajectories: Trajectories) -> jax.Array:
         mask = self.env.action_mask(trajectories.obs)

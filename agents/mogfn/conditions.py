@@ -30,7 +30,7 @@ class Condition(NamedTuple):
 def draw(key: jax.Array, num_objectives: int, number: int, *, concentration: float, beta_range: BetaRange) -> Condition:
     """Draw ``number`` conditions for training: w ~ Dirichlet(``concentration``), β uniform in its range.
 
-    Jain et al. (2023), section 3.2: one preference for each trajectory.
+    Each trajectory has its own preference (Jain et al., 2023).
     """
     key_preference, key_beta = jax.random.split(key)
     low, high = beta_range

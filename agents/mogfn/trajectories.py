@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from morl.envs.constructive.base import Constructive
+from morl.ops.masking import mask_logits
 from morl.types import PyTree
 
 AnyTask = Constructive[Any, Any]
@@ -63,11 +64,6 @@ class Reader(Protocol[Memory]):
         ...
 
 
-def masked(logits: jax.Array, mask: jax.Array) -> jax.Array:
-    """Replace logits by -1e9 where the mask is 0: finite, but minus infinity to any softmax."""
-    return jnp.where(mask > 0, logits, -1e9)
-
-
 def log_backward(mask: jax.Array) -> jax.Array:
     """Compute log P_B, uniform over the legal parents of ``backward_mask`` (..., K); 0 at the start, which has none."""
     return -jnp.log(jnp.maximum(mask.sum(axis=-1), 1).astype(jnp.float32))
@@ -98,7 +94,7 @@ def forward(
         memory, output = reader.read(memory, obs)
         explores = jax.random.uniform(key_explore, (batch, 1)) < epsilon
         logits = jnp.where(explores, 0.0, output[:, :num_actions])
-        action = jax.random.categorical(key_action, masked(logits, env.action_mask(obs))).astype(jnp.int32)
+        action = jax.random.categorical(key_action, mask_logits(logits, env.action_mask(obs))).astype(jnp.int32)
         # steps of a constructive task draw nothing from their key
         after, next_obs, reward, ended, _, _ = jax.vmap(env.step, (None, 0, 0, None))(key, state, action, params)
         backward = jnp.where(done, 0.0, log_backward(jax.vmap(env.backward_mask)(after)))
@@ -134,7 +130,7 @@ def backward(env: AnyTask, params: PyTree, end: Finished, key: jax.Array) -> Tra
 
     def step(state: PyTree, key: jax.Array) -> tuple[PyTree, Any]:
         mask = jax.vmap(env.backward_mask)(state)
-        chosen = jax.random.categorical(key, masked(jnp.zeros(mask.shape), mask))
+        chosen = jax.random.categorical(key, mask_logits(jnp.zeros(mask.shape), mask))
         parent, obs, action = jax.vmap(env.backward_step, (0, 0, None))(state, chosen, params)
         return parent, (obs, action, log_backward(mask), mask.any(axis=-1))
 
@@ -156,7 +152,7 @@ def log_forward(logits: jax.Array, trajectories: Trajectories, mask: jax.Array) 
     These are the policy's own, not those of the mixture that explored (Malkin et al., 2022, section 3: any training
     distribution does).
     """
-    log_prob = jax.nn.log_softmax(masked(logits, mask))
+    log_prob = jax.nn.log_softmax(mask_logits(logits, mask))
     # one-hot and not a gather: its gradient is a scatter, which XLA's CPU backend runs one element at a time
     taken = jnp.arange(logits.shape[-1]) == trajectories.action[..., None]
     return jnp.where(trajectories.valid, jnp.sum(jnp.where(taken, log_prob, 0.0), axis=-1), 0.0)

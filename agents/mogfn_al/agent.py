@@ -13,7 +13,7 @@ from morl.agents.mogfn_al.algorithm import ActiveLearner
 from morl.agents.mogfn_al.config import MOGFNALConfig
 from morl.envs.constructive.strings import Strings
 from morl.errors import MissingExtraError, UserError
-from morl.ops.preferences import spread
+from morl.ops.preferences import equally_spaced_weights
 from morl.registry import env_specs
 from morl.types import Agent, Task
 
@@ -53,7 +53,7 @@ class MOGFNAL(Agent):
     @cached_property
     def preferences(self) -> NDArray[np.float64]:
         """Centre of the simplex, (1, R), as a placeholder: labels are for no preference."""
-        return spread(self.task.num_objectives, 1)
+        return equally_spaced_weights(self.task.num_objectives, 1)
 
     @cached_property
     def learner(self) -> ActiveLearner:

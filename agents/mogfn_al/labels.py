@@ -152,13 +152,13 @@ def check(labels: Labels, env: StringTask, sizes: tuple[int, ...]) -> None:
     known = Labelled.from_arrays(labels)
     lengths = (known.strings < env.num_letters).sum(axis=1)
     blank_after = (np.arange(env.horizon) >= lengths[:, None]) == (known.strings == env.num_letters)
+    wanted = np.searchsorted(sizes, np.arange(len(known)), "right") - 1
     faults = {
         "a string is not of this task": known.strings.min(initial=0) < 0 or not blank_after.all(),
         "a value is not finite": not np.isfinite(known.values).all(),
         "a string has two labels": len(known._known) != len(known),
         f"{int(labels.number)} labels are not those of whole rounds": int(labels.number) not in sizes,
-        "a label is of another round": np.searchsorted(sizes, np.arange(len(known)), "right").tolist()
-        != known.rounds.tolist(),
+        "a label is of another round": not np.array_equal(known.rounds, wanted),
     }
     for fault, there in faults.items():
         if there:

@@ -1,4 +1,4 @@
-"""Registrations of the constructive tasks that GFlowNets learn, as plain data."""
+"""Registrations of the constructive tasks for GFlowNets, as plain data."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Task offloading in mobile edge computing: its registration, as plain data."""
+"""Registration of task offloading in mobile edge computing, as plain data."""
 
 from __future__ import annotations
 

@@ -208,11 +208,11 @@ class LabelledObjects(SolutionSet):
     def final(self, trainer: Trainer, keys: jax.Array, episodes: int) -> list[tuple[Evaluation, PyTree, Floats]]:
         return [self._front(known, labels) for known, labels in zip(self._known, self._labels, strict=True)]
 
-    @classmethod
+    @staticmethod
     def evaluate_again(
-        cls, setup: Setup, trainer: Trainer, front: Front, key: jax.Array, episodes: int
+        setup: Setup, trainer: Trainer, front: Front, key: jax.Array, episodes: int
     ) -> tuple[Evaluation, PyTree, Floats]:
-        raise NotImplementedError(cls.unsupported["evaluate"])
+        raise NotImplementedError("labels are exact: there is nothing to evaluate")
 
     def tables(self) -> dict[str, str]:
         """Return candidates.csv: all labelled strings by seed, in the order of the oracle's calls."""

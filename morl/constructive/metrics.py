@@ -111,7 +111,7 @@ def top_k(rewards: ArrayLike, k: int) -> NDArray[np.int64]:
 def top_k_reward(rewards: ArrayLike, k: int) -> float:
     """Compute the mean of the k highest of rewards (P, n), over them and then over the P preferences.
 
-    Jain et al. (2023), section 5.
+    Source: Jain et al. (2023).
 
     Raises:
         UserError: fewer than k.

@@ -13,8 +13,8 @@ from morl.constructive import metrics as gfn_metrics
 from morl.constructive.backend import Sampler
 from morl.constructive.sampling import diversity
 from morl.ops.pareto import non_dominated
-from morl.ops.preferences import spread
-from morl.runs.front import Floats
+from morl.ops.preferences import equally_spaced_weights
+from morl.runs.front import Floats, Front
 from morl.training.backends.environment import WATCHED
 from morl.training.solution_sets import SolutionSet, Unsupported, refuse_diverged
 from morl.types import Evaluation, PyTree, Trainer
@@ -39,13 +39,13 @@ class SampledObjects(SolutionSet):
         sampler, number = cast(Sampler, setup.agent.learner), setup.agent.num_preferences
         num_objectives = len(setup.objectives)
         self._seeds, self._sampler, self._true_front = seeds, sampler, setup.true_front
-        self._watched = spread(num_objectives, min(number, WATCHED))
-        self._all = spread(num_objectives, number)
+        self._watched = equally_spaced_weights(num_objectives, min(number, WATCHED))
+        self._all = equally_spaced_weights(num_objectives, number)
         self._drawn: Evaluation | None = None
         self._policies: PyTree = None
         self._exact: gfn_metrics.Target | None = None
         if hasattr(sampler.env, "outcomes"):
-            self._condition = sampler.condition(spread(num_objectives, EXACT))
+            self._condition = sampler.condition(equally_spaced_weights(num_objectives, EXACT))
             outcomes = sampler.env.outcomes()
             preference, beta = (np.asarray(part, np.float64)[:, None] for part in self._condition)
             self._exact = gfn_metrics.target(outcomes, sampler.log_reward(outcomes.values[None], preference, beta))
@@ -109,6 +109,15 @@ class SampledObjects(SolutionSet):
 
     def final(self, trainer: Trainer, keys: jax.Array, episodes: int) -> list[tuple[Evaluation, PyTree, Floats]]:
         return best_objects(trainer, self._policies, self._all, keys, episodes)
+
+    @staticmethod
+    def evaluate_again(
+        setup: Setup, trainer: Trainer, front: Front, key: jax.Array, episodes: int
+    ) -> tuple[Evaluation, PyTree, Floats]:
+        """Return the best of ``episodes`` fresh objects for each of the preferences that a training ends with."""
+        policy = jax.tree.map(lambda x: np.asarray(x)[None], front.params)
+        preferences = equally_spaced_weights(len(setup.objectives), setup.agent.num_preferences)
+        return best_objects(trainer, policy, preferences, key, episodes)[0]
 
 
 def best_objects(

@@ -15,27 +15,51 @@ from morl.ops.batching import with_leading_axes
 
 
 class ActionDistribution(Protocol):
-    """A distribution family over one action space; ``output`` is what the actor network returns, (..., num_outputs).
+    """Family of distributions over one action space.
 
-    ``log_std`` is () for families without one. ``divergence`` is Kullback and Leibler's, of the first from the other.
+    A distribution is given by the actor network's ``output`` (..., num_outputs) and a trainable ``log_std``, which is
+    () for families without one. Actions are (..., *action shape); numbers of a distribution are (...).
     """
 
     @property
-    def num_outputs(self) -> int: ...
-    def initial_log_std(self) -> jax.Array: ...
-    def sample(self, output: jax.Array, log_std: jax.Array, key: jax.Array) -> jax.Array: ...
-    def mode(self, output: jax.Array, log_std: jax.Array) -> jax.Array: ...
-    def log_prob(self, output: jax.Array, log_std: jax.Array, action: jax.Array) -> jax.Array: ...
-    def entropy(self, output: jax.Array, log_std: jax.Array) -> jax.Array: ...
+    def num_outputs(self) -> int:
+        """Number of outputs of the actor network."""
+        ...
+
+    def initial_log_std(self) -> jax.Array:
+        """Return ``log_std`` before training."""
+        ...
+
+    def sample(self, output: jax.Array, log_std: jax.Array, key: jax.Array) -> jax.Array:
+        """Draw actions."""
+        ...
+
+    def mode(self, output: jax.Array, log_std: jax.Array) -> jax.Array:
+        """Return the most likely actions."""
+        ...
+
+    def log_prob(self, output: jax.Array, log_std: jax.Array, action: jax.Array) -> jax.Array:
+        """Return the logarithm of the probability (density) of actions as they were sampled."""
+        ...
+
+    def entropy(self, output: jax.Array, log_std: jax.Array) -> jax.Array:
+        """Return the entropy in nats."""
+        ...
+
     def divergence(
         self, output: jax.Array, log_std: jax.Array, other: jax.Array, other_log_std: jax.Array
-    ) -> jax.Array: ...
-    def to_env(self, action: jax.Array) -> jax.Array: ...
+    ) -> jax.Array:
+        """Return the Kullback-Leibler divergence KL(this || other) in nats."""
+        ...
+
+    def to_env(self, action: jax.Array) -> jax.Array:
+        """Return sampled actions as the environment takes them."""
+        ...
 
 
 @dataclass(frozen=True)
 class Categorical:
-    """Over ``Discrete``; ``output`` holds the logits."""
+    """Categorical distribution over ``Discrete``; ``output`` holds the logits."""
 
     num_actions: int
     start: int = 0
@@ -54,7 +78,7 @@ class Categorical:
         return jnp.argmax(output, axis=-1).astype(jnp.int32)
 
     def log_prob(self, output: jax.Array, log_std: jax.Array, action: jax.Array) -> jax.Array:
-        # one-hot and not a gather: its gradient is a scatter, which XLA's CPU backend runs one element at a time
+        # one-hot and not a gather: the gradient of a gather is a scatter, which XLA runs element by element on CPU
         one_hot = jax.nn.one_hot(action, self.num_actions, dtype=output.dtype)
         return jnp.sum(one_hot * jax.nn.log_softmax(output), axis=-1)
 
@@ -74,9 +98,10 @@ class Categorical:
 
 @dataclass(frozen=True)
 class DiagonalNormal:
-    """Over a bounded ``Box``; ``output`` is the mean in units where the bounds are -1 and 1, ``log_std`` is learnt.
+    """Diagonal normal distribution over a bounded ``Box``, with ``output`` as the mean.
 
-    The environment gets the sample clipped to the bounds; the likelihood is that of the unclipped one.
+    Sampled actions are in units where the bounds are -1 and 1. The environment gets them clipped to the bounds; their
+    likelihood is that of the unclipped ones.
     """
 
     low: tuple[float, ...]
@@ -87,7 +112,9 @@ class DiagonalNormal:
         return len(self.low)
 
     def initial_log_std(self) -> jax.Array:
-        return jnp.full(len(self.low), -0.5, jnp.float32)  # not of a weak type, which compiles anew
+        return jnp.full(
+            len(self.low), -0.5, jnp.float32
+        )  # of a weak type it would compile again after the first update
 
     def sample(self, output: jax.Array, log_std: jax.Array, key: jax.Array) -> jax.Array:
         return output + with_leading_axes(jnp.exp(log_std), output.ndim) * jax.random.normal(key, output.shape)
@@ -118,7 +145,7 @@ class DiagonalNormal:
 
 
 def for_space(space: Space[Any]) -> ActionDistribution:
-    """The family for an action space.
+    """Return the family of distributions for an action space.
 
     Raises:
         UserError: neither ``Discrete`` nor a bounded, one-dimensional ``Box`` of floats.

@@ -34,12 +34,12 @@ def test_published_settings_of_gmorl(flags):
     from morl.cli.train import parse
     from morl.training.setup import prepare
 
-    settings, config = parse("gmorl", GMORLConfig, ["--env", "mec-offloading-v0", *flags.split(), "--polyak", "0.01"])
+    settings, config = parse("gmorl", GMORLConfig, ["--env", "mec-offloading-v0", *flags.split(), "--tau", "0.01"])
     agent = prepare("gmorl", settings, config).agent
     assert (settings.steps, agent.updates, agent.learner.gamma) == (4000 * 64 * 100, 4000, 0.95)
     assert (config.gradient_steps, config.batch_size, config.learning_rate) == (640, 4096, 1e-6)
     assert (config.network, config.channels, config.hidden) == ("convolution", 512, (1024, 1024))
-    assert (config.objective_scales, config.temperature, config.polyak) == ((0.01, 50.0), 0.05, 0.01)
+    assert (config.objective_scales, config.temperature, config.tau) == ((0.01, 50.0), 0.05, 0.01)
 
 
 def test_settings_of_gmorl_for_far_rewards():
@@ -48,7 +48,7 @@ def test_settings_of_gmorl_for_far_rewards():
 
     settings, config = parse("gmorl", GMORLConfig, ["--env", "minecart-v0", "--preset", "far", "--n-step", "5"])
     assert settings.env == "minecart-v0"
-    assert (config.n_step, config.temperature, config.hindsight) == (5, 0.2, False)
+    assert (config.n_step, config.temperature, config.relabel_preferences) == (5, 0.2, False)
 
 
 @pytest.mark.parametrize("args", [(), ("--help",), ("envs", "--help"), ("agents", "-h"), ("train", "--help")])
@@ -133,9 +133,14 @@ def test_the_published_settings_leave_both_stages_their_updates(env):
     assert agent.updates + rounds * agent.extension.updates == int(both)
     assert 16 <= agent.extension.updates <= 24  # about the published 20
     assert (config.num_envs, config.rollout_steps, config.epochs, config.minibatches) == (4, 2048, 10, 32)
-    assert (config.learning_rate, config.clip, config.max_grad_norm, config.value_coefficient) == (3e-4, 0.2, 0.5, 0.5)
+    assert (config.learning_rate, config.clip_eps, config.max_grad_norm, config.value_coefficient) == (
+        3e-4,
+        0.2,
+        0.5,
+        0.5,
+    )
     assert (config.train_gamma, config.gae_lambda, config.entropy_coefficient) == (0.995, 0.95, 0.0)
-    assert (config.keep, config.barrier, settings.archive_capacity) == (0.9, 20.0, 200)
+    assert (config.constraint_beta, config.barrier, settings.archive_capacity) == (0.9, 20.0, 200)
 
 
 def test_lists(capsys):

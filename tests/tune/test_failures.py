@@ -1,4 +1,4 @@
-"""Why a trial's process ended, by what Ray tells; without Ray."""
+"""Reasons for the end of a trial's process, from errors that Ray reports; without Ray."""
 
 from morl.tune.on_ray import failures
 

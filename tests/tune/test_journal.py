@@ -1,4 +1,4 @@
-"""The journal, what is next by it, and what searchers learn from it; without Ray."""
+"""The journal, the next trial by it, and what searchers learn from it; without Ray."""
 
 import math
 
@@ -20,7 +20,7 @@ OWN = {"rate": 0.01, "kind": (1,), "more": 0.5}
 
 
 class Counting:
-    """Proposes its calls; keeps what it learns."""
+    """Searcher that proposes the number of its calls and keeps the trials it learns from."""
 
     def __init__(self):
         self.calls, self.known = 0, []
@@ -197,7 +197,7 @@ def test_results_as_a_table(tmp_path):
 
 
 def past(number, rate, state="finished", kind=(1,)):
-    """Trials as JSON gives them back, of scores that are best at a rate of 0.01."""
+    """Return a trial as JSON gives it back, with a score that is best at a rate of 0.01."""
     score = -abs(math.log10(rate) + 2)
     params = {"rate": rate, "kind": list(kind), **({"more": 0.2} if len(kind) == 2 else {})}
     result = {"score": score, "steps": 100.0} if state == "finished" else {}

@@ -1,7 +1,7 @@
 """Ray Tune's side of a study: the one package that imports Ray, which it does on first use.
 
 Tune pickles what it is given now and then, for a way to resume that is not used here (see :mod:`morl.tune.journal`).
-Objects that reach the ledger are kept out of these pickles (:mod:`morl.tune.on_ray.pickling`).
+Objects that hold the ledger are kept out of these pickles (:mod:`morl.tune.on_ray.pickling`).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The connection to a Ray cluster."""
+"""Connection to a Ray cluster."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Why a trial's process ended, by what Ray tells."""
+"""Reasons for the end of a trial's process, from the errors that Ray reports."""
 
 from __future__ import annotations
 

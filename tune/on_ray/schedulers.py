@@ -106,7 +106,7 @@ def _replay(halving: Any, ledger: Ledger) -> None:
 
 
 class _PastTrial:
-    """As much of a trial of Tune's as successive halving looks at."""
+    """Stand-in for a trial of Tune's, with all that successive halving looks at."""
 
     def __init__(self, trial: Trial) -> None:
         self.trial_id = f"past-{trial.number}"

@@ -1,4 +1,4 @@
-"""A search by Ray Tune."""
+"""Search by Ray Tune."""
 
 from __future__ import annotations
 

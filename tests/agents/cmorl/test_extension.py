@@ -403,8 +403,8 @@ def test_a_lost_step_makes_up_nothing(method, archived):
     env, policy = Probe("endless"), archived_policy("endless", 2)
     begun = agent.begin(policy, [np.inf, 0.5], [1, 0.5], archived)
     batch, update = experience(env, agent, begun, (1.0, 0.0)), jax.jit(agent.update)
-    valid = jnp.ones(batch.valid.shape, bool).at[3, ::2].set(False)
-    assert not (batch.terminated | batch.truncated)[3].any()
+    valid = jnp.ones(batch.valid.shape, bool).at[6, ::2].set(False)
+    assert not (batch.terminated | batch.truncated)[6].any()
 
     def lost(made_up):
         obs, next_obs, reward = (

@@ -1,7 +1,10 @@
 """MOGFN: its parts by hand, exact flows, and samplers that learn a target known exactly."""
 
+import ast
 import math
+import re
 from functools import partial
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +16,6 @@ from morl.agents.mogfn import losses as mogfn_losses
 from morl.agents.mogfn.algorithm import MOGFN, parameter_groups
 from morl.agents.mogfn.conditions import Condition
 from morl.agents.mogfn.diagnostics import log_weight
-from morl.agents.mogfn.rewards import Focus
 from morl.agents.mogfn.trajectories import Finished, backward, forward, log_forward
 from morl.constructive import metrics as gfn_metrics
 from morl.envs.classic.deep_sea_treasure import DeepSeaTreasure
@@ -21,6 +23,7 @@ from morl.envs.constructive.hypergrid import STOP, HyperGrid
 from morl.envs.constructive.ngrams import NGrams
 from morl.errors import UserError
 from morl.ops import replay as replays
+from morl.ops.scalarisation import FocusRegion, temper
 from tests.samplers import Training, trained
 
 KEY = jax.random.key(0)
@@ -54,21 +57,21 @@ class TestRewards:
         [("weighted_sum", 0.275), ("log_sum", 0.5**0.25 * 0.2**0.75), ("tchebycheff", 0.4)],
     )
     def test_by_hand(self, name, reward):
-        of = rewards.WEIGHTED[name]
-        assert of(self.values, self.preference, 1e-8) == pytest.approx(math.log(reward), rel=1e-9)
-        found = jax.jit(of)(jnp.array(self.values), jnp.array(self.preference), 1e-8)
+        of = partial(rewards.log_reward, scalarisation=name, floor=1e-8, region=FocusRegion(0.98, 0.2))
+        assert of(self.values, self.preference) == pytest.approx(math.log(reward), rel=1e-9)
+        found = jax.jit(of)(jnp.array(self.values), jnp.array(self.preference))
         assert float(found) == pytest.approx(math.log(reward), rel=1e-5)
 
     def test_a_corner_sees_one_objective(self):
         corner = np.array([0.0, 1.0])
-        assert rewards.weighted_sum(np.array([1.0, 1e-20]), corner, 1e-30) == pytest.approx(math.log(1e-20))
-        assert float(rewards.weighted_sum(jnp.array([1.0, 0.0]), jnp.array(corner), 1e-30)) == pytest.approx(
-            math.log(1e-30), rel=1e-6
-        )
+        of = partial(rewards.log_reward, scalarisation="weighted_sum", floor=1e-30, region=FocusRegion(0.98, 0.2))
+        assert of(np.array([1.0, 1e-20]), corner) == pytest.approx(math.log(1e-20))
+        assert float(of(jnp.array([1.0, 0.0]), jnp.array(corner))) == pytest.approx(math.log(1e-30), rel=1e-6)
 
     def test_a_region_of_focus(self):
-        region = Focus(cosine=0.8, edge=0.25)
-        of = partial(rewards.focus, direction=np.array([3.0, 4.0]), floor=1e-8, region=region)
+        region = FocusRegion(cosine=0.8, edge=0.25)
+        goal = np.array([3.0, 4.0])
+        of = partial(rewards.log_reward, preference=goal, scalarisation="focus", floor=1e-8, region=region)
         assert of(np.array([0.3, 0.4])) == pytest.approx(math.log(0.7))  # the goal itself
         assert of(np.array([0.0, 0.5])) == pytest.approx(math.log(0.5 * 0.25), rel=1e-6)  # cosine 0.8, the edge
         assert of(np.array([0.5, 0.1])) == pytest.approx(math.log(1e-8))  # outside
@@ -76,7 +79,7 @@ class TestRewards:
 
     def test_the_clamp(self):
         log_reward = np.log(np.array([1e-8, 0.5]))
-        np.testing.assert_allclose(rewards.tempered(log_reward, 96.0, -75.0), [-75.0, 96 * math.log(0.5)])
+        np.testing.assert_allclose(temper(log_reward, 96.0, -75.0), [-75.0, 96 * math.log(0.5)])
 
 
 class TestEncoding:
@@ -531,3 +534,17 @@ def test_tasks_and_conditions_are_checked():
         agent.condition([0.5, 0.5], 5.0)
     assert isinstance(agent.condition([0.5, 0.5]), Condition)
     assert agent.condition([0.5, 0.5]).beta.tolist() == [4.0]
+
+
+def test_the_functions_that_the_page_names_for_equations_exist():
+    root = Path(__file__).parents[3]
+    named = {}
+    for line in (root / "docs" / "mogfn.md").read_text().splitlines():
+        if found := re.fullmatch(r"\|.*\| `([\w/]+\.py)`: ((?:`\w+`(?:, )?)+) \|", line):
+            named.setdefault(found[1], set()).update(re.findall(r"\w+", found[2]))
+    assert {"agents/mogfn/losses.py", "agents/mogfn/trajectories.py", "morl/ops/scalarisation.py"} <= named.keys()
+    assert "trajectory_balance" in named["agents/mogfn/losses.py"]
+    for path, functions in named.items():
+        tree = ast.parse((root / path).read_text())
+        defined = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
+        assert functions <= defined, path

@@ -405,7 +405,10 @@ class TestCommands:
             ("evaluate {run}", "morl evaluate cannot work on a run of mogfn-al: its labels are exact"),
             ("rollout {run} --policy 0", "morl rollout cannot work on a run of mogfn-al: it holds labelled objects"),
             ("sample {run} --preference 1 0 0", "morl sample cannot work on a run of mogfn-al: it holds labelled"),
-            ("export {run} --policy 0 --out {out}", "morl export cannot work on a run of mogfn-al: it holds labelled"),
+            (
+                "export {run} --policy 0 --format jax --out {out}",
+                "morl export cannot work on a run of mogfn-al: it holds labelled",
+            ),
         ],
     )
     def test_what_cannot_work_is_one_line(self, run, tmp_path, line, reason, capsys):

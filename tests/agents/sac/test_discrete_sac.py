@@ -26,7 +26,7 @@ SMALL = {
     "gradient_steps": 8,
     "batch_size": 64,
     "replay_capacity": 1024,
-    "warm_up": 64,
+    "learning_starts": 64,
     "learning_rate": 3e-3,
     "polyak": 0.05,
     "temperature": 1e-3,
@@ -225,7 +225,9 @@ def test_invalid_steps_are_not_learnt_from():
 
 def test_nothing_is_learnt_before_the_warm_up_is_over():
     env = Probe("constant")
-    learner = DiscreteSAC(SACConfig(**{**SMALL, "warm_up": 64}), env.observation_space, env.action_space, GAMMA, 10)
+    learner = DiscreteSAC(
+        SACConfig(**{**SMALL, "learning_starts": 64}), env.observation_space, env.action_space, GAMMA, 10
+    )
     preferences = jnp.asarray(spread(2, 8), jnp.float32)
     state, lanes = (
         learner.init(jax.random.key(0), preferences),
@@ -251,7 +253,7 @@ def _pairs(one, two):
     [
         ({"replay_capacity": 1000}, r"replay_capacity must be a multiple of num_envs \* rollout_steps = 640, not 1000"),
         ({"n_step": 11}, "n_step must be at most rollout_steps = 10, not 11"),
-        ({"warm_up": 10**6}, "warm_up must be at most replay_capacity = 96000"),
+        ({"learning_starts": 10**6}, "warm_up must be at most replay_capacity = 96000"),
         ({"temperature": 0.0}, "temperature must be greater than 0"),
         ({"target_entropy": 1.0}, "target_entropy must be greater than 0 and below 1"),
         ({"objective_scales": (1.0, -1.0)}, "objective_scales must be greater than 0"),
