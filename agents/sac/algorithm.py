@@ -1,15 +1,17 @@
-"""Discrete soft actor-critic with a preference among its inputs and a critic of vectors.
+"""Soft actor-critic with a vector critic and the preference as an input, for discrete or continuous actions.
 
-Christodoulou (2019, arXiv 1910.07207) for the algorithm; Yang et al. (2025, arXiv 2509.10474) for one policy of all
-preferences. The critic has a value for each objective and sees the preference; what scalarises them is chosen apart, so
-that a transition can be learnt from for any preference.
+Haarnoja et al. (2018, arXiv 1812.05905), and Christodoulou (2019, arXiv 1910.07207) for discrete actions; Yang et al.
+(2025, arXiv 2509.10474) for one policy for all preferences. Critics have a value for each objective and are scalarised
+outside, so that a transition can be learnt from for any preference. :meth:`SAC.update` stores a rollout and takes
+gradient steps; :meth:`SAC.gradient_step` reads from top to bottom like the published algorithm. The losses are in
+:mod:`.losses`, what differs between discrete and continuous actions in :mod:`.action_space`.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any, NamedTuple
+from functools import cached_property, partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -17,108 +19,50 @@ import numpy as np
 import optax
 from gymnasium import Space
 
+from morl.agents.sac import losses
+from morl.agents.sac.action_space import ActionSpace, PolicyActions, for_space
 from morl.agents.sac.config import SACConfig
-from morl.agents.sac.inputs import MASKED, Inputs, Seen
-from morl.ops import replay, running_statistics
+from morl.agents.sac.networks import NetworkInput, Networks
+from morl.agents.sac.types import Batch, Params, Policy, ReplayRow, SACLearning
+from morl.ops import replay, running_statistics, scalarisation
+from morl.ops.masking import masked_mean
 from morl.ops.preferences import dirichlet
 from morl.ops.replay import Replay
-from morl.ops.returns import discounted_sum
+from morl.ops.returns import at_last_step, episode_over, n_step_returns, partial_returns
 from morl.ops.running_statistics import RunningStats
-from morl.types import Features, PyTree, Transition
-
-
-class Row(NamedTuple):
-    """A transition as it is kept, of up to ``n_step`` steps.
-
-    Attributes:
-        obs, action: at its start.
-        reward: (R,) discounted sum.
-        next_obs, terminated: at its end.
-        discount: () of what follows.
-        valid: () as in :class:`morl.types.Transition`.
-        preference: (R,) it was acted for.
-    """
-
-    obs: Any
-    action: Any
-    reward: Any
-    next_obs: Any
-    terminated: Any
-    discount: Any
-    valid: Any
-    preference: Any
-
-
-class Policy(NamedTuple):
-    """What a learner leaves: what acting needs."""
-
-    actor: PyTree
-    obs_stats: RunningStats | None
-
-
-class SACState(NamedTuple):
-    """One learner.
-
-    Attributes:
-        actor: network of one output for each action.
-        critics: two networks of R outputs for each action, stacked.
-        targets: the same, that follow them slowly.
-        log_temperature: ().
-        opt_state: Adam's moments of the three that are learnt.
-        replay: the transitions.
-        obs_stats: running statistics of the features, where they are normalised.
-        return_stats: running statistics of the discounted return of each objective, (R,).
-        discounted_return: (B, R) discounted sum of rewards of the episodes under way.
-        utopia: (R,) best values seen, in scaled units.
-        preferences: (B, R) that each environment is acted for.
-        updates: () int32.
-    """
-
-    actor: PyTree
-    critics: PyTree
-    targets: PyTree
-    log_temperature: jax.Array
-    opt_state: PyTree
-    replay: Replay
-    obs_stats: RunningStats | None
-    return_stats: RunningStats
-    discounted_return: jax.Array
-    utopia: jax.Array
-    preferences: jax.Array
-    updates: jax.Array
-
-
-class Learnt(NamedTuple):
-    """What gradients move."""
-
-    actor: PyTree
-    critics: PyTree
-    log_temperature: jax.Array
-
-
-class Step(NamedTuple):
-    """What a gradient step changes."""
-
-    learnt: Learnt
-    targets: PyTree
-    opt_state: PyTree
-    utopia: jax.Array
+from morl.types import Features, LearnerState, Metrics, PyTree, Transition
 
 
 @dataclass(frozen=True)
-class DiscreteSAC:
-    """The learner of :class:`SACState`, for spaces it is made for. ``total_updates`` is for annealing only."""
+class SAC:
+    """Soft actor-critic learner.
+
+    Its state is of :class:`Params`, :class:`SACLearning`, (B, R) partial returns of the episodes, and a ring of
+    :class:`ReplayRow`.
+
+    Attributes:
+        config: settings.
+        observation_space, action_space: of one environment.
+        num_objectives: R.
+        gamma: discount it learns at.
+        total_updates: number of updates, which the learning rate is annealed over.
+        action_mask, action_features: as in :class:`morl.types.Task`.
+
+    Raises:
+        UserError: a space, or a kind of network, that it cannot work with.
+    """
 
     config: SACConfig
     observation_space: Space[Any]
     action_space: Space[Any]
+    num_objectives: int
     gamma: float
     total_updates: int
     action_mask: Features | None = None
     action_features: Features | None = None
 
     def __post_init__(self) -> None:
-        _ = self._inputs  # checks the spaces
+        _ = self.networks  # checks the spaces
 
     @property
     def num_envs(self) -> int:
@@ -129,16 +73,24 @@ class DiscreteSAC:
         return self.config.rollout_steps
 
     @cached_property
-    def _inputs(self) -> Inputs:
+    def actions(self) -> ActionSpace:
+        """Return the family of policies."""
+        return for_space(self.action_space)
+
+    @cached_property
+    def networks(self) -> Networks:
+        """Return the networks of actor and critics."""
         c = self.config
-        return Inputs(
+        return Networks(
             kind=c.network,
             hidden=c.hidden,
             channels=c.channels,
             blocks=c.blocks,
-            show_preference=c.preference_input,
+            preference_input=c.preference_input,
+            mask_actions=c.mask_actions,
+            num_objectives=self.num_objectives,
             observation_space=self.observation_space,
-            action_space=self.action_space,
+            actions=self.actions,
             action_mask=self.action_mask,
             action_features=self.action_features,
         )
@@ -148,221 +100,223 @@ class DiscreteSAC:
         c = self.config
         steps = self.total_updates * c.gradient_steps
         rate = optax.linear_schedule(c.learning_rate, 0.0, steps) if c.anneal else c.learning_rate
-        return optax.chain(optax.clip_by_global_norm(c.max_grad_norm), optax.adam(rate, eps=1e-5))
+        return optax.chain(clip_each_by_norm(c.max_grad_norm), optax.adam(rate, eps=1e-5))
 
-    def row(self, num_objectives: int) -> Row:
-        """Shapes of a transition as it is kept."""
+    @property
+    def replay_row(self) -> ReplayRow:
+        """Return the shapes of one stored transition."""
         obs = jax.ShapeDtypeStruct(self.observation_space.shape or (), self.observation_space.dtype)
-        reward = jax.ShapeDtypeStruct((num_objectives,), jnp.float32)
-        number = jax.ShapeDtypeStruct((), jnp.int32)
-        flag = jax.ShapeDtypeStruct((), jnp.bool_)
-        discount = jax.ShapeDtypeStruct((), jnp.float32)
-        return Row(obs, number, reward, obs, flag, discount, flag, reward)
+        vector = jax.ShapeDtypeStruct((self.num_objectives,), jnp.float32)
+        discount, flag = jax.ShapeDtypeStruct((), jnp.float32), jax.ShapeDtypeStruct((), jnp.bool_)
+        return ReplayRow(obs, self.actions.recorded, vector, obs, flag, discount, flag, vector)
 
-    def init(self, key: jax.Array, preference: jax.Array) -> SACState:
-        """A fresh learner whose B environments are acted for preferences (B, R)."""
+    def init(self, key: jax.Array) -> LearnerState:
+        """Return a fresh learner."""
+        c = self.config
         rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))
-        num_objectives = preference.shape[-1]
-        actor = self._inputs.network(rng, num_objectives, num_objectives)
-        twins = [self._inputs.network(rng, num_objectives, num_objectives) for _ in range(2)]
+        actor = self.networks.init_actor(rng)
+        twins = [self.networks.init_critic(rng) for _ in range(2)]
         critics = jax.tree.map(lambda *x: np.stack(x), *twins)
-        learnt = Learnt(actor, critics, jnp.float32(np.log(self.config.temperature)))
-        return SACState(
-            *learnt[:2],
+        params = Params(actor, critics, jnp.float32(np.log(c.temperature)))
+        learning = SACLearning(
             targets=jax.tree.map(np.copy, critics),
-            log_temperature=learnt.log_temperature,
-            opt_state=self._optimiser.init(learnt),
-            replay=replay.empty(self.config.replay_capacity, self.row(num_objectives)),
-            obs_stats=self._inputs.first_stats(),
-            return_stats=running_statistics.init(num_objectives),
-            discounted_return=jnp.zeros((self.config.num_envs, num_objectives)),
-            utopia=jnp.full(num_objectives, -jnp.inf),
-            preferences=preference,
+            opt_state=self._optimiser.init(params),
+            obs_stats=self.networks.init_stats(),
+            return_stats=running_statistics.init(self.num_objectives),
+            utopia=jnp.full(self.num_objectives, -jnp.inf),
             updates=jnp.int32(0),
         )
+        partial_return = jnp.zeros((c.num_envs, self.num_objectives))
+        return LearnerState(params, learning, partial_return, replay.empty(c.replay_capacity, self.replay_row))
 
-    def policy(self, state: SACState) -> Policy:
-        """What is left of a learner."""
-        return Policy(state.actor, state.obs_stats)
-
-    def restarted(self, state: SACState) -> SACState:
-        """Without the episodes under way."""
-        return state._replace(discounted_return=jnp.zeros_like(state.discounted_return))
-
-    def undone(self, before: SACState, after: SACState) -> SACState:
-        """As before, but for the episodes under way, which went on, and the replay.
-
-        Its transitions are finite, and a copy of all would cost more than the update.
-        """
-        return before._replace(replay=after.replay, discounted_return=after.discounted_return)
+    def policy(self, state: LearnerState) -> Policy:
+        """Extract the parameters that acting needs."""
+        return Policy(state.params.actor, state.learning.obs_stats)
 
     def act(self, policy: Policy, obs: jax.Array, preference: jax.Array, key: jax.Array, *, greedy: bool) -> jax.Array:
-        """Actions for observations (B, ...) and preferences (R,) or (B, R)."""
+        """Return actions for observations (B, ...) and preferences (R,) or (B, R)."""
         preference = jnp.broadcast_to(preference, (obs.shape[0], preference.shape[-1]))
-        logits = self._logits(policy.actor, self._inputs.seen(policy.obs_stats, obs), preference)
-        if greedy:
-            return jnp.argmax(logits, axis=-1).astype(jnp.int32)
-        return jax.random.categorical(key, logits).astype(jnp.int32)
+        inputs = self.networks.inputs(policy.obs_stats, obs)
+        output = self.networks.actor_output(policy.actor, inputs, preference)
+        return self.actions.mode(output) if greedy else self.actions.sample(output, key)
 
     def to_env(self, action: jax.Array) -> jax.Array:
-        """Actions as the environment takes them."""
-        return action + self._inputs.first_action
+        """Convert recorded actions to what the environment takes."""
+        return self.actions.to_env(action)
 
-    def update(self, state: SACState, batch: Transition, key: jax.Array) -> tuple[SACState, dict[str, jax.Array]]:
-        """Keep one rollout (T, B), and take gradient steps on what is kept; scalar metrics."""
+    def update(self, state: LearnerState, batch: Transition, key: jax.Array) -> tuple[LearnerState, Metrics]:
+        """Store one rollout (T, B), and take gradient steps once ``learning_starts`` transitions are stored."""
         c = self.config
-        done = batch.terminated | batch.truncated
-        carried, returns = discounted_sum(batch.reward, done, state.discounted_return, self.gamma)
-        rows = self._rows(batch, state.preferences)
-        flat = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), rows)
-        state = state._replace(
-            replay=replay.add(state.replay, flat),
-            obs_stats=self._inputs.stats(state.obs_stats, batch.obs, batch.valid),
-            return_stats=running_statistics.update(state.return_stats, returns, batch.valid),
-            discounted_return=carried,
-            updates=state.updates + 1,
+        state = self._store(state, batch)
+
+        def step(carry: tuple[Params, SACLearning], key: jax.Array) -> tuple[tuple[Params, SACLearning], Metrics]:
+            return self.gradient_step(*carry, state.replay, key)
+
+        before = state.params, state.learning
+        after, metrics = jax.lax.scan(step, before, jax.random.split(key, c.gradient_steps))
+        ready = state.replay.filled >= min(c.learning_starts, c.replay_capacity)
+        params, learning = jax.tree.map(partial(jnp.where, ready), after, before)
+        return state._replace(params=params, learning=learning), jax.tree.map(jnp.mean, metrics)
+
+    def _store(self, state: LearnerState, batch: Transition) -> LearnerState:
+        """Add a rollout (T, B) to the replay, its observations and returns to the running statistics."""
+        learning: SACLearning = state.learning
+        over = episode_over(batch.terminated, batch.truncated, batch.valid)
+        partial_return, returns = partial_returns(batch.reward, over, self.gamma, state.episode)
+        rows = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), self.replay_rows(batch))
+        learning = learning._replace(
+            obs_stats=self.networks.update_stats(learning.obs_stats, batch.obs, batch.valid),
+            return_stats=running_statistics.update(learning.return_stats, returns, batch.valid),
+            updates=learning.updates + 1,
         )
-        before = Step(self.learnt(state), state.targets, state.opt_state, state.utopia)
+        return LearnerState(state.params, learning, partial_return, replay.add(state.replay, rows))
 
-        def one(step: Step, key: jax.Array) -> tuple[Step, dict[str, jax.Array]]:
-            return self.gradient_step(step, state, key)
-
-        after, metrics = jax.lax.scan(one, before, jax.random.split(key, c.gradient_steps))
-        ready = state.replay.filled >= min(c.warm_up, c.replay_capacity)
-        step: Step = jax.tree.map(lambda new, old: jnp.where(ready, new, old), after, before)
-        state = state._replace(
-            actor=step.learnt.actor,
-            critics=step.learnt.critics,
-            log_temperature=step.learnt.log_temperature,
-            targets=step.targets,
-            opt_state=step.opt_state,
-            utopia=step.utopia,
+    def replay_rows(self, batch: Transition) -> ReplayRow:
+        """Return the transitions (T, B) of up to ``n_step`` steps that a rollout is stored as."""
+        n = self.config.n_step
+        sums = n_step_returns(batch.reward, batch.terminated, batch.truncated, batch.valid, self.gamma, n)
+        next_obs, terminated = at_last_step((batch.next_obs, batch.terminated), sums.num_steps, n)
+        return ReplayRow(
+            obs=batch.obs,
+            action=batch.action,
+            reward=sums.returns,
+            next_obs=next_obs,
+            terminated=terminated,
+            discount=sums.discount,
+            valid=batch.valid,
+            preference=batch.preference,
         )
-        return state, {name: jnp.mean(value) for name, value in metrics.items()}
 
-    def _rows(self, batch: Transition, preferences: jax.Array) -> Row:
-        """What is kept of a rollout, (T, B, ...)."""
-        length = batch.valid.shape[0]
-        reward, next_obs, terminated = batch.reward, batch.next_obs, batch.terminated
-        discount = jnp.full(batch.valid.shape, self.gamma)
-        ended = batch.terminated | batch.truncated
-        for k in range(1, self.config.n_step):
-            # what is k steps later; nothing is past the end of the rollout
-            later: Transition = jax.tree.map(lambda x, k=k: jnp.roll(x, -k, axis=0), batch)
-            there = jnp.arange(length)[:, None] < length - k
-            goes_on = there & ~ended & later.valid
-            wide = goes_on[..., None]
-            reward = reward + jnp.where(wide, discount[..., None] * later.reward, 0.0)
-            shape = (*goes_on.shape, *[1] * (next_obs.ndim - 2))
-            next_obs = jnp.where(goes_on.reshape(shape), later.next_obs, next_obs)
-            terminated = jnp.where(goes_on, later.terminated, terminated)
-            discount = jnp.where(goes_on, discount * self.gamma, discount)
-            ended = ended | ~goes_on | later.terminated | later.truncated
-        preference = jnp.broadcast_to(preferences, reward.shape)
-        return Row(batch.obs, batch.action, reward, next_obs, terminated, discount, batch.valid, preference)
+    def gradient_step(
+        self, params: Params, learning: SACLearning, stored: Replay, key: jax.Array
+    ) -> tuple[tuple[Params, SACLearning], Metrics]:
+        """Take one step of Adam for critics, actor and temperature, and move the target networks after the critics."""
+        key_batch, key_next, key_action = jax.random.split(key, 3)
+        batch = self._sample(learning, stored, key_batch)
 
-    def learnt(self, state: SACState) -> Learnt:
-        """What gradients move."""
-        return Learnt(state.actor, state.critics, state.log_temperature)
+        # 1. the target of both critics
+        target = self._critic_target(params, learning, batch, key_next)
 
-    def gradient_step(self, step: Step, state: SACState, key: jax.Array) -> tuple[Step, dict[str, jax.Array]]:
-        """One step of Adam for actor, critics and temperature, then of the targets."""
+        # 2. the gradient of each loss for its own parameters, all at the parameters of before
+        critic_loss, critic_gradient = jax.value_and_grad(self._critic_loss)(params.critics, batch, target)
+        actor_loss_of = jax.value_and_grad(self._actor_loss, has_aux=True)
+        (actor_loss, (policy, worth)), actor_gradient = actor_loss_of(params.actor, params, learning, batch, key_action)
+        temperature_gradient = jnp.zeros_like(params.log_temperature)
+        if self.config.learn_temperature:
+            temperature_gradient = jax.grad(losses.temperature_loss)(params.log_temperature, policy, batch.weight)
+        gradients = Params(actor_gradient, critic_gradient, temperature_gradient)
+
+        # 3. one step of Adam for each, then of the target networks
+        changes, opt_state = self._optimiser.update(gradients, learning.opt_state, params)
+        after: Params = optax.apply_updates(params, changes)
+        learning = learning._replace(
+            targets=optax.incremental_update(after.critics, learning.targets, self.config.tau),
+            opt_state=opt_state,
+            utopia=next_utopia(learning.utopia, target, batch.weight),
+        )
+        metrics = {
+            "critic_loss": critic_loss,
+            "actor_loss": actor_loss,
+            "entropy": masked_mean(policy.entropy, batch.weight),
+            "temperature": jnp.exp(params.log_temperature),
+            "value": masked_mean(policy.expectation(worth), batch.weight),
+        }
+        return (after, learning), metrics
+
+    def _sample(self, learning: SACLearning, stored: Replay, key: jax.Array) -> Batch:
+        """Return sampled transitions, half of them for random preferences where ``relabel_preferences`` is set."""
         c = self.config
         key_rows, key_preferences, key_relabelled = jax.random.split(key, 3)
-        rows: Row = replay.sample(state.replay, key_rows, c.batch_size)
+        rows: ReplayRow = replay.sample(stored, key_rows, c.batch_size)
         preference = rows.preference
-        if c.hindsight:
-            drawn = dirichlet(key_preferences, preference.shape[-1], c.batch_size)
+        if c.relabel_preferences:
+            drawn = dirichlet(key_preferences, self.num_objectives, c.batch_size)
             relabelled = jax.random.bernoulli(key_relabelled, 0.5, (c.batch_size, 1))
             preference = jnp.where(relabelled, drawn, preference)
-        seen, next_seen = (
-            self._inputs.seen(state.obs_stats, rows.obs),
-            self._inputs.seen(state.obs_stats, rows.next_obs),
+        return Batch(
+            inputs=self.networks.inputs(learning.obs_stats, rows.obs),
+            next_inputs=self.networks.inputs(learning.obs_stats, rows.next_obs),
+            action=rows.action,
+            reward=rows.reward * self.reward_scales(learning.return_stats),
+            discount=rows.discount,
+            terminated=rows.terminated,
+            weight=rows.valid.astype(jnp.float32),
+            preference=preference,
         )
-        weight = rows.valid.astype(jnp.float32)
-        reward = rows.reward * self.scales(state.return_stats)
-        temperature = jnp.exp(step.learnt.log_temperature)
 
-        # the value of what follows, Christodoulou (2019), eq. 3, for each objective; the entropy counts for all alike,
-        # so that it counts once in any weighted sum
-        next_logits = self._logits(step.learnt.actor, next_seen, preference)
-        next_probability, next_log = jax.nn.softmax(next_logits), jax.nn.log_softmax(next_logits)
-        next_values = self._twin(step.targets, next_seen, preference)
-        next_value = self._least(next_values, preference, step.utopia) - temperature * next_log[..., None]
-        follows = jnp.sum(next_probability[..., None] * next_value, axis=-2)
-        target = reward + rows.discount[:, None] * jnp.where(rows.terminated[:, None], 0.0, follows)
-        taken = jax.nn.one_hot(rows.action, self._inputs.num_actions)
+    def _critic_target(self, params: Params, learning: SACLearning, batch: Batch, key: jax.Array) -> jax.Array:
+        """Return the targets (N, R) of both critics."""
+        policy = self._policy_actions(params.actor, batch.next_inputs, batch.preference, key)
+        values = self._twin_values(learning.targets, batch.next_inputs, policy.action, batch.preference)
+        least = losses.least_by_worth(values, self._scalarise(batch, learning))
+        next_value = losses.soft_value(policy, least, jnp.exp(params.log_temperature))
+        return losses.critic_target(batch.reward, batch.discount, batch.terminated, next_value)
 
-        def loss(learnt: Learnt) -> tuple[jax.Array, tuple[jax.Array, dict[str, jax.Array]]]:
-            values = self._twin(learnt.critics, seen, preference)
-            error = jnp.sum(values * taken[..., None], axis=-2) - target
-            critic_loss = 0.5 * _mean(jnp.sum(error**2, axis=(0, -1)), weight)
-            logits = self._logits(learnt.actor, seen, preference)
-            probability, log = jax.nn.softmax(logits), jax.nn.log_softmax(logits)
-            least = jax.lax.stop_gradient(self._least(values, preference, step.utopia))
-            worth = self._scalarise(least, preference, step.utopia)
-            actor_loss = _mean(jnp.sum(probability * (temperature * log - worth), axis=-1), weight)
-            entropy = -jnp.sum(probability * jnp.where(probability > 0, log, 0.0), axis=-1)
-            total = critic_loss + actor_loss
-            if c.learn_temperature:
-                allowed = jnp.sum(logits > MASKED / 2, axis=-1)
-                excess = jax.lax.stop_gradient(_mean(entropy - c.target_entropy * jnp.log(allowed), weight))
-                total = total + learnt.log_temperature * excess
-            best = jax.lax.stop_gradient(jnp.max(target, axis=0))
-            return total, (
-                best,
-                {
-                    "critic_loss": critic_loss,
-                    "actor_loss": actor_loss,
-                    "entropy": _mean(entropy, weight),
-                    "temperature": jnp.exp(learnt.log_temperature),
-                    "value": _mean(jnp.sum(probability * worth, axis=-1), weight),
-                },
-            )
+    def _critic_loss(self, critics: PyTree, batch: Batch, target: jax.Array) -> jax.Array:
+        values = self._twin_values(critics, batch.inputs, batch.action, batch.preference)
+        return losses.critic_loss(self.actions.value_of(values, batch.action), target, batch.weight)
 
-        gradient, (best, metrics) = jax.grad(loss, has_aux=True)(step.learnt)
-        if not c.learn_temperature:
-            gradient = gradient._replace(log_temperature=jnp.zeros_like(gradient.log_temperature))
-        changes, opt_state = self._optimiser.update(gradient, step.opt_state, step.learnt)
-        learnt = optax.apply_updates(step.learnt, changes)
-        targets = optax.incremental_update(learnt.critics, step.targets, c.polyak)
-        # the best value seen, forgotten slowly, as early estimates may be far too high
-        utopia = jnp.maximum(best, step.utopia + 0.01 * (best - step.utopia))
-        utopia = jnp.where(jnp.isfinite(step.utopia), utopia, best)
-        return Step(learnt, targets, opt_state, utopia), metrics
+    def _actor_loss(
+        self, actor: PyTree, params: Params, learning: SACLearning, batch: Batch, key: jax.Array
+    ) -> tuple[jax.Array, tuple[PolicyActions, jax.Array]]:
+        """Return the loss, the actions it is over and their worth (N, K)."""
+        policy = self._policy_actions(actor, batch.inputs, batch.preference, key)
+        values = self._twin_values(params.critics, batch.inputs, policy.action, batch.preference)
+        scalarise = self._scalarise(batch, learning)
+        worth = scalarise(losses.least_by_worth(values, scalarise))
+        loss = losses.actor_loss(policy, worth, jnp.exp(params.log_temperature), batch.weight)
+        return loss, (policy, worth)
 
-    def scales(self, return_stats: RunningStats) -> jax.Array:
-        """(R,) factors of the rewards."""
+    def _policy_actions(
+        self, actor: PyTree, inputs: NetworkInput, preference: jax.Array, key: jax.Array
+    ) -> PolicyActions:
+        output = self.networks.actor_output(actor, inputs, preference)
+        return self.actions.policy_actions(output, key, self.config.target_entropy)
+
+    def _twin_values(
+        self, critics: PyTree, inputs: NetworkInput, action: jax.Array | None, preference: jax.Array
+    ) -> jax.Array:
+        """Return the values (2, N, K, R) of all actions, or of the given ones, by both critics."""
+        return jax.vmap(self.networks.critic_values, (0, None, None, None))(critics, inputs, action, preference)
+
+    def _scalarise(self, batch: Batch, learning: SACLearning) -> losses.Scalarise:
+        """Return the function from values (N, K, R) to their worth (N, K) for the preferences of a batch."""
+        weights = batch.preference[:, None, :]
+        if self.config.scalarisation == "linear":
+            return partial(scalarisation.linear, weights=weights)
+        utopia = jnp.where(jnp.isfinite(learning.utopia), learning.utopia, 0.0)
+        return partial(scalarisation.tchebycheff, weights=weights, utopia=utopia)
+
+    def reward_scales(self, return_stats: RunningStats) -> jax.Array:
+        """Return the factors (R,) of the rewards."""
         if self.config.objective_scales is not None:
             return jnp.asarray(self.config.objective_scales, jnp.float32)
         return 1.0 / running_statistics.deviation(return_stats)
 
-    def _logits(self, actor: Any, seen: Seen, preference: jax.Array) -> jax.Array:
-        weights = preference if self.config.preference_input else jnp.full_like(preference, 1 / preference.shape[-1])
-        worth = jnp.sum(self._inputs.apply(actor, seen, preference) * weights[..., None, :], axis=-1)
-        logits = worth
-        if seen.mask is None or not self.config.mask_actions:
-            return logits
-        return jnp.where(seen.mask > 0, logits, MASKED)
 
-    def _twin(self, critics: Any, seen: Seen, preference: jax.Array) -> jax.Array:
-        """(2, N, A, R)."""
-        return jax.vmap(self._inputs.apply, (0, None, None))(critics, seen, preference)
+def clip_each_by_norm(max_norm: float) -> optax.GradientTransformation:
+    """Return a transformation that clips the gradient of each field of :class:`Params` to a norm of its own.
 
-    def _least(self, values: jax.Array, preference: jax.Array, utopia: jax.Array) -> jax.Array:
-        """(N, A, R) of the two estimates (2, N, A, R) the one that is worth less."""
-        one, two = values
-        less = self._scalarise(one, preference, utopia) < self._scalarise(two, preference, utopia)
-        return jnp.where(less[..., None], one, two)
+    Followed by one Adam it is three optimisers, as Adam treats every number by itself, in fewer kernels.
+    """
+    clip = optax.clip_by_global_norm(max_norm)
 
-    def _scalarise(self, values: jax.Array, preference: jax.Array, utopia: jax.Array) -> jax.Array:
-        """(N, A) of values (N, A, R)."""
-        weights = preference[:, None, :]
-        if self.config.scalarisation == "linear":
-            return jnp.sum(values * weights, axis=-1)
-        best = jnp.where(jnp.isfinite(utopia), utopia, 0.0)
-        return -jnp.max(weights * (best - values), axis=-1)
+    def update(gradients: Params, state: PyTree, params: PyTree = None) -> tuple[Params, PyTree]:
+        return Params(*(clip.update(gradient, optax.EmptyState())[0] for gradient in gradients)), state
+
+    return optax.GradientTransformation(lambda params: optax.EmptyState(), update)  # type: ignore[arg-type]
 
 
-def _mean(x: jax.Array, weight: jax.Array) -> jax.Array:
-    return jnp.sum(x * weight) / jnp.maximum(jnp.sum(weight), 1.0)
+def next_utopia(utopia: jax.Array, target: jax.Array, weight: jax.Array) -> jax.Array:
+    """Return the best value (R,) after the targets (N, R) of a gradient step.
+
+    It rises at once and falls by a hundredth of the distance, as early estimates may be far too high.
+
+    Args:
+        utopia: (R,), -inf before the first targets.
+        target: (N, R).
+        weight: (N,) 0 for targets to leave out.
+    """
+    best = jnp.max(jnp.where(weight[:, None] > 0, target, -jnp.inf), axis=0)
+    following = jnp.where(jnp.isfinite(utopia), jnp.maximum(best, utopia + 0.01 * (best - utopia)), best)
+    return jnp.where(jnp.isfinite(best), following, utopia)

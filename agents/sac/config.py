@@ -1,20 +1,27 @@
-"""Settings of a discrete soft actor-critic."""
+"""Settings of a soft actor-critic."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from types import MappingProxyType
+from typing import ClassVar, Literal
 
-from morl.agents.sac.inputs import NetworkKind
 from morl.errors import UserError
+from morl.search_space import Choice, Parameter, Real, Space, log_real
 from morl.validation import check_integer, check_range
 
+NetworkKind = Literal["auto", "flat", "rows", "convolution"]
 Scalarisation = Literal["linear", "tchebycheff"]
 
 
 @dataclass(frozen=True)
 class SACConfig:
-    """Settings of one discrete soft actor-critic."""
+    """Settings of one soft actor-critic."""
+
+    RENAMED: ClassVar[Mapping[str, str]] = MappingProxyType(
+        {"polyak": "tau", "hindsight": "relabel_preferences", "warm_up": "learning_starts"}
+    )
 
     num_envs: int = 64
     """Environments that feed one policy."""
@@ -25,37 +32,38 @@ class SACConfig:
     batch_size: int = 256
     """Transitions in a gradient step."""
     replay_capacity: int = 96_000
-    """Transitions kept; a multiple of num_envs * rollout_steps."""
-    warm_up: int = 6_400
-    """Transitions before the first gradient step."""
+    """Transitions stored; a multiple of num_envs * rollout_steps."""
+    learning_starts: int = 6_400
+    """Transitions stored before the first gradient step."""
     learning_rate: float = 1e-3
-    """Adam's step size, of actor and critics."""
+    """Step size of Adam, of actor, critics and temperature."""
     anneal: bool = True
     """Let the learning rate fall linearly to zero over the run."""
     max_grad_norm: float = 10.0
-    """Global norm that gradients are clipped to."""
+    """Norm that the gradient of each loss (actor, critics, temperature) is clipped to."""
     train_gamma: float | None = None
     """Discount of the learner; by default the environment's own, at most 0.99."""
     n_step: int = 1
-    """Rewards summed before the critic takes over, within a rollout and an episode. More carry rare rewards back
-    faster, but what followed was done for the preference that was acted for, whatever one is learnt for."""
-    polyak: float = 0.005
-    """Share of the critics that goes into their targets after each gradient step."""
+    """Rewards summed before the critic's value, within a rollout and an episode. More carry rare rewards back faster,
+    but the later actions were taken for the acting preference, whatever preference is learnt for."""
+    tau: float = 0.005
+    """Step size of the target networks towards the critics, after each gradient step."""
     temperature: float = 0.05
-    """Weight of the policy's entropy, α_H; where it is learnt, its first value."""
+    """Weight α of the policy's entropy; with learn_temperature its first value."""
     learn_temperature: bool = False
-    """Adapt the temperature to a target of entropy."""
+    """Adapt the temperature to a target entropy."""
     target_entropy: float = 0.3
-    """That target, as a share of the entropy of choosing evenly among the allowed actions."""
+    """Target entropy. Discrete: share of the entropy of uniformly random allowed actions. Continuous: entropy of
+    uniformly random actions from this share of each number's range."""
     scalarisation: Scalarisation = "linear"
     """Weighted sum of the objectives, or least weighted distance to the best values seen (Tchebycheff)."""
-    hindsight: bool = True
-    """Learn from each transition also for random preferences, not only for the one it was acted for."""
+    relabel_preferences: bool = True
+    """Learn from half of each batch for random preferences instead of those that the actions were taken for."""
     objective_scales: tuple[float, ...] | None = None
     """Factors of the rewards before preferences weigh them; by default from their running deviation."""
     network: NetworkKind = "auto"
-    """flat: an MLP; rows: the same weights for each action's features, where the environment has them; convolution: the
-    published network of such features."""
+    """flat: an MLP; rows: the same weights for the features of each action, for environments that have them;
+    convolution: the published network of such features. Continuous actions: flat only."""
     hidden: tuple[int, ...] = (64, 64)
     """Widths of the hidden layers of actor and critics."""
     channels: int = 64
@@ -63,7 +71,7 @@ class SACConfig:
     blocks: int = 2
     """Residual blocks of the convolution network."""
     mask_actions: bool = True
-    """Never choose what the environment does not allow."""
+    """Give forbidden actions no probability; discrete actions only."""
     preference_input: bool = True
     """Show actor and critics the preference."""
 
@@ -72,10 +80,10 @@ class SACConfig:
         for name in whole:
             check_integer(self, name, low=1)
         check_integer(self, "blocks", low=0)
-        check_integer(self, "warm_up", low=0)
+        check_integer(self, "learning_starts", low=0)
         for name in ("learning_rate", "max_grad_norm", "temperature"):
             check_range(self, name, low=0, open_low=True)
-        check_range(self, "polyak", low=0, high=1, open_low=True)
+        check_range(self, "tau", low=0, high=1, open_low=True)
         check_range(self, "target_entropy", low=0, high=1, open_low=True, open_high=True)
         if self.train_gamma is not None:
             check_range(self, "train_gamma", low=0, high=1)
@@ -88,7 +96,24 @@ class SACConfig:
             raise UserError(
                 f"replay_capacity must be a multiple of num_envs * rollout_steps = {rows}, not {self.replay_capacity}"
             )
-        if self.warm_up > self.replay_capacity:
-            raise UserError(f"warm_up must be at most replay_capacity = {self.replay_capacity}, not {self.warm_up}")
+        if self.learning_starts > self.replay_capacity:
+            raise UserError(
+                f"learning_starts must be at most replay_capacity = {self.replay_capacity}, not {self.learning_starts}"
+            )
         if self.objective_scales is not None and not all(0 < x < float("inf") for x in self.objective_scales):
             raise UserError(f"objective_scales must be greater than 0 and finite, not {self.objective_scales}")
+
+
+SPACE: Space = {
+    "learning_rate": Parameter(log_real(1e-4, 5e-3), live=True),
+    "tau": Parameter(log_real(1e-3, 5e-2), live=True),
+    "max_grad_norm": Parameter(log_real(1.0, 50.0), live=True),
+    "temperature": Parameter(log_real(3e-3, 0.5)),  # the first one only with learn_temperature
+    "learn_temperature": Parameter(Choice((False, True))),
+    "target_entropy": Parameter(Real(0.05, 0.6), live=True, when={"learn_temperature": (True,)}),
+    "anneal": Parameter(Choice((False, True))),
+    "gradient_steps": Parameter(Choice((8, 16, 32))),
+    "batch_size": Parameter(Choice((128, 256, 512))),
+    "n_step": Parameter(Choice((1, 3, 5, 10))),
+    "hidden": Parameter(Choice(((64, 64), (128, 128)))),
+}
