@@ -7,3 +7,4 @@ from morl.agents import dsac as dsac
 from morl.agents import gmorl as gmorl
 from morl.agents import mogfn as mogfn
 from morl.agents import mogfn_al as mogfn_al
+from morl.agents import ppo as ppo

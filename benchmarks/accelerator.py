@@ -78,17 +78,17 @@ def mogfn(id: str, settings: dict[str, Any], updates: int) -> Line:
 
     import morl
     from morl.agents.mogfn import MOGFN, MOGFNConfig
+    from morl.constructive.backend import SamplerBackend
 
     agent = MOGFN(MOGFNConfig(**settings), morl.make(id, "jax"), 10_000)
-    key_init, key_run = jax.random.split(jax.random.key(0))
+    backend = SamplerBackend(agent, 1, block=1, gamma=1.0)
     started = time.perf_counter()
-    state = agent.init(key_init)
-    compiled = agent.run.lower(agent, state, key_run, updates).compile()
+    state, _ = backend.run(backend.init([jax.random.key(0)]), 0)
     compiling = time.perf_counter() - started
 
     def go() -> int:
         nonlocal state
-        state, _ = jax.block_until_ready(compiled(state, key_run))
+        state, _ = backend.run(state, updates)
         return updates
 
     go()

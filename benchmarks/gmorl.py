@@ -50,9 +50,9 @@ RUNS = {
     "without mask": f"{SHORT} --no-mask-actions",
     "without domain randomisation": f"{SHORT} --env-kwargs {ONE_SYSTEM}",
     "without preference input": f"{SHORT} --no-preference-input",
-    "without relabelling": f"{SHORT} --no-hindsight",
+    "without relabelling": f"{SHORT} --no-relabel-preferences",
     "separate": f"dsac --env mec-offloading-v0 --env-kwargs {ONE_SYSTEM} --num-policies 101 --num-envs 4 "
-    "--rollout-steps 10 --gradient-steps 4 --batch-size 64 --replay-capacity 16000 --warm-up 800 "
+    "--rollout-steps 10 --gradient-steps 4 --batch-size 64 --replay-capacity 16000 --learning-starts 800 "
     f"--steps 6464000 {SETTINGS}",
 }
 

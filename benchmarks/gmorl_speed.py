@@ -49,7 +49,7 @@ def learner_of(network: str, sizes: tuple[int, ...], batch: int, gradient_steps:
         channels=sizes[0],
         batch_size=batch,
         replay_capacity=19_200,
-        warm_up=640,
+        learning_starts=640,
         gradient_steps=gradient_steps,
         objective_scales=(0.003, 1.5),
     )

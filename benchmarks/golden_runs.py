@@ -67,9 +67,11 @@ def run(checkout: Path, arguments: str, out: Path) -> None:
 
 
 def table(path: Path) -> dict[str, list[str]]:
-    """Columns of a CSV file by name, without those of time."""
+    """Return the columns of a CSV file by name, without those of time; rows sorted by seed, then by step or id."""
     with path.open(newline="") as file:
         header, *rows = csv.reader(file)
+    order = [header.index(name) for name in ("seed", "step", "id") if name in header]
+    rows.sort(key=lambda row: [int(float(row[i])) for i in order])
     return {name: [row[i] for row in rows] for i, name in enumerate(header) if name not in TIMES}
 
 

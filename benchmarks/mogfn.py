@@ -44,10 +44,12 @@ import morl
 from morl.agents.baselines.mo_reinforce import MOReinforce, MOReinforceConfig
 from morl.agents.baselines.search import NSGA2Config, nsga2, random_objects
 from morl.agents.mogfn import MOGFNConfig
-from morl.agents.mogfn.algorithm import MOGFN, Condition
+from morl.agents.mogfn.algorithm import MOGFN, Params
+from morl.agents.mogfn.conditions import Condition
 from morl.agents.mogfn.trajectories import AnyTask, Finished
 from morl.constructive import metrics as gfn_metrics
 from morl.constructive import sampling
+from morl.constructive.backend import SamplerBackend
 from morl.envs.constructive.hypergrid import HyperGrid
 from morl.ops import metrics
 from morl.ops.preferences import lattice
@@ -83,8 +85,18 @@ CASES = (
 )
 
 
-def trained(agent: MOGFN | MOReinforce, updates: int, seed: int) -> tuple[Any, float]:
-    """What an agent has learnt after so many updates, and the seconds they took without compilation."""
+def trained(agent: MOGFN, updates: int, seed: int) -> tuple[Params, float]:
+    """Return the policy of a sampler after so many updates, and the seconds they took without compilation."""
+    backend = SamplerBackend(agent, 1, block=1, gamma=1.0)
+    state, _ = backend.run(backend.init([jax.random.key(seed)]), 0)  # compiles
+    started = time.perf_counter()
+    state, _ = backend.run(state, updates)
+    seconds = time.perf_counter() - started
+    return jax.tree.map(lambda x: x[0], backend.policies(state)), seconds
+
+
+def reinforced(agent: MOReinforce, updates: int, seed: int) -> tuple[Any, float]:
+    """Return the state of MO-REINFORCE after so many updates, and the seconds they took without compilation."""
     key_init, key_run = jax.random.split(jax.random.key(seed))
     state: Any = agent.init(key_init)
     chunk = next(size for size in (500, 250, 100, 50, 10, 1) if updates % size == 0)
@@ -112,14 +124,14 @@ class Distances:
 def one_case(case: Case, seed: int) -> Distances:
     env = HyperGrid(case.side)
     agent = MOGFN(MOGFNConfig(beta=case.beta, **case.settings), env, case.updates)
-    state, seconds = trained(agent, case.updates, seed)
+    policy, seconds = trained(agent, case.updates, seed)
     outcomes, condition = env.outcomes(), agent.condition(ELEVEN)
     log_reward = agent.log_reward(outcomes.values[None], ELEVEN[:, None], case.beta)
     exact = gfn_metrics.target(outcomes, log_reward)
-    learnt = agent.distribution(state, condition)
+    learnt = agent.distribution(policy, condition)
     return Distances(
         l1=float(gfn_metrics.l1_distance(learnt, exact.probability).mean()),
-        log_z_error=float(np.abs(np.asarray(agent.log_z(state, condition)) - exact.log_z).max()),
+        log_z_error=float(np.abs(np.asarray(agent.log_z(policy, condition)) - exact.log_z).max()),
         uniform=float(gfn_metrics.l1_distance(1 / len(outcomes.values), exact.probability).mean()),
         seconds=seconds,
     )
@@ -181,10 +193,10 @@ def draw(sample: Sampler, weights: Floats, seed: int, samples: int = SAMPLES) ->
     return Drawn(np.concatenate(values), np.concatenate(obs))
 
 
-def sampler_of(agent: MOGFN, state: Any) -> Sampler:
-    """At the highest β."""
+def sampler_of(agent: MOGFN, policy: Params) -> Sampler:
+    """Return the sampler at the highest β."""
     beta = agent.config.beta_range[1]
-    return lambda weights, key: agent.sample(state, Condition(weights, jnp.full(len(weights), beta)), key).end
+    return lambda weights, key: agent.sample(policy, Condition(weights, jnp.full(len(weights), beta)), key).end
 
 
 class Best:
@@ -277,8 +289,8 @@ def fronts(seeds: int, updates: int, beta: float) -> None:
         found = {name: [outcomes.values[places]] for name, places in chosen.items()}
         found["MOGFN"] = []
         for seed in range(seeds):
-            state, _ = trained(agent, updates, seed)
-            found["MOGFN"].append(draw(sampler_of(agent, state), weights, seed).values)
+            policy, _ = trained(agent, updates, seed)
+            found["MOGFN"].append(draw(sampler_of(agent, policy), weights, seed).values)
         for name, runs in found.items():
             shares = np.array([front_shares(values, weights, exact) for values in runs]).min(axis=0)
             cells = " | ".join(f"{x:.4f}" for x in shares)
@@ -367,13 +379,13 @@ def one_method(
         return exact_draws(env, config, weights, seed, samples), 0.0, 0
     if method == "mogfn":
         mogfn = MOGFN(config, env, plan.updates)
-        state, seconds = trained(mogfn, plan.updates, seed)
-        return draw(sampler_of(mogfn, state), weights, seed, samples), seconds, training + evaluation
+        policy, seconds = trained(mogfn, plan.updates, seed)
+        return draw(sampler_of(mogfn, policy), weights, seed, samples), seconds, training + evaluation
     if method == "mo-reinforce":
         shared = {f.name for f in dataclasses.fields(MOReinforceConfig)} - {"anneal", "learning_rate"}
         settings = {name: value for name, value in plan.mogfn.items() if name in shared}
         reinforce = MOReinforce(MOReinforceConfig(learning_rate=1e-3, **settings), env, plan.updates)
-        state, seconds = trained(reinforce, plan.updates, seed)
+        state, seconds = reinforced(reinforce, plan.updates, seed)
         drawn = draw(lambda w, key: reinforce.sample(state, w, key).end, weights, seed, samples)
         return drawn, seconds, training + evaluation
     calls = training + evaluation

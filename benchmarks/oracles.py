@@ -22,6 +22,7 @@ import numpy as np
 
 import morl
 from morl.agents.mogfn import MOGFN, MOGFNConfig
+from morl.constructive.backend import SamplerBackend
 
 TASKS = ("dna-folding-v0", "molecules-v0")
 REPEATS = 3
@@ -86,9 +87,10 @@ def measure(task: str, number: int, processes: int) -> None:
 def calls_of_an_update(task: str) -> None:
     env = morl.make(task, "jax")
     agent = MOGFN(MOGFNConfig(batch=32, hidden=(8,)), env, 4)
-    state = agent.init(jax.random.key(0))
+    backend = SamplerBackend(agent, 1, block=1, gamma=1.0)
+    state = backend.init([jax.random.key(0)])
     env.oracle.forget()
-    jax.block_until_ready(agent.run(state, jax.random.key(0), 4))
+    backend.run(state, 4)
     print(f"{task}: 4 updates of 32 objects asked for {env.oracle.counts.asked}, {env.oracle.counts.computed} computed")
 
 

@@ -44,7 +44,7 @@ def table(rows: Iterable[Iterable[str]], header: Iterable[str]) -> str:
 def properties(spec: EnvSpec) -> list[tuple[str, str]]:
     """What the registry, and where it can be made the environment itself, say of an environment: (what, in words)."""
     about = [
-        ("objectives, all maximised", ", ".join(spec.objectives)),
+        ("objectives, all maximised", ", ".join(f"{o.name} ({o.unit})" if o.unit else o.name for o in spec.objectives)),
         ("reference point", numbers(spec.reference_point)),
         ("discount of the front", f"{spec.gamma:g}"),
         ("runs in", _backend(spec)),
@@ -63,8 +63,6 @@ def properties(spec: EnvSpec) -> list[tuple[str, str]]:
         env: Any = morl.make(spec.id, backend="jax")
     except MissingExtraError:
         return about
-    units = [f"{o.name} ({o.unit})" if o.unit else o.name for o in env.objectives]
-    about[0] = (about[0][0], ", ".join(units))
     about[4:4] = [("observation", f"`{_short(env.observation_space)}`"), ("action", f"`{_short(env.action_space)}`")]
     exact = [name for name in ("true_front", "true_coverage_set") if hasattr(env, name)]
     if exact:
@@ -120,7 +118,7 @@ class EnvironmentList(SphinxDirective):
 
     def run(self) -> list[nodes.Node]:
         rows = [
-            (f"[{spec.id}](#{spec.id})", _backend(spec).split(",")[0], ", ".join(spec.objectives), spec.summary)
+            (f"[{spec.id}](#{spec.id})", _backend(spec).split(",")[0], ", ".join(spec.objective_names), spec.summary)
             for spec in env_specs(plug_ins=False).values()
         ]
         text = table(rows, ("environment", "runs in", "objectives", "what it is"))

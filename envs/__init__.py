@@ -1,4 +1,7 @@
-"""Vector-reward environments, a folder a family. Importing this registers ours, as plain data: none is loaded."""
+"""Environments with a vector reward, one folder for each family.
+
+Importing this package registers them as plain data; an environment's own module is imported when it is first made.
+"""
 
 from __future__ import annotations
 
@@ -7,3 +10,4 @@ from morl.envs import classic as classic
 from morl.envs import constructive as constructive
 from morl.envs import host as host
 from morl.envs import mec as mec
+from morl.envs import mujoco as mujoco

@@ -9,7 +9,6 @@ Shapes, used everywhere in the library: ``T`` time, ``B`` batch of environments,
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 import jax
@@ -17,16 +16,10 @@ import numpy as np
 from gymnasium import Space, spaces
 from numpy.typing import NDArray
 
+from morl.registry import Objective as Objective
+
 State = TypeVar("State")
 Params = TypeVar("Params")
-
-
-@dataclass(frozen=True)
-class Objective:
-    """One component of the reward vector; all are maximised."""
-
-    name: str
-    unit: str = ""
 
 
 class Environment(Protocol[State, Params]):
@@ -36,18 +29,21 @@ class Environment(Protocol[State, Params]):
         id: the name it is registered by.
         observation_space, action_space: Gymnasium spaces of one environment.
         reward_space: ``Box`` of shape ``(R,)``.
-        objectives: name and unit of each of the R rewards, in order.
+        objectives: name and unit of each of the R rewards, in order; all are maximised.
         max_episode_steps: steps after which the core truncates an episode; ``None`` for no limit.
-        reference_point: ``(R,)`` point that every sensible policy dominates, for the hypervolume.
+        reference_point: ``(R,)`` reference point of the hypervolume, dominated by every sensible policy.
         default_params: params pytree for ``reset`` and ``step``.
 
-    Where they are computable it also has ``true_front(gamma) -> (n, R)``, the non-dominated expected vector returns of
-    deterministic policies from the start state (first reward undiscounted), and ``true_coverage_set(gamma) -> (n, R)``,
-    those returns that are best for some preference. It may have ``render(state, params) -> (H, W, 3) uint8`` and
-    ``render_fps``, pictures a second; ``info(state, params)``, what ``step`` puts into its info, also known after a
-    reset. Where not every action of a ``Discrete`` space is allowed always, ``action_mask(obs) -> (..., n) int8`` tells
-    it of observations (..., *shape), as JAX's or NumPy's arrays; through Gymnasium the observation is then a ``Dict``
-    of the array, under ``observation_key``, and ``action_mask``.
+    Optional members:
+
+    - ``true_front(gamma) -> (n, R)``: the non-dominated expected vector returns of deterministic policies from the
+      start state (first reward undiscounted).
+    - ``true_coverage_set(gamma) -> (n, R)``: those of these returns that are best for some preference.
+    - ``render(state, params) -> (H, W, 3) uint8`` and ``render_fps``, pictures a second.
+    - ``info(state, params)``: the info of ``step``, which the Gymnasium adapter also gives after a reset.
+    - ``action_mask(obs) -> (..., n) int8``: allowed actions of a ``Discrete`` space for observations (..., *shape), as
+      arrays of JAX or NumPy. Through Gymnasium the observation is then a ``Dict`` of the array, under
+      ``observation_key``, and ``action_mask``.
     """
 
     @property
@@ -68,15 +64,15 @@ class Environment(Protocol[State, Params]):
     def default_params(self) -> Params: ...
 
     def reset(self, key: jax.Array, params: Params) -> tuple[State, jax.Array]:
-        """Start an episode: ``(state, observation)``."""
+        """Start an episode; return ``(state, observation)``."""
         ...
 
     def step(
         self, key: jax.Array, state: State, action: jax.Array, params: Params
     ) -> tuple[State, jax.Array, jax.Array, jax.Array, jax.Array, dict[str, Any]]:
-        """Advance one step: ``(state, observation, reward[R], terminated, truncated, info)``.
+        """Advance one step; return ``(state, observation, reward[R], terminated, truncated, info)``.
 
-        Never resets. ``truncated`` is for the environment's own reasons; the time limit is added by the core.
-        An action outside ``action_space`` is undefined under ``jit``; the Gymnasium adapter refuses it.
+        The function never resets. ``truncated`` is for the environment's own reasons; the core adds the time limit.
+        The result for an action outside ``action_space`` is undefined; the Gymnasium adapter refuses such an action.
         """
         ...

@@ -10,7 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from morl.environments import make, register_all, register_env
-from morl.registry import AgentSpec, EnvSpec, register_agent
+from morl.registry import AgentSpec, EnvSpec, MetricSpec, register_agent, register_metric
 
 if TYPE_CHECKING:
     from morl.analysis.playback import play
@@ -27,6 +27,7 @@ __all__ = [
     "EnvSpec",
     "EvaluateSettings",
     "Front",
+    "MetricSpec",
     "Policy",
     "TrainSettings",
     "evaluate",
@@ -35,6 +36,7 @@ __all__ = [
     "play",
     "register_agent",
     "register_env",
+    "register_metric",
     "sample",
     "train",
 ]

@@ -1,4 +1,4 @@
-"""From a name to an environment, and the names of ours in Gymnasium's registry. Imports JAX only to make one."""
+"""Making of environments by id, and registration with Gymnasium. JAX is imported only to make an environment."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import importlib
 import inspect
 import os
 import re
-import sys
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Literal, cast, get_args, overload
@@ -15,14 +14,14 @@ import gymnasium
 from gymnasium.envs.registration import EnvSpec as GymnasiumSpec
 
 from morl import registry
-from morl.errors import UserError, blame, unknown_name
-from morl.registry import Backend, EnvSpec, env_spec, env_specs, load
+from morl.errors import UserError, unknown_name
+from morl.registry import Backend, EnvSpec, env_spec, env_specs, import_user_module, load
 
 if TYPE_CHECKING:
     from morl.envs.base import Environment
     from morl.envs.gymnasium.from_gymnasium import HostEnvironment
 
-NAMESPACE = "morl/"  # of our ids in Gymnasium's registry
+NAMESPACE = "morl/"  # prefix of our ids in Gymnasium's registry
 
 
 @overload
@@ -32,12 +31,12 @@ def make(id: str, backend: Literal["host"], **kwargs: Any) -> HostEnvironment: .
 @overload
 def make(id: str, backend: Backend | None = None, **kwargs: Any) -> Environment[Any, Any] | HostEnvironment: ...
 def make(id: str, backend: Backend | None = None, **kwargs: Any) -> Environment[Any, Any] | HostEnvironment:
-    """The environment of that name: JAX-native where there is one, else MO-Gymnasium's or Gymnasium's on the host.
+    """Make the environment of that id: in JAX where the library has it, else from Gymnasium's registry on the host.
 
     Args:
-        id: a name of ours (``morl envs`` lists them), of MO-Gymnasium or of any environment with a vector reward that
-            is registered with Gymnasium; ``module:id`` imports ``module``, which registers it, first.
-        backend: ``"jax"`` or ``"host"`` to insist on one.
+        id: an id that ``morl envs`` lists, of MO-Gymnasium, or of any environment with a vector reward that is
+            registered with Gymnasium; ``module:id`` first imports ``module``, which registers it.
+        backend: ``"jax"`` or ``"host"`` to require one of them.
         kwargs: keywords of the environment; a host environment also takes Gymnasium's ``max_episode_steps``.
 
     Raises:
@@ -58,7 +57,7 @@ def make(id: str, backend: Backend | None = None, **kwargs: Any) -> Environment[
 
 
 def find(id: str, backend: Backend | None = None) -> EnvSpec | GymnasiumSpec:
-    """The registration that a name means: ours of one with an entry point in JAX, else Gymnasium's.
+    """Return the registration of an id: the library's for an environment in JAX, else Gymnasium's.
 
     Raises:
         UserError: unknown id or backend; no such backend for this id; a module that cannot be imported.
@@ -67,7 +66,7 @@ def find(id: str, backend: Backend | None = None) -> EnvSpec | GymnasiumSpec:
         raise UserError(f"unknown backend {backend!r}; allowed: {', '.join(get_args(Backend))}")
     module, _, name = id.rpartition(":")
     if module:
-        _import(module, id)
+        import_user_module(module, f"environment {id!r}")
     if backend != "host" and name.startswith(NAMESPACE):
         name, backend = name.removeprefix(NAMESPACE), "jax"
     spec = env_spec(name)
@@ -79,24 +78,13 @@ def find(id: str, backend: Backend | None = None) -> EnvSpec | GymnasiumSpec:
     return host_spec
 
 
-def _import(module: str, id: str) -> None:
-    """Import the module of ``module:id``, from the working directory too, where a user's own file is likely to be."""
-    here = os.getcwd()
-    if here not in sys.path and "" not in sys.path:
-        sys.path.append(here)  # at the end: nothing there can stand in for an installed package
-    try:
-        importlib.import_module(module)
-    except Exception as error:  # of any kind: it is the user's own code
-        raise UserError(f"cannot import module {module!r} of environment {id!r}: {blame(error)}") from error
-
-
 def check_keywords(
     id: str, entry_point: Callable[..., Any], kwargs: Mapping[str, Any], also: Iterable[str] = ()
 ) -> None:
-    """Refuse a keyword that ``entry_point`` does not take; ``also`` are allowed besides its own.
+    """Check that ``entry_point`` takes these keywords, or that they are in ``also``.
 
     Raises:
-        UserError: naming the keywords that are allowed.
+        UserError: another keyword; the message lists the allowed ones.
     """
     parameters = inspect.signature(entry_point).parameters.values()
     if any(p.kind is p.VAR_KEYWORD for p in parameters):
@@ -111,7 +99,7 @@ def register_env(spec: EnvSpec) -> EnvSpec:
     """Add an environment to the library, and to Gymnasium as ``morl/<id>`` where it has an entry point.
 
     Raises:
-        UserError: another environment of that id is there already; an id with an entry point that is not a plain name.
+        UserError: another environment has that id; or the id of one with an entry point is not a plain name.
     """
     if spec.entry_point is not None and not re.fullmatch(r"[\w.-]+", spec.id):
         raise UserError(f"environment id {spec.id!r} must be letters, digits, '_', '.' and '-', such as my-env-v0")
@@ -122,7 +110,7 @@ def register_env(spec: EnvSpec) -> EnvSpec:
             entry_point="morl.envs.gymnasium.to_gymnasium:GymnasiumEnv",
             vector_entry_point="morl.envs.gymnasium.to_gymnasium:GymnasiumVectorEnv",
             max_episode_steps=spec.max_episode_steps,
-            disable_env_checker=True,  # it refuses vector rewards
+            disable_env_checker=True,  # the checker refuses vector rewards
             kwargs={"env": spec.id},
         )
     return spec
@@ -131,18 +119,22 @@ def register_env(spec: EnvSpec) -> EnvSpec:
 def register_all() -> None:
     """Register every JAX-native environment of ours with Gymnasium, for ``make`` and ``make_vec``.
 
-    Entry points are strings, so nothing but Gymnasium is imported. Safe to call again.
+    Entry points are strings, so only Gymnasium is imported. Repeated calls have no effect.
     """
     for spec in env_specs(plug_ins=False).values():
         register_env(spec)
 
 
 def _gymnasium_spec(name: str) -> GymnasiumSpec:
-    """Gymnasium's registration of an id, MO-Gymnasium's environments included."""
-    os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")  # MO-Gymnasium imports pygame, which greets on stdout
-    os.environ.setdefault("SDL_AUDIODRIVER", "dummy")  # and opens a sound card nobody will hear
+    """Return Gymnasium's registration of an id, MO-Gymnasium's environments included.
+
+    Raises:
+        UserError: unknown id, or an environment in JAX only.
+    """
+    os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")  # pygame prints a greeting when imported
+    os.environ.setdefault("SDL_AUDIODRIVER", "dummy")  # and opens the sound card
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of pygame's own imports
+        warnings.simplefilter("ignore")  # pygame's own imports warn
         importlib.import_module("mo_gymnasium")
     if name in gymnasium.registry:
         return gymnasium.registry[name]
@@ -153,7 +145,7 @@ def _gymnasium_spec(name: str) -> GymnasiumSpec:
 
 
 def _may_be_multi_objective(id: str) -> bool:
-    """Whether an id of Gymnasium's registry is worth suggesting: its own environments have scalar rewards."""
+    """Return whether to suggest an id of Gymnasium's registry, whose own environments have scalar rewards."""
     entry_point = gymnasium.registry[id].entry_point
     where = entry_point if isinstance(entry_point, str) else entry_point.__module__
     return not where.startswith("gymnasium.") and not id.startswith(NAMESPACE)

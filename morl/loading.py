@@ -16,23 +16,12 @@ from morl.parsing import field_names, from_mapping
 from morl.registry import agent_spec
 from morl.registry import load as load_entry_point
 from morl.runs import storage
-from morl.runs.directory import Run, read_fronts, read_objects, read_settings
+from morl.runs.directory import Run, check_module, read_fronts, read_objects, read_settings
 from morl.runs.front import Front
 from morl.settings import EvaluateSettings, TrainSettings
 from morl.training.backends import devices
 from morl.training.setup import Setup, prepare
 from morl.types import PyTree
-
-
-def split_config(path: Path) -> tuple[str | None, dict[str, Any], dict[str, Any]]:
-    """A settings file as ``(agent, training settings, agent's settings)``; what a run notes about itself is left out.
-
-    Raises:
-        UserError: unreadable, or made by a version whose format this one does not know.
-    """
-    values, _ = read_settings(path)
-    agent = values.pop("agent", None)
-    return agent, *split_settings(values, agent)
 
 
 def split_settings(values: Mapping[str, Any], agent: Any = None) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -52,15 +41,16 @@ def settings_of(path: Path) -> tuple[str, Any, Any]:
     source = path / "config.yaml"
     if not source.is_file():
         raise UserError(f"{path} is not a run directory: it has no config.yaml")
-    agent, training, own = split_config(source)
+    values, _ = read_settings(source)
+    agent = values.pop("agent", None)
     if not isinstance(agent, str):
         raise UserError(f"{source} names no agent")
+    check_module(f"agent {agent}", agent.rpartition(":")[0], path)
     spec = agent_spec(agent)
+    training, own = split_settings(values, agent)
     settings_class = load_entry_point(spec.settings)
     settings = from_mapping(settings_class, training, source=str(source))
-    if ":" in settings.env and Path.cwd().resolve().is_relative_to(path.resolve()):
-        # its module would be looked for here too, where whoever made the run could have put one
-        raise UserError(f"the environment {settings.env} is of a module; do this from outside the run directory")
+    check_module(f"environment {settings.env}", settings.env.rpartition(":")[0], path)
     config = from_mapping(load_entry_point(spec.config), own, source=str(source), also=field_names(settings_class))
     return agent, settings, config
 
@@ -134,6 +124,11 @@ def reevaluate(path: str | Path, settings: EvaluateSettings | None = None) -> di
     Raises:
         UserError: not a finished run, or keywords that the environment or the policies cannot work with.
     """
+    return evaluated(path, settings)[1]
+
+
+def evaluated(path: str | Path, settings: EvaluateSettings | None = None) -> tuple[Setup, dict[int, Front]]:
+    """Return what :func:`reevaluate` does, and the setup that it was evaluated by."""
     settings = settings or EvaluateSettings()
     setup, trained = setup_of(Path(path), settings.env_kwargs)
     setup.require("evaluate")
@@ -157,4 +152,4 @@ def reevaluate(path: str | Path, settings: EvaluateSettings | None = None) -> di
                 key = jax.random.fold_in(root, seed)[None]
                 found = setup.solution_set.evaluate_again(setup, backend, front, key, settings.episodes)
                 again[seed] = setup.front(*found)
-    return again
+    return setup, again

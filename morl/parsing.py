@@ -1,4 +1,4 @@
-"""From flags and YAML to settings dataclasses. The one file that knows the parser."""
+"""Settings dataclasses from flags and YAML. The parser (tyro) is used in this module only."""
 
 from __future__ import annotations
 
@@ -22,10 +22,16 @@ _FRAME = re.compile(
 
 
 def parse(cls: type[Options], args: Sequence[str], *, prog: str, default: Options | None = None) -> Options:
-    """A dataclass from flags, one for each field (nested dataclasses are flattened); ``--help`` prints and exits.
+    """Return a dataclass from flags, one for each field; ``--help`` prints and exits.
+
+    Args:
+        cls: the dataclass; the fields of nested dataclasses are flags of their own.
+        args: the flags.
+        prog: name of the command in help texts.
+        default: values of flags that are not given.
 
     Raises:
-        UserError: one line saying which flag was wrong and what is allowed.
+        UserError: a wrong flag; the message is one line that names it and what is allowed.
     """
     errors = io.StringIO()
     try:
@@ -41,7 +47,7 @@ def parse(cls: type[Options], args: Sequence[str], *, prog: str, default: Option
 
 
 def _one_line(box: str) -> str:
-    """The parser's boxed message as one line, without the pointer to the help at its end."""
+    """Return the parser's boxed message as one line, without the pointer to the help at its end."""
     lines = [_FRAME.sub(" ", line).strip() for line in box.splitlines()]
     title, *rest = [line for line in lines if line]
     text = " ".join(rest) or title
@@ -52,21 +58,26 @@ def _one_line(box: str) -> str:
 
 
 def field_names(cls: type[Any]) -> list[str]:
-    """Names of the fields of a dataclass."""
+    """Return the names of a dataclass's fields."""
     return [field.name for field in dataclasses.fields(cls)]
 
 
+def field_values(settings: Any) -> dict[str, Any]:
+    """Return the fields of a settings dataclass by name."""
+    return {field.name: getattr(settings, field.name) for field in dataclasses.fields(settings)}
+
+
 def from_mapping(cls: type[Options], values: Mapping[str, Any], *, source: str, also: Sequence[str] = ()) -> Options:
-    """A flat settings dataclass from names and plain values, held to the same rules as flags.
+    """Return a flat settings dataclass from names and plain values, under the same rules as for flags.
 
     Args:
         cls: the dataclass.
-        values: by field name.
+        values: values by field name.
         source: where they come from, for errors.
-        also: names that are valid there besides the fields, for the hint at a misspelt one.
+        also: names that are valid there besides the fields, for the suggestion after a misspelt one.
 
     Raises:
-        UserError: unknown name, or a value that its flag would not take; the message starts with ``source``.
+        UserError: an unknown name, or a value that its flag would not take; the message starts with ``source``.
     """
     args = []
     for name, value in values.items():
@@ -80,17 +91,22 @@ def from_mapping(cls: type[Options], values: Mapping[str, Any], *, source: str, 
 
 
 def plain(value: Any) -> Any:
-    """A setting as YAML's safe dumper takes it."""
+    """Return the value of a setting as YAML's safe dumper takes it: lists for tuples, texts for paths."""
     if isinstance(value, tuple):
         return [plain(x) for x in value]
     return str(value) if isinstance(value, Path) else value
 
 
+def plain_fields(settings: Any) -> dict[str, Any]:
+    """Return the fields of a settings dataclass by name, each as YAML's safe dumper takes it."""
+    return {name: plain(value) for name, value in dataclasses.asdict(settings).items()}
+
+
 def to_flags(cls: type[Any], values: Mapping[str, Any], *, source: str) -> list[str]:
-    """The flags of a flat settings dataclass, of those settings that are not the default.
+    """Return the flags for those values of a flat settings dataclass that differ from the defaults.
 
     Raises:
-        UserError: as :func:`from_mapping`.
+        UserError: as for :func:`from_mapping`.
     """
     settings, default = from_mapping(cls, values, source=source), cls()
     flags: list[str] = []
@@ -102,7 +118,7 @@ def to_flags(cls: type[Any], values: Mapping[str, Any], *, source: str) -> list[
 
 
 def _flag(cls: type[Any], name: str, value: Any, where: str) -> list[str]:
-    """A setting as a flag and what follows it."""
+    """Return a setting as a flag and the arguments that follow it."""
     mappings = {field.name for field in dataclasses.fields(cls) if field.default_factory is dict}
     flag = f"--{name.replace('_', '-')}"
     if isinstance(value, bool):

@@ -1,14 +1,17 @@
-"""Names of environments and agents. Plain data: nothing here imports JAX or an environment until one is made."""
+"""Names of environments, agents and metrics: plain data, which imports no JAX and none of what it names."""
 
 from __future__ import annotations
 
 import importlib
+import os
+import re
+import sys
 import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal
+from types import MappingProxyType, ModuleType
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from morl.errors import UserError, blame, unknown_name
 
@@ -16,31 +19,45 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 Backend = Literal["jax", "host"]
+MetricNeed = Literal["reference_point", "preferences", "known_front"]
+
+
+@dataclass(frozen=True)
+class Objective:
+    """Name and unit of one component of the reward vector; all are maximised."""
+
+    name: str
+    unit: str = ""
 
 
 @dataclass(frozen=True)
 class EnvSpec:
-    """An environment as the library knows it.
+    """Registration of an environment.
 
     Attributes:
         id: MO-Gymnasium's id where it has one.
         summary: one line for ``morl envs``.
-        objectives: names of the R objectives.
+        objectives: the R objectives, in the order of the rewards. A string is accepted for an :class:`Objective`
+            without a unit, and converted.
         reference_point: (R,) for the hypervolume.
         gamma: discount at which its fronts are reported.
         entry_point: ``module:Class`` of the JAX-native environment; ``None`` for one that only runs on the host.
         kwargs: keywords for the entry point.
         extra: the optional dependency it needs, if any.
-        max_episode_steps: time limit of a JAX-native one; Gymnasium's own registration holds that of a host one.
-        prefer_host: runs on the host unless told otherwise, though it has an entry point (physics that only pays off
-            on an accelerator).
-        constructive: its episodes build an object each, and can be walked backwards
+        max_episode_steps: time limit of a JAX-native environment; Gymnasium's own registration holds that of a host
+            environment.
+        prefer_host: run it on the host by default although it has an entry point, for physics that is faster in JAX
+            on an accelerator only.
+        constructive: each episode builds an object, step by step, and the steps can be undone
             (:mod:`morl.envs.constructive.base`).
+
+    Raises:
+        UserError: fewer than two objectives, or a reference point of another length.
     """
 
     id: str
     summary: str
-    objectives: tuple[str, ...]
+    objectives: tuple[Objective, ...]
     reference_point: tuple[float, ...]
     gamma: float = 0.99
     entry_point: str | None = None
@@ -51,6 +68,8 @@ class EnvSpec:
     constructive: bool = False
 
     def __post_init__(self) -> None:
+        given: Iterable[Objective | str] = self.objectives
+        object.__setattr__(self, "objectives", tuple(Objective(o) if isinstance(o, str) else o for o in given))
         if len(self.objectives) != len(self.reference_point):
             raise UserError(
                 f"{self.id}: {len(self.objectives)} objectives, {len(self.reference_point)} reference values"
@@ -59,8 +78,13 @@ class EnvSpec:
             raise UserError(f"{self.id}: a multi-objective environment has at least 2 objectives")
 
     @property
+    def objective_names(self) -> tuple[str, ...]:
+        """Names of the R objectives."""
+        return tuple(objective.name for objective in self.objectives)
+
+    @property
     def backend(self) -> Backend:
-        """Where it runs unless told otherwise."""
+        """Back-end that it runs on by default."""
         return "jax" if self.entry_point and not self.prefer_host else "host"
 
 
@@ -80,6 +104,7 @@ class AgentSpec:
             :class:`morl.training.setup.Setup`.
         solution_set: ``module:Name`` of its solution set (:class:`morl.training.solution_sets.SolutionSet`).
         settings: ``module:Name`` of the dataclass of the settings of its runs.
+        packages: optional packages whose versions a run notes, where they are installed.
     """
 
     name: str
@@ -92,6 +117,7 @@ class AgentSpec:
     backend: str = "morl.training.backends.environment:make_backend"
     solution_set: str = "morl.training.solution_sets:ParetoArchive"
     settings: str = "morl.settings:TrainSettings"
+    packages: tuple[str, ...] = ()
 
     def protocol(self, name: str, env: str) -> dict[str, Any]:
         """Settings by name, of the training and of the agent, that a protocol has for an environment.
@@ -108,9 +134,48 @@ class AgentSpec:
         return settings
 
 
-PLUG_INS = "morl.environments"  # entry-point group: each names an EnvSpec, or several in a list
+@dataclass(frozen=True)
+class MetricSpec:
+    """A number that says how good a front is.
+
+    Attributes:
+        name: as a column of ``metrics.csv`` and a key of JSON, such as ``igd_plus``.
+        label: for the head of a table, such as ``IGD+``.
+        summary: in words, a noun phrase.
+        sign: 1 where more is better, -1 where less is, 0 where neither is.
+        entry_point: ``module:function`` from a front, an array (n, R) of vector returns to maximise, and what it
+            needs, in that order, to the number; or to the number and whether it is exact.
+        needs: what the function is given besides: ``reference_point`` (R,), ``preferences`` (K, R) equally spaced over
+            the simplex, ``known_front`` (m, R): the true front where the environment has one, in ``morl compare`` else
+            the best points of all runs. Without a known front a metric that needs one is left out.
+        during_training: cheap enough for every evaluation of a training, and so a column of ``metrics.csv``.
+    """
+
+    name: str
+    label: str
+    summary: str
+    sign: Literal[-1, 0, 1]
+    entry_point: str
+    needs: tuple[MetricNeed, ...] = ()
+    during_training: bool = True
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[a-z]\w*", self.name):
+            raise UserError(f"the metric's name {self.name!r} must be letters, digits and '_', such as my_metric")
+        if self.sign not in (-1, 0, 1):
+            raise UserError(f"metric {self.name}: sign must be 1, 0 or -1, not {self.sign!r}")
+        for need in self.needs:
+            if need not in get_args(MetricNeed):
+                raise unknown_name(f"need of metric {self.name}", need, get_args(MetricNeed))
+
+
+ENVIRONMENTS, AGENTS, METRICS = "morl.environments", "morl.agents", "morl.metrics"  # entry-point groups
 _ENVS: dict[str, EnvSpec] = {}
 _AGENTS: dict[str, AgentSpec] = {}
+_METRICS: dict[str, MetricSpec] = {}
+
+
+# --- Environments -----------------------------------------------------------------------------------------------------
 
 
 def register_env(spec: EnvSpec) -> EnvSpec:
@@ -122,71 +187,159 @@ def register_env(spec: EnvSpec) -> EnvSpec:
     return spec
 
 
-def register_agent(spec: AgentSpec) -> AgentSpec:
-    """Add an agent; a second one of the same name is refused unless it is identical."""
-    if _AGENTS.setdefault(spec.name, spec) != spec:
-        raise UserError(f"agent {spec.name!r} is already registered")
-    return spec
-
-
 def env_specs(plug_ins: bool = True) -> dict[str, EnvSpec]:
-    """All registered environments by id; those of other packages' entry points too, unless told otherwise."""
+    """Return all registered environments by id, with those of other packages' entry points unless told otherwise."""
     importlib.import_module("morl.envs")  # registers ours
     if plug_ins:
-        _load_plug_ins()
+        load_plug_ins(ENVIRONMENTS)
     return dict(sorted(_ENVS.items()))
 
 
 def env_spec(id: str) -> EnvSpec | None:
-    """The registered environment of that id; other packages are only asked, and imported, where it is not known."""
+    """Return the environment of that id; other packages are imported only where it is not known without them."""
     importlib.import_module("morl.envs")  # registers ours
     if id not in _ENVS:
-        _load_plug_ins()
+        load_plug_ins(ENVIRONMENTS)
     return _ENVS.get(id)
 
 
-_asked: set[tuple[str, str]] = set()  # name and value of the entry points that were loaded: each is once
+# --- Agents -----------------------------------------------------------------------------------------------------------
 
 
-def _load_plug_ins() -> None:
-    for entry_point in entry_points(group=PLUG_INS):
-        if (entry_point.name, entry_point.value) in _asked:
-            continue
-        _asked.add((entry_point.name, entry_point.value))  # before it is loaded: it may ask for environments itself
-        try:
-            _register_plug_in(entry_point)
-        except Exception as error:  # of any kind: one broken package must not cost the others
-            package = entry_point.dist.name if entry_point.dist else "a package"
-            why = str(error) if isinstance(error, UserError) else blame(error)
-            where = f"{entry_point.name} = {entry_point.value!r}"
-            warnings.warn(f"environments of {package} not loaded ({where}): {why}", stacklevel=2)
+def register_agent(spec: AgentSpec) -> AgentSpec:
+    """Add an agent.
+
+    Raises:
+        UserError: a name that is not plain, or that another agent has.
+    """
+    if not re.fullmatch(r"[\w.-]+", spec.name):
+        raise UserError(f"the agent's name {spec.name!r} must be letters, digits, '_', '.' and '-', such as my-agent")
+    there = _AGENTS.setdefault(spec.name, spec)
+    if there != spec:
+        raise UserError(
+            f"agent {spec.name!r} is already registered ({there.entry_point}); the other ({spec.entry_point}) needs a "
+            "new name"
+        )
+    return spec
 
 
-def _register_plug_in(entry_point: EntryPoint) -> None:
-    value = entry_point.load()
-    specs = [value] if isinstance(value, EnvSpec) else list(value) if isinstance(value, Iterable) else [None]
-    if not all(isinstance(spec, EnvSpec) for spec in specs):
-        raise UserError(f"it must name a morl.EnvSpec or a list of them, not {value!r}")
-    for spec in specs:
-        importlib.import_module("morl.environments").register_env(spec)
-
-
-def agent_specs() -> dict[str, AgentSpec]:
-    """All registered agents by name."""
+def agent_specs(plug_ins: bool = True) -> dict[str, AgentSpec]:
+    """Return all registered agents by name, with those of other packages' entry points unless told otherwise."""
     importlib.import_module("morl.agents")  # registers ours
+    if plug_ins:
+        load_plug_ins(AGENTS)
     return dict(sorted(_AGENTS.items()))
 
 
 def agent_spec(name: str) -> AgentSpec:
-    """The agent of that name.
+    """Return the agent of that name; other packages are imported only where it is not known without them.
+
+    Args:
+        name: of a registered agent. ``module:name`` imports the module first, from the working directory too; what is
+            after the colon is then an :class:`AgentSpec` of the module by its variable's name, or an agent that the
+            module has registered.
 
     Raises:
-        UserError: no such agent.
+        UserError: no such agent, or a module that cannot be imported.
     """
-    specs = agent_specs()
-    if name not in specs:
-        raise unknown_name("agent", name, specs)
-    return specs[name]
+    importlib.import_module("morl.agents")  # registers ours
+    module, _, short = name.rpartition(":")
+    if module:
+        found = getattr(import_user_module(module, f"agent {name!r}"), short, None)
+        if isinstance(found, AgentSpec):
+            return register_agent(found)
+    elif short not in _AGENTS:
+        load_plug_ins(AGENTS)
+    if short not in _AGENTS:
+        raise unknown_name("agent", name, agent_specs())
+    return _AGENTS[short]
+
+
+# --- Metrics ----------------------------------------------------------------------------------------------------------
+
+# Columns that a metric would hide.
+_TAKEN = ("step", "seed", "seconds", "front_size", "hypervolume_share", "steps_per_second", "group", "run", "policies")
+
+
+def register_metric(spec: MetricSpec) -> MetricSpec:
+    """Add a metric of fronts: it is printed, compared, reported and written down wherever the others are.
+
+    Raises:
+        UserError: a name that another metric or another column has.
+    """
+    there = _METRICS.setdefault(spec.name, spec) if spec.name not in _TAKEN else None
+    if there != spec:
+        whose = there.entry_point if there else "a column of the library"
+        raise UserError(
+            f"metric {spec.name!r} is already there ({whose}); the other ({spec.entry_point}) needs a new name"
+        )
+    return spec
+
+
+def metric_specs() -> dict[str, MetricSpec]:
+    """Return all registered metrics by name, in the order of their registration: the library's own come first."""
+    importlib.import_module("morl.ops.quality")  # registers ours
+    if (METRICS, "", "") not in _asked:  # once a process: a training asks at every evaluation
+        _asked.add((METRICS, "", ""))
+        load_plug_ins(METRICS)
+    return dict(_METRICS)
+
+
+# --- Other packages ---------------------------------------------------------------------------------------------------
+
+# What may be named by the entry points of a group: the class of a registration, and the function that registers it.
+_REGISTRATIONS: dict[str, tuple[type[Any], str]] = {
+    ENVIRONMENTS: (EnvSpec, "morl.environments:register_env"),  # which tells Gymnasium too
+    AGENTS: (AgentSpec, "morl.registry:register_agent"),
+    METRICS: (MetricSpec, "morl.registry:register_metric"),
+}
+_asked: set[tuple[str, str, str]] = set()  # group, name and value of the entry points that were loaded, each once
+
+
+def load_plug_ins(group: str) -> None:
+    """Register what the entry points of a group name; one that fails costs a warning and not the others."""
+    for entry_point in entry_points(group=group):
+        if (group, entry_point.name, entry_point.value) in _asked:
+            continue
+        _asked.add((group, entry_point.name, entry_point.value))  # first: it may ask for a list itself
+        try:
+            _register_plug_in(group, entry_point)
+        except Exception as error:  # of any kind: one broken package must not cost the others
+            package = entry_point.dist.name if entry_point.dist else "a package"
+            why = str(error) if isinstance(error, UserError) else blame(error)
+            where = f"{entry_point.name} = {entry_point.value!r}"
+            kind = group.removeprefix("morl.")
+            warnings.warn(f"{kind} of {package} not loaded ({where}): {why}", stacklevel=3)
+
+
+def _register_plug_in(group: str, entry_point: EntryPoint) -> None:
+    """Register the one spec, or each of several, that an entry point names."""
+    cls, register = _REGISTRATIONS[group]
+    value = entry_point.load()
+    specs = [value] if isinstance(value, cls) else list(value) if isinstance(value, Iterable) else [None]
+    if not all(isinstance(spec, cls) for spec in specs):
+        raise UserError(f"it must name a morl.{cls.__name__} or a list of them, not {value!r}")
+    for spec in specs:
+        load(register)(spec)
+
+
+def import_user_module(module: str, what: str) -> ModuleType:
+    """Import a user's module, from the working directory too, where a file of their own is likely to be.
+
+    Args:
+        module: its name.
+        what: whose module it is, for the error: ``agent 'mine:reinforce'``.
+
+    Raises:
+        UserError: it cannot be imported.
+    """
+    here = os.getcwd()
+    if here not in sys.path and "" not in sys.path:
+        sys.path.append(here)  # at the end: nothing there can stand in for an installed package
+    try:
+        return importlib.import_module(module)
+    except Exception as error:  # of any kind: it is the user's own code
+        raise UserError(f"cannot import module {module!r} of {what}: {blame(error)}") from error
 
 
 def load(entry_point: str) -> Any:

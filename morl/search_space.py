@@ -1,7 +1,7 @@
-"""What a hyper-parameter search may choose: the domain of each setting, declared beside an agent's settings.
+"""Search spaces of hyper-parameters: the domain of each setting, declared beside an agent's settings.
 
-Plain data that imports no JAX. A space is a mapping from the names of settings to :class:`Parameter`, in an order in
-which conditions come after what they look at.
+They are plain data and import no JAX. A space is a mapping from names of settings to :class:`Parameter`, ordered so
+that a setting with a condition comes after those that the condition looks at.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Value = bool | int | float | str | tuple[Any, ...]
 
 @dataclass(frozen=True)
 class Real:
-    """Numbers from ``low`` to ``high``, evenly or, with ``log``, evenly in their logarithm."""
+    """Real numbers from ``low`` to ``high``, uniform, or with ``log`` uniform in their logarithm."""
 
     low: float
     high: float
@@ -36,13 +36,13 @@ class Real:
         return f"{self.low:g} to {self.high:g}{', logarithmic' if self.log else ''}"
 
     def plain(self) -> dict[str, Any]:
-        """As YAML has it."""
+        """Return it as plain values for YAML."""
         return {"log" if self.log else "real": [self.low, self.high]}
 
 
 @dataclass(frozen=True)
 class Integer:
-    """Whole numbers from ``low`` to ``high``, both included; evenly or, with ``log``, evenly in their logarithm."""
+    """Whole numbers from ``low`` to ``high``, both included; uniform, or with ``log`` uniform in their logarithm."""
 
     low: int
     high: int
@@ -51,7 +51,7 @@ class Integer:
     def __post_init__(self) -> None:
         for end in (self.low, self.high):
             if isinstance(end, bool) or not isinstance(end, int):
-                raise UserError(f"whole numbers are from one whole number to another, not {end!r}")
+                raise UserError(f"the ends of whole numbers are whole numbers, not {end!r}")
         _check_ends(self.low, self.high, self.log)
 
     def __contains__(self, value: object) -> bool:
@@ -61,21 +61,21 @@ class Integer:
         return f"whole numbers {self.low} to {self.high}{', logarithmic' if self.log else ''}"
 
     def plain(self) -> dict[str, Any]:
-        """As YAML has it."""
+        """Return it as plain values for YAML."""
         return {"int_log" if self.log else "int": [self.low, self.high]}
 
 
 @dataclass(frozen=True)
 class Choice:
-    """One of some values."""
+    """Choice among at least two values."""
 
     options: tuple[Value, ...]
 
     def __post_init__(self) -> None:
         if len(self.options) < 2:
-            raise UserError(f"a choice is of at least two values, not {list(self.options)}")
+            raise UserError(f"a choice needs at least two values, not {list(self.options)}")
         if len(set(self.labels)) < len(self.options):
-            raise UserError(f"a choice has each value once, not {list(self.options)}")
+            raise UserError(f"a choice must have each value once, not {list(self.options)}")
 
     def __contains__(self, value: object) -> bool:
         return label(value) in self.labels
@@ -85,11 +85,11 @@ class Choice:
 
     @property
     def labels(self) -> list[str]:
-        """A text for each option, none twice."""
+        """Text of each option, all different."""
         return [label(option) for option in self.options]
 
     def plain(self) -> dict[str, Any]:
-        """As YAML has it."""
+        """Return it as plain values for YAML."""
         return {"choice": [list(x) if isinstance(x, tuple) else x for x in self.options]}
 
 
@@ -97,19 +97,19 @@ Domain = Real | Integer | Choice
 
 
 def log_real(low: float, high: float) -> Real:
-    """Numbers evenly spread in their logarithm."""
+    """Return real numbers that are uniform in their logarithm."""
     return Real(low, high, log=True)
 
 
 @dataclass(frozen=True)
 class Parameter:
-    """A setting that is searched.
+    """Setting that is searched.
 
     Attributes:
-        domain: its values.
-        live: a number that no array's shape and no state depends on, so that it may be changed while a training goes on
-            (population-based training).
-        when: it is searched only where these other settings have one of these values; else it keeps its own.
+        domain: the values it may take.
+        live: whether it may change during a training, as population-based training does: a number that neither the
+            shape of an array nor any state depends on.
+        when: other settings and their values under which it is searched; otherwise it keeps its own value.
     """
 
     domain: Domain
@@ -121,11 +121,11 @@ class Parameter:
         return f"{self.domain}, when {' and '.join(conditions)}" if conditions else str(self.domain)
 
     def active(self, values: Mapping[str, Any]) -> bool:
-        """Whether it is searched where other settings have these values."""
+        """Return whether it is searched where the settings have these values."""
         return all(label(values[name]) in map(label, allowed) for name, allowed in self.when.items())
 
     def plain(self) -> dict[str, Any]:
-        """As YAML has it."""
+        """Return it as plain values for YAML."""
         when = {name: [list(x) if isinstance(x, tuple) else x for x in xs] for name, xs in self.when.items()}
         return {**self.domain.plain(), **({"when": when} if when else {})}
 
@@ -134,17 +134,17 @@ Space = Mapping[str, Parameter]
 
 
 def label(value: Any) -> str:
-    """A value as a text."""
+    """Return a value as a text."""
     return value if isinstance(value, str) else json.dumps(value)
 
 
 def walk(space: Space, settings: Mapping[str, Any], choose: Callable[[str, Domain], Any]) -> dict[str, Any]:
-    """A point of a space: what ``choose`` gives for each parameter that is searched, given those before it.
+    """Return a point of a space: a value for each parameter that is searched, given those chosen before it.
 
     Args:
-        space: to choose from.
-        settings: values of all settings otherwise, by name.
-        choose: from a name and a domain to a value.
+        space: the space.
+        settings: values by name of the settings that are not searched.
+        choose: returns a value for a name and a domain.
     """
     values, chosen = dict(settings), {}
     for name, parameter in space.items():
@@ -154,10 +154,15 @@ def walk(space: Space, settings: Mapping[str, Any], choose: Callable[[str, Domai
 
 
 def checked(space: Space, settings: Mapping[str, Any], source: str) -> Space:
-    """The space, if all its names are settings and conditions look at settings, searched ones before.
+    """Return the space after checking its names and the order of its conditions.
+
+    Args:
+        space: the space.
+        settings: values of all settings by name.
+        source: where the space comes from, for errors.
 
     Raises:
-        UserError: naming the first that is not.
+        UserError: a name that is no setting, or a condition on a setting that is searched later.
     """
     before: set[str] = set()
     for name, parameter in space.items():
@@ -172,14 +177,13 @@ def checked(space: Space, settings: Mapping[str, Any], source: str) -> Space:
 
 
 def overridden(space: Space, changes: Mapping[str, Any], source: str) -> tuple[Space, dict[str, Any]]:
-    """A space with changes from YAML or flags, and the settings that they fix.
+    """Return a space with changes from YAML or flags, and the settings that they fix.
 
     Args:
-        space: as the agent declares it.
+        space: the space that the agent declares.
         changes: by name, a mapping such as ``{log: [1e-4, 1e-2]}`` with a domain (``real``, ``log``, ``int``,
-            ``int_log`` or ``choice``) and perhaps ``when``; or a value, which is then not searched; or nothing, to
-            leave the setting as it is.
-        source: for errors.
+            ``int_log`` or ``choice``) and possibly ``when``; or a value to fix; or ``None`` not to search the setting.
+        source: where the changes come from, for errors.
 
     Raises:
         UserError: a mapping that is no domain.
@@ -200,7 +204,7 @@ def overridden(space: Space, changes: Mapping[str, Any], source: str) -> tuple[S
 
 
 def plain(space: Space) -> dict[str, Any]:
-    """As :func:`overridden` reads it."""
+    """Return a space as plain values, in the form that :func:`overridden` reads."""
     return {name: parameter.plain() for name, parameter in space.items()}
 
 
@@ -238,7 +242,11 @@ def _domain(kind: str, values: list[Any] | tuple[Any, ...]) -> Domain:
 
 
 def _number(value: Any) -> float:
-    """YAML 1.1 takes 1e-4 for a text."""
+    """Return a number, also from a text: YAML 1.1 reads 1e-4 as a text.
+
+    Raises:
+        UserError: something that is no number.
+    """
     if isinstance(value, str):
         try:
             return float(value)

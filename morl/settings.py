@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from morl.errors import UserError
 from morl.registry import Backend
@@ -77,7 +77,11 @@ class TrainSettings:
 
 @dataclass(frozen=True)
 class SearchSettings:
-    """Settings of a search for objects, whatever the agent."""
+    """Settings of a search for labelled objects, whatever the agent.
+
+    The agent's own settings say how many labels there are. The others of a training are constants here: the training
+    loop reads them, no flag sets them.
+    """
 
     env: str = "ngrams-v0"
     """Environment id; see `morl envs`."""
@@ -86,13 +90,26 @@ class SearchSettings:
     seed: int = 0
     """Seed of everything random; with several seeds the first one."""
     num_seeds: int = 1
-    """Independent searches, one after another."""
+    """Independent searches; each round is run for one after another."""
     out: Path | None = None
     """Run directory, new or empty; by default runs/<agent>-<env>-<time>."""
     device: Device = "auto"
     """Where JAX runs."""
     reference_point: tuple[float, ...] | None = None
     """Reference point of the hypervolume, one number an objective; by default the environment's."""
+
+    steps: ClassVar[int] = 0  # the agent's settings have the budget
+    backend: ClassVar[Backend] = "jax"
+    processes: ClassVar[int] = 0
+    overlap: ClassVar[bool] = False
+    gamma: ClassVar[float] = 1.0
+    evaluations: ClassVar[int] = 2**31 - 1  # one after every round, which is as often as there can be one
+    eval_episodes: ClassVar[int] = 1  # labels are exact
+    final_episodes: ClassVar[int] = 1
+    archive_capacity: ClassVar[int] = 2  # there is no archive: all labels are kept
+    on_nan: ClassVar[Literal["stop", "skip"]] = "stop"
+    checkpoint_minutes: ClassVar[float] = 0.0  # after every round: a label costs more than a checkpoint
+    checkpoints_kept: ClassVar[int] = 2
 
     def __post_init__(self) -> None:
         check_integer(self, "num_seeds", low=1)

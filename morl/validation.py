@@ -1,4 +1,4 @@
-"""Checks shared by the settings dataclasses."""
+"""Checks that the settings dataclasses share."""
 
 from __future__ import annotations
 
@@ -11,7 +11,17 @@ from morl.errors import UserError
 def check_range(
     config: Any, name: str, *, low: float, high: float = math.inf, open_low: bool = False, open_high: bool = False
 ) -> None:
-    """Raise a :class:`UserError` naming the field and its range unless the value is finite and lies in it."""
+    """Check that a field is a finite number in a range.
+
+    Args:
+        config: the settings.
+        name: name of the field.
+        low, high: ends of the range.
+        open_low, open_high: whether the end itself is left out.
+
+    Raises:
+        UserError: another value; the message names the field and its range.
+    """
     value = getattr(config, name)
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise UserError(f"{name} must be a number, not {value!r}")
@@ -24,7 +34,11 @@ def check_range(
 
 
 def check_integer(config: Any, name: str, *, low: int, high: float = math.inf) -> None:
-    """As :func:`check_range`, for a field that is a whole number."""
+    """Check that a field is a whole number from ``low`` to ``high``, both included.
+
+    Raises:
+        UserError: another value; the message names the field and its range.
+    """
     value = getattr(config, name)
     if isinstance(value, bool) or not isinstance(value, int):
         raise UserError(f"{name} must be a whole number, not {value!r}")

@@ -41,6 +41,40 @@ jax.config.update("jax_num_cpu_devices", 2)
 jax.config.update("jax_compilation_cache_dir", os.path.join(os.environ["JAX_COMPILATION_CACHE_DIR"], "of-workers"))
 
 
+# The tier `pytest -m smoke`: under a minute in all on two cores, each test telling. Files, folders and tests.
+SMOKE = (
+    "tests/cli/test_cli.py::test_help",
+    "tests/cli/test_cli.py::test_lists",
+    "tests/cli/test_cli.py::test_mistakes_are_one_line_and_exit_code_2",
+    "tests/cli/test_cli.py::test_mistakes_in_a_config_file",
+    "tests/cli/test_sketch.py",
+    "tests/networks",
+    "tests/ops",
+    "tests/test_api.py",
+    "tests/test_smoke.py",
+    "tests/test_structure.py",
+)
+
+
+def _is_smoke(path: str) -> bool:
+    return any(path == entry or path.startswith((f"{entry}/", f"{entry}::", f"{entry}[")) for entry in SMOKE)
+
+
+def pytest_collection_modifyitems(items):
+    """Mark the smoke tests."""
+    for item in items:
+        if _is_smoke(item.nodeid) and item.get_closest_marker("slow") is None:
+            item.add_marker(pytest.mark.smoke)
+
+
+def pytest_ignore_collect(collection_path, config):
+    """Import no module without a smoke test for ``-m smoke``: that takes longer than the tests."""
+    if config.option.markexpr != "smoke" or collection_path.suffix != ".py":
+        return None
+    path = collection_path.relative_to(config.rootpath).as_posix()
+    return True if not _is_smoke(path) and not any(entry.startswith(f"{path}::") for entry in SMOKE) else None
+
+
 @pytest.fixture(scope="session")
 def dst_run(tmp_path_factory):
     """A finished run of two seeds on deep-sea-treasure, long enough to have learnt most of it."""

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from typing import NamedTuple
+from unittest import mock
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +10,8 @@ import numpy as np
 from gymnasium import spaces
 
 from morl.envs.base import Objective
-from morl.training.rollout import rollout
+from morl.training.backends.jax import JaxBackend
+from morl.training.rollout import rollout, start_batch
 
 
 class State(NamedTuple):
@@ -21,13 +23,13 @@ KINDS = ("constant", "cue", "delayed", "choice", "apart", "dent", "endless", "st
 
 
 def of_kind(params, values, otherwise):
-    """What ``values`` has for the kind that ``params`` is the number of."""
+    """Return the value of the kind with number ``params``, or ``otherwise``."""
     return jnp.stack([values.get(kind, otherwise) for kind in KINDS])[params]
 
 
 @dataclass(frozen=True)
 class Probe:
-    """Two objectives; ``kind`` says how they are earned.
+    """Environment with two objectives; ``kind`` says how they are earned.
 
     constant: one step, (1, 2). cue: one step, (cue, -cue), the cue of -1 or 1 is observed.
     delayed: two steps, (0, 0) then (1, 2), the time is observed.
@@ -35,11 +37,9 @@ class Probe:
     dent: one step, actions give (1, 0), (0, 1) and (0.4, 0.4), which no weighted sum prefers.
     endless: (1, 2) every step, cut off after 5 steps and never ending by itself.
     steer: one step, continuous, (-(a - 0.6)^2, -(a + 0.2)^2) for a in [-2, 2].
-
-    Kinds with the same actions are equal and differ in their parameters alone: a program compiled for one does for all.
     """
 
-    kind: str = field(compare=False)
+    kind: str
     num_actions: int = field(init=False)  # 0 where they are continuous
     id = "probe-v0"
     objectives = (Objective("a"), Objective("b"))
@@ -87,23 +87,38 @@ class Probe:
         return state, self._observe(state, params), reward, terminated, jnp.bool_(False), {}
 
 
-def training(env, learner, watch=lambda batch: ()):
-    """Compiled, for ``env`` and those equal to it: from its parameters, a learner's state, lanes, preferences and keys.
+def trainer(env, learner, preferences, **options):
+    """Return the JAX back-end, which compiles without optimisation: in half of the time, for programs this small."""
+    with mock.patch("morl.training.backends.jax.quick_to_compile", return_value=None):
+        return JaxBackend(env, learner, preferences, eval_episodes=1, gamma=0.9, **options)
 
-    An update for each key. Gives the state and the lanes, and of each update the metrics and what ``watch`` says of its
-    rollout.
+
+def training(env, learner):
+    """Return a function that trains one policy of ``learner`` on ``env`` by the back-end that production trains with.
+
+    ``run(preference, updates, state=None, seed=3)`` takes a preference (R,), or (B, R) with one for each environment,
+    and the state to start from, by default a fresh one. It returns the state after these updates and the metrics of
+    each update, (updates,).
     """
+    backend = trainer(env, learner, np.full((1, 2), 0.5))
 
-    @jax.jit
-    def run(params, state, lanes, preferences, keys):
-        def body(carry, key):
-            state, lanes = carry
-            key_rollout, key_update = jax.random.split(key)
-            policy, steps = learner.policy(state), learner.rollout_steps
-            lanes, batch = rollout(env, params, learner, policy, preferences, lanes, key_rollout, steps)
-            state, metrics = learner.update(state, batch, key_update)
-            return (state, lanes), (metrics, watch(batch))
-
-        return jax.lax.scan(body, (state, lanes), keys)
+    def run(preference, updates, state=None, seed=3):
+        learners = None if state is None else [state]
+        trained = backend.init([jax.random.key(seed)], learners, np.asarray(preference, np.float32)[None])
+        metrics = []
+        for _ in range(updates):
+            trained, sums = backend.run(trained, 1)
+            metrics.append({name: value[0] for name, value in sums.metrics.items()})
+        assert backend.nonfinite(trained).number.sum() == 0
+        state = jax.tree.map(lambda leaf: np.asarray(leaf)[0], trained.learners)
+        return state, {name: np.array([row[name] for row in metrics]) for name in metrics[0]}
 
     return run
+
+
+def experience(env, learner, state, preference, key=0):
+    """Return one rollout (T, B) of a learner's policy, as the back-end gives it to ``update``."""
+    key_start, key_rollout = jax.random.split(jax.random.key(key))
+    runners = start_batch(env, env.default_params, key_start, learner.num_envs)
+    preference, policy = jnp.asarray(preference, jnp.float32), learner.policy(state)
+    return rollout(env, env.default_params, learner, policy, preference, runners, key_rollout, learner.rollout_steps)[2]

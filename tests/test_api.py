@@ -5,8 +5,8 @@ from pathlib import Path
 import morl
 
 PUBLIC = {
-    *("AgentSpec", "EnvSpec", "EvaluateSettings", "Front", "Policy", "TrainSettings"),
-    *("evaluate", "load", "make", "play", "register_agent", "register_env", "train"),
+    *("AgentSpec", "EnvSpec", "EvaluateSettings", "Front", "MetricSpec", "Policy", "TrainSettings"),
+    *("evaluate", "load", "make", "play", "register_agent", "register_env", "register_metric", "train"),
     "sample",
 }
 

@@ -1,7 +1,7 @@
 """Hyper-parameter search. Needs the ``tune`` extra.
 
-Importing this loads no JAX: a trial imports :mod:`morl.tune.worker`, which settles its cores, its device and where
-compiled programs are kept before JAX reads them.
+Importing this loads no JAX. A trial imports :mod:`morl.tune.worker`, which sets its cores, its device and the cache of
+compiled programs before JAX reads them.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Trials for TensorBoard: scores as they come, and settings beside what came of them."""
+"""Trials for TensorBoard: scores as they are reported, and settings beside results."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from morl.tune.journal import Trial
 
 
 class TensorBoard:
-    """A folder of events for each trial, opened only to write.
+    """Writer of one folder of events for each trial.
 
     Args:
-        directory: of these folders.
-        settings: the agent's by name, where a trial has none of its own.
+        directory: parent of these folders.
+        settings: the agent's settings by name, for those that a trial does not set.
     """
 
     def __init__(self, directory: Path, settings: Mapping[str, Any]) -> None:
@@ -22,12 +22,12 @@ class TensorBoard:
         self._writers: dict[int, Any] = {}
 
     def report(self, number: int, values: dict[str, float]) -> None:
-        """Of a trial that is running."""
+        """Write the values of a running trial's report, by name, at its ``steps``."""
         steps = int(values["steps"])
         self._writer(number).scalars({n: v for n, v in values.items() if n != "steps"}, steps)
 
     def end(self, trial: Trial) -> None:
-        """Its settings and what came of them."""
+        """Write the settings and results of a trial that has ended, and close its folder."""
         writer = self._writer(trial.number)
         results = {
             f"trial/{n}": v for n, v in trial.result.items() if n in ("score", "hypervolume", "expected_utility")
@@ -42,7 +42,7 @@ class TensorBoard:
         del self._writers[trial.number]
 
     def close(self) -> None:
-        """Trials that have not ended are written as far as they are."""
+        """Write what is left of trials that have not ended, and close their folders."""
         while self._writers:
             self._writers.popitem()[1].close()
 

@@ -1,4 +1,4 @@
-"""Which settings matter: PED-ANOVA (Watanabe et al., 2023), by Optuna."""
+"""Importance of settings by PED-ANOVA (Watanabe et al., 2023), computed by Optuna."""
 
 from __future__ import annotations
 
@@ -10,14 +10,22 @@ from morl.search_space import Space
 from morl.tune.journal import Trial
 from morl.tune.searchers import OptunaSearcher
 
-LEAST = 10  # finished trials before a share means anything
+LEAST = 10  # number of finished trials below which a share means nothing
 
 
 def importances(trials: Mapping[int, Trial], space: Space, settings: Mapping[str, Any]) -> dict[str, float]:
-    """By setting, how differently the best tenth of the finished trials are spread over it; shares that add up to 1.
+    """Return the importance of each setting, as shares that add up to 1.
 
-    Of settings that every finished trial searched; conditional ones are left out. Empty with too few trials, or where
-    all scores are the same.
+    It measures how differently the best tenth of the finished trials is distributed over the setting's domain than all
+    of them. Settings that some finished trial did not search (conditional ones) are left out.
+
+    Args:
+        trials: all trials by number.
+        space: what is searched.
+        settings: the agent's settings by name.
+
+    Returns:
+        shares by name; empty with fewer than :data:`LEAST` finished trials, or where all scores are equal.
     """
     finished = [trial for trial in trials.values() if trial.state == "finished"]
     complete = [trial for trial in finished if trial.params]
@@ -29,6 +37,6 @@ def importances(trials: Mapping[int, Trial], space: Space, settings: Mapping[str
     from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it is called experimental
+        warnings.simplefilter("ignore")  # Optuna warns that it is experimental
         found = get_param_importances(searcher.study, evaluator=PedAnovaImportanceEvaluator())
     return {name: float(value) for name, value in found.items()}

@@ -1,4 +1,4 @@
-"""A training that goes on from another one's checkpoint with other settings: what population-based training does."""
+"""Trainings that continue another one's checkpoint with other settings, for population-based training."""
 
 from __future__ import annotations
 
@@ -17,17 +17,22 @@ from morl.training.setup import prepare
 
 
 def inherit(agent: str, donor: Path, run: Path, config: Any, settings: Any) -> None:
-    """Make ``run`` the training in ``donor``, at its newest checkpoint, with the settings given.
+    """Replace the run directory ``run`` by the training in ``donor`` at its newest checkpoint, with other settings.
 
-    Settings that shapes of arrays depend on have to be the same.
+    Args:
+        agent: a registered agent.
+        donor: run directory to copy from.
+        run: run directory to replace.
+        config: the agent's settings; those that shapes of arrays depend on are the same as in ``donor``.
+        settings: settings of the training.
 
     Raises:
-        UserError: there is no whole checkpoint.
+        UserError: ``donor`` has no complete checkpoint.
     """
     setup = prepare(agent, settings, config)
     states = storage.states(donor / "checkpoints")
     if not states:
-        raise UserError(f"{donor} has no checkpoint to go on from")
+        raise UserError(f"{donor} has no checkpoint to continue from")
     fresh = run.with_name(f".{run.name}.new")
     shutil.rmtree(fresh, ignore_errors=True)
     (fresh / "checkpoints").mkdir(parents=True)
@@ -43,7 +48,7 @@ def inherit(agent: str, donor: Path, run: Path, config: Any, settings: Any) -> N
 
 
 def rewritten(source: Path, target: Path, changes: dict[str, Any]) -> None:
-    """A copy of the file of a training under way, with other notes."""
+    """Copy the file of a training's state with changes to the notes in it."""
     notes = {**storage.load_notes(source), **changes}
     with zipfile.ZipFile(source) as old, zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as new:
         for info in old.infolist():

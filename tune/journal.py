@@ -1,7 +1,8 @@
-"""What a study has done so far, one JSON object a line, each safely on disk before the study goes on.
+"""Journal of a study: one JSON object a line, each safely on disk before the study continues.
 
-This file, and not Ray's own state, is what a study is resumed from: Ray's is pickled, so a directory from somebody else
-could run any code, and it is written only now and then. All that the searcher and the scheduler know follows from it.
+A study is resumed from this file and not from Ray's own state. Ray's is pickled, so that a directory from somebody else
+could run any code, and it is written only now and then. All that the searcher and the scheduler know follows from the
+journal.
 """
 
 from __future__ import annotations
@@ -19,19 +20,19 @@ from morl.errors import UserError
 
 State = Literal["started", "finished", "pruned", "failed"]
 ENDS = ("finished", "pruned", "failed")
-_LARGEST = 2**28  # bytes of a journal that are read
+_LARGEST = 2**28  # most bytes of a journal that are read
 
 
 @dataclass
 class Trial:
-    """What is known of one trial.
+    """Record of one trial.
 
     Attributes:
-        number: counted from 0; the name of its run directory.
-        params: of the settings that are searched, those it was given; after population-based training, its last ones.
-        state: started until it has ended.
-        reports: by environment steps, scores that the training estimated on its way.
-        result: what it ended with: score, stderr, hypervolume, expected_utility, steps, seconds.
+        number: counted from 0; also the name of its run directory.
+        params: values of the searched settings; after population-based training, its last ones.
+        state: ``started`` until it has ended.
+        reports: scores that the training estimated on its way, by environment steps.
+        result: numbers it ended with: score, stderr, hypervolume, expected_utility, steps, seconds.
         reason: why it failed.
     """
 
@@ -44,21 +45,21 @@ class Trial:
 
     @property
     def score(self) -> float:
-        """The re-evaluated one of a finished trial, else the last one reported; NaN without any."""
+        """Re-evaluated score of a finished trial, else the last one reported; NaN without any."""
         if self.state == "finished":
             return self.result["score"]
         return self.reports[max(self.reports)] if self.reports else math.nan
 
 
 class Journal:
-    """The journal of a study, open for one process at a time.
+    """Journal of a study, open in one process at a time.
 
     Attributes:
-        trials: by number.
-        held_out: by the name of what was trained on the held-out seeds, its results by seed.
+        trials: all trials by number.
+        held_out: results by seed of what was trained on held-out seeds, by its name.
 
     Raises:
-        UserError: another process has it, or it holds what no study writes.
+        UserError: another process has it open, or it holds a line that no study writes.
     """
 
     def __init__(self, path: Path) -> None:
@@ -80,27 +81,27 @@ class Journal:
             raise
 
     def start(self, number: int, params: dict[str, Any]) -> None:
-        """A trial begins, or begins again."""
+        """Record that a trial starts, for the first time or again."""
         self._add({"event": "start", "trial": number, "params": params})
 
     def report(self, number: int, steps: int, score: float) -> None:
-        """A trial has come so far."""
+        """Record a score that a trial has reported after so many environment steps."""
         self._add({"event": "report", "trial": number, "steps": steps, "score": score})
 
     def end(self, trial: int, state: State, **more: Any) -> None:
-        """A trial is over: ``params``, ``result`` and ``reason`` as in :class:`Trial`."""
+        """Record that a trial has ended, with ``params``, ``result`` and ``reason`` as in :class:`Trial`."""
         self._add({"event": "end", "trial": trial, "state": state, **more})
 
     def hold_out(self, name: str, results: dict[int, dict[str, float]]) -> None:
-        """What settings reach on seeds that the search has not seen."""
+        """Record the results by seed of a training on held-out seeds."""
         self._add({"event": "held_out", "name": name, "results": {str(seed): one for seed, one in results.items()}})
 
     def close(self) -> None:
-        """Let go of it."""
+        """Close the file, and with it release the lock."""
         self._file.close()
 
     def _add(self, record: dict[str, Any]) -> None:
-        """Append a record, whole or not at all; on disk when this returns.
+        """Append a record completely or not at all; it is on disk when this returns.
 
         Raises:
             OSError: it cannot be written.
@@ -111,7 +112,7 @@ class Journal:
             written = 0
             while written < len(data):
                 written += self._file.write(data[written:])
-            if record["event"] != "report":  # to lose one of these costs nothing
+            if record["event"] != "report":  # losing a report costs nothing
                 os.fsync(self._file.fileno())
         except OSError:
             with contextlib.suppress(OSError):
@@ -120,7 +121,14 @@ class Journal:
         self._end += len(data)
 
     def _read(self) -> int:
-        """Take in what is there; a last line that was cut off goes. How many bytes are left."""
+        """Apply all records of the file, and cut off an incomplete last line.
+
+        Returns:
+            bytes of the complete lines.
+
+        Raises:
+            UserError: a line that no study writes.
+        """
         self._file.seek(0)
         data = self._file.read(_LARGEST)
         whole = data.rfind(b"\n") + 1
@@ -134,14 +142,18 @@ class Journal:
         return whole
 
     def _take(self, record: dict[str, Any]) -> None:
-        """What a record says."""
+        """Apply a record.
+
+        Raises:
+            ValueError, KeyError, TypeError: nothing that a study writes.
+        """
         event = record["event"]
         if event == "held_out":
             self.held_out[str(record["name"])] = {int(seed): _numbers(one) for seed, one in record["results"].items()}
             return
         number = record["trial"]
         if not isinstance(number, int) or number < 0:
-            raise ValueError(f"no trial is {number!r}")
+            raise ValueError(f"{number!r} is not the number of a trial")
         if event == "start":
             trial = self.trials.setdefault(number, Trial(number, {}))
             trial.params = dict(record["params"])
@@ -151,7 +163,7 @@ class Journal:
             trial.reports[int(record["steps"])] = float(record["score"])
         elif event == "end":
             if record["state"] not in ENDS:
-                raise ValueError(f"no trial ends as {record['state']!r}")
+                raise ValueError(f"{record['state']!r} is not the end of a trial")
             trial.state = record["state"]
             trial.params = dict(record.get("params", trial.params))
             trial.result = _numbers(record.get("result", {}))
@@ -159,7 +171,7 @@ class Journal:
             if trial.state == "finished" and not math.isfinite(trial.result["score"]):
                 raise ValueError("a score is not finite")
         else:
-            raise ValueError(f"no event is {event!r}")
+            raise ValueError(f"{event!r} is not an event")
 
 
 def _numbers(values: dict[str, Any]) -> dict[str, float]:

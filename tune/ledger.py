@@ -1,4 +1,4 @@
-"""Which trial comes next, and what became of those before: the study's state, on top of its journal. Knows no Ray."""
+"""State of a study on top of its journal: trials that run, the next one, and how others ended. It knows no Ray."""
 
 from __future__ import annotations
 
@@ -13,43 +13,44 @@ from morl.runs.csv import csv_text
 from morl.tune.journal import Journal, Trial
 from morl.tune.searchers import Searcher
 
-LOSSES = 3  # of a trial with the machine it ran on, before it is the trial that is blamed
-GRACE_SECONDS = 30.0  # in which trials write their checkpoints when a study is stopped
+LOSSES = 3  # times that a trial is lost with its machine until the trial is blamed
+GRACE_SECONDS = 30.0  # time for trials to write their checkpoints when a study is stopped
 
 
 class Reporter(Protocol):
-    """Shows a study to a person."""
+    """Shows the progress of a study to a person."""
 
     def start(self, headline: str, path: Path) -> None:
-        """Before the first trial."""
+        """Show what is about to run and where, before the first trial."""
         ...
 
     def update(self, trials: list[Trial], active: dict[int, dict[str, float]]) -> None:
-        """Something has changed: all trials, and the last report of those that are running."""
+        """Show all trials, and the last report of each that is running, by number."""
         ...
 
     def note(self, text: str) -> None:
-        """A line that stays."""
+        """Show a line that stays."""
         ...
 
 
 class Ledger:
-    """What runs, what is next, and whether to stop.
+    """Keeps track of which trials run, which is next, and whether to stop.
 
     Args:
-        journal: open.
-        searcher: told already of the trials that have ended.
-        number: of trials in all.
-        max_concurrent: trials at a time.
+        journal: an open journal.
+        searcher: a searcher that knows the trials that have ended.
+        number: number of trials in all.
         first: settings of the first trial, the defaults.
-        stop: file that tells trials to write a checkpoint and end.
-        should_stop: whether to stop the study.
-        reporter: told how it goes.
-        board: told scores and ends of trials, for TensorBoard.
+        stop: path of the file that tells trials to write a checkpoint and end.
+        max_concurrent: largest number of trials at a time; ``None`` for no limit.
+        should_stop: tells whether to stop the study.
+        reporter: shows the progress.
+        board: writes scores and ends of trials to TensorBoard.
 
     Attributes:
-        error: why the study cannot go on.
-        stopping: trials have been told to end.
+        active: last report of each running trial, by number.
+        error: why the study cannot continue, or ``None``.
+        stopping: whether trials have been told to end.
     """
 
     def __init__(
@@ -82,11 +83,11 @@ class Ledger:
 
     @property
     def finished(self) -> bool:
-        """Nothing runs and nothing is left to be run."""
+        """True if no trial runs and none is left to run."""
         return not self.active and (self.stopping or not (self._waiting or len(self.journal.trials) < self.number))
 
     def next(self) -> Trial | None:
-        """A trial to run: one that was interrupted, or a new one; none at the moment."""
+        """Return a trial to run, an interrupted one or a new one; ``None`` where there is none at the moment."""
         if self.stopping or (self._max_concurrent is not None and len(self.active) >= self._max_concurrent):
             return None
         if self._waiting:
@@ -100,7 +101,7 @@ class Ledger:
         return self.journal.trials[number]
 
     def heard(self, number: int, message: dict[str, Any]) -> None:
-        """What a trial has sent."""
+        """Take in a message of a running trial; see :func:`morl.tune.worker.execute`."""
         if any(name in message for name in ("final", "failed", "stopped", "unwritable")):
             self._ending[number] = message
             return
@@ -113,20 +114,20 @@ class Ledger:
         self._show()
 
     def has_ended(self, number: int) -> bool:
-        """Whether a trial has itself said how it ended, whatever becomes of its process."""
+        """Return whether a trial has sent its last message, whatever becomes of its process."""
         return number in self._ending
 
     def over(self, number: int, params: dict[str, Any] | None = None, failure: str = "", lost: bool = False) -> None:
-        """A trial's process has ended.
+        """Take in that a trial's process has ended.
 
         Args:
-            number: of the trial.
-            params: its last ones, where they have changed.
-            failure: what ended the process, if that was not the trial itself or the scheduler.
-            lost: with the machine it ran on: it is no fault of the trial, which is run again.
+            number: number of the trial.
+            params: its last settings, where they have changed.
+            failure: what ended the process, if neither the trial itself nor the scheduler did.
+            lost: whether the machine it ran on has gone; the trial is then run again.
 
         Raises:
-            UserError: it could not write its run directory, so that no other can either.
+            UserError: the trial could not write its run directory, so that no other trial can write its own.
         """
         last = self.active.pop(number, {})
         message = self._ending.pop(number, {})
@@ -143,7 +144,7 @@ class Ledger:
         elif lost and self._losses.get(number, 0) + 1 < LOSSES:
             self._losses[number] = self._losses.get(number, 0) + 1
             self._waiting.append(number)
-            self.note(f"trial {number} was lost with the machine it ran on, and is run again")
+            self.note(f"trial {number} was lost with the machine it ran on and is run again")
         elif failure:
             self._end(number, "failed", result=last, reason=failure, **more)
         else:
@@ -160,12 +161,12 @@ class Ledger:
             self.note(f"trial {number} failed: {trial.reason}")
 
     def fail(self, error: Exception) -> None:
-        """The study cannot go on."""
+        """Stop the study for an error; the first one counts."""
         self.error = self.error or error
         self._begin_stop()
 
     def must_end(self) -> bool:
-        """Whether running trials are not waited for any longer."""
+        """Return whether running trials are no longer waited for; starts the stop where one is asked for."""
         if self._since is None:
             if not self._should_stop():
                 return False
@@ -182,7 +183,7 @@ class Ledger:
                 self.error = self.error or error
 
     def note(self, text: str) -> None:
-        """A line for a person."""
+        """Show a line to a person."""
         if self._reporter:
             self._reporter.note(text)
 
@@ -195,16 +196,16 @@ class Board(Protocol):
     """Writes trials to TensorBoard."""
 
     def report(self, number: int, values: dict[str, float]) -> None:
-        """Of a trial that is running."""
+        """Write the values of a running trial's report."""
         ...
 
     def end(self, trial: Trial) -> None:
-        """Its settings and what came of them."""
+        """Write the settings and results of a trial that has ended."""
         ...
 
 
 def best(trials: dict[int, Trial]) -> Trial | None:
-    """The finished trial of the highest score, of equal ones the first."""
+    """Return the finished trial of the highest score, the first of equal ones; ``None`` without finished trials."""
     finished = [trial for trial in trials.values() if trial.state == "finished"]
     return max(finished, key=lambda trial: (trial.score, -trial.number)) if finished else None
 
@@ -213,7 +214,12 @@ COLUMNS = ("trial", "state", "score", "stderr", "hypervolume", "expected_utility
 
 
 def results_csv(trials: dict[int, Trial], names: list[str]) -> str:
-    """One row a trial; settings that a trial does not have are empty."""
+    """Return a table with one row for each trial; a setting that a trial does not have is empty.
+
+    Args:
+        trials: all trials by number.
+        names: names of the searched settings.
+    """
     rows = []
     for trial in trials.values():
         known: dict[str, Any] = {**trial.result, "trial": trial.number, "state": trial.state}

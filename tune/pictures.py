@@ -1,4 +1,4 @@
-"""Pictures of a study: scores over trials, settings of all trials, which settings matter, the held-out seeds."""
+"""Pictures of a study: scores over trials, settings of all trials, their importance, the held-out seeds."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from morl.tune.journal import Trial
 from morl.viz.plotting import COLOURS, save
 
 MARKS = {"finished": (COLOURS[0], "o"), "pruned": ("0.65", "v"), "failed": (COLOURS[3], "x")}
-MOST_AXES = 12  # of parallel coordinates: the settings that matter most
+MOST_AXES = 12  # settings in the parallel coordinates, the most important ones
 
 
 def write(
@@ -29,7 +29,16 @@ def write(
     metric: str,
     held_out: HeldOut | None,
 ) -> None:
-    """``scores.png``, ``parallel.png``, and where there are enough trials ``importance.png``; ``held_out.png``."""
+    """Write ``scores.png`` and ``parallel.png``, and as far as there are numbers ``importance.png``, ``held_out.png``.
+
+    Args:
+        path: directory of the study.
+        trials: all trials by number.
+        space: what is searched.
+        settings: the agent's settings by name.
+        metric: name of the score.
+        held_out: the comparison on held-out seeds.
+    """
     found = importances(trials, space, settings)
     save(draw_scores(trials, metric), path / "scores.png")
     save(draw_parallel(trials, space, settings, found, metric), path / "parallel.png")
@@ -40,7 +49,7 @@ def write(
 
 
 def draw_scores(trials: Mapping[int, Trial], metric: str) -> Figure:
-    """Each trial's score by its number, and the best so far."""
+    """Draw the score of each trial by its number, and the best so far."""
     figure = Figure(figsize=(8.0, 4.4), layout="constrained", dpi=110)
     axes = figure.add_subplot()
     for state, (colour, marker) in MARKS.items():
@@ -69,7 +78,7 @@ def draw_scores(trials: Mapping[int, Trial], metric: str) -> Figure:
 def draw_parallel(
     trials: Mapping[int, Trial], space: Space, settings: Mapping[str, Any], found: Mapping[str, float], metric: str
 ) -> Figure:
-    """Each finished trial as a line through its settings; the brighter, the better."""
+    """Draw each finished trial as a line through its settings, brighter for a better score."""
     names = sorted(space, key=lambda name: -found.get(name, 0.0))[:MOST_AXES]
     finished = sorted((t for t in trials.values() if t.state == "finished"), key=lambda t: t.score)
     figure = Figure(figsize=(1.5 + 1.25 * (len(names) + 1), 5.2), layout="constrained", dpi=110)
@@ -108,7 +117,7 @@ def _axis(axes: Axes, x: int, parameter: Parameter) -> None:
 
 
 def _height(domain: Domain, value: Any) -> float:
-    """Where a value lies in its domain, 0 to 1; NaN outside."""
+    """Return the position of a value in its domain, from 0 to 1; NaN outside."""
     if isinstance(domain, Choice):
         text = label(list(value) if isinstance(value, tuple) else value)
         return domain.labels.index(text) / (len(domain.labels) - 1) if text in domain.labels else math.nan
@@ -119,20 +128,20 @@ def _height(domain: Domain, value: Any) -> float:
 
 
 def draw_importances(found: Mapping[str, float], trials: Mapping[int, Trial]) -> Figure:
-    """A bar for each setting."""
+    """Draw a bar for the importance of each setting."""
     names = sorted(found, key=lambda name: found[name])
     number = sum(t.state == "finished" for t in trials.values())
     figure = Figure(figsize=(7.0, 1.4 + 0.3 * len(names)), layout="constrained", dpi=110)
     axes = figure.add_subplot()
     axes.barh(names, [found[name] for name in names], color=COLOURS[0])
     axes.set_xlabel("share of the importance")
-    axes.set_title(f"What tells the best tenth of {number} finished trials from the rest (PED-ANOVA)", fontsize=10)
+    axes.set_title(f"Importance of settings, by the best tenth of {number} finished trials (PED-ANOVA)", fontsize=10)
     _plain(axes)
     return figure
 
 
 def draw_held_out(found: HeldOut, metric: str) -> Figure:
-    """Both settings, a line for each seed, means with their intervals."""
+    """Draw a line for each seed from the defaults to the best settings, and both means with their intervals."""
     figure = Figure(figsize=(5.2, 4.4), layout="constrained", dpi=110)
     axes = figure.add_subplot()
     for one, other in zip(found.default, found.best, strict=True):

@@ -1,4 +1,4 @@
-"""The cores and the GPU memory of one trial, settled before JAX is imported there. Imports neither Ray nor JAX."""
+"""Cores and GPU memory of one trial, set before JAX is imported there. Imports neither Ray nor JAX."""
 
 from __future__ import annotations
 
@@ -9,24 +9,27 @@ import tempfile
 from pathlib import Path
 from typing import IO
 
-_held: list[IO[str]] = []  # locks of the cores of this process, for as long as it lives
+_held: list[IO[str]] = []  # locks on the cores of this process, held as long as it lives
 
 
 def take_cores(wanted: float) -> list[int]:
     """Bind this thread, and those it will start, to cores that no other trial on this machine is bound to.
 
-    XLA starts as many threads as its process has cores, so that trials side by side would fight for all of them. Which
-    cores are taken is known by locks on files, which a process that dies lets go of. Where there are too few left, or
-    none can be told apart here, it is cores that others have too, but no more than wanted.
+    XLA starts as many threads as its process has cores, so that trials side by side would compete for all of them.
+    Locks on files mark the cores that are taken; a process that dies releases its locks. Where too few cores are free,
+    the rest are shared with other trials.
+
+    Args:
+        wanted: number of cores; below 1, all cores are shared by several trials.
 
     Returns:
-        the cores; none where the platform binds no processes.
+        numbers of the cores; none where the platform cannot bind processes.
     """
     if not hasattr(os, "sched_setaffinity"):
         return []
     allowed = sorted(os.sched_getaffinity(0))
     number = min(len(allowed), max(1, math.ceil(wanted)))
-    if wanted < 1:  # shared by several trials anyway; the system spreads them
+    if wanted < 1:  # several trials share a core anyway; the system schedules them
         number = len(allowed)
     taken: list[int] = []
     if number < len(allowed):
@@ -49,11 +52,16 @@ def take_cores(wanted: float) -> list[int]:
 
 
 def environment(cpus: float, gpus: float) -> dict[str, str]:
-    """Environment variables of a trial, which XLA and its like read when they are imported."""
+    """Return the environment variables of a trial, which numerical libraries read when they are imported.
+
+    Args:
+        cpus: cores of the trial.
+        gpus: GPUs of the trial; a fraction limits the share of GPU memory.
+    """
     threads = str(max(1, math.floor(cpus)))
     values = {"OMP_NUM_THREADS": threads, "OPENBLAS_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
     if gpus == 0:
         return {**values, "JAX_PLATFORMS": "cpu"}
-    if gpus < 1:  # 75 % of a whole GPU is what XLA takes by default; leave room for what it needs beside that
+    if gpus < 1:  # XLA needs some memory beside this share (by default it takes 75 % of a GPU)
         values["XLA_PYTHON_CLIENT_MEM_FRACTION"] = f"{0.9 * gpus:.3f}"
     return values

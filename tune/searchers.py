@@ -1,6 +1,6 @@
-"""What proposes the settings of the next trial. None of this knows Ray.
+"""Searchers, which propose the settings of the next trial. They know no Ray.
 
-Whatever a searcher knows it has been told, so that telling it the trials of a journal again is all that resuming needs.
+A searcher knows only the trials it was told of. To resume one, tell it the trials of the journal again.
 """
 
 from __future__ import annotations
@@ -15,25 +15,34 @@ from morl.errors import MissingExtraError, UserError
 from morl.search_space import Choice, Domain, Integer, Space, label, walk
 from morl.tune.journal import Trial
 
-STARTUP = 10  # random trials before a model of the scores is of use
+STARTUP = 10  # random trials before the model of the scores is used
 
 
 class Searcher(Protocol):
-    """Proposes settings, and learns of trials that have ended."""
+    """Proposes settings, and learns from trials that have ended."""
 
     def propose(self, number: int) -> dict[str, Any]:
-        """Settings for the trial of this number."""
+        """Return settings for the trial of this number."""
         ...
 
     def learn(self, trial: Trial) -> None:
-        """A trial has ended, proposed here or not."""
+        """Learn from a trial that has ended, proposed here or not."""
         ...
 
 
 class OptunaSearcher:
     """Optuna's sampler, ``tpe`` or ``random``, on a space with conditions.
 
-    Pruned trials count by what they last reported; failed ones not at all.
+    Pruned trials count with their last reported score; failed ones do not count.
+
+    Args:
+        kind: name of the sampler.
+        space: what is searched.
+        settings: the agent's settings by name.
+        seed: seed of the proposals.
+
+    Raises:
+        MissingExtraError: Optuna is not installed.
     """
 
     def __init__(self, kind: str, space: Space, settings: Mapping[str, Any], seed: int) -> None:
@@ -43,23 +52,22 @@ class OptunaSearcher:
 
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self._optuna, self._space, self._settings = optuna, space, settings
-        self._kind, self._seed, self._told = kind, seed, 0
+        self._kind, self._seed = kind, seed
         self._open: dict[int, Any] = {}
-        self.study: Any = optuna.create_study(direction="maximize", sampler=self._sampler())
+        self.study: Any = optuna.create_study(direction="maximize", sampler=self._sampler(0))
 
-    def _sampler(self) -> Any:
-        """Seeded anew by what it has seen, as a resumed study goes on with another one."""
-        seed = hash((self._seed, self._told)) % 2**31
+    def _sampler(self, number: int) -> Any:
+        """Return a sampler seeded by the trial's number, so that a resumed study goes on as it would have."""
+        seed = hash((self._seed, number - 1)) % 2**31
         if self._kind == "random":
             return self._optuna.samplers.RandomSampler(seed=seed)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # constant_liar, which keeps trials that run side by side apart, is new
+            warnings.simplefilter("ignore")  # constant_liar (other proposals for trials side by side) is experimental
             return self._optuna.samplers.TPESampler(seed=seed, n_startup_trials=STARTUP, constant_liar=True)
 
     def propose(self, number: int) -> dict[str, Any]:
-        """Settings for the trial of this number."""
-        self.study.sampler = self._sampler()
-        self._told += 1
+        """Return settings for the trial of this number."""
+        self.study.sampler = self._sampler(number)
         trial = self.study.ask()
         self._open[number] = trial
 
@@ -72,12 +80,12 @@ class OptunaSearcher:
         return walk(self._space, self._settings, choose)
 
     def learn(self, trial: Trial) -> None:
-        """A trial has ended."""
+        """Learn from a trial that has ended."""
         states = self._optuna.trial.TrialState
         state = {"finished": states.COMPLETE, "pruned": states.PRUNED}.get(trial.state, states.FAIL)
         if state is states.PRUNED and not trial.reports:
             state = states.FAIL
-        if (asked := self._open.pop(trial.number, None)) is not None:  # counted below, with what was reported
+        if (asked := self._open.pop(trial.number, None)) is not None:  # added below, with its reports
             self.study.tell(asked, state=states.FAIL)
         if state is states.FAIL:
             return
@@ -85,7 +93,7 @@ class OptunaSearcher:
         for name, value in trial.params.items():
             domain = self._space[name].domain if name in self._space else None
             if domain is None or value not in domain:
-                continue  # of another space than this; the rest of it is still worth knowing
+                continue  # of another space; its other settings still count
             distributions[name] = self._distribution(domain)
             params[name] = label(value) if isinstance(domain, Choice) else value
         self.study.add_trial(
@@ -107,10 +115,18 @@ class OptunaSearcher:
 
 
 class BohbSearcher:
-    """The model of BOHB (Falkner et al., 2018), hpbandster's: densities of good and bad settings for each budget.
+    """Model of BOHB (Falkner et al., 2018) by hpbandster: densities of good and bad settings for each budget.
 
-    Budgets are environment steps. BOHB ends trials by synchronous HyperBand; here that is the scheduler's, whose rungs
-    report to the model as they come.
+    Budgets are environment steps. BOHB ends trials by synchronous HyperBand; here the scheduler ends them, and the
+    model learns their scores at each rung.
+
+    Args:
+        space: what is searched.
+        settings: the agent's settings by name.
+        seed: seed of the proposals; sets NumPy's global one, from which hpbandster draws.
+
+    Raises:
+        UserError: hpbandster or ConfigSpace is not installed.
     """
 
     def __init__(self, space: Space, settings: Mapping[str, Any], seed: int) -> None:
@@ -122,12 +138,12 @@ class BohbSearcher:
         from hpbandster.optimizers.config_generators.bohb import BOHB
 
         self._space, self._settings = space, settings
-        np.random.seed(seed)  # noqa: NPY002  # what hpbandster draws from
+        np.random.seed(seed)  # noqa: NPY002  # hpbandster draws from it
         self._model: Any = BOHB(_config_space(space, settings, seed), min_points_in_model=len(space) + 1)
         self._proposed: dict[int, Any] = {}
 
     def propose(self, number: int) -> dict[str, Any]:
-        """Settings for the trial of this number."""
+        """Return settings for the trial of this number."""
         drawn, _ = self._model.get_config(None)
 
         def choose(name: str, domain: Domain) -> Any:
@@ -139,7 +155,7 @@ class BohbSearcher:
         return walk(self._space, self._settings, choose)
 
     def learn(self, trial: Trial) -> None:
-        """A trial has ended."""
+        """Learn from a trial that has ended."""
         if trial.state == "failed" or any(name not in self._space for name in trial.params):
             return
         known = {
@@ -155,7 +171,7 @@ class BohbSearcher:
 
 
 class _Job:
-    """A result as hpbandster takes it."""
+    """Result in hpbandster's form."""
 
     def __init__(self, config: dict[str, Any], budget: int, loss: float) -> None:
         self.result, self.exception = {"loss": loss}, None
@@ -163,7 +179,7 @@ class _Job:
 
 
 def _config_space(space: Space, settings: Mapping[str, Any], seed: int) -> Any:
-    """The space as ConfigSpace has it; conditions on settings that are not searched are decided here."""
+    """Return the space in ConfigSpace's form; conditions on settings that are not searched are resolved here."""
     import ConfigSpace
 
     made = ConfigSpace.ConfigurationSpace(seed=seed)
@@ -190,7 +206,13 @@ def _config_space(space: Space, settings: Mapping[str, Any], seed: int) -> Any:
 
 
 def make(kind: str, space: Space, settings: Mapping[str, Any], seed: int) -> Searcher:
-    """The searcher of that name.
+    """Return the searcher of a name.
+
+    Args:
+        kind: ``tpe``, ``random`` or ``bohb``.
+        space: what is searched.
+        settings: the agent's settings by name.
+        seed: seed of the proposals.
 
     Raises:
         UserError: it needs a package that is not installed.

@@ -1,4 +1,4 @@
-"""Settings of a study. Imports neither Ray nor JAX: help texts need them."""
+"""Settings of a study. Imports neither Ray nor JAX, as ``--help`` needs only these."""
 
 from __future__ import annotations
 
@@ -16,45 +16,46 @@ MetricName = Literal["hypervolume", "eu"]
 
 @dataclass(frozen=True)
 class StudySettings:
-    """Settings of a search for hyper-parameters, whatever the agent."""
+    """Settings of a search for hyper-parameters of any agent."""
 
     num_samples: int = 50
-    """Trials: the defaults first, then what the searcher proposes; with pbt the size of the population."""
+    """Number of trials: the defaults first, then what the searcher proposes. With pbt, size of the population."""
     searcher: SearcherName = "tpe"
-    """What proposes settings: Optuna's tree-structured Parzen estimator, chance, or BOHB's model (needs hpbandster)."""
+    """Method that proposes settings: tpe, Optuna's tree-structured Parzen estimator; random; or bohb, BOHB's model (it
+    needs hpbandster)."""
     scheduler: SchedulerName = "asha"
-    """What ends trials early: asynchronous successive halving by environment steps, population-based training, which
-    instead replaces the worst by the best and changes their settings as they go, or nothing."""
+    """Method that ends trials early: asha, asynchronous successive halving by environment steps; pbt, population-based
+    training, which instead replaces the worst trials by the best and changes their settings on the way; or none."""
     metric: MetricName = "hypervolume"
-    """Score of a trial, of its re-evaluated fronts, mean over the seeds: hypervolume, as a share of the true front's
-    where that is known, or expected utility over 100 equally spread preferences."""
+    """Score of a trial, the mean over its seeds' re-evaluated fronts: hypervolume, as a share of the true front's where
+    that is known; or eu, expected utility over 100 equally spaced preferences."""
     space: tuple[str, ...] = ()
-    """Changes to the search space: 'clip={real: [0.1, 0.3]}' 'epochs={int: [2, 16]}' 'hidden={choice: [[64], [128]]}'
-    search a setting there (log, int_log: evenly in the logarithm); 'clip=0.2' fixes one, 'clip=' leaves it alone."""
+    """Changes to the search space: 'gae_lambda={real: [0.9, 1]}' 'epochs={int: [2, 16]}' 'hidden={choice: [[8], [64]]}'
+    search a setting there (log, int_log: evenly in the logarithm); 'epochs=8' fixes it, 'epochs=' leaves it out."""
     space_file: Path | None = None
-    """YAML file of such changes, by the names of settings; flags win over it."""
+    """YAML file of such changes by names of settings; flags win over it."""
     held_out_seeds: int = 5
-    """Seeds that the search never uses, on which the best settings are compared with the defaults at the end."""
+    """Number of seeds that the search never uses, to compare the best settings with the defaults on at the end."""
     first_rung: float = 0.1
-    """Of asha: share of the steps after which a trial can be ended."""
+    """Share of the training steps after which asha can end a trial."""
     reduction: float = 3.0
-    """Of asha: the best one in so many goes on from each rung; each rung has so many times the steps of the last."""
+    """Reduction factor of asha: the best one in so many continues from each rung to so many times its steps."""
     perturbations: int = 5
-    """Of pbt: how often in a training the worst quarter is replaced by the best."""
+    """Number of times in a training that pbt replaces the worst quarter by the best."""
     search_seed: int = 0
-    """Seed of the searcher; those of the trainings are --seed and on."""
+    """Seed of the searcher; the seeds of the trainings begin at --seed."""
     trial_cpus: float = 1.0
-    """Cores of a trial: so many fit side by side, each bound to its own."""
+    """Number of cores of a trial, which it is bound to; it limits how many trials run side by side."""
     trial_gpus: float = 0.0
-    """GPUs of a trial; a fraction shares one, its memory too."""
+    """Number of GPUs of a trial; a fraction shares one and its memory."""
     max_concurrent: int | None = None
-    """Trials at a time; by default as many as there are cores and GPUs for."""
+    """Largest number of trials at a time; by default as many as there are cores and GPUs for."""
     modules: tuple[str, ...] = ()
-    """Python modules to import first, which register an agent or an environment of your own."""
+    """Python modules to import first, which register agents or environments of your own."""
     address: str | None = None
     """Address of a running Ray cluster, auto for the one this machine is part of; by default this machine alone."""
     dashboard: bool = False
-    """Serve Ray's dashboard, to this machine only."""
+    """Serve Ray's dashboard to this machine only."""
 
     def __post_init__(self) -> None:
         for name, allowed in (("searcher", SearcherName), ("scheduler", SchedulerName), ("metric", MetricName)):
@@ -74,8 +75,10 @@ class StudySettings:
             if (value := getattr(self, name)) > 1 and value != int(value):
                 raise UserError(f"{name} must be a fraction of one or a whole number, not {value:g}")
         if self.scheduler == "pbt" and self.searcher == "bohb":
-            raise UserError("scheduler pbt changes settings itself, from random ones; leave the searcher bohb out")
+            raise UserError(
+                "scheduler pbt starts from random settings and changes them itself; it takes no searcher bohb"
+            )
         if self.scheduler == "pbt" and self.num_samples < 4:
             raise UserError(
-                f"num_samples must be at least 4 with pbt, a quarter of which is replaced, not {self.num_samples}"
+                f"num_samples must be at least 4 with pbt, which replaces a quarter of them, not {self.num_samples}"
             )

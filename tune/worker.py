@@ -1,4 +1,4 @@
-"""One trial, in a process of its own. Imports neither Ray nor JAX: cores and memory are settled before JAX is."""
+"""Execution of one trial in its own process. Imports neither Ray nor JAX: cores and memory are set before JAX is."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from typing import Any
 
 from morl.errors import UserError, blame
 from morl.registry import agent_spec, load
-from morl.tune import resources
+from morl.tune import resources, scores
 from morl.tune.settings import MetricName
 
 CACHE_BYTES = 4 * 2**30
-LOCKED_SECONDS = 60.0  # for which a run that an earlier process still writes is waited for
+LOCKED_SECONDS = 60.0  # longest wait for an earlier process that still writes the run
 
 Message = dict[str, Any]
 Send = Callable[[Message], None]
@@ -28,18 +28,18 @@ Send = Callable[[Message], None]
 
 @dataclass(frozen=True)
 class Job:
-    """What all trials of a study share; plain values, as it goes to other machines.
+    """Data that all trials of a study share, as plain values that can go to other machines.
 
     Attributes:
-        agent: as registered.
+        agent: name of a registered agent.
         training: settings of the training by name, its seeds included.
-        own: settings of the agent by name, where they are not searched.
-        metric: the score.
-        modules: to import first.
-        directory: to be in, and to import from.
-        cpus, gpus: of a trial.
-        checkpoints: a checkpoint at each evaluation, as population-based training needs.
-        stop: a file that, once it is there, asks for a checkpoint and an end.
+        own: settings of the agent by name, for those that are not searched.
+        metric: name of the score.
+        modules: modules to import first.
+        directory: working directory, also to import from.
+        cpus, gpus: cores and GPUs of a trial.
+        checkpoints: whether to write a checkpoint at each evaluation, as population-based training needs.
+        stop: path of a file; once it exists, trials write a checkpoint and end.
     """
 
     agent: str
@@ -54,7 +54,7 @@ class Job:
     stop: str
 
     def settings(self, out: Path | None = None, **changes: Any) -> Any:
-        """Of a training."""
+        """Return the settings of a training in the run directory ``out``, with changes by name."""
         from morl.parsing import from_mapping
 
         cls = load(agent_spec(self.agent).settings)
@@ -62,10 +62,10 @@ class Job:
         return dataclasses.replace(given, out=out)
 
     def config(self, params: Mapping[str, Any]) -> Any:
-        """Of the agent.
+        """Return the agent's settings with those that a trial was given.
 
         Raises:
-            UserError: settings that it does not take together.
+            UserError: settings that the agent does not take together.
         """
         from morl.parsing import field_names, from_mapping
 
@@ -76,11 +76,15 @@ class Job:
 
 
 class Stopped(Exception):
-    """The study is being stopped; a checkpoint is written."""
+    """Ends a training whose study is being stopped, once its checkpoint is written."""
 
 
 def prepare(job: Job) -> None:
-    """Everything that has to be settled before JAX is imported; once a process."""
+    """Set directory, cores, device and caches before JAX is imported, once in a process, and import user modules.
+
+    Raises:
+        UserError: a module that cannot be imported.
+    """
     if Path(job.directory).is_dir():
         os.chdir(job.directory)
     if job.directory not in sys.path:
@@ -97,22 +101,22 @@ def prepare(job: Job) -> None:
 
 
 def import_modules(modules: tuple[str, ...]) -> None:
-    """Modules of the user, which register agents and environments.
+    """Import modules of the user, which register agents and environments.
 
     Raises:
-        UserError: one that cannot be imported.
+        UserError: a module that cannot be imported.
     """
     for module in modules:
         try:
             importlib.import_module(module)
-        except Exception as error:  # of any kind: it is the user's own code
+        except Exception as error:  # any kind: it is the user's own code
             raise UserError(f"cannot import module {module!r}: {blame(error)}") from error
 
 
 def cache() -> Path:
-    """Where compiled programs are kept for other trials and studies.
+    """Return the directory of compiled programs, made if need be, which all trials and studies share.
 
-    Not in the study's directory: they are machine code, and a study may come from somebody else.
+    It is not in the study's directory, as these are machine code and a study may come from somebody else.
     """
     path = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "morl" / "compiled"
     path.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -120,7 +124,7 @@ def cache() -> Path:
 
 
 class _Reports:
-    """A training's reporter that sends scores on, and ends the training where that is wished for."""
+    """Reporter of a training that sends its scores on, and ends the training where the study is being stopped."""
 
     def __init__(self, job: Job, send: Send) -> None:
         self._job, self._send = job, send
@@ -128,21 +132,22 @@ class _Reports:
         self.stopping = False
 
     def start(self, headline: str, path: Path) -> None:
-        """Nobody reads it."""
+        """Do nothing: nobody reads it."""
 
     def note(self, text: str) -> None:
-        """It is in log.txt."""
+        """Do nothing: the line is in log.txt."""
 
     def asked(self) -> bool:
-        """Whether the study is being stopped; the training then writes a checkpoint."""
+        """Return whether the study is being stopped; the training then writes a checkpoint."""
         self.stopping = self.stopping or Path(self._job.stop).exists()
         return self.stopping
 
     def update(self, status: Any) -> None:
-        """Send on what an evaluation found.
+        """Send the numbers of an evaluation.
 
         Raises:
-            Stopped: instead of the evaluation of an early stop, once the checkpoint is there.
+            Stopped: at an early stop, once the checkpoint is there.
+            UserError: a score that is not finite.
         """
         if self.stopping:
             raise Stopped
@@ -164,19 +169,26 @@ class _Reports:
 
 
 def execute(job: Job, path: Path, params: Mapping[str, Any], send: Send) -> None:
-    """Train in a run directory, or go on there, and send what an evaluation and the end find.
+    """Train in a run directory, or resume the run there, and send a message for each evaluation and for the end.
 
-    The last message says how it ended: ``final`` with the result, ``stopped``, ``failed`` with the reason, or
+    The message of an evaluation has ``score``, ``steps``, ``hypervolume``, ``expected_utility`` and ``seconds``. The
+    last message tells how the trial ended: ``final`` with the result, ``stopped``, ``failed`` with the reason, or
     ``unwritable``.
 
+    Args:
+        job: what trials share.
+        path: the run directory.
+        params: settings that the trial was given.
+        send: takes the messages.
+
     Raises:
-        Exception: what made it fail, after the message.
+        Exception: the error that made the trial fail, after its message.
     """
     try:
         send({"final": True, **_trained(job, path, params, send)})
     except Stopped:
         send({"stopped": True})
-    except Exception as error:  # of any kind: a trial that fails is not the end of the study
+    except Exception as error:  # any kind: a failed trial is not the end of the study
         if isinstance(error, OSError) or isinstance(error.__cause__, OSError):
             send({"unwritable": str(error)})
             return
@@ -185,7 +197,7 @@ def execute(job: Job, path: Path, params: Mapping[str, Any], send: Send) -> None
 
 
 def _trained(job: Job, path: Path, params: Mapping[str, Any], send: Send) -> dict[str, Any]:
-    """The result of a trial."""
+    """Train, or resume, and return the result of the trial."""
     from jax import monitoring
 
     from morl.training.loop import train
@@ -200,35 +212,33 @@ def _trained(job: Job, path: Path, params: Mapping[str, Any], send: Send) -> dic
     begin = time.perf_counter()
     reports = _Reports(job, send)
     more: dict[str, Any] = {"reporter": reports, "should_stop": reports.asked}
-    if begun(path):
+    if has_run(path):
         run = train(resume=path, **more)
     else:
         changes = {"checkpoint_minutes": 0.0} if job.checkpoints else {}
         run = train(job.agent, job.settings(path, **changes), job.config(params), **more)
-    seeds = results(run, job.metric)
-    scores = [one["score"] for one in seeds.values()]
-    if not all(map(math.isfinite, scores)):
-        raise UserError(f"the score is not finite: {scores}")
-    number = len(scores)
-    spread = math.sqrt(sum((x - sum(scores) / number) ** 2 for x in scores) / max(1, number - 1) / number)
+    seeds = scores.by_seed(run, job.metric)
+    values = [one["score"] for one in seeds.values()]
+    if not all(map(math.isfinite, values)):
+        raise UserError(f"the score is not finite: {values}")
     return {
         **{name: _mean([one[name] for one in seeds.values()]) for name in ("score", "hypervolume", "expected_utility")},
-        "stderr": spread,
-        "steps": _last_step(path),
+        "stderr": scores.standard_error(values),
+        "steps": scores.last_step(path),
         "seconds": time.perf_counter() - begin,
         **counts,
         "seeds": {str(seed): one for seed, one in seeds.items()},
     }
 
 
-def begun(path: Path) -> bool:
-    """Whether there is a run to go on with; one that an earlier process still writes is waited for.
+def has_run(path: Path) -> bool:
+    """Return whether there is a run to resume, after waiting for an earlier process that still writes it.
 
     Raises:
-        UserError: it is written all the time.
+        UserError: another process writes it for longer than :data:`LOCKED_SECONDS`.
     """
     if not (path / "config.yaml").is_file():
-        if path.is_dir() and any(path.iterdir()):  # killed before it began
+        if path.is_dir() and any(path.iterdir()):  # killed before it wrote its settings
             import shutil
 
             _wait(path)
@@ -252,43 +262,6 @@ def _wait(path: Path) -> None:
                 if time.monotonic() > until:
                     raise UserError(f"{path} is being written by another process") from None
                 time.sleep(0.5)
-
-
-def results(run: Any, metric: MetricName) -> dict[int, dict[str, float]]:
-    """Of each seed's front, re-evaluated where the agent has policies: score, hypervolume and expected utility."""
-    from morl.ops.metrics import expected_utility
-    from morl.ops.preferences import equally_spaced_weights
-    from morl.training.loop import EXPECTED_UTILITY_WEIGHTS
-
-    whole = _true_hypervolume(run.path)
-    found = {}
-    for seed, front in run.fronts.items():
-        hypervolume = front.hypervolume()
-        utility = expected_utility(
-            front.returns, equally_spaced_weights(front.returns.shape[1], EXPECTED_UTILITY_WEIGHTS)
-        )
-        score = utility if metric == "eu" else hypervolume / whole
-        found[seed] = {"score": score, "hypervolume": hypervolume, "expected_utility": utility}
-    return found
-
-
-def _true_hypervolume(path: Path) -> float:
-    """Of the true front, by what the training wrote down; 1 where it does not know it."""
-    from morl.runs.directory import read_rows
-
-    header, *rows = read_rows(path / "metrics.csv") or [[]]
-    for row in rows:
-        values = dict(zip(header, row, strict=True))
-        if (share := float(values.get("hypervolume_share", 0.0))) > 0:
-            return float(values["hypervolume"]) / share
-    return 1.0
-
-
-def _last_step(path: Path) -> int:
-    from morl.runs.directory import read_rows
-
-    header, *rows = read_rows(path / "metrics.csv")
-    return int(float(rows[-1][header.index("step")]))
 
 
 def _mean(values: Sequence[float]) -> float:

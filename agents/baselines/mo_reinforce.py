@@ -1,7 +1,7 @@
 """MO-REINFORCE: one policy for every preference, trained by policy gradients (Lin et al., 2022, arXiv 2203.15386).
 
-The baseline of Jain et al. (2023, section 5): the sampler of MOGFN-PC (:mod:`morl.agents.mogfn.algorithm`), its network
-and what it is conditioned on, made to build what is best for a preference, and not to draw in proportion to its reward.
+Baseline of Jain et al. (2023, section 5): the sampler of MOGFN-PC (:mod:`morl.agents.mogfn.algorithm`) with its network
+and conditions, trained to build the best object for a preference instead of drawing in proportion to its reward.
 """
 
 from __future__ import annotations
@@ -14,13 +14,14 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from morl.agents.mogfn import encoding
+from morl.agents.mogfn import conditions
 from morl.agents.mogfn.algorithm import MOGFN
 from morl.agents.mogfn.config import MOGFNConfig, NetworkName
 from morl.agents.mogfn.networks import with_rows
-from morl.agents.mogfn.trajectories import AnyTask, Trajectories, forward, log_forward, masked
+from morl.agents.mogfn.trajectories import AnyTask, Trajectories, forward, log_forward
 from morl.errors import UserError
 from morl.ops import preferences
+from morl.ops.masking import mask_logits
 from morl.types import Metrics, PyTree
 from morl.validation import check_integer, check_range
 
@@ -30,37 +31,37 @@ class MOReinforceConfig:
     """Settings of a policy that is trained by policy gradients; those of the network are MOGFN's."""
 
     batch: int = 128
-    """Objects of an update."""
+    """Objects of one update."""
     samples: int = 16
-    """Objects of each preference, whose mean reward is what each is compared with; has to divide the batch."""
+    """Objects of each preference, whose mean reward is the baseline of each; must divide the batch."""
     scalarisation: Literal["weighted_sum", "log_sum", "tchebycheff"] = "weighted_sum"
-    """Reward of a preference."""
+    """Reward under a preference."""
     floor: float = 1e-8
-    """Least objective or reward before the logarithm that rewards are computed in."""
+    """Smallest objective or reward before the logarithm that rewards are computed in."""
     entropy: float = 0.01
-    """Weight of the entropy of steps, against rewards of standard deviation 1."""
+    """Weight of the entropy of steps, beside rewards of standard deviation 1."""
     concentration: float = 1.0
-    """Of the Dirichlet distribution that preferences are drawn from; 1 is uniform."""
+    """Concentration of the Dirichlet distribution that preferences are drawn from; 1 is uniform."""
     bins: int = 0
-    """Of the thermometer that encodes each weight; 0 gives the numbers themselves."""
+    """Bins of the thermometer that encodes each weight; 0 encodes them as they are."""
     learning_rate: float = 3e-3
     """Adam's step size."""
     anneal: bool = True
-    """Let it fall to 1 % over the run, along a cosine."""
+    """Anneal it to 1 % over the run, along a cosine."""
     max_grad_norm: float | None = None
-    """Global norm that gradients are clipped to, if any."""
+    """Global norm that gradients are clipped to; by default they are not."""
     network: NetworkName = "mlp"
     """Network of the policy."""
     hidden: tuple[int, ...] = (64, 64, 64)
     """Widths of the hidden layers of the mlp."""
     activation: Literal["tanh", "relu", "silu"] = "relu"
-    """Activation of its hidden layers."""
+    """Activation of the hidden layers of the mlp."""
     width: int = 64
-    """Of the transformer."""
+    """Width of the transformer."""
     num_blocks: int = 3
-    """Of the transformer."""
+    """Blocks of the transformer."""
     num_heads: int = 8
-    """Of each block of the transformer; has to divide its width."""
+    """Attention heads of each block; must divide the width."""
 
     def __post_init__(self) -> None:
         check_integer(self, "samples", low=2)
@@ -71,13 +72,13 @@ class MOReinforceConfig:
 
     @property
     def sampler(self) -> MOGFNConfig:
-        """Of a MOGFN with this network, condition and reward."""
+        """Settings of a MOGFN with this network, condition and reward."""
         own = {"samples", "entropy"}
         return MOGFNConfig(**{name: value for name, value in vars(self).items() if name not in own})
 
 
 class MOReinforceState(NamedTuple):
-    """One policy.
+    """State of one policy.
 
     Attributes:
         policy: the network.
@@ -92,7 +93,7 @@ class MOReinforceState(NamedTuple):
 
 @dataclass(frozen=True)
 class MOReinforce:
-    """The learner of :class:`MOReinforceState` on one constructive task. ``total_updates`` is for annealing only.
+    """Learner of :class:`MOReinforceState` on one constructive task. ``total_updates`` is for annealing only.
 
     Raises:
         UserError: the task is not constructive (:mod:`morl.envs.constructive.base`), or not for this network.
@@ -107,7 +108,7 @@ class MOReinforce:
 
     @cached_property
     def sampler(self) -> MOGFN:
-        """A MOGFN with this network, condition and reward."""
+        """Sampler with this network, condition and reward."""
         return MOGFN(self.config.sampler, self.env, self.total_updates)
 
     @property
@@ -118,13 +119,13 @@ class MOReinforce:
         return optax.chain(clip, optax.adam(schedule if c.anneal else c.learning_rate))
 
     def init(self, key: jax.Array) -> MOReinforceState:
-        """A fresh policy, about uniform over actions; not to be called under ``jit``."""
+        """Return a fresh policy, about uniform over actions; not to be called under ``jit``."""
         policy = self.sampler.init(key).params.policy
         return MOReinforceState(policy, self._optimiser.init(policy), jnp.int32(0))
 
     @partial(jax.jit, static_argnames=("self", "updates"))
     def run(self, state: MOReinforceState, key: jax.Array, updates: int) -> tuple[MOReinforceState, Metrics]:
-        """``updates`` updates, and their scalar metrics (updates,).
+        """Run ``updates`` updates; return the state and scalar metrics (updates,).
 
         With the same key, a number of updates and then another are the same as both at once.
         """
@@ -132,7 +133,7 @@ class MOReinforce:
         return jax.lax.scan(self.update, state, keys)
 
     def update(self, state: MOReinforceState, key: jax.Array) -> tuple[MOReinforceState, Metrics]:
-        """Sample objects of some preferences, and take one step towards those better than the mean of theirs."""
+        """Sample objects for some preferences, and take one step towards those better than the mean of theirs."""
         c = self.config
         key_preference, key_forward = jax.random.split(key)
         drawn = preferences.dirichlet(key_preference, len(self.env.objectives), c.batch // c.samples, c.concentration)
@@ -148,16 +149,16 @@ class MOReinforce:
     def loss(
         self, policy: PyTree, batch: Trajectories, preference: jax.Array, reward: jax.Array, rows: int | None = None
     ) -> tuple[jax.Array, Metrics]:
-        """Its gradient is minus the policy gradient (Lin et al., 2022, equation 13), and an entropy's.
+        """Compute a loss whose gradient is minus the policy gradient (Lin et al., 2022, equation 13) and an entropy's.
 
-        Beyond the paper: rewards have standard deviation 1 in a batch, so that one weight of the entropy is for tasks
-        of any rewards.
+        Deviation from the paper: rewards are divided by their standard deviation in a batch, so that one weight of the
+        entropy is for tasks of any rewards.
 
         Args:
             policy: parameters.
             batch: trajectories (B, T), those of a preference side by side.
             preference: (B, R).
-            reward: (B,) of what they built.
+            reward: (B,) rewards of their objects.
             rows: see :func:`~morl.agents.mogfn.networks.with_rows`.
         """
         c = self.config
@@ -167,7 +168,7 @@ class MOReinforce:
         log_prob = log_forward(output, batch, mask).sum(axis=1)
         groups = reward.reshape(-1, c.samples)
         advantage = (groups - groups.mean(axis=1, keepdims=True)).reshape(-1) / (jnp.std(reward) + 1e-8)
-        log_step = jax.nn.log_softmax(masked(output, mask))
+        log_step = jax.nn.log_softmax(mask_logits(output, mask))
         each = -jnp.sum(jnp.exp(log_step) * log_step, axis=-1)
         entropy = jnp.sum(jnp.where(batch.valid, each, 0.0)) / batch.length.sum()
         loss = -jnp.mean(advantage * log_prob) - c.entropy * entropy
@@ -175,7 +176,7 @@ class MOReinforce:
 
     @partial(jax.jit, static_argnames="self")
     def sample(self, state: MOReinforceState, weights: jax.Array, key: jax.Array) -> Trajectories:
-        """A trajectory for each of n preferences (n, R); what was built is its ``end``."""
+        """Sample a trajectory for each of n preferences (n, R); its ``end`` is the object built."""
         return self._forward(state.policy, weights, key)
 
     def _forward(self, policy: PyTree, preference: jax.Array, key: jax.Array) -> Trajectories:
@@ -183,4 +184,4 @@ class MOReinforce:
         return forward(self.env, self.env.default_params, reader, len(preference), 0.0, key)
 
     def _encode(self, preference: jax.Array) -> jax.Array:
-        return encoding.encode(preference, jnp.ones(len(preference)), (1.0, 1.0), self.config.bins)
+        return conditions.encode(preference, jnp.ones(len(preference)), (1.0, 1.0), self.config.bins)

@@ -1,7 +1,7 @@
-"""What needs no gradient, on constructive tasks: random objects, and NSGA-II (Deb et al., 2002) by pymoo.
+"""Search without gradients on constructive tasks: random objects, and NSGA-II (Deb et al., 2002) by pymoo.
 
-Both give what they find in batches. An oracle call is one finished object whose objectives are computed, known already
-or not, and their number is exact: they can be held against a sampler that was trained on as many.
+Both yield their objects in batches. An oracle call is one finished object whose objectives are computed, known already
+or not. Their number is exact, so a search can be compared with a sampler that was trained on as many.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from morl.validation import check_integer, check_range
 
 
 class UniformReader(NamedTuple):
-    """All actions alike."""
+    """Reader that gives all actions the same logit."""
 
     num_actions: int
 
@@ -34,10 +34,10 @@ class UniformReader(NamedTuple):
 
 
 class GenomeReader(NamedTuple):
-    """Builds what genomes (B, T) say, a gene a step, so that every genome is an object.
+    """Reader that builds an object from each of the genomes (B, T), a gene a step.
 
     A gene is an action, the one to take where it is allowed. Where it is not, gene g stands for the (g mod m)-th of
-    the m allowed ones. Genes after the last step mean nothing.
+    the m allowed ones. Genes after the last step are ignored.
     """
 
     env: AnyTask
@@ -65,7 +65,7 @@ def _random(env: AnyTask, batch: int, key: jax.Array) -> Finished:
 
 @partial(jax.jit, static_argnames="env")
 def decode(env: AnyTask, genomes: jax.Array) -> Finished:
-    """The objects (B, ...) of genomes (B, T) int32, T the task's horizon; see :class:`GenomeReader`."""
+    """Return the objects (B, ...) of genomes (B, T) int32, T the task's horizon; see :class:`GenomeReader`."""
     reader: Reader[Any] = GenomeReader(env, genomes)
     # no step is drawn: all actions but one are as good as forbidden
     return forward(env, env.default_params, reader, len(genomes), 0.0, jax.random.key(0)).end
@@ -76,19 +76,19 @@ def _num_actions(env: AnyTask) -> int:
 
 
 def random_objects(env: AnyTask, calls: int, seed: int = 0, batch: int = 1024) -> Iterator[Finished]:
-    """``calls`` objects built by uniform legal steps, in batches."""
+    """Yield ``calls`` objects built by uniform legal steps, in batches."""
     for i, start in enumerate(range(0, calls, batch)):
         yield _random(env, min(batch, calls - start), jax.random.fold_in(jax.random.key(seed), i))
 
 
 @dataclass(frozen=True)
 class NSGA2Config:
-    """Settings of NSGA-II; those not here are pymoo's."""
+    """Settings of NSGA-II; all others are pymoo's defaults."""
 
     population: int = 200
-    """Genomes that are kept, and made anew in each generation."""
+    """Genomes that are kept, and bred in each generation."""
     mutations: float = 1.0
-    """Mean number of genes of a child that are drawn anew; of its parents' it has those of two-point crossover."""
+    """Mean number of a child's genes that are drawn anew, after two-point crossover of its parents."""
 
     def __post_init__(self) -> None:
         check_integer(self, "population", low=4)
@@ -96,7 +96,7 @@ class NSGA2Config:
 
 
 def nsga2(env: AnyTask, calls: int, config: NSGA2Config, seed: int = 0) -> Iterator[Finished]:
-    """What each generation of NSGA-II finds, until there were ``calls`` objects in all, the last one cut short.
+    """Yield the objects of each generation of NSGA-II, ``calls`` in all; the last generation is cut short.
 
     It ends before that only where it finds no genome that it has not in its population. Genomes: see
     :class:`GenomeReader`.

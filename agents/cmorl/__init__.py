@@ -9,15 +9,15 @@ from morl.registry import AgentSpec, register_agent
 
 if TYPE_CHECKING:
     from morl.agents.cmorl.algorithm import CMORL as CMORL
-    from morl.agents.cmorl.algorithm import CMORLConfig as CMORLConfig
+    from morl.agents.cmorl.config import CMORLConfig as CMORLConfig
 
 register_agent(
     AgentSpec(
         name="cmorl",
         summary="C-MORL: constrained Pareto-front discovery (Liu et al., ICLR 2025)",
         entry_point="morl.agents.cmorl.algorithm:CMORL",
-        config="morl.agents.cmorl.algorithm:CMORLConfig",
-        space="morl.agents.cmorl.algorithm:SPACE",
+        config="morl.agents.cmorl.config:CMORLConfig",
+        space="morl.agents.cmorl.config:SPACE",
         protocols={"cmorl-paper": "morl.agents.cmorl.presets:protocol"},
     )
 )
@@ -25,6 +25,6 @@ __getattr__ = lazy_names(
     __name__,
     {
         "CMORL": "morl.agents.cmorl.algorithm:CMORL",
-        "CMORLConfig": "morl.agents.cmorl.algorithm:CMORLConfig",
+        "CMORLConfig": "morl.agents.cmorl.config:CMORLConfig",
     },
 )

@@ -1,12 +1,15 @@
 """PPO under constraints on returns: maximise p·G subject to G_j >= threshold_j (Liu et al., 2025, section 4.3).
 
-By the interior-point method (C-MORL-IPO) the gradient of p·G + sum_j log(G_j - threshold_j) / t is that of a weighted
-sum of returns, with weights p and 1 / (t slack_j): PPO takes it through the weights of its advantages, set anew at
-every update. By constrained policy optimisation (C-MORL-CPO) a step is :mod:`.trust_region`'s.
+- C-MORL-IPO, the interior-point method: the gradient of p·G + sum_j log(G_j - threshold_j) / t is that of a weighted
+  sum of returns, with weights p_j and 1 / (t slack_j). PPO takes it through the weights of its advantages, which are
+  set anew at every update (:func:`barrier_weights`).
+- C-MORL-CPO, constrained policy optimisation: a step within a trust region (:mod:`.trust_region`) replaces the passes
+  of the actor.
 
-The barrier can also be put on the return of each single episode, inside the expectation. A constraint on the mean is
-met by a mixture of two policies of the front, one beyond each side; of single episodes each has to meet it, so that
-policies are found that no linear preference prefers. Where an episode's outcome is mostly chance, the mean is meant.
+The barrier can also be put on the return of each single episode, inside the expectation (:func:`secants`). A mixture of
+two policies of the front, one beyond each side, meets a constraint on the mean. A constraint on single episodes has to
+be met by each, which finds policies that no linear preference prefers. It is the wrong constraint where the outcome of
+an episode is mostly chance.
 """
 
 from __future__ import annotations
@@ -22,53 +25,62 @@ import numpy as np
 
 from morl.agents.cmorl import lengths, trust_region
 from morl.agents.cmorl.lengths import Lengths
-from morl.agents.ppo.algorithm import PPO, Params, Policy, PPOState
-from morl.ops.batching import batched
-from morl.ops.returns import td_error
-from morl.types import Transition
+from morl.agents.ppo.algorithm import PPO
+from morl.agents.ppo.types import Policy, PPOLearning
+from morl.ops.masking import masked_mean, standardise
+from morl.ops.returns import episode_over, gae, td_errors
+from morl.types import LearnerState, Metrics, Transition
 
-FORGET = 0.7  # share of their weight that earlier rollouts keep at each update
-MARGIN = 2 * trust_region.TOLERANCE  # inside of its constraints that a trust region's step aims at, in their units
+FORGET = 0.7  # factor of the weight of earlier rollouts at each update
+MARGIN = (
+    2 * trust_region.TOLERANCE
+)  # distance inside the constraints that a trust region's step aims at, in their units
 STEEPEST = 20.0  # largest slope of a barrier, in units of the objective that is raised
 
-Updated = tuple["ConstrainedState", dict[str, jax.Array]]
 
-
-class ConstrainedState(NamedTuple):
-    """A PPO learner with its constraints.
+class ConstrainedLearning(NamedTuple):
+    """The ``learning`` of a learner's state: PPO's, the constraints, and how far the returns are from them.
 
     Attributes:
-        ppo: the learner.
-        preference: (R,) weights of what is raised.
-        allowance: (R,) how much of each return may be lost; infinite without a constraint.
-        scale: (R,) what counts as one unit of each return; 0, in the first stage, for the unit of PPO's advantages.
-        episodic: () bool, the constraints are on single episodes, not on their mean.
-        origin: (R,) return of the policy as it was archived, which thresholds of single episodes lie ``allowance``
-            below; not used for those of the mean.
-        begun: the policy it began from, by whose critic it is told what has been lost since.
-        lengths: of the episodes lately.
-        gained: (R,) running sum of the temporal differences by that critic, of as many steps as are in ``lengths``.
-        first: (R,) their mean in the first rollout, in which that policy acts: the error of its critic.
-        so_far: (B, R) discounted return of the episodes under way.
-        age: (B,) int32 steps of them.
+        ppo: of the PPO learner.
+        allowance: (R,) loss of each return that is allowed; infinite without a constraint.
+        scale: (R,) unit of each return, above 0.
+        episodic: () bool, the constraints are on single episodes; else on their mean.
+        origin: (R,) return of the policy as it was archived; the thresholds of single episodes lie ``allowance`` below
+            it. Unused for constraints on the mean.
+        initial_policy: policy it started from. Its critic measures what has been lost since.
+        lengths: counts of the episodes of recent rollouts.
+        td_sum: (R,) sum of the temporal differences by that critic, over the steps counted in ``lengths``.
+        td_bias: (R,) their mean in the first rollout, in which that policy acts: the error of its critic.
     """
 
-    ppo: PPOState
-    preference: jax.Array
+    ppo: PPOLearning
     allowance: jax.Array
     scale: jax.Array
     episodic: jax.Array
     origin: jax.Array
-    begun: Policy
+    initial_policy: Policy
     lengths: Lengths
-    gained: jax.Array
-    first: jax.Array
-    so_far: jax.Array
+    td_sum: jax.Array
+    td_bias: jax.Array
+
+
+class ConstrainedEpisode(NamedTuple):
+    """The ``episode`` of a learner's state, about the episodes under way.
+
+    Attributes:
+        ppo: (B, R) of the PPO learner: discounted sums of rewards, latest reward first.
+        partial_return: (B, R) discounted return so far, first reward first.
+        age: (B,) int32 steps so far.
+    """
+
+    ppo: jax.Array
+    partial_return: jax.Array
     age: jax.Array
 
 
-class Outcomes(NamedTuple):
-    """(T, B, R) what the episode comes to, as a critic sees it ``before`` and ``after`` each step of a rollout."""
+class EpisodeReturns(NamedTuple):
+    """(T, B, R) return of the whole episode, as a critic expects it ``before`` and ``after`` each step of a rollout."""
 
     before: jax.Array
     after: jax.Array
@@ -76,22 +88,22 @@ class Outcomes(NamedTuple):
 
 @dataclass(frozen=True)
 class ConstrainedPPO:
-    """PPO under constraints; without constraints it is PPO.
+    """PPO learner under constraints; its policies are PPO's.
 
     Attributes:
         ppo: the learner, with the discount it learns at.
         gamma: discount of the returns that are constrained.
-        method: "ipo", or "cpo", which knows constraints on the mean alone, for learners of the second stage.
-        barrier: t, sharpness of the interior-point method.
-        radius: largest divergence of a step of "cpo".
-        limit: steps after which episodes are cut off, if at all.
+        method: "ipo", or "cpo", which has constraints on the mean alone.
+        barrier: sharpness t of the interior-point method.
+        max_kl: largest divergence of a step of "cpo".
+        limit: time limit of an episode in steps, if any.
     """
 
     ppo: PPO
     gamma: float
     method: Literal["ipo", "cpo"] = "ipo"
     barrier: float = 20.0
-    radius: float = 0.01
+    max_kl: float = 0.01
     limit: int | None = None
 
     @property
@@ -102,187 +114,198 @@ class ConstrainedPPO:
     def rollout_steps(self) -> int:
         return self.ppo.rollout_steps
 
-    def init(self, key: jax.Array, preference: jax.Array) -> ConstrainedState:
-        """A fresh learner without constraints."""
-        policy = self.ppo.policy(self.ppo.init(key, preference))
-        return self.begin(policy, preference, np.full(preference.shape, np.inf), np.zeros(preference.shape))
+    def init(self, key: jax.Array) -> LearnerState:
+        """Return a fresh learner without constraints."""
+        size = self.ppo.num_objectives
+        return self.begin(self.ppo.policy(self.ppo.init(key)), np.full(size, np.inf), np.ones(size))
 
-    def begin(
-        self, policy: Policy, preference: Any, allowance: Any, scale: Any, archived: Any = None
-    ) -> ConstrainedState:
-        """A learner that goes on from an archived policy; (R,) each, see :class:`ConstrainedState`.
+    def begin(self, policy: Policy, allowance: Any, scale: Any, archived: Any = None) -> LearnerState:
+        """Return a learner that starts from an archived policy.
 
-        ``archived`` is the policy's return, for constraints on single episodes.
+        Args:
+            policy: to start from.
+            allowance, scale: (R,), see :class:`ConstrainedLearning`.
+            archived: (R,) return of the policy, for constraints on single episodes; None for constraints on the mean.
         """
-        preference, allowance, scale = (jnp.asarray(x, jnp.float32) for x in (preference, allowance, scale))
-        zeros = jnp.zeros_like(preference)
-        return ConstrainedState(
-            ppo=self.ppo.begin(policy, preference),
-            preference=preference,
+        ppo = self.ppo.begin(policy)
+        allowance, scale = (jnp.asarray(x, jnp.float32) for x in (allowance, scale))
+        zeros = jnp.zeros_like(allowance)
+        learning = ConstrainedLearning(
+            ppo=ppo.learning,
             allowance=allowance,
             scale=scale,
             episodic=jnp.asarray(archived is not None),
             origin=zeros if archived is None else jnp.asarray(archived, jnp.float32),
-            begun=policy,
-            lengths=lengths.nothing(),
-            gained=zeros,
-            first=zeros,
-            so_far=jnp.zeros((self.num_envs, len(preference))),
-            age=jnp.zeros(self.num_envs, jnp.int32),
+            initial_policy=policy,
+            lengths=lengths.no_episodes(),
+            td_sum=zeros,
+            td_bias=zeros,
         )
+        age = jnp.zeros(self.num_envs, jnp.int32)
+        return LearnerState(ppo.params, learning, ConstrainedEpisode(ppo.episode, jnp.zeros_like(ppo.episode), age))
 
-    def policy(self, state: ConstrainedState) -> Policy:
-        """What is archived."""
-        return self.ppo.policy(state.ppo)
-
-    def restarted(self, state: ConstrainedState) -> ConstrainedState:
-        """Without the episodes under way."""
-        return state._replace(
-            ppo=self.ppo.restarted(state.ppo),
-            so_far=jnp.zeros_like(state.so_far),
-            age=jnp.zeros_like(state.age),
-        )
-
-    def learnt(self, state: ConstrainedState) -> Params:
-        """What gradients move."""
-        return state.ppo.params
-
-    def undone(self, before: ConstrainedState, after: ConstrainedState) -> ConstrainedState:
-        """As before, but for the episodes under way, which went on."""
-        return before._replace(ppo=self.ppo.undone(before.ppo, after.ppo), so_far=after.so_far, age=after.age)
+    def policy(self, state: LearnerState) -> Policy:
+        """Extract the acting and warm-start parameters."""
+        return self.ppo.policy(_ppo_state(state))
 
     def act(self, policy: Policy, obs: jax.Array, preference: jax.Array, key: jax.Array, *, greedy: bool) -> jax.Array:
-        """As PPO acts."""
+        """Return actions (B, ...) as PPO does."""
         return self.ppo.act(policy, obs, preference, key, greedy=greedy)
 
     def to_env(self, action: jax.Array) -> jax.Array:
-        """Actions as the environment takes them."""
+        """Convert recorded actions to those of the environment."""
         return self.ppo.to_env(action)
 
-    def update(self, state: ConstrainedState, batch: Transition, key: jax.Array) -> Updated:
-        """One update towards what is raised, within the constraints; PPO's metrics and ``feasible_share``."""
-        if self.method == "ipo":
-            return self._by_barrier(state, batch, key)
+    def update(self, state: LearnerState, batch: Transition, key: jax.Array) -> tuple[LearnerState, Metrics]:
+        """Learn from one rollout (T, B): raise what its preference weighs, within the constraints.
 
-        def all_learners(state: ConstrainedState, batch: Transition, key: jax.Array) -> Updated:
-            """Those of a stage are alike: one of the two methods is run. A ``vmap`` of the choice would run both."""
-            constrained = (state.scale > 0).any()  # 0 in the first stage
-            ways = jax.vmap(self._by_trust_region), jax.vmap(self._by_barrier)
-            out: Updated = jax.lax.cond(constrained, *ways, state, batch, key)
-            return out
-
-        done: Updated = batched(all_learners)(state, batch, key)
-        return done
-
-    def _by_barrier(self, state: ConstrainedState, batch: Transition, key: jax.Array) -> Updated:
-        # of PPO's advantages: then the weights of a learner without constraints are its preference
-        unit = self.ppo.unit(state.ppo.return_stats)
-        scale = jnp.where(state.scale > 0, state.scale, self.ppo.preference_unit(state.ppo.return_stats))
-        state, outcomes = self.seen(state, batch)
-        slack = self.slack(state) / scale
-        weights = barrier_weights(state.preference, slack, self.barrier) * unit / scale
-
-        low = state.origin - state.allowance
-        slopes = secants((outcomes.before - low) / scale, (outcomes.after - low) / scale, self.barrier)
-        of_episodes = (state.preference + slopes) * unit / scale
-        weights = jnp.where(state.episodic, of_episodes / of_episodes.mean(), weights / weights.sum())
-        ppo, metrics = self.ppo.update(state.ppo, batch, key, weights)
-        return state._replace(ppo=ppo), {**metrics, "feasible_share": (slack > 0).all().astype(jnp.float32)}
-
-    def _by_trust_region(self, state: ConstrainedState, batch: Transition, key: jax.Array) -> Updated:
-        state, _ = self.seen(state, batch)
-        slack = self.slack(state) / state.scale
-        ppo, look = self.ppo.look(state.ppo, batch)
-        unit = self.ppo.unit(ppo.return_stats)
-        # a change of the return is the advantage of the new actions, summed over an episode
-        advantage = look.advantage * unit * self.horizon(state) / state.scale
-        policy = trust_region.step(
-            (ppo.params.actor, ppo.params.log_std),
-            self.ppo.outlook(ppo.params, look, advantage),
-            state.preference,
-            slack - MARGIN,
-            self.radius,
-        )
-        actor, log_std = policy
-        ppo = ppo._replace(params=ppo.params._replace(actor=actor, log_std=log_std))
-        raised = look.advantage @ state.preference
-        ppo, metrics = self.ppo.fit(ppo, look, raised, key, actor=False)
-        return state._replace(ppo=ppo), {**metrics, "feasible_share": (slack > 0).all().astype(jnp.float32)}
-
-    def slack(self, state: ConstrainedState) -> jax.Array:
-        """(R,) distance of the mean returns from their thresholds.
-
-        What a return has lost is what the temporal differences of an episode come to, by the critic of the policy begun
-        from (Kakade and Langford, 2002, lemma 6.1). It is known before an episode has ended, and favours neither long
-        nor short ones. At the discount of the critic, by which they are 0 in the mean at every age of an episode until
-        the policy changes.
+        Returns:
+            The learner, and PPO's metrics with ``feasible_share``: whether all constraints held before the update.
         """
-        seen = state.lengths.steps > 0
-        mean = state.gained / jnp.where(seen, state.lengths.steps, 1.0)
-        return jnp.where(seen, mean - state.first, 0.0) * self.horizon(state) + state.allowance
+        state, returns = self.track_returns(state, batch)
+        slack = self.slack(state) / state.learning.scale
+        if self.method == "ipo":
+            ppo_state, metrics = self._barrier_step(state, batch, key, slack, returns)
+        else:
+            ppo_state, metrics = self._trust_region_step(state, batch, key, slack)
+        return _with_ppo(state, ppo_state), {**metrics, "feasible_share": (slack > 0).all().astype(jnp.float32)}
 
-    def horizon(self, state: ConstrainedState) -> jax.Array:
-        """() expected sum of the discounts of an episode's steps."""
+    def _barrier_step(
+        self, state: LearnerState, batch: Transition, key: jax.Array, slack: jax.Array, returns: EpisodeReturns
+    ) -> tuple[LearnerState, Metrics]:
+        """Update by the interior-point method: PPO with the weights of the barrier's gradient."""
+        learning: ConstrainedLearning = state.learning
+        # advantages are of rewards in PPO's scale, slopes are in the scale of the constraints
+        unit = self.ppo.reward_scale(learning.ppo.return_stats) / learning.scale
+        weights = barrier_weights(batch.preference, slack, self.barrier) * unit
+
+        threshold = learning.origin - learning.allowance
+        before, after = ((x - threshold) / learning.scale for x in returns)
+        of_episodes = (batch.preference + secants(before, after, self.barrier)) * unit
+        weights = jnp.where(
+            learning.episodic,
+            of_episodes / masked_mean(of_episodes.mean(axis=-1), batch.valid),
+            weights / weights.sum(axis=-1, keepdims=True),
+        )
+        ppo_state, rollout = self.ppo.process_rollout(_ppo_state(state), batch)
+        over = episode_over(batch.terminated, batch.truncated, batch.valid)
+        # weights of single episodes change from step to step, so they weigh temporal differences
+        delta = (rollout.delta * weights).sum(axis=-1)
+        advantage = gae(delta, over, self.ppo.gamma, self.ppo.config.gae_lambda)
+        return self.ppo.fit(ppo_state, rollout, standardise(advantage, rollout.weight), key)
+
+    def _trust_region_step(
+        self, state: LearnerState, batch: Transition, key: jax.Array, slack: jax.Array
+    ) -> tuple[LearnerState, Metrics]:
+        """Update by constrained policy optimisation: one step of the actor, and PPO's passes of the critic."""
+        ppo_state, rollout = self.ppo.process_rollout(_ppo_state(state), batch)
+        params = ppo_state.params
+        # a change of the return is the advantage of the new actions, summed over an episode
+        unit = self.ppo.reward_scale(ppo_state.learning.return_stats) * self.horizon(state) / state.learning.scale
+        advantage = rollout.advantage * unit
+        actor, log_std = trust_region.step(
+            (params.actor, params.log_std),
+            self.ppo.surrogate_estimate(params, rollout, advantage),
+            self.ppo.objective_gradients(params, rollout, advantage),
+            batch.preference[0, 0],  # the same at every step of a second stage
+            slack - MARGIN,
+            self.max_kl,
+        )
+        ppo_state = ppo_state._replace(params=params._replace(actor=actor, log_std=log_std))
+        raised = (rollout.advantage * batch.preference).sum(axis=-1)
+        return self.ppo.fit(ppo_state, rollout, raised, key, train_actor=False)
+
+    def slack(self, state: LearnerState) -> jax.Array:
+        """Return the distance (R,) of the mean returns from their thresholds, negative beyond them.
+
+        The loss of a return since the start is the sum of the temporal differences of an episode, by the critic of the
+        initial policy (Kakade and Langford, 2002, lemma 6.1). It is known before an episode has ended, and favours
+        neither long episodes nor short ones. The discount is the critic's, by which the temporal differences have mean
+        0 at every age of an episode until the policy changes.
+        """
+        learning: ConstrainedLearning = state.learning
+        seen = learning.lengths.steps > 0
+        mean = learning.td_sum / jnp.where(seen, learning.lengths.steps, 1.0)
+        return jnp.where(seen, mean - learning.td_bias, 0.0) * self.horizon(state) + learning.allowance
+
+    def horizon(self, state: LearnerState) -> jax.Array:
+        """Return the expected sum of the discounts of an episode's steps, ()."""
         left = math.inf if self.limit is None else self.limit
-        return lengths.horizon(lengths.survival(state.lengths, self.limit), self.gamma, left)
+        return lengths.horizon(lengths.survival(state.learning.lengths, self.limit), self.gamma, left)
 
-    def seen(self, state: ConstrainedState, batch: Transition) -> tuple[ConstrainedState, Outcomes]:
-        """With what a rollout (T, B) says of returns, and what its episodes come to."""
+    def track_returns(self, state: LearnerState, batch: Transition) -> tuple[LearnerState, EpisodeReturns]:
+        """Count the episodes, returns and losses of a rollout (T, B); return the learner and its episodes' returns."""
+        learning: ConstrainedLearning = state.learning
         done, valid = batch.terminated | batch.truncated, batch.valid
-        gamma = self.gamma
-
-        def forward(
-            carry: tuple[jax.Array, jax.Array], step: tuple[jax.Array, jax.Array, jax.Array]
-        ) -> tuple[tuple[jax.Array, jax.Array], tuple[jax.Array, jax.Array]]:
-            so_far, age = carry
-            reward, done, valid = step
-            over = done | ~valid
-            following = so_far + (gamma**age)[:, None] * reward
-            return (jnp.where(over[:, None], 0.0, following), jnp.where(over, 0, age + 1)), (so_far, age)
-
-        (so_far, age), (earned, ages) = jax.lax.scan(forward, (state.so_far, state.age), (batch.reward, done, valid))
+        episode, earned, ages = self._follow_episodes(state.episode, batch)
         counts = Lengths(valid.sum(), (batch.terminated & valid).sum(), (done & ~batch.terminated & valid).sum())
-        known: Lengths = jax.tree.map(lambda old, new: FORGET * old + new, state.lengths, counts)
+        known: Lengths = jax.tree.map(lambda old, new: FORGET * old + new, learning.lengths, counts)
 
-        value, next_value = self._values(state.begun, batch)
-        difference = td_error(batch.reward, value, next_value, batch.terminated, self.ppo.gamma)
-        difference = jnp.where(valid[..., None], difference, 0.0).sum(axis=(0, 1))
-        first = difference / jnp.maximum(counts.steps, 1.0)
+        value, next_value = self._values(learning.initial_policy, batch)
+        delta = td_errors(batch.reward, self.ppo.gamma * (1.0 - batch.terminated), next_value, value)
+        delta = jnp.where(valid[..., None], delta, 0.0).sum(axis=(0, 1))
+        bias = delta / jnp.maximum(counts.steps, 1.0)
 
         value, next_value = self._values(self.policy(state), batch)
         survival = lengths.survival(known, self.limit)
         left = math.inf if self.limit is None else self.limit - ages[..., None]
-        worth = partial(lengths.worth, survival, self.ppo.gamma, gamma)
-        follows = jnp.where(done[..., None], 0.0, worth(left - 1) * next_value)
-        discount = (gamma**ages)[..., None]
-        outcomes = Outcomes(
-            before=earned + discount * worth(left) * value,
-            after=earned + discount * (batch.reward + gamma * follows),
+        factor = partial(lengths.value_factor, survival, self.ppo.gamma, self.gamma)
+        follows = jnp.where(done[..., None], 0.0, factor(left - 1) * next_value)
+        discount = (self.gamma**ages)[..., None]
+        returns = EpisodeReturns(
+            before=earned + discount * factor(left) * value,
+            after=earned + discount * (batch.reward + self.gamma * follows),
         )
-        state = state._replace(
+        learning = learning._replace(
             lengths=known,
-            gained=FORGET * state.gained + difference,
-            first=jnp.where(state.lengths.steps > 0, state.first, first),
-            so_far=so_far,
-            age=age,
+            td_sum=FORGET * learning.td_sum + delta,
+            td_bias=jnp.where(learning.lengths.steps > 0, learning.td_bias, bias),
         )
-        return state, outcomes
+        return state._replace(learning=learning, episode=episode), returns
+
+    def _follow_episodes(
+        self, episode: ConstrainedEpisode, batch: Transition
+    ) -> tuple[ConstrainedEpisode, jax.Array, jax.Array]:
+        """Return the episodes after a rollout, and the partial return (T, B, R) and age (T, B) before each step."""
+        over = episode_over(batch.terminated, batch.truncated, batch.valid)
+        Carry = tuple[jax.Array, jax.Array]
+
+        def forward(carry: Carry, step: tuple[jax.Array, jax.Array]) -> tuple[Carry, Carry]:
+            partial_return, age = carry
+            reward, over = step
+            following = partial_return + (self.gamma**age)[:, None] * reward
+            return (jnp.where(over[:, None], 0.0, following), jnp.where(over, 0, age + 1)), carry
+
+        begin = episode.partial_return, episode.age
+        (partial_return, age), (earned, ages) = jax.lax.scan(forward, begin, (batch.reward, over))
+        return episode._replace(partial_return=partial_return, age=age), earned, ages
 
     def _values(self, policy: Policy, batch: Transition) -> tuple[jax.Array, jax.Array]:
-        """Of a policy's critic, (T, B, R), of what was acted on and what followed, in units of the rewards."""
-        unit = self.ppo.unit(policy.return_stats)
+        """Return the values (T, B, R) of the observations acted on and of the next ones, in units of the rewards."""
+        scale = self.ppo.reward_scale(policy.return_stats)
         value, next_value = self.ppo.values(policy, batch)
-        return value * unit, next_value * unit
+        return value * scale, next_value * scale
+
+
+def _ppo_state(state: LearnerState) -> LearnerState:
+    """Return the state of the PPO learner inside a constrained one."""
+    return LearnerState(state.params, state.learning.ppo, state.episode.ppo)
+
+
+def _with_ppo(state: LearnerState, ppo: LearnerState) -> LearnerState:
+    """Return a constrained learner with another state of its PPO learner."""
+    learning, episode = state.learning._replace(ppo=ppo.learning), state.episode._replace(ppo=ppo.episode)
+    return state._replace(params=ppo.params, learning=learning, episode=episode)
 
 
 def barrier_weights(preference: jax.Array, slack: jax.Array, barrier: float) -> jax.Array:
-    """(R,) weights of the returns' gradients: the preference, and 1 / (t slack) for the constraints.
+    """Return weights (..., R) of the returns' gradients: the preference, plus 1 / (t slack) for the constraints.
 
-    Where a constraint does not hold, what is raised waits (weight 0) and the broken ones count alone, by how far they
-    are, so that a policy outside comes back. No weight is more than ``STEEPEST``, so that none is infinite.
+    If a constraint is broken, what is raised waits (weight 0) and the broken ones count alone, by how far they are
+    beyond, so that a policy outside comes back. No weight of a constraint is above ``STEEPEST``, so none is infinite.
 
     Args:
-        preference: (R,) weights of what is raised.
+        preference: (..., R) weights of what is raised.
         slack: (R,) distance of each return from its threshold, negative beyond it; infinite without a constraint.
         barrier: t.
     """
@@ -292,9 +315,9 @@ def barrier_weights(preference: jax.Array, slack: jax.Array, barrier: float) -> 
 
 
 def secants(begin: jax.Array, end: jax.Array, barrier: float) -> jax.Array:
-    """Slopes of log(slack) / t between two slacks, elementwise; 0 where they are infinite.
+    """Return the slopes of log(slack) / t between two slacks, elementwise; 0 where they are infinite.
 
-    Below the slack at which it is as steep as ``STEEPEST`` the logarithm goes on as its tangent.
+    Below the slack at which its slope is ``STEEPEST`` the logarithm is continued by its tangent.
     """
     least = 1.0 / (barrier * STEEPEST)
 

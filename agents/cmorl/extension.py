@@ -1,4 +1,4 @@
-"""C-MORL's second stage: rounds in which archived policies are extended along one objective, the others held."""
+"""Second stage of C-MORL: rounds in which archived policies are extended along one objective, the others held."""
 
 from __future__ import annotations
 
@@ -8,55 +8,61 @@ import jax
 import numpy as np
 from numpy.typing import NDArray
 
-from morl.agents.cmorl.constrained import ConstrainedPPO, ConstrainedState
+from morl.agents.cmorl.constrained import ConstrainedPPO
 from morl.ops.pareto import crowding_distance
-from morl.types import PyTree
+from morl.types import LearnerState, PyTree
 
 Floats = NDArray[np.float64]
 
-TRIALS = 512  # thresholds looked at for a learner that goes for a gap
-MARGINS = (0.05, 0.5)  # of a gap, from its far end: as far as it goes, and into its middle
+TRIALS = 512  # random thresholds to find the widest gap by
+MARGINS = (0.05, 0.5)  # thresholds as shares of a gap's width from its far end: close to it, and in the middle
 
 
 @dataclass(frozen=True)
 class Extension:
-    """The second stage: ``rounds`` of ``updates`` updates, all learners of a round side by side.
+    """Second stage: ``rounds`` of ``updates`` updates, all learners of a round side by side.
 
-    Half the learners extend the least crowded policies, keeping β of the other returns as published. The other half go
-    for the widest gaps of the front: above one end of a gap in one objective, beyond its other end in the rest. With
-    the interior-point method their constraints are on single episodes (:mod:`.constrained`).
+    Half of the learners extend the least crowded policies (Liu et al., 2025, section 4.2), and keep the share β of the
+    other returns as published. The other half go for the widest gaps of the front: above one end of a gap in one
+    objective, beyond its other end in the rest. With the interior-point method their constraints are on single episodes
+    (:mod:`.constrained`).
 
     Attributes:
-        learner: of all of them.
-        num_objectives: R.
-        num_learners: K of a seed; each extends one objective, in turn, R of them one policy, or look for its gaps.
-        rounds, updates: how often, and how long.
-        keep: β, share of the other returns that has to be kept.
+        learner: learner of these rounds.
+        num_learners: K of a seed. Each extends one objective in turn; R of them extend one policy, or go for its gaps.
+        rounds: number of rounds.
+        updates: updates of each learner in a round.
+        constraint_beta: share β of the other returns that has to be kept.
     """
 
     learner: ConstrainedPPO
-    num_objectives: int
     num_learners: int
     rounds: int
     updates: int
-    keep: float
+    constraint_beta: float
+
+    @property
+    def extra_metrics(self) -> tuple[str, ...]:
+        """Return the metrics of :class:`ConstrainedPPO` beyond those of PPO."""
+        return ("feasible_share",)
 
     def preferences(self, index: int) -> Floats:
-        """(K, R), the objective each learner raises in the round of this index."""
-        return np.eye(self.num_objectives)[[number % self.num_objectives for number in self._numbers(index)]]
+        """Return (K, R), 1 for the objective that each learner raises in the round of this index."""
+        size = self.learner.ppo.num_objectives
+        return np.eye(size)[[number % size for number in self._numbers(index)]]
 
     def _numbers(self, index: int) -> range:
-        """Of the learners, counted over all rounds; each R of them are a group that extends one policy."""
+        """Return the numbers of a round's learners, counted over all rounds; R in turn make a group."""
         return range(index * self.num_learners, (index + 1) * self.num_learners)
 
     def begin(
         self, index: int, returns: Floats, policies: PyTree, reference_point: Floats, taken: set[bytes]
-    ) -> list[ConstrainedState]:
-        """K learners at the start of a round; see :class:`morl.types.Extension`."""
-        numbers, size = self._numbers(index), self.num_objectives
-        above = exceeding(returns, reference_point)
+    ) -> list[LearnerState]:
+        """Return K learners at the start of a round; see :class:`morl.types.Extension`."""
+        numbers, size = self._numbers(index), self.learner.ppo.num_objectives
+        above = rows_above(returns, reference_point)
         returns = returns[above]
-        gaps = {i: gap(returns, i % size, taken) for i in numbers if i // size % 2}
+        gaps = {i: find_gap(returns, i % size, taken) for i in numbers if i // size % 2}
         groups = sorted({i // size for i in numbers if gaps.get(i) is None})
         rows = dict(zip(groups, select(returns, len(groups), taken), strict=True))
         span = np.ptp(returns, axis=0)
@@ -69,27 +75,32 @@ class Extension:
                 archived = returns[row] if self.learner.method == "ipo" else None
             else:
                 row = int(rows[i // size])
-                # of |G|, not of G: where returns are negative, βG is a stricter bound than G itself
-                allowance = np.maximum((1.0 - self.keep) * np.abs(returns[row]), least)
-            # what may be lost is the unit: the barrier is then the same for objectives of any scale
+                # |G| and not G: where returns are negative, βG is a stricter bound than G itself
+                allowance = np.maximum((1.0 - self.constraint_beta) * np.abs(returns[row]), least)
+            # the allowed loss is the unit, so that the barrier is the same for objectives of any scale
             scale = np.where(np.isfinite(allowance), allowance, np.where(span > 0, span, 1.0))
             policy = jax.tree.map(lambda x, row=above[row]: x[row], policies)
             allowance = np.where(objective > 0, np.inf, allowance)
-            learners.append(self.learner.begin(policy, objective, allowance, scale, archived))
+            learners.append(self.learner.begin(policy, allowance, scale, archived))
         return learners
 
 
-def gap(returns: Floats, objective: int, tried: set[bytes]) -> tuple[int, Floats] | None:
-    """The widest gap of a front (n, R) in one objective that was not ``tried``; None where there is no other.
+def find_gap(returns: Floats, objective: int, tried: set[bytes]) -> tuple[int, Floats] | None:
+    """Find the widest gap of a front (n, R) in one objective that was not ``tried``; None if there is no other.
 
-    The first is beyond the front's end in that objective, without a constraint. For the others: thresholds on the other
-    objectives, each at the return of some policy, have two bests, of the policies on or above all of them, and of those
-    above. Between these two nothing is archived, as in the boxes of the epsilon-constraint method (Haimes et al.,
-    1971). The second is where to start from.
+    The first is the range beyond the front's end in that objective, without a constraint. The others are found by
+    thresholds on the other objectives, each at the return of some policy: the best policy on or above all thresholds
+    and the best policy above them are the two ends of a range in which nothing is archived, as in the boxes of the
+    epsilon-constraint method (Haimes et al., 1971). The second is the one to start from.
+
+    Args:
+        returns: (n, R).
+        objective: index of the one to raise.
+        tried: notes on the gaps found before; the new one is added.
 
     Returns:
-        its row, and (R,) how much of each return it may lose, the gap's width for ``objective``; infinite without a
-        constraint. ``tried`` is added to.
+        The row to start from, and (R,) the allowed loss of each return, the gap's width for ``objective``; infinite
+        without a constraint.
     """
     n, num_objectives = returns.shape
     mine = np.arange(num_objectives) == objective
@@ -117,16 +128,16 @@ def gap(returns: Floats, objective: int, tried: set[bytes]) -> tuple[int, Floats
     return None
 
 
-def exceeding(returns: Floats, reference_point: Floats) -> NDArray[np.int64]:
-    """Rows of an archive (n, R) whose policies exceed the reference point; all where none does."""
+def rows_above(returns: Floats, reference_point: Floats) -> NDArray[np.int64]:
+    """Return the rows of an archive (n, R) that exceed the reference point (R,); all rows if none does."""
     good = (returns > reference_point).all(axis=1)
     return np.flatnonzero(good if good.any() else np.ones(len(returns), bool))
 
 
 def select(returns: Floats, number: int, taken: set[bytes]) -> NDArray[np.int64]:
-    """Rows of the archive (n, R) to start from, (number,): the least crowded that were not ``taken`` before.
+    """Select rows (number,) of the archive (n, R) to start from: the least crowded that were not ``taken`` before.
 
-    Where there are too few, those taken before follow, and then all once more. ``taken`` is added to.
+    If there are too few, those taken before follow, and then all once more. The selected are added to ``taken``.
     """
     rows = np.argsort(-crowding_distance(returns), kind="stable")
     known = np.array([returns[row].tobytes() in taken for row in rows])

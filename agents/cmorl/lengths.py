@@ -1,8 +1,8 @@
-"""How long episodes go on, and what a value learnt at one discount is worth at another, up to a time limit.
+"""Lengths of episodes, and the factor between values at different discounts, up to a time limit.
 
-An episode that goes on ends by itself with a chance h at each step, or is cut off at a limit of L steps. What a critic
-learns goes on beyond that limit, at a discount of its own; a return does neither. Both are compared by what a reward
-of 1 at every step would come to. Exact where rewards are even or the two discounts and horizons agree.
+The model: an episode ends by itself with probability h at each step, or is cut off after L steps. A critic's value goes
+on beyond that limit, at the critic's discount; a return does neither. Both are compared by what a reward of 1 at every
+step would amount to. This is exact where rewards are even, and where the two discounts and horizons agree.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import jax.numpy as jnp
 
 
 class Lengths(NamedTuple):
-    """What was seen of episodes, () float32 each: ``steps``, and how many ``terminated`` and were ``truncated``."""
+    """Counts of ``steps``, and of episodes that ``terminated`` or were ``truncated``, () float32 each."""
 
     steps: jax.Array
     terminated: jax.Array
@@ -23,13 +23,13 @@ class Lengths(NamedTuple):
 
 
 class Survival(NamedTuple):
-    """What ``Lengths`` say, () each.
+    """Estimates from :class:`Lengths`, () each.
 
     Attributes:
-        ends: chance that a step ends an episode, the limit aside.
-        terminates: chance that nothing follows a step, which a critic knows.
-        cut: 1 where the limit cuts episodes off as often as that chance lets them reach it, 0 where it cuts none off.
-        least: of all chances together; without a limit there were never more steps than that.
+        ends: probability that a step ends an episode, the time limit aside.
+        terminates: probability that a step terminates an episode, which the critic knows.
+        cut: 1 where the limit cuts off as many episodes as reach it by ``ends``, 0 where it cuts off none.
+        least: lower bound of these probabilities; without a limit 1 / steps.
     """
 
     ends: jax.Array
@@ -38,36 +38,45 @@ class Survival(NamedTuple):
     least: jax.Array
 
 
-def nothing() -> Lengths:
-    """Nothing seen yet."""
+def no_episodes() -> Lengths:
+    """Return counts of 0."""
     return Lengths(jnp.float32(0.0), jnp.float32(0.0), jnp.float32(0.0))
 
 
 def survival(lengths: Lengths, limit: int | None) -> Survival:
-    """Of episodes of at most ``limit`` steps; until one has ended, all reach it."""
+    """Estimate how episodes of at most ``limit`` steps end; until one has ended, all reach the limit."""
     steps = jnp.maximum(lengths.steps, 1.0)
     number = lengths.terminated + lengths.truncated
     terminates = lengths.terminated / steps
     if limit is None:
         return Survival(number / steps, terminates, jnp.float32(0.0), 1.0 / steps)
     share = jnp.where(number > 0, lengths.truncated / jnp.maximum(number, 1e-6), 1.0)
-    share = jnp.maximum(share, 1.0 - limit * terminates)  # one that ended early does not make others longer than it
+    share = jnp.maximum(share, 1.0 - limit * terminates)  # one early end does not make the others longer than the limit
     reach = jnp.exp(limit * jnp.log1p(-jnp.minimum(terminates, 1.0 - 1e-6)))
     return Survival(terminates, terminates, jnp.minimum(share / jnp.maximum(reach, 1e-6), 1.0), jnp.float32(1e-7))
 
 
 def horizon(survival: Survival, gamma: float, left: jax.Array | float = math.inf) -> jax.Array:
-    """Expected discounted number of steps that follow where a limit leaves ``left``."""
+    """Return the expected discounted number of steps that follow, with ``left`` steps to the time limit."""
     fading = _fading(survival.ends, gamma, survival)
-    before = -jnp.expm1(jnp.maximum(left, 0.0) * jnp.log1p(-jnp.minimum(fading, 1.0 - 1e-6)))  # of it, before the limit
+    before = -jnp.expm1(jnp.maximum(left, 0.0) * jnp.log1p(-jnp.minimum(fading, 1.0 - 1e-6)))  # share before the limit
     return ((1.0 - survival.cut) + survival.cut * before) / fading
 
 
-def worth(survival: Survival, learnt_at: float, gamma: float, left: jax.Array | float = math.inf) -> jax.Array:
-    """What a value learnt at one discount, without a limit, is multiplied by to be a return at ``gamma`` with one."""
-    return horizon(survival, gamma, left) * _fading(survival.terminates, learnt_at, survival)
+def value_factor(
+    survival: Survival, critic_gamma: float, gamma: float, left: jax.Array | float = math.inf
+) -> jax.Array:
+    """Return the factor from a critic's value, at its discount and without a limit, to a return at ``gamma`` with one.
+
+    Args:
+        survival: how episodes end.
+        critic_gamma: discount of the critic.
+        gamma: discount of the return.
+        left: steps to the time limit.
+    """
+    return horizon(survival, gamma, left) * _fading(survival.terminates, critic_gamma, survival)
 
 
-def _fading(chance: jax.Array, gamma: float, survival: Survival) -> jax.Array:
-    """How much less each step counts than the one before."""
-    return jnp.maximum((1.0 - gamma) + gamma * chance, survival.least)
+def _fading(probability: jax.Array, gamma: float, survival: Survival) -> jax.Array:
+    """Return the share of its weight that a step loses to the one before: by the discount, and by episodes' ends."""
+    return jnp.maximum((1.0 - gamma) + gamma * probability, survival.least)

@@ -1,10 +1,10 @@
-"""The settings C-MORL was published with (Liu et al., ICLR 2025, appendix), by environment: ``--protocol cmorl-paper``.
+"""Published settings of C-MORL (Liu et al., ICLR 2025, appendix) by environment: ``--protocol cmorl-paper``.
 
 Steps are those of all policies together, and four times the paper's: its code gives a policy steps / policies / 2048
-updates of 2048 steps in each of four environments, so that what it calls a step is one of all four. A round has about
-the published 20 updates, so that whole rounds fill the second stage. How many policies a round extends is ours: as many
-learners as in the first stage, one for each objective of a policy. Published environments are MuJoCo's v4 and the
-lander's v2; ours are today's (``benchmarks/robot_versions.py``).
+updates of 2048 steps in each of four environments, so that one step of the paper is one step of all four. A round has
+about the published 20 updates, such that whole rounds fill the second stage. The number of policies that a round
+extends is not the paper's: a round has as many learners as the first stage, one for each objective of a policy. The
+published environments are MuJoCo's v4 and the lander's v2; here are today's (``benchmarks/robot_versions.py``).
 """
 
 from __future__ import annotations
@@ -15,7 +15,16 @@ from morl.errors import UserError
 
 
 class _Row(NamedTuple):
-    """One line of the table: budgets in steps, preferences of the first stage, discount, episodes of an evaluation."""
+    """Published settings of one environment.
+
+    Attributes:
+        first: steps of the first stage, as the paper counts them.
+        total: steps of both stages.
+        policies: number of preferences of the first stage.
+        gamma: discount of the evaluation.
+        episodes: episodes of an evaluation.
+        env_kwargs: keywords of the environment.
+    """
 
     first: int
     total: int
@@ -48,7 +57,7 @@ ENVS, ROLLOUT = 4, 2048
 
 
 def protocol(env: str) -> dict[str, Any]:
-    """Settings by name, of the training and of C-MORL.
+    """Return the settings of the training and of C-MORL, by name.
 
     Raises:
         UserError: an environment without published settings.
@@ -75,12 +84,12 @@ def protocol(env: str) -> dict[str, Any]:
         "train_gamma": 0.995,
         "preference_units": "raw",
         "gae_lambda": 0.95,
-        "clip": 0.2,
+        "clip_eps": 0.2,
         "value_coefficient": 0.5,
         "entropy_coefficient": 0.0,
         "max_grad_norm": 0.5,
         "extension_share": share,
         "extension_updates": extending // max(1, round(extending / 20)),
-        "keep": 0.9,
+        "constraint_beta": 0.9,
         "barrier": 20.0,
     }

@@ -9,7 +9,6 @@ from morl.registry import AgentSpec, register_agent
 
 if TYPE_CHECKING:
     from morl.agents.mogfn.algorithm import MOGFN as MOGFN
-    from morl.agents.mogfn.algorithm import train_sampler as train_sampler
     from morl.agents.mogfn.config import MOGFNConfig as MOGFNConfig
 
 register_agent(
@@ -29,6 +28,5 @@ __getattr__ = lazy_names(
     {
         "MOGFN": "morl.agents.mogfn.algorithm:MOGFN",
         "MOGFNConfig": "morl.agents.mogfn.config:MOGFNConfig",
-        "train_sampler": "morl.agents.mogfn.algorithm:train_sampler",
     },
 )

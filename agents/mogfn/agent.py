@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 from morl.agents.mogfn.algorithm import MOGFN
 from morl.agents.mogfn.config import MOGFNConfig
 from morl.errors import UserError
-from morl.ops.preferences import spread
+from morl.ops.preferences import equally_spaced_weights
 from morl.registry import env_specs
-from morl.types import Task
+from morl.types import Agent, Task
 
 
 @dataclass(frozen=True)
-class MOGFNAgent:
+class MOGFNAgent(Agent):
     """One :class:`morl.agents.mogfn.algorithm.MOGFN`, for all preferences.
 
     A step of the task is an object built and rewarded, so that budgets of different tasks, and of other ways to search
@@ -29,8 +29,6 @@ class MOGFNAgent:
 
     config: MOGFNConfig
     task: Task
-
-    extension = None
 
     def __post_init__(self) -> None:
         if self.task.constructive is None:
@@ -52,15 +50,15 @@ class MOGFNAgent:
 
     @property
     def updates(self) -> int:
-        """Batches of objects."""
+        """Number of batches of objects within the steps of the task."""
         return self.task.steps // self.config.batch
 
     @cached_property
     def preferences(self) -> NDArray[np.float64]:
-        """(1, R), the centre; the sampler itself draws one for each object."""
-        return spread(self.task.num_objectives, 1)
+        """Centre of the simplex, (1, R), as a placeholder: the sampler itself draws a preference for each object."""
+        return equally_spaced_weights(self.task.num_objectives, 1)
 
     @cached_property
     def learner(self) -> MOGFN:
-        """The one sampler."""
+        """Return the one sampler."""
         return MOGFN(self.config, self.task.constructive, self.updates)

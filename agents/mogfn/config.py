@@ -1,4 +1,4 @@
-"""Settings of MOGFN, and the space that a search draws them from."""
+"""Settings of MOGFN, and the space that `morl tune` draws them from."""
 
 from __future__ import annotations
 
@@ -20,61 +20,61 @@ class MOGFNConfig:
     """Settings of a conditional GFlowNet."""
 
     batch: int = 128
-    """Trajectories of an update, each with a preference of its own."""
+    """Trajectories of one update, each with its own preference."""
     loss: Loss = "trajectory_balance"
-    """Balance that is asked of whole trajectories, of all their parts, or of each step."""
+    """Loss: balance of whole trajectories, of all their parts, or of each step."""
     subtrajectory_decay: float = 0.9
-    """Weight of a part of a trajectory relative to one a step shorter; for subtrajectory_balance."""
+    """Weight of a part of a trajectory relative to a part that is one step shorter, for subtrajectory_balance."""
     scalarisation: Scalarisation = "weighted_sum"
     """Reward of a preference: weighted sum, weighted product (log_sum), Tchebycheff, or a cone about a goal (focus)."""
     focus_cosine: float = 0.98
-    """Cosine of the angle between the goal and the edge of its cone; for focus."""
+    """Cosine of the angle between the goal and the edge of its cone, for focus."""
     focus_edge: float = 0.2
-    """Share of the reward that is left at the edge of the cone; for focus."""
+    """Share of the reward that is left at the edge of the cone, for focus."""
     floor: float = 1e-8
-    """Least objective or reward before the logarithm."""
+    """Smallest objective or reward before the logarithm."""
     min_log_reward: float = -75.0
-    """Least beta * log R. All objects this lifts add to the target, so with many of them (strings) and a high beta it
-    has to be so low that they weigh nothing."""
+    """Smallest beta * log R. All objects that this lifts add to the target: with many objects (strings) and a high beta
+    set it so low that they weigh nothing."""
     beta: float | tuple[float, float] = 1.0
-    """Exponent of the reward, one or lowest and highest, drawn for each trajectory (uniformly) and conditioned on. The
-    higher, the better the objects and the fewer different ones; 1 draws them in proportion to their reward."""
+    """Exponent of the reward: one number, or lowest and highest, between which it is drawn for each trajectory. The
+    higher it is, the better and the less diverse the objects; 1 draws them in proportion to their reward."""
     concentration: float = 1.0
-    """Of the Dirichlet distribution that preferences are drawn from; 1 is uniform."""
+    """Concentration of the Dirichlet distribution that preferences are drawn from; 1 is uniform."""
     bins: int = 0
-    """Of the thermometer that encodes each weight, and beta; 0 gives the numbers themselves."""
+    """Bins of the thermometer that encodes each weight, and beta; 0 encodes them as they are."""
     epsilon: float = 0.01
-    """Probability of a random step while training."""
+    """Probability of a random step during training."""
     learning_rate: float = 3e-3
-    """Adam's step size of the policy."""
+    """Adam's step size for the policy."""
     log_z_learning_rate: float = 1e-2
-    """Adam's step size of log Z."""
+    """Adam's step size for log Z."""
     anneal: bool = True
-    """Let both fall to 1 % over the run, along a cosine."""
+    """Anneal both step sizes to 1 % over the run, along a cosine."""
     max_grad_norm: float | None = None
-    """Global norm that gradients are clipped to, if any."""
+    """Global norm that gradients are clipped to; by default they are not."""
     ema: float = 0.0
-    """Decay of the moving average of the policy that samples; 0 samples with the policy itself."""
+    """Decay per update of a moving average of the policy that draws the objects; 0 draws with the policy itself."""
     replay_batch: int = 0
-    """Finished objects of earlier updates that are added to the batch, with new preferences and by backward steps."""
+    """Stored objects that are added to the batch, with new preferences and trajectories by backward steps."""
     replay_capacity: int = 10_000
-    """Objects that are kept for that."""
+    """Finished objects that are stored for that."""
     replay_candidates: int = 1
-    """Objects that are drawn for each of these, of which the best for its preference is taken; 1 takes any."""
+    """Stored objects drawn for each of these, of which the best for its preference is taken; 1 takes any."""
     network: NetworkName = "mlp"
-    """Network of the policy: mlp, a causal transformer for strings, or for molecules graph, a transformer of nodes."""
+    """Network of the policy: mlp; a causal transformer for strings; graph, a transformer of nodes, for molecules."""
     hidden: tuple[int, ...] = (64, 64, 64)
     """Widths of the hidden layers of the mlp."""
     activation: Literal["tanh", "relu", "silu"] = "relu"
-    """Activation of its hidden layers."""
+    """Activation of the hidden layers of the mlp."""
     width: int = 64
-    """Of the transformer, or of graph."""
+    """Width of the transformer or graph."""
     num_blocks: int = 3
-    """Of the transformer, or of graph."""
+    """Blocks of the transformer or graph."""
     num_heads: int = 8
-    """Of each block of these; has to divide their width."""
+    """Attention heads of each block; must divide the width."""
     num_preferences: int = 50
-    """Preferences, equally spread, that objects are drawn for at the end: what front.csv is made of."""
+    """Equally spaced preferences that objects are drawn for at the end, for front.csv."""
 
     def __post_init__(self) -> None:
         for name in ("beta", "hidden"):

@@ -1,4 +1,4 @@
-"""Networks of a conditional policy: along trajectories as they are sampled, and over whole ones for the loss."""
+"""Networks of a conditional policy: step by step while trajectories are sampled, over whole ones for the loss."""
 
 from __future__ import annotations
 
@@ -21,48 +21,53 @@ from morl.networks.transformer import Memory, Transformer, transformer
 from morl.networks.tree_transformer import Trees, TreeTransformer, tree_transformer
 from morl.types import PyTree
 
-# of all rows that there may be: the smallest that has room for the steps there are is evaluated
+# shares of the longest possible batch that a program is compiled for; the smallest with room for all steps is run
 SHARES = (1 / 16, 3 / 32, 1 / 8, 3 / 16, 1 / 4, 3 / 8, 1 / 2, 3 / 4, 1)
-FEW = 2048  # rows that are evaluated all: choosing among them would save less than compiling each choice takes
+FEW = 2048  # rows up to which one program is compiled: a choice would save less than compiling it takes
 
 Result = TypeVar("Result")
 
 
 class Network(Protocol):
-    """What a network is like, apart from its parameters; all its outputs are (..., num_outputs), the logits first."""
+    """Structure of a network, apart from its parameters; all its outputs are (..., num_outputs), the logits first."""
 
     def init(self, rng: np.random.Generator, num_conditions: int, num_outputs: int) -> PyTree:
-        """Fresh parameters, as NumPy arrays; outputs about 0."""
+        """Return fresh parameters, as NumPy arrays, whose outputs are about 0."""
         ...
 
     def of(self, params: PyTree, obs: jax.Array, condition: jax.Array) -> jax.Array:
-        """Of observations (..., *shape) by themselves, under encoded conditions (..., C)."""
+        """Compute outputs for observations (..., *shape) by themselves, under encoded conditions (..., C)."""
         ...
 
     def reader(self, params: PyTree, condition: jax.Array) -> Reader[Any]:
-        """Along trajectories under encoded conditions (B, C)."""
+        """Return a reader along trajectories under encoded conditions (B, C)."""
         ...
 
     def outputs(
         self, params: PyTree, trajectories: Trajectories, condition: jax.Array, rows: int | None = None
     ) -> jax.Array:
-        """Of every step of trajectories (B, T) under encoded conditions (B, C), (B, T, num_outputs), 0 after the last.
+        """Compute outputs (B, T, num_outputs) for every step of trajectories (B, T), 0 after the last.
 
-        There must be at most ``rows`` steps in all, as :func:`with_rows` says; otherwise all that there can be.
+        Args:
+            params: parameters.
+            trajectories: (B, T).
+            condition: (B, C) encoded.
+            rows: number of rows to evaluate, at least the number of all steps, as :func:`with_rows` gives it; by
+                default B * T.
         """
         ...
 
     def row_numbers(self, number: int) -> tuple[int, ...]:
-        """Numbers of rows that ``outputs`` may be asked for where there are ``number`` with all the padding."""
+        """Return the numbers of rows that ``outputs`` may be asked for, of ``number`` = B * T rows with padding."""
         ...
 
 
-class OfEachState(ABC):
-    """What networks have in common that see each observation by itself."""
+class PerStateNetwork(ABC):
+    """Base of networks that see each observation by itself."""
 
     @abstractmethod
     def of(self, params: PyTree, obs: jax.Array, condition: jax.Array) -> jax.Array:
-        """See :class:`Network`."""
+        """Compute outputs, see :class:`Network`."""
 
     def reader(self, params: PyTree, condition: jax.Array) -> Reader[tuple[()]]:
         return StateReader(self, params, condition)
@@ -70,7 +75,7 @@ class OfEachState(ABC):
     def outputs(
         self, params: PyTree, trajectories: Trajectories, condition: jax.Array, rows: int | None = None
     ) -> jax.Array:
-        """The steps of all trajectories are moved together into ``rows``."""
+        """Evaluate the steps of all trajectories moved together into ``rows``, see :class:`Network`."""
         batch, steps = trajectories.action.shape
         rows, length = rows or batch * steps, trajectories.length
         ends = jnp.cumsum(length)
@@ -86,8 +91,8 @@ class OfEachState(ABC):
 
 
 @dataclass(frozen=True)
-class StateNetwork(OfEachState):
-    """An MLP of the observation, one-hot where it is of integers, and the condition."""
+class StateNetwork(PerStateNetwork):
+    """MLP of the observation, one-hot where it is of integers, and the condition."""
 
     env: AnyTask
     hidden: tuple[int, ...]
@@ -104,12 +109,12 @@ class StateNetwork(OfEachState):
 
 
 @dataclass(frozen=True)
-class GraphNetwork(OfEachState):
-    """A transformer over the nodes of a tree, and the condition.
+class GraphNetwork(PerStateNetwork):
+    """Transformer over the nodes of a tree, and the condition.
 
-    For tasks that put a tree together from nodes of ``num_blocks`` kinds with at most ``num_sites`` sites each: whose
-    ``parts`` of an observation are what :class:`~morl.networks.tree_transformer.Trees` says, and whose actions are the
-    kinds, then the sites of the nodes, then stop.
+    It is for tasks that put a tree together from nodes of ``num_blocks`` kinds with at most ``num_sites`` sites each.
+    Their ``parts`` of an observation are the fields of :class:`~morl.networks.tree_transformer.Trees`, and their
+    actions the kinds, then the sites of the nodes, then stop.
 
     Raises:
         UserError: the task does not build trees.
@@ -145,10 +150,10 @@ class GraphNetwork(OfEachState):
 
 
 def with_rows(network: Network, trajectories: Trajectories, of: Callable[[int], Result]) -> Result:
-    """``of`` the number of rows that the network has to see for these trajectories (B, T).
+    """Call ``of`` with the smallest number of rows that has room for the steps of these trajectories (B, T).
 
-    They are mostly shorter than the longest possible, and which number it is turns out at run time. To be taken outside
-    of what is differentiated: between forward and backward a switch keeps what any of its branches would need.
+    Trajectories are mostly shorter than the longest possible, and the number is known at run time only. Differentiate
+    inside ``of``, not around this function: between forward and backward a switch stores the residuals of every branch.
     """
     numbers = network.row_numbers(trajectories.action.size)
     place = jnp.searchsorted(jnp.array(numbers), trajectories.length.sum())
@@ -158,10 +163,14 @@ def with_rows(network: Network, trajectories: Trajectories, of: Callable[[int], 
 
 @jax.custom_vjp
 def _apart(rows: jax.Array, there: jax.Array, places: tuple[jax.Array, jax.Array, jax.Array]) -> jax.Array:
-    """``rows[there]``; ``places`` are where each row has gone, and whether it counts.
+    """Return ``rows[there]``, with a gradient that gathers by ``places``.
 
-    Its gradient gathers from those, where that of a gather would scatter: XLA's CPU backend adds up one element at a
-    time.
+    The gradient of a plain gather is a scatter, which XLA's CPU backend adds up one element at a time.
+
+    Args:
+        rows: (rows, ...).
+        there: (B, T) row of each step.
+        places: trajectory and step of each row, and whether it counts.
     """
     return rows[there]
 
@@ -175,9 +184,9 @@ _apart.defvjp(lambda rows, there, places: (rows[there], places), _together)
 
 
 class StateReader(NamedTuple):
-    """Sees each observation by itself."""
+    """Reader without memory."""
 
-    network: OfEachState
+    network: PerStateNetwork
     params: PyTree
     condition: jax.Array
 
@@ -190,10 +199,10 @@ class StateReader(NamedTuple):
 
 @dataclass(frozen=True)
 class StringNetwork:
-    """A causal transformer over strings that are written letter by letter.
+    """Causal transformer over strings that are written letter by letter.
 
-    For tasks whose observation is the string so far, (L,) integers, ``num_letters`` where there is no letter yet, and
-    whose steps write the next one. A step then needs no more than the letter before it and the memory of the others.
+    It is for tasks whose observation is the string so far, (L,) integers, ``num_letters`` where there is no letter yet,
+    and whose steps write the next one. A step needs only the letter before it and the memory of the others.
 
     Raises:
         UserError: the task does not say how many letters there are.
@@ -241,14 +250,14 @@ class StringNetwork:
 
 
 class StringMemory(NamedTuple):
-    """Keys and values of the places so far, and () int32 how many they are."""
+    """Keys and values of the places so far, and () int32 their number."""
 
     memory: Memory
     place: jax.Array
 
 
 class StringReader(NamedTuple):
-    """Sees the last letter of each observation, and remembers the others."""
+    """Reader that sees the last letter of each observation, and remembers the others."""
 
     params: Transformer
     condition: jax.Array

@@ -1,6 +1,6 @@
-"""The settings MOGFN-PC was published with (Jain et al., 2023, appendices D and E): ``--protocol mogfn-paper``.
+"""Published settings of MOGFN-PC (Jain et al., 2023, appendices D and E): ``--protocol mogfn-paper``.
 
-A step is an object, so that a run has the published number of updates times the batch.
+A step is an object, so a run has the published number of updates times the batch.
 """
 
 from __future__ import annotations
@@ -68,10 +68,10 @@ _TASKS = {
 
 
 def protocol(env: str) -> dict[str, Any]:
-    """Settings by name, of the training and of MOGFN.
+    """Return settings of the training and of MOGFN by name.
 
     Raises:
-        UserError: a task without published settings.
+        UserError: the task has no published settings.
     """
     if env not in _TASKS:
         raise UserError(f"mogfn-paper has no settings for {env!r}; it has them for: {', '.join(_TASKS)}")

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from morl.envs.constructive.base import Constructive
+from morl.ops.masking import mask_logits
 from morl.types import PyTree
 
 AnyTask = Constructive[Any, Any]
@@ -15,10 +16,10 @@ Memory = TypeVar("Memory")
 
 
 class Finished(NamedTuple):
-    """Objects, (B, ...).
+    """Finished objects, (B, ...).
 
     Attributes:
-        state: of the environment.
+        state: state of the environment.
         obs: its observation.
         values: (B, R) objectives.
     """
@@ -29,14 +30,14 @@ class Finished(NamedTuple):
 
 
 class Trajectories(NamedTuple):
-    """How objects were built, in at most T steps; what is after the last step means nothing.
+    """Trajectories of at most T steps that build objects; entries after the last step are arbitrary.
 
     Attributes:
-        obs: (B, T, ...) what was acted on.
+        obs: (B, T, ...) observations acted on.
         action: (B, T) int32.
         log_backward: (B, T) log P_B of each step, 0 after the last.
         length: (B,) int32 steps.
-        end: what was built.
+        end: finished objects.
     """
 
     obs: jax.Array
@@ -47,38 +48,40 @@ class Trajectories(NamedTuple):
 
     @property
     def valid(self) -> jax.Array:
-        """(B, T) bool, the steps."""
+        """Mask of the steps, (B, T) bool."""
         return jnp.arange(self.action.shape[1]) < self.length[:, None]
 
 
 class Reader(Protocol[Memory]):
-    """A network under a condition, as it goes along B trajectories; ``output`` begins with the logits, (B, outputs)."""
+    """Network under a condition, applied step by step along B trajectories."""
 
     def start(self) -> Memory:
-        """What it keeps of the observations it was shown: none yet."""
+        """Return the memory before the first observation."""
         ...
 
     def read(self, memory: Memory, obs: jax.Array) -> tuple[Memory, jax.Array]:
-        """What it keeps, and its output for the next observation (B, ...)."""
+        """Return the memory after the next observation (B, ...), and the outputs (B, outputs), logits first."""
         ...
 
 
-def masked(logits: jax.Array, mask: jax.Array) -> jax.Array:
-    """Logits that no softmax can tell from minus infinity where the mask is 0, yet finite."""
-    return jnp.where(mask > 0, logits, -1e9)
-
-
 def log_backward(mask: jax.Array) -> jax.Array:
-    """log P_B, uniform over the legal parents of ``backward_mask`` (..., K); 0 at the start, which has none."""
+    """Compute log P_B, uniform over the legal parents of ``backward_mask`` (..., K); 0 at the start, which has none."""
     return -jnp.log(jnp.maximum(mask.sum(axis=-1), 1).astype(jnp.float32))
 
 
 def forward(
     env: AnyTask, params: PyTree, reader: Reader[Any], batch: int, epsilon: jax.Array | float, key: jax.Array
 ) -> Trajectories:
-    """Sample trajectories of a policy that takes any allowed action at all with probability ``epsilon``.
+    """Sample trajectories of a policy, with a uniformly drawn allowed action with probability ``epsilon``.
 
     A task that has ``values`` is asked for them once, at the end; the rewards of its steps are then not computed.
+
+    Args:
+        env, params: the task and its constants.
+        reader: the policy.
+        batch: B.
+        epsilon: probability of a random step.
+        key: drawn from.
     """
     key_start, key_steps = jax.random.split(key)
     num_actions = int(env.action_space.n)  # type: ignore[attr-defined]
@@ -91,7 +94,7 @@ def forward(
         memory, output = reader.read(memory, obs)
         explores = jax.random.uniform(key_explore, (batch, 1)) < epsilon
         logits = jnp.where(explores, 0.0, output[:, :num_actions])
-        action = jax.random.categorical(key_action, masked(logits, env.action_mask(obs))).astype(jnp.int32)
+        action = jax.random.categorical(key_action, mask_logits(logits, env.action_mask(obs))).astype(jnp.int32)
         # steps of a constructive task draw nothing from their key
         after, next_obs, reward, ended, _, _ = jax.vmap(env.step, (None, 0, 0, None))(key, state, action, params)
         backward = jnp.where(done, 0.0, log_backward(jax.vmap(env.backward_mask)(after)))
@@ -123,11 +126,11 @@ def forward(
 
 
 def backward(env: AnyTask, params: PyTree, end: Finished, key: jax.Array) -> Trajectories:
-    """Trajectories that P_B draws from finished objects back to the start, in the order they would be built in."""
+    """Sample trajectories by P_B from finished objects back to the start, returned in the order of building."""
 
     def step(state: PyTree, key: jax.Array) -> tuple[PyTree, Any]:
         mask = jax.vmap(env.backward_mask)(state)
-        chosen = jax.random.categorical(key, masked(jnp.zeros(mask.shape), mask))
+        chosen = jax.random.categorical(key, mask_logits(jnp.zeros(mask.shape), mask))
         parent, obs, action = jax.vmap(env.backward_step, (0, 0, None))(state, chosen, params)
         return parent, (obs, action, log_backward(mask), mask.any(axis=-1))
 
@@ -139,16 +142,17 @@ def backward(env: AnyTask, params: PyTree, end: Finished, key: jax.Array) -> Tra
 
 
 def _in_order(rows: Any, length: jax.Array) -> Any:
-    """Rows (T, ...) from the last step to the first and then padding, turned round: padding last."""
+    """Reverse rows (T, ...) that go from the last step to the first and then padding; padding stays last."""
     return jax.tree.map(lambda x: jnp.roll(x[::-1], length, axis=0), rows)
 
 
 def log_forward(logits: jax.Array, trajectories: Trajectories, mask: jax.Array) -> jax.Array:
-    """(B, T) log P_F of each step, 0 after the last, by logits and action masks (B, T, A).
+    """Compute log P_F (B, T) of each step, 0 after the last, from logits and action masks (B, T, A).
 
-    Of the learnt policy, not of the one that explored (Malkin et al., 2022, section 3: any training distribution does).
+    These are the policy's own, not those of the mixture that explored (Malkin et al., 2022, section 3: any training
+    distribution does).
     """
-    log_prob = jax.nn.log_softmax(masked(logits, mask))
+    log_prob = jax.nn.log_softmax(mask_logits(logits, mask))
     # one-hot and not a gather: its gradient is a scatter, which XLA's CPU backend runs one element at a time
     taken = jnp.arange(logits.shape[-1]) == trajectories.action[..., None]
     return jnp.where(trajectories.valid, jnp.sum(jnp.where(taken, log_prob, 0.0), axis=-1), 0.0)

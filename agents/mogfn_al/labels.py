@@ -1,11 +1,9 @@
-"""Strings that an oracle has labelled: each once, counted, and written down after every round."""
+"""Strings that an oracle has labelled, each once."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -15,9 +13,6 @@ from numpy.typing import NDArray
 from morl.envs.constructive.base import Constructive
 from morl.errors import UserError
 from morl.ops.pareto import crowding_distance, non_dominated
-from morl.runs import files
-from morl.runs.csv import csv_text
-from morl.runs.logger import Row
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int32]
@@ -25,7 +20,7 @@ Oracle = Callable[[Ints], Floats]
 
 
 class StringTask(Constructive[Any, Any], Protocol):
-    """A constructive task of strings (:mod:`morl.envs.constructive.strings`)."""
+    """Constructive task of strings (:mod:`morl.envs.constructive.strings`)."""
 
     @property
     def num_letters(self) -> int: ...
@@ -33,42 +28,62 @@ class StringTask(Constructive[Any, Any], Protocol):
     def shortest_length(self) -> int: ...
 
     def text(self, letters: Any) -> str:
-        """The string of an observation (L,)."""
+        """Return the string of an observation (L,)."""
         ...
 
 
+class Labels(NamedTuple):
+    """Labels of one search as arrays of fixed shapes, with room for N of them; no array for JAX, but NumPy's.
+
+    Attributes:
+        strings: (N, L) int32.
+        values: (N, R) float64.
+        rounds: (N,) int32.
+        number: () int32 labels there are; what is after them is zero.
+        metrics: (M,) float64 metrics of the last round (:data:`morl.agents.mogfn_al.algorithm.METRICS`), NaN without.
+    """
+
+    strings: Ints
+    values: Floats
+    rounds: Ints
+    number: Any
+    metrics: Floats
+
+
 class Labelled:
-    """What a search knows. A label is a call of the oracle, and no string is labelled twice.
+    """Strings with labels. A label is a call of the oracle, and no string is labelled twice.
 
     Attributes:
         strings: (n, L) int32, in the order they were labelled; blanks after their end.
         values: (n, R) float64.
-        rounds: (n,) int64, when; 0 is the start.
-        rows: metrics after each round.
+        rounds: (n,) int32 round of each label; 0 is the start.
     """
 
     def __init__(self, length: int, num_objectives: int) -> None:
         self.strings = np.zeros((0, length), np.int32)
         self.values = np.zeros((0, num_objectives))
-        self.rounds = np.zeros(0, np.int64)
-        self.rows: list[Row] = []
+        self.rounds = np.zeros(0, np.int32)
         self._known: set[bytes] = set()
 
     def __len__(self) -> int:
         return len(self.strings)
 
     def is_known(self, string: Ints) -> bool:
-        """Whether (L,) has a label."""
+        """Return whether a string (L,) has a label."""
         return string.astype(np.int32).tobytes() in self._known
 
     def fresh(self, strings: Ints) -> Ints:
-        """Those of (n, L) that have no label, each once, in their order."""
+        """Return the strings of (n, L) that have no label, each once, in their order."""
         rows = {row.astype(np.int32).tobytes(): row for row in reversed(strings)}
         order = [row for key, row in reversed(rows.items()) if key not in self._known]
         return np.array(order, np.int32).reshape(-1, self.strings.shape[1])
 
     def label(self, oracle: Oracle, strings: Ints, index: int) -> None:
-        """Ask the oracle for the values of (n, L), none of them known and all different, in the round of this index."""
+        """Ask the oracle for the values of strings (n, L), in the round of this index.
+
+        Raises:
+            ValueError: a string has a label already, or is there twice.
+        """
         if len(self.fresh(strings)) != len(strings):
             raise ValueError("a string would be labelled twice")
         self._add(strings, oracle(strings), np.full(len(strings), index))
@@ -76,11 +91,16 @@ class Labelled:
     def _add(self, strings: Any, values: Any, rounds: Any) -> None:
         self.strings = np.concatenate([self.strings, np.asarray(strings, np.int32)])
         self.values = np.concatenate([self.values, np.asarray(values, np.float64)])
-        self.rounds = np.concatenate([self.rounds, np.asarray(rounds, np.int64)])
+        self.rounds = np.concatenate([self.rounds, np.asarray(rounds, np.int32)])
         self._known = {row.tobytes() for row in self.strings}
 
+    @property
+    def next_round(self) -> int:
+        """Index of the round that comes next."""
+        return int(self.rounds.max(initial=-1)) + 1
+
     def best_first(self) -> NDArray[np.int64]:
-        """Their numbers: the front, then the front of the others, and so on; of each the least crowded first."""
+        """Return indices of all strings: the front, then the front of the others, and so on, least crowded first."""
         left, order = np.arange(len(self)), []
         while len(left):
             front = left[non_dominated(self.values[left])]
@@ -89,41 +109,64 @@ class Labelled:
         return np.concatenate(order) if order else left
 
     def front(self) -> NDArray[np.int64]:
-        """Numbers of the non-dominated ones, the first of equal ones, by falling first objective."""
+        """Return indices of the non-dominated strings, the first of equal ones, by falling first objective."""
         found = np.flatnonzero(non_dominated(self.values, keep_duplicates=False))
         return found[np.argsort(-self.values[found, 0], kind="stable")]
 
-    def save(self, path: Path) -> None:
-        """Write all of it as JSON, whole or not at all; numbers read back exactly."""
-        state = {name: getattr(self, name).tolist() for name in ("strings", "values", "rounds")}
-        files.write_text(path, json.dumps({**state, "rows": self.rows}))
+    def arrays(self, capacity: int, metrics: Floats) -> Labels:
+        """Return the labels as arrays of room for ``capacity``, with metrics of the last round."""
+        (length,), (num_objectives,) = self.strings.shape[1:], self.values.shape[1:]
+        labels = empty(capacity, length, num_objectives, len(metrics))
+        labels.strings[: len(self)] = self.strings
+        labels.values[: len(self)] = self.values
+        labels.rounds[: len(self)] = self.rounds
+        return labels._replace(number=np.int32(len(self)), metrics=metrics)
 
     @staticmethod
-    def load(path: Path, env: StringTask) -> Labelled:
-        """What :meth:`save` wrote, of a task.
+    def from_arrays(labels: Labels) -> Labelled:
+        """Return the strings of arrays."""
+        known = Labelled(labels.strings.shape[1], labels.values.shape[1])
+        known._add(*(array[: int(labels.number)] for array in labels[:3]))
+        return known
 
-        Raises:
-            UserError: unreadable, damaged, or of another task.
-        """
-        loaded = Labelled(env.horizon, len(env.objectives))
-        try:
-            state = json.loads(path.read_text())
-            loaded._add(state["strings"], state["values"], state["rounds"])
-            loaded.rows = [dict(row) for row in state["rows"]]
-            numbers = all(type(x) in (int, float) for row in loaded.rows for x in row.values())
-            lengths = (loaded.strings < env.num_letters).sum(axis=1)
-            blank_after = (np.arange(env.horizon) >= lengths[:, None]) == (loaded.strings == env.num_letters)
-            whole = loaded.strings.min(initial=0) >= 0 and blank_after.all() and np.isfinite(loaded.values).all()
-            counted = len(loaded.rounds) == len(loaded) == len(loaded.values) == len(loaded._known)
-            if not (numbers and whole and counted and loaded.rows):
-                raise ValueError("not what was written")
-        except (OSError, ValueError, KeyError, TypeError, OverflowError) as error:
-            raise UserError(f"cannot read {path}: it is damaged, or of another task ({error})") from error
-        return loaded
+
+def empty(capacity: int, length: int, num_objectives: int, num_metrics: int) -> Labels:
+    """Return room for ``capacity`` labels."""
+    return Labels(
+        np.zeros((capacity, length), np.int32),
+        np.zeros((capacity, num_objectives)),
+        np.zeros(capacity, np.int32),
+        np.int32(0),
+        np.full(num_metrics, np.nan),
+    )
+
+
+def check(labels: Labels, env: StringTask, sizes: tuple[int, ...]) -> None:
+    """Raise UserError if arrays are not labels of a task after one of its rounds.
+
+    Args:
+        labels: of one search.
+        env: the task.
+        sizes: numbers of labels that there may be, after each round.
+    """
+    known = Labelled.from_arrays(labels)
+    lengths = (known.strings < env.num_letters).sum(axis=1)
+    blank_after = (np.arange(env.horizon) >= lengths[:, None]) == (known.strings == env.num_letters)
+    wanted = np.searchsorted(sizes, np.arange(len(known)), "right") - 1
+    faults = {
+        "a string is not of this task": known.strings.min(initial=0) < 0 or not blank_after.all(),
+        "a value is not finite": not np.isfinite(known.values).all(),
+        "a string has two labels": len(known._known) != len(known),
+        f"{int(labels.number)} labels are not those of whole rounds": int(labels.number) not in sizes,
+        "a label is of another round": not np.array_equal(known.rounds, wanted),
+    }
+    for fault, there in faults.items():
+        if there:
+            raise UserError(f"the labels are damaged, or of another task: {fault}")
 
 
 def oracle_of(env: StringTask) -> Oracle:
-    """The objectives (n, R) of strings (n, L): the task's own oracle where it has one, else by writing them."""
+    """Return the function from strings (n, L) to objectives (n, R): the task's oracle if it has one, else its steps."""
     if hasattr(env, "oracle"):
         return lambda strings: np.asarray(env.oracle([env.text(row) for row in strings]), np.float64)
 
@@ -144,15 +187,3 @@ def oracle_of(env: StringTask) -> Oracle:
         return jax.vmap(one)(strings)
 
     return lambda strings: np.asarray(written(jnp.asarray(strings)), np.float64)
-
-
-def table(seeds: dict[int, Labelled], env: StringTask, rows: Callable[[Labelled], Sequence[int]]) -> str:
-    """A CSV of labelled strings by seed: which ``rows`` tells, and ``call`` counts the oracle's calls from 1."""
-    lines = []
-    for seed, known in seeds.items():
-        front = set(known.front().tolist())
-        for number, i in enumerate(rows(known)):
-            values = map(float, known.values[i])
-            lines.append([seed, number, i + 1, known.rounds[i], env.text(known.strings[i]), *values, int(i in front)])
-    names = [objective.name for objective in env.objectives]
-    return csv_text(["seed", "id", "call", "round", "object", *names, "in_front"], lines)

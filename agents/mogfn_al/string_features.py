@@ -1,4 +1,4 @@
-"""Strings as numbers for a surrogate: which short substrings are in them, and which letter is at which place."""
+"""Features of strings for a surrogate: counts of short substrings, and the letter at each place."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ MOST_SUBSTRINGS = 512
 
 
 def spectrum(strings: Ints, num_letters: int) -> Floats:
-    """(n, F) how often each substring of one, two, ... letters is in strings (n, L) with blanks after their end.
+    """Count each substring of one, two, ... letters in strings (n, L) with blanks after their end, (n, F).
 
     The spectrum kernel's features (Leslie et al., 2002), up to the longest substrings of which there are no more than
     ``MOST_SUBSTRINGS`` in all, single letters at least: pairs of 20 letters, and up to four of 4.
@@ -37,5 +37,5 @@ def spectrum(strings: Ints, num_letters: int) -> Floats:
 
 
 def places(strings: Ints, num_letters: int) -> Floats:
-    """(n, L (letters + 1)) one-hot letters, and blanks, of strings (n, L)."""
+    """Encode letters and blanks of strings (n, L) one-hot, (n, L (letters + 1))."""
     return np.eye(num_letters + 1)[np.asarray(strings, np.int64)].reshape(len(strings), -1)

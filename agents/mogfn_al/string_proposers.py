@@ -1,4 +1,4 @@
-"""Ways to propose strings without a model: at random, by mutations of the best ones, by a genetic algorithm."""
+"""Proposals of strings without a model: at random, by mutations of the best ones, by a genetic algorithm."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ ATTEMPTS = 1000  # rounds of proposals in search of ones without a label
 
 
 def random_strings(env: StringTask, number: int, rng: np.random.Generator) -> Ints:
-    """(n, L) strings of letters and allowed lengths, all equally likely."""
+    """Draw strings (n, L) with uniform lengths among the allowed ones, and uniform letters."""
     length = rng.integers(env.shortest_length, env.horizon + 1, (number, 1))
     letters = rng.integers(0, env.num_letters, (number, env.horizon))
     return np.where(np.arange(env.horizon) < length, letters, env.num_letters).astype(np.int32)
@@ -33,13 +33,13 @@ def mutated(env: StringTask, strings: Ints, max_edits: int, rng: np.random.Gener
 
 
 def by_mutation(env: StringTask, known: Labelled, number: int, best: int, max_edits: int, rng: Any) -> Ints:
-    """``number`` new strings: random edits of any of the ``best`` labelled ones."""
+    """Return ``number`` new strings: random edits of any of the ``best`` labelled ones."""
     pool = known.best_first()[:best]
     return _until_new(known, number, lambda: mutated(env, known.strings[rng.choice(pool, number)], max_edits, rng))
 
 
 def by_genetics(env: StringTask, known: Labelled, number: int, best: int, max_edits: int, rng: Any) -> Ints:
-    """``number`` new strings: parents by tournaments among the ``best``, crossed at one place and then edited.
+    """Return ``number`` new strings: parents by tournaments among the ``best``, crossed at one place and then edited.
 
     Selection is NSGA-II's (Deb et al., 2002): of two drawn at random the one of the better front, or the less crowded.
     """
@@ -56,7 +56,7 @@ def by_genetics(env: StringTask, known: Labelled, number: int, best: int, max_ed
 
 
 def _until_new(known: Labelled, number: int, propose: Any) -> Ints:
-    """Proposals, again and again, until ``number`` different ones have no label.
+    """Propose until ``number`` different strings without a label are found.
 
     Raises:
         UserError: hardly any are left.

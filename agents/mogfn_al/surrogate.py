@@ -1,6 +1,6 @@
-"""What a search believes of strings it has not seen: BoTorch's Gaussian processes, and what a label would add.
+"""Surrogate of a search: BoTorch's Gaussian processes, and the expected gain of a label.
 
-The one file that imports PyTorch and BoTorch.
+It is the one file that imports PyTorch and BoTorch.
 """
 
 from __future__ import annotations
@@ -33,17 +33,17 @@ from morl.agents.mogfn_al import string_features
 Floats = NDArray[np.float64]
 Ints = NDArray[np.integer[Any]]
 
-# BoTorch would compile a C++ program first, for a minute in each new environment, which takes nothing off the time here
+# BoTorch would compile a C++ program first, a minute in each new environment, that would save no time here
 logei._load_attempted = True
 
-NOISE = 1e-4  # variance of a label, in units of that of all labels: oracles are exact, matrices are not
+NOISE = 1e-4  # variance of a label in units of that of all labels; oracles are exact, but matrices need it
 FIT_STEPS = 75  # of L-BFGS
 SLACK = 0.1  # of the front's range, or the labels' deviation: the reference point is moved away, so that ends count
 BLOCK = 256  # strings whose acquisition is computed at once
 
 
 class Surrogate:
-    """One Gaussian process for each of R objectives, fitted to labels (n, R) of strings (n, L).
+    """Gaussian processes, one for each of R objectives, fitted to labels (n, R) of strings (n, L).
 
     The kernel is the sum of two squared exponentials, of the substrings' counts (:func:`string_features.spectrum`) and
     of the letters at each place, each in units of the strings' mean distance.
@@ -51,7 +51,7 @@ class Surrogate:
     Args:
         strings: (n, L) integers.
         values: (n, R).
-        num_letters: also the number of a blank.
+        num_letters: number of letters, which is also the code of a blank.
     """
 
     def __init__(self, strings: Ints, values: Floats, num_letters: int) -> None:
@@ -93,23 +93,23 @@ class Surrogate:
         return torch.as_tensor(np.concatenate(self._parts(strings), axis=1))
 
     def mean(self, strings: Ints) -> Floats:
-        """(n, R) expected labels of strings (n, L)."""
+        """Return the expected labels (n, R) of strings (n, L)."""
         with torch.no_grad():
             mean: Floats = self._model.posterior(self._features(strings)).mean.numpy()
         return mean * self._deviation + self._mean
 
     def standardised(self, values: Floats) -> Floats:
-        """Values (..., R) in the units of the processes, in which labels have mean 0 and deviation 1."""
+        """Convert values (..., R) to the units of the processes, in which labels have mean 0 and deviation 1."""
         return (values - self._mean) / self._deviation
 
     def acquisition(self, front: Ints, reference_point: Floats, samples: int, seed: int) -> Acquisition:
-        """What a label would add to the front of strings (m, L) over the reference point.
+        """Return the gain that a label would add to the front of strings (m, L) over the reference point.
 
         Args:
             front: non-dominated labelled strings.
             reference_point: (R,); objectives are maximised.
-            samples: of the posterior.
-            seed: of them.
+            samples: number of samples of the posterior.
+            seed: seed of the samples.
         """
         return Acquisition(self, front, reference_point, samples, seed)
 
@@ -132,14 +132,14 @@ class Acquisition:
             )
 
     def __call__(self, strings: Ints) -> Floats:
-        """(n,) of strings (n, L), each by itself."""
+        """Compute the acquisition (n,) of strings (n, L), each by itself."""
         features = self._surrogate._features(strings)[:, None]
         with torch.no_grad(), _quiet():
             parts = [self._function(features[i : i + BLOCK]) for i in range(0, len(features), BLOCK)]
         return np.concatenate([part.numpy() for part in parts])
 
     def best(self, strings: Ints, number: int) -> list[int]:
-        """``number`` of different strings (n, L) that add most together: one after another, each given those before.
+        """Choose ``number`` of different strings (n, L) that add most together, each given those chosen before.
 
         Afterwards they count as part of the front here.
         """
@@ -150,10 +150,10 @@ class Acquisition:
 
 
 class _Together(Model):  # type: ignore[misc]  # where BoTorch is installed or not, its types are not looked at
-    """A model asked for many sets of points that is asked once for all the points.
+    """Model that answers for many sets of points by one joint posterior of all points.
 
     Acquisitions look at each candidate together with the front. GPyTorch computes with a copy of the training data for
-    each such set; here the joint posterior of all different points is taken apart instead.
+    each such set; here the joint posterior of all different points is split instead.
     """
 
     def __init__(self, model: Any) -> None:
@@ -170,7 +170,7 @@ class _Together(Model):  # type: ignore[misc]  # where BoTorch is installed or n
         return torch.Size()
 
     def posterior(self, X: Any, *args: Any, **kwargs: Any) -> Any:
-        """Of sets (S, q, F) or one set (q, F) of points."""
+        """Return the posterior of sets (S, q, F) or one set (q, F) of points."""
         if X.ndim == 2 or len(X) == 1:
             return self._model.posterior(X, *args, **kwargs)
         sets, size, _ = X.shape
@@ -193,9 +193,9 @@ class _Together(Model):  # type: ignore[misc]  # where BoTorch is installed or n
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Without warnings of what is meant.
+    """Silence warnings about cases that are expected here.
 
-    An objective may be constant yet, the optimiser may stop at its last step, candidates of the front itself need a
+    An objective may be constant so far, the optimiser may stop at its last step, candidates of the front itself need a
     jitter, and all candidates may be chosen.
     """
     with warnings.catch_warnings():
@@ -204,6 +204,6 @@ def _quiet() -> Iterator[None]:
 
 
 def _typical_distance(features: Floats) -> float:
-    """Root mean squared distance of all pairs of rows (n, F); 1 where they are all the same."""
+    """Return the root mean squared distance of all pairs of rows (n, F); 1 where they are all the same."""
     variance = float(features.var(axis=0).sum())
     return float(np.sqrt(2 * variance)) or 1.0

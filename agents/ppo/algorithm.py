@@ -1,14 +1,17 @@
-"""PPO with a vector critic: one value and one advantage per objective, one preference per learner.
+"""PPO (Schulman et al., 2017, arXiv 1707.06347) with a vector critic: one value and one advantage an objective.
 
-Schulman et al. (2017) for the clipped surrogate; the actor's advantage is the preference-weighted sum of the
-objectives' advantages (Liu et al., 2025, C-MORL, section 4.1), normalised over the batch.
+A learner has one preference at a time. The actor's advantage is the preference-weighted sum of the objectives'
+advantages (Liu et al., 2025, C-MORL, section 4.1), standardised over the rollout. An update reads from top to bottom:
+:meth:`PPO.update` weighs the objectives, :meth:`PPO.process_rollout` estimates advantages, :meth:`PPO.fit` passes over
+the rollout in minibatches, and :meth:`PPO.loss` is equation 9. The parts of the loss are in :mod:`.losses`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -16,103 +19,42 @@ import numpy as np
 import optax
 from gymnasium import Space
 
-from morl.agents.cmorl import trust_region
+from morl.agents.ppo import losses
 from morl.agents.ppo.config import PPOConfig
+from morl.agents.ppo.losses import SurrogateEstimate
+from morl.agents.ppo.types import ActorParams, Minibatch, Params, Policy, PPOLearning, ProcessedRollout
 from morl.networks import encoders
-from morl.networks.mlp import MLP, mlp
+from morl.networks.mlp import mlp
 from morl.ops import distributions, running_statistics
-from morl.ops.returns import discounted_sum, td_error, traced
+from morl.ops.masking import mask_logits, masked_mean, standardise
+from morl.ops.returns import episode_over, gae, partial_returns, td_errors
 from morl.ops.running_statistics import RunningStats
-from morl.types import PyTree, Transition
-
-
-class Policy(NamedTuple):
-    """What a learner leaves: what acting needs, and what another learner needs beside that to go on from it."""
-
-    actor: MLP
-    log_std: jax.Array
-    obs_stats: RunningStats
-    critic: MLP
-    return_stats: RunningStats
-
-
-class Params(NamedTuple):
-    """What the optimiser moves."""
-
-    actor: MLP
-    log_std: jax.Array
-    critic: MLP
-
-
-class PPOState(NamedTuple):
-    """One learner.
-
-    Attributes:
-        params: networks.
-        opt_state: Adam's moments.
-        obs_stats: running statistics of the observation features.
-        return_stats: running statistics of the discounted return of each objective, (R,).
-        discounted_return: (B, R) discounted sum of rewards of the episodes under way.
-        preference: (R,) weights of the objectives.
-        updates: () int32.
-        caution: () what the actor's steps are multiplied by; None without ``target_kl``.
-    """
-
-    params: Params
-    opt_state: PyTree
-    obs_stats: RunningStats
-    return_stats: RunningStats
-    discounted_return: jax.Array
-    preference: jax.Array
-    updates: jax.Array
-    caution: jax.Array | None
-
-
-class Batch(NamedTuple):
-    """What one gradient step needs, (N, ...)."""
-
-    features: jax.Array
-    action: jax.Array
-    log_prob: jax.Array
-    advantage: jax.Array
-    target: jax.Array
-    weight: jax.Array
-    mask: jax.Array | None
-
-
-class Look(NamedTuple):
-    """A rollout as a learner sees it, (T, B, ...).
-
-    Attributes:
-        features, action, mask: what was acted on, and how.
-        log_prob: (T, B) of the actions, by the policy that acted.
-        delta, advantage, value: (T, B, R), in units of the rewards as the critic gets them.
-        weight: (T, B), 0 for what must not be learnt from.
-    """
-
-    features: jax.Array
-    action: jax.Array
-    log_prob: jax.Array
-    delta: jax.Array
-    advantage: jax.Array
-    value: jax.Array
-    weight: jax.Array
-    mask: jax.Array | None
+from morl.types import Features, LearnerState, Metrics, PyTree, Transition
 
 
 @dataclass(frozen=True)
 class PPO:
-    """The learner of :class:`PPOState`, for spaces it is made for. ``total_updates`` is for annealing only.
+    """PPO learner; its state is of :class:`Params`, :class:`PPOLearning` and (B, R) partial returns for the episode.
 
-    With an ``action_mask`` of observations, actions it forbids have no likelihood.
+    Attributes:
+        config: settings.
+        observation_space, action_space: of one environment.
+        num_objectives: R.
+        gamma: discount it learns at.
+        total_updates: number of updates, which the learning rate is annealed over.
+        action_mask: function from observations to allowed actions; those it forbids have probability 0.
+
+    Raises:
+        UserError: a space it cannot work with.
     """
 
     config: PPOConfig
     observation_space: Space[Any]
     action_space: Space[Any]
+    num_objectives: int
     gamma: float
     total_updates: int
-    action_mask: Callable[[jax.Array], jax.Array] | None = None
+    action_mask: Features | None = None
 
     def __post_init__(self) -> None:
         distributions.for_space(self.action_space)
@@ -131,288 +73,250 @@ class PPO:
         return distributions.for_space(self.action_space)
 
     @property
+    def _encoder(self) -> encoders.Encoder:
+        return encoders.encoder(self.observation_space)
+
+    @property
     def _optimiser(self) -> optax.GradientTransformation:
         c = self.config
         steps = self.total_updates * c.epochs * c.minibatches
         rate = optax.linear_schedule(c.learning_rate, 0.0, steps) if c.anneal else c.learning_rate
         return optax.chain(optax.clip_by_global_norm(c.max_grad_norm), optax.adam(rate, eps=1e-5))
 
-    def init(self, key: jax.Array, preference: jax.Array) -> PPOState:
-        """A fresh learner for one preference (R,)."""
+    def init(self, key: jax.Array) -> LearnerState:
+        """Return a fresh learner. Not to be called under ``jit``: its networks are NumPy's."""
         c = self.config
         rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))
-        size = encoders.encoder(self.observation_space).size
-        num_objectives = preference.shape[0]
+        size = self._encoder.size
         fresh = Policy(
             actor=mlp(rng, (size, *c.hidden, self._actions.num_outputs), c.activation, output_scale=0.01),
             log_std=self._actions.initial_log_std(),
             obs_stats=running_statistics.init(size),
-            critic=mlp(rng, (size, *c.hidden, num_objectives), c.activation, output_scale=1.0),
-            return_stats=running_statistics.init(num_objectives),
+            critic=mlp(rng, (size, *c.hidden, self.num_objectives), c.activation, output_scale=1.0),
+            return_stats=running_statistics.init(self.num_objectives),
         )
-        return self.begin(fresh, preference)
+        return self.begin(fresh)
 
-    def begin(self, policy: Policy, preference: jax.Array) -> PPOState:
-        """A learner that goes on from what another left, for a preference (R,)."""
+    def begin(self, policy: Policy) -> LearnerState:
+        """Return a learner that starts from the policy of another one."""
         params = Params(policy.actor, policy.log_std, policy.critic)
-        return PPOState(
-            params=params,
+        learning = PPOLearning(
             opt_state=self._optimiser.init(params),
             obs_stats=policy.obs_stats,
             return_stats=policy.return_stats,
-            discounted_return=jnp.zeros((self.config.num_envs, preference.shape[0])),
-            preference=preference,
             updates=jnp.int32(0),
-            # it rises within an update where it can; a policy that is sure of itself is soon moved too far
-            caution=None if self.config.target_kl is None else jnp.float32(0.1),
+            # low at the start, as a policy of little entropy is soon moved too far; it rises within an update
+            kl_step_scale=None if self.config.target_kl is None else jnp.float32(0.1),
         )
+        return LearnerState(params, learning, episode=jnp.zeros((self.num_envs, self.num_objectives)))
 
-    def policy(self, state: PPOState) -> Policy:
-        """What is left of a learner."""
+    def policy(self, state: LearnerState) -> Policy:
+        """Extract the acting and warm-start parameters."""
         actor, log_std, critic = state.params
-        return Policy(actor, log_std, state.obs_stats, critic, state.return_stats)
-
-    def restarted(self, state: PPOState) -> PPOState:
-        """Without the episodes under way."""
-        return state._replace(discounted_return=jnp.zeros_like(state.discounted_return))
-
-    def learnt(self, state: PPOState) -> Params:
-        """What gradients move."""
-        return state.params
-
-    def undone(self, before: PPOState, after: PPOState) -> PPOState:
-        """As before, but for the episodes under way, which went on."""
-        return before._replace(discounted_return=after.discounted_return)
+        return Policy(actor, log_std, state.learning.obs_stats, critic, state.learning.return_stats)
 
     def act(self, policy: Policy, obs: jax.Array, preference: jax.Array, key: jax.Array, *, greedy: bool) -> jax.Array:
-        """Actions for a batch of observations. The preference is not looked at: each policy was trained for its own."""
-        output = _masked(policy.actor(self._features(policy.obs_stats, obs)), self._mask(obs))
+        """Return actions (B, ...) for observations (B, ...); the preference is no input of the policy."""
+        output = mask_logits(policy.actor(self.features(policy.obs_stats, obs)), self._mask(obs))
         if greedy:
             return self._actions.mode(output, policy.log_std)
         return self._actions.sample(output, policy.log_std, key)
 
     def to_env(self, action: jax.Array) -> jax.Array:
-        """Actions as the environment takes them."""
+        """Convert recorded actions to those of the environment."""
         return self._actions.to_env(action)
 
-    def values(self, policy: Policy, batch: Transition) -> tuple[jax.Array, jax.Array]:
-        """Values (T, B, R) of what was acted on and of what followed, in units of rewards as the critic gets them."""
-        features, next_features = (self._features(policy.obs_stats, obs) for obs in (batch.obs, batch.next_obs))
-        return policy.critic(features), policy.critic(next_features)
+    def update(self, state: LearnerState, batch: Transition, key: jax.Array) -> tuple[LearnerState, Metrics]:
+        """Learn from one rollout (T, B), for the preference (T, B, R) of each step."""
+        weights = batch.preference * self.preference_scale(state.learning.return_stats)
+        state, rollout = self.process_rollout(state, batch)
+        advantage = standardise(jnp.sum(weights * rollout.advantage, axis=-1), rollout.weight)
+        return self.fit(state, rollout, advantage, key)
 
-    def update(
-        self, state: PPOState, batch: Transition, key: jax.Array, weights: jax.Array | None = None
-    ) -> tuple[PPOState, dict[str, jax.Array]]:
-        """Learn from one rollout (T, B) by ``epochs`` passes over it; scalar metrics.
+    def process_rollout(self, state: LearnerState, batch: Transition) -> tuple[LearnerState, ProcessedRollout]:
+        """Estimate the advantages of a rollout (T, B), and update the running statistics.
+
+        The likelihoods are by the statistics before the update, with which the policy acted.
+        """
+        learning: PPOLearning = state.learning
+        # 1. scale the rewards by the deviation of the returns
+        over = episode_over(batch.terminated, batch.truncated, batch.valid)
+        carried, returns = partial_returns(batch.reward, over, self.gamma, state.episode)
+        return_stats = running_statistics.update(learning.return_stats, returns, batch.valid)
+        reward = batch.reward / self.reward_scale(return_stats)
+        # 2. estimate an advantage for each objective
+        value, next_value = self.values(self.policy(state), batch)
+        discount = self.gamma * (1.0 - batch.terminated)
+        delta = jnp.where(batch.valid[..., None], td_errors(reward, discount, next_value, value), 0.0)
+        # 3. recall the policy that acted
+        features, mask = self.features(learning.obs_stats, batch.obs), self._mask(batch.obs)
+        output = mask_logits(state.params.actor(features), mask)
+        rollout = ProcessedRollout(
+            features=features,
+            action=batch.action,
+            mask=mask,
+            log_prob=self._actions.log_prob(output, state.params.log_std, batch.action),
+            delta=delta,
+            advantage=gae(delta, over, self.gamma, self.config.gae_lambda),
+            value=value,
+            weight=batch.valid.astype(jnp.float32),
+        )
+        obs_stats = running_statistics.update(learning.obs_stats, self._encoder.encode(batch.obs), batch.valid)
+        learning = learning._replace(obs_stats=obs_stats, return_stats=return_stats, updates=learning.updates + 1)
+        return state._replace(learning=learning, episode=carried), rollout
+
+    def fit(
+        self,
+        state: LearnerState,
+        rollout: ProcessedRollout,
+        advantage: jax.Array,
+        key: jax.Array,
+        *,
+        train_actor: bool = True,
+    ) -> tuple[LearnerState, Metrics]:
+        """Pass ``epochs`` times over a rollout in minibatches; return the learner and mean metrics.
 
         Args:
             state: the learner.
-            batch: the rollout.
-            key: of the minibatches.
-            weights: (R,) or (T, B, R) of the objectives' temporal differences in the actor's advantage; by default the
-                preference.
+            rollout: result of :meth:`process_rollout`.
+            advantage: (T, B) for the actor.
+            key: of the order of the steps.
+            train_actor: train actor and critic; else the critic alone.
         """
-        state, look = self.look(state, batch)
-        if weights is None:
-            weights = state.preference * self.unit(state.return_stats) / self.preference_unit(state.return_stats)
-        weighed = look.delta * weights
-        actors = traced(weighed.sum(axis=-1, keepdims=True), _over(batch), self.gamma * self.config.gae_lambda)[..., 0]
-        return self.fit(state, look, _standardise(actors, batch.valid), key)
-
-    def unit(self, return_stats: RunningStats) -> jax.Array:
-        """(R,) what the critic's rewards are divided by.
-
-        A scale only: moving the mean of a reward would change what an episode's length is worth.
-        """
-        one = jnp.ones_like(return_stats.mean)
-        return running_statistics.deviation(return_stats) if self.config.normalise_rewards else one
-
-    def preference_unit(self, return_stats: RunningStats) -> jax.Array:
-        """(R,) as much of each objective as a preference weighs as one."""
-        unit = self.unit(return_stats)
-        return jnp.ones_like(unit) if self.config.preference_units == "raw" else unit
-
-    def look(self, state: PPOState, batch: Transition) -> tuple[PPOState, Look]:
-        """A rollout (T, B) as the learner sees it, and the learner with its running statistics brought up to date."""
         c = self.config
-        done = _over(batch)
-        carried, returns = discounted_sum(batch.reward, done, state.discounted_return, self.gamma)
-        return_stats = running_statistics.update(state.return_stats, returns, batch.valid)
-        reward = batch.reward / self.unit(return_stats)
-        value, next_value = self.values(self.policy(state), batch)
-        delta = td_error(reward, value, next_value, batch.terminated, self.gamma)
-        delta = jnp.where(batch.valid[..., None], delta, 0.0)
-        features = self._features(state.obs_stats, batch.obs)
-        mask = self._mask(batch.obs)
-        output = _masked(state.params.actor(features), mask)
-        look = Look(
-            features=features,
-            action=batch.action,
-            log_prob=self._actions.log_prob(output, state.params.log_std, batch.action),
-            delta=delta,
-            advantage=traced(delta, done, self.gamma * c.gae_lambda),
-            value=value,
-            weight=batch.valid.astype(jnp.float32),
-            mask=mask,
+        target = rollout.advantage + rollout.value
+        steps = Minibatch(
+            features=rollout.features,
+            action=rollout.action,
+            mask=rollout.mask,
+            log_prob=rollout.log_prob,
+            advantage=advantage,
+            target=target,
+            weight=rollout.weight,
         )
-        encode = encoders.encoder(self.observation_space).encode
-        return state._replace(
-            # only now, so that the likelihoods above are those of the policy that acted
-            obs_stats=running_statistics.update(state.obs_stats, encode(batch.obs), batch.valid),
-            return_stats=return_stats,
-            discounted_return=carried,
-            updates=state.updates + 1,
-        ), look
-
-    def outlook(
-        self, params: Params, look: Look, advantage: jax.Array
-    ) -> Callable[[tuple[MLP, jax.Array]], trust_region.Outlook]:
-        """What an actor and its ``log_std`` promise, by a rollout of ``params`` and its advantages (T, B, R)."""
-        before = _masked(params.actor(look.features), look.mask)
-        weight = look.weight[..., None]
-        number = jnp.maximum(weight.sum(), 1.0)
-        centred = (advantage - (advantage * weight).sum(axis=(0, 1)) / number) * weight
-
-        def of(policy: tuple[MLP, jax.Array]) -> trust_region.Outlook:
-            actor, log_std = policy
-            output = _masked(actor(look.features), look.mask)
-            ratio = jnp.exp(self._actions.log_prob(output, log_std, look.action) - look.log_prob)
-            divergence = self._actions.divergence(before, params.log_std, output, log_std)
-            return trust_region.Outlook(
-                gains=(ratio[..., None] * centred).sum(axis=(0, 1)) / number,
-                divergence=_mean(divergence, look.weight),
-            )
-
-        return of
-
-    def fit(
-        self, state: PPOState, look: Look, advantage: jax.Array, key: jax.Array, *, actor: bool = True
-    ) -> tuple[PPOState, dict[str, jax.Array]]:
-        """Passes over a rollout with an advantage (T, B) for the actor; without ``actor`` the critic learns alone."""
-        c = self.config
-        flat = jax.tree.map(
-            lambda x: x.reshape(-1, *x.shape[2:]),
-            Batch(
-                features=look.features,
-                action=look.action,
-                log_prob=look.log_prob,
-                advantage=advantage,
-                target=look.advantage + look.value,
-                weight=look.weight,
-                mask=look.mask,
-            ),
-        )
+        steps = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), steps)
 
         Carry = tuple[Params, PyTree, jax.Array | None]
 
-        def epoch(carry: Carry, step: tuple[jax.Array, jax.Array]) -> tuple[Carry, dict[str, jax.Array]]:
-            params, opt_state, caution = carry
-            key, so_far = step
-            order = jax.random.permutation(key, flat.weight.shape[0]).reshape(c.minibatches, -1)
-            (params, opt_state), metrics = jax.lax.scan(
-                lambda carry, rows: self._minibatch(*carry, _take(flat, rows), actor, caution),
-                (params, opt_state),
-                order,
-            )
+        def epoch(carry: Carry, inputs: tuple[jax.Array, jax.Array]) -> tuple[Carry, Metrics]:
+            params, opt_state, scale = carry
+            key_order, progress = inputs
+            order = jax.random.permutation(key_order, steps.weight.shape[0]).reshape(c.minibatches, -1)
+            step = partial(self._gradient_step, steps, scale, train_actor)
+            (params, opt_state), metrics = jax.lax.scan(step, (params, opt_state), order)
             metrics = jax.tree.map(jnp.mean, metrics)
-            if caution is not None and c.target_kl is not None:
-                if actor:
-                    caution = next_caution(caution, metrics["approx_kl"], c.target_kl * so_far)
-                metrics["caution"] = caution
-            return (params, opt_state, caution), metrics
+            if scale is not None and c.target_kl is not None:
+                if train_actor:
+                    scale = losses.next_kl_step_scale(scale, metrics["approx_kl"], c.target_kl * progress)
+                metrics["kl_step_scale"] = scale
+            return (params, opt_state, scale), metrics
 
-        # by the middle of each, the share of the update that is done
-        so_far = (jnp.arange(c.epochs) + 0.5) / c.epochs
-        (params, opt_state, caution), metrics = jax.lax.scan(
-            epoch, (state.params, state.opt_state, state.caution), (jax.random.split(key, c.epochs), so_far)
-        )
-        weight = look.weight[..., None]
-        unexplained = _variance(look.advantage, weight) / (_variance(look.advantage + look.value, weight) + 1e-8)
-        return state._replace(params=params, opt_state=opt_state, caution=caution), {
-            **jax.tree.map(jnp.mean, metrics),
-            "explained_variance": jnp.mean(jnp.maximum(1.0 - unexplained, -1.0)),
-        }
+        progress = (jnp.arange(c.epochs) + 0.5) / c.epochs  # share of the update at the middle of each epoch
+        begin = state.params, state.learning.opt_state, state.learning.kl_step_scale
+        (params, opt_state, scale), metrics = jax.lax.scan(epoch, begin, (jax.random.split(key, c.epochs), progress))
+        learning = state.learning._replace(opt_state=opt_state, kl_step_scale=scale)
+        metrics = jax.tree.map(jnp.mean, metrics)
+        metrics["explained_variance"] = losses.explained_variance(rollout.advantage, target, rollout.weight)
+        return state._replace(params=params, learning=learning), metrics
 
-    def _minibatch(
-        self, params: Params, opt_state: PyTree, batch: Batch, actor: bool, caution: jax.Array | None
-    ) -> tuple[tuple[Params, PyTree], dict[str, jax.Array]]:
-        """One step of Adam."""
-        gradient, metrics = jax.grad(self._loss, has_aux=True)(params, batch, actor)
+    def _gradient_step(
+        self,
+        steps: Minibatch,
+        kl_step_scale: jax.Array | None,
+        train_actor: bool,
+        carry: tuple[Params, PyTree],
+        rows: jax.Array,
+    ) -> tuple[tuple[Params, PyTree], Metrics]:
+        """Take one step of Adam on the minibatch of these rows."""
+        params, opt_state = carry
+        minibatch: Minibatch = jax.tree.map(lambda x: x[rows], steps)
+        gradient, metrics = jax.grad(self.loss, has_aux=True)(params, minibatch, train_actor)
         updates: Any
         updates, opt_state = self._optimiser.update(gradient, opt_state, params)
-        if caution is not None:
-            smaller = jax.tree.map(lambda x: caution * x, (updates.actor, updates.log_std))
-            updates = updates._replace(actor=smaller[0], log_std=smaller[1])
+        if kl_step_scale is not None:
+            actor, log_std = jax.tree.map(lambda x: kl_step_scale * x, (updates.actor, updates.log_std))
+            updates = updates._replace(actor=actor, log_std=log_std)
         return (optax.apply_updates(params, updates), opt_state), metrics
 
-    def _loss(self, params: Params, batch: Batch, actor: bool) -> tuple[jax.Array, dict[str, jax.Array]]:
-        """Clipped surrogate (Schulman et al., 2017, eq. 9) with a squared error for each objective's value."""
+    def loss(self, params: Params, batch: Minibatch, train_actor: bool = True) -> tuple[jax.Array, Metrics]:
+        """Return -L^CLIP + c_1 L^VF - c_2 S[π] (equation 9) and metrics; only c_1 L^VF without ``train_actor``."""
         c = self.config
-        output = _masked(params.actor(batch.features), batch.mask)
+        output = mask_logits(params.actor(batch.features), batch.mask)
         log_ratio = self._actions.log_prob(output, params.log_std, batch.action) - batch.log_prob
-        ratio = jnp.exp(log_ratio)
-        clipped = jnp.clip(ratio, 1 - c.clip, 1 + c.clip)
-        actor_loss = -_mean(jnp.minimum(ratio * batch.advantage, clipped * batch.advantage), batch.weight)
-        error = params.critic(batch.features) - batch.target
-        critic_loss = 0.5 * _mean(jnp.mean(error**2, axis=-1), batch.weight)
-        entropy = _mean(self._actions.entropy(output, params.log_std), batch.weight)
+        actor_loss = losses.clipped_surrogate_loss(log_ratio, batch.advantage, batch.weight, c.clip_eps)
+        critic_loss = losses.value_loss(params.critic(batch.features), batch.target, batch.weight)
+        entropy = masked_mean(self._actions.entropy(output, params.log_std), batch.weight)
         loss = c.value_coefficient * critic_loss
-        if actor:
+        if train_actor:
             loss = loss + actor_loss - c.entropy_coefficient * entropy
         return loss, {
             "actor_loss": actor_loss,
             "critic_loss": critic_loss,
             "entropy": entropy,
-            "approx_kl": _mean(ratio - 1 - log_ratio, batch.weight),  # Schulman's k3 estimator
-            "clip_fraction": _mean(jnp.abs(ratio - 1) > c.clip, batch.weight),
+            "approx_kl": losses.approximate_kl(log_ratio, batch.weight),
+            "clip_fraction": masked_mean(jnp.abs(jnp.exp(log_ratio) - 1) > c.clip_eps, batch.weight),
         }
+
+    def objective_gradients(self, params: Params, rollout: ProcessedRollout, advantage: jax.Array) -> ActorParams:
+        """Return the policy gradient of each objective before any sum, as a pytree (R, ...) of actor and ``log_std``.
+
+        For the policy that acted the probability ratio is 1 and nothing is clipped, so the preference-weighted sum of
+        these gradients is that of the first step on L^CLIP. :func:`morl.ops.gradients.gram_matrix` gives their inner
+        products.
+
+        Args:
+            params: parameters of the policy that acted.
+            rollout: result of :meth:`process_rollout`.
+            advantage: (T, B, R); centred here.
+        """
+        estimate = self.surrogate_estimate(params, rollout, advantage)
+        gradients: ActorParams = jax.jacrev(lambda actor: estimate(actor).gains)((params.actor, params.log_std))
+        return gradients
+
+    def surrogate_estimate(
+        self, params: Params, rollout: ProcessedRollout, advantage: jax.Array
+    ) -> Callable[[ActorParams], SurrogateEstimate]:
+        """Return a function that estimates other actors by a rollout of ``params`` and advantages (T, B, R)."""
+        before = mask_logits(params.actor(rollout.features), rollout.mask)
+
+        def estimate(other: ActorParams) -> SurrogateEstimate:
+            actor, log_std = other
+            output = mask_logits(actor(rollout.features), rollout.mask)
+            log_ratio = self._actions.log_prob(output, log_std, rollout.action) - rollout.log_prob
+            divergence = self._actions.divergence(before, params.log_std, output, log_std)
+            return SurrogateEstimate(
+                gains=losses.objective_surrogates(log_ratio, advantage, rollout.weight),
+                divergence=masked_mean(divergence, rollout.weight),
+            )
+
+        return estimate
+
+    def values(self, policy: Policy, batch: Transition) -> tuple[jax.Array, jax.Array]:
+        """Return the values (T, B, R) of the observations acted on and of the next ones, in scaled units."""
+        features, next_features = (self.features(policy.obs_stats, obs) for obs in (batch.obs, batch.next_obs))
+        return policy.critic(features), policy.critic(next_features)
+
+    def features(self, obs_stats: RunningStats, obs: jax.Array) -> jax.Array:
+        """Return observations (..., *space.shape) as features (..., F): encoded, and normalised unless one-hot."""
+        features = self._encoder.encode(obs)
+        if self._encoder.one_hot or not self.config.normalise_observations:
+            return features
+        return running_statistics.normalise(obs_stats, features)
+
+    def reward_scale(self, return_stats: RunningStats) -> jax.Array:
+        """Return the divisor (R,) of the rewards: the deviation of the discounted returns, or 1.
+
+        The mean is not subtracted: that would change what the length of an episode is worth.
+        """
+        if self.config.normalise_rewards:
+            return running_statistics.deviation(return_stats)
+        return jnp.ones_like(return_stats.mean)
+
+    def preference_scale(self, return_stats: RunningStats) -> jax.Array:
+        """Return the factor (R,) from a preference to weights of the scaled rewards' advantages."""
+        if self.config.preference_units == "raw":
+            return self.reward_scale(return_stats)
+        return jnp.ones_like(return_stats.mean)
 
     def _mask(self, obs: jax.Array) -> jax.Array | None:
         return None if self.action_mask is None else self.action_mask(obs)
-
-    def _features(self, stats: RunningStats, obs: jax.Array) -> jax.Array:
-        encoder = encoders.encoder(self.observation_space)
-        features = encoder.encode(obs)
-        as_is = encoder.one_hot or not self.config.normalise_observations
-        return features if as_is else running_statistics.normalise(stats, features)
-
-
-def next_caution(caution: jax.Array, divergence: jax.Array, due: jax.Array) -> jax.Array:
-    """What an actor's steps are multiplied by from here on, where they have come to a divergence and ``due`` was meant.
-
-    By 1.5 more or less where it is not within a factor of 2, as in legged locomotion's PPO (Rudin et al., 2022), but
-    within an update by the share of it that is due, and never above 1: the learning rate is the most there is.
-    """
-    factor = jnp.where(divergence > 2 * due, 1 / 1.5, jnp.where(divergence < due / 2, 1.5, 1.0))
-    return jnp.clip(caution * factor, 1e-3, 1.0)
-
-
-def _over(batch: Transition) -> jax.Array:
-    """(T, B), nothing later belongs to the same episode; a step that was lost belongs to none."""
-    return batch.terminated | batch.truncated | ~batch.valid
-
-
-def _masked(logits: jax.Array, mask: jax.Array | None) -> jax.Array:
-    """Logits that no softmax can tell from minus infinity where the mask is 0."""
-    return logits if mask is None else jnp.where(mask > 0, logits, -1e9)
-
-
-def _take(batch: Batch, rows: jax.Array) -> Batch:
-    taken: Batch = jax.tree.map(lambda x: x[rows], batch)
-    return taken
-
-
-def _mean(x: jax.Array, weight: jax.Array) -> jax.Array:
-    return jnp.sum(x * weight) / jnp.maximum(jnp.sum(weight), 1.0)
-
-
-def _variance(x: jax.Array, weight: jax.Array) -> jax.Array:
-    """Of each of R columns over (T, B)."""
-    number = jnp.maximum(weight.sum(), 1.0)
-    mean = (x * weight).sum(axis=(0, 1)) / number
-    return ((x - mean) ** 2 * weight).sum(axis=(0, 1)) / number
-
-
-def _standardise(x: jax.Array, valid: jax.Array) -> jax.Array:
-    mean = _mean(x, valid)
-    return (x - mean) / (jnp.sqrt(_mean((x - mean) ** 2, valid)) + 1e-8)

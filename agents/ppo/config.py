@@ -1,17 +1,22 @@
-"""Settings of a PPO learner."""
+"""Settings of PPO learners, of the agent that is made of them, and what a search may choose."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from types import MappingProxyType
+from typing import ClassVar, Literal
 
 from morl.errors import UserError, unknown_name
+from morl.search_space import Choice, Integer, Parameter, Real, Space, log_real
 from morl.validation import check_integer, check_range
 
 
 @dataclass(frozen=True)
 class PPOConfig:
     """Settings of one PPO learner."""
+
+    RENAMED: ClassVar[Mapping[str, str]] = MappingProxyType({"clip": "clip_eps"})  # old name to new
 
     num_envs: int = 16
     """Environments that feed one policy."""
@@ -22,17 +27,17 @@ class PPOConfig:
     minibatches: int = 8
     """Parts a rollout is split into; has to divide num_envs * rollout_steps."""
     learning_rate: float = 1e-3
-    """Adam's step size."""
+    """Step size of Adam."""
     anneal: bool = False
-    """Let the learning rate fall linearly to zero over the run; a learner of a second stage begins at the whole."""
+    """Let the learning rate fall linearly to zero over the run; learners of a second stage begin at the full rate."""
     train_gamma: float | None = None
     """Discount of the learner; by default the environment's own, at most 0.995."""
     gae_lambda: float = 0.95
-    """Trace decay of the advantage estimate."""
-    clip: float = 0.2
-    """How far the policy's likelihood ratio may move in one update."""
+    """Decay λ of the advantage estimate."""
+    clip_eps: float = 0.2
+    """Largest change of an action's probability ratio from 1 that the clipped surrogate rewards in one update."""
     target_kl: float | None = None
-    """Divergence that an update may move the policy by: where it would be more, the actor's steps are made smaller."""
+    """Divergence one update may move the policy by; beyond it the actor's steps are scaled down (kl_step_scale)."""
     value_coefficient: float = 0.5
     """Weight of the critic's loss."""
     entropy_coefficient: float = 0.03
@@ -44,7 +49,8 @@ class PPOConfig:
     normalise_rewards: bool = True
     """Scale each objective by the running deviation of its discounted return."""
     preference_units: Literal["scaled", "raw"] = "scaled"
-    """What a learner's preference weighs: scaled objectives, or as published, raw ones (the critic's stay scaled)."""
+    """Units that a preference weighs in training: scaled objectives, or as published, raw ones (the critic's stay
+    scaled)."""
     hidden: tuple[int, ...] = (64, 64)
     """Widths of the hidden layers of actor and critic."""
     activation: Literal["tanh", "relu", "silu"] = "tanh"
@@ -53,7 +59,7 @@ class PPOConfig:
     def __post_init__(self) -> None:
         for name in ("num_envs", "rollout_steps", "epochs", "minibatches"):
             check_integer(self, name, low=1)
-        for name in ("learning_rate", "clip", "max_grad_norm"):
+        for name in ("learning_rate", "clip_eps", "max_grad_norm"):
             check_range(self, name, low=0, open_low=True)
         for name in ("value_coefficient", "entropy_coefficient"):
             check_range(self, name, low=0)
@@ -71,3 +77,33 @@ class PPOConfig:
                 f"minibatches must divide num_envs * rollout_steps = {self.num_envs * self.rollout_steps}, "
                 f"not {self.minibatches}"
             )
+
+
+@dataclass(frozen=True)
+class PPOAgentConfig(PPOConfig):
+    """Settings of several PPO learners, one preference each; those of PPO hold for each of them."""
+
+    num_policies: int = 6
+    """Policies trained in parallel, one for each of as many preferences, equally spread over the simplex."""
+    min_weight: float = 0.0
+    """Least weight of every objective in these preferences; above 0 none leaves an objective out."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_integer(self, "num_policies", low=2)
+        check_range(self, "min_weight", low=0, high=0.5, open_high=True)
+
+
+SPACE: Space = {
+    "learning_rate": Parameter(log_real(1e-4, 1e-2), live=True),
+    "entropy_coefficient": Parameter(log_real(1e-3, 0.2), live=True),
+    "clip_eps": Parameter(Real(0.1, 0.4), live=True),
+    "gae_lambda": Parameter(Real(0.8, 0.99), live=True),
+    "value_coefficient": Parameter(log_real(0.1, 2.0), live=True),
+    "max_grad_norm": Parameter(log_real(0.1, 5.0), live=True),
+    "anneal": Parameter(Choice((False, True))),
+    "epochs": Parameter(Choice((5, 10, 20))),
+    "rollout_steps": Parameter(Choice((32, 64, 128))),  # minibatches divide each, whatever the number of environments
+    "hidden": Parameter(Choice(((64, 64), (128, 128)))),
+    "num_policies": Parameter(Integer(4, 10)),
+}

@@ -1,4 +1,4 @@
-"""Building: heat and cool 23 zones of an office: comfort, energy, even load (Yeh et al., 2023; Liu et al., 2025)."""
+"""Heating and cooling of the 23 zones of an office (Yeh et al., 2023; Liu et al., 2025)."""
 
 from __future__ import annotations
 
@@ -15,13 +15,15 @@ from numpy.typing import NDArray
 from scipy.linalg import expm
 
 from morl.envs.base import Objective
+from morl.envs.building import BUILDING_3D, BUILDING_9D
 from morl.errors import UserError
+from morl.registry import EnvSpec
 from morl.validation import check_integer, check_range
 
 ZONES = 23
-FLOORS = {"bottom": (0, 9), "middle": (9, 16), "top": (16, 23)}  # zones of each, basement and plenums included
+FLOORS = {"bottom": (0, 9), "middle": (9, 16), "top": (16, 23)}  # zones [start, stop), with basement and plenums
 HOUR, DAYS = 3600, 365
-SCALE = 20.0  # of temperature errors (K), and of the power of a floor, in the rewards
+SCALE = 20.0  # divisor of temperature errors (K), and of the power of a floor, in the rewards
 OUTDOOR, GROUND, SOLAR, PRICE = range(4)  # columns of the series
 
 # Heat of an occupant (W) at a mean temperature T: HEAT @ (1, T, T²), EnergyPlus's polynomial at a metabolic rate of
@@ -33,17 +35,17 @@ HEAT = (
     float(METABOLISM @ [-0.19855, 0.000940018, -0.00000149532]),
 )
 
-# A day of prices, as shares of its highest: cheap at night, dearest at 8 h, cheapest while the sun is high. The
-# published runs take El Paso's hourly prices, which are not part of SustainGym; this has about their swing.
+# Prices of a day as shares of the highest: cheap at night, dearest at 8 h, cheapest around 15 h. The published runs
+# use El Paso's hourly prices, which are not part of SustainGym; these vary about as much.
 DAY = np.interp(np.arange(24), (0, 3, 8, 15, 24), (0.85, 0.7, 1.0, 0.65, 0.85))
 
 
 class Params(NamedTuple):
-    """The building and its surroundings.
+    """Constants of the building and its surroundings.
 
     Attributes:
-        transition: (23, 49) float32, the next temperatures from those of the zones, outdoors and the ground, the 23
-            powers and the sun: (A_d, B_d) of X' = A_d X + B_d Y.
+        transition: (23, 49) float32, (A_d, B_d) of X' = A_d X + B_d Y, where X are the 23 zone temperatures and Y the
+            temperatures outdoors and of the ground, the 23 powers and the sun.
         target: () float32, °C, wanted in every zone.
         series: (N, 4) float32, for each step of the year the temperature outdoors and of the ground (°C), the sun and
             the price, both as shares of their highest.
@@ -55,13 +57,12 @@ class Params(NamedTuple):
 
 
 class State(NamedTuple):
-    """The building.
+    """State of the building.
 
     Attributes:
         temperature: (23,) float32, °C, of each zone.
         time: () int32, steps since the beginning of the year.
-        power: (F,) float32, what the units took in the last step, in all (F = 1) or by floor (F = 3); of at most one
-            for each zone.
+        power: (F,) float32, sum of the absolute actions of the last step over all zones (F = 1) or by floor (F = 3).
     """
 
     temperature: jax.Array
@@ -71,27 +72,25 @@ class State(NamedTuple):
 
 @dataclass(frozen=True)
 class Building:
-    """Set the power of the unit of each of 23 zones; rewards for comfort, energy and ramping.
+    """Office whose 23 zones are heated and cooled.
 
-    The action is the power of each unit as a share of its 8 kW, (23,) in [-1, 1], negative to cool. The observation,
-    float32, is (23 zone temperatures, outdoors, ground; °C), the sun as a share of the year's highest, and the heat of
-    an occupant (kW); weather and heat are those of the step that was taken. Then comes, unless ``by_floor``, the price
-    of the step to take, as a share of the highest. The rewards of n zones with errors e (K) and actions a are
+    - Objectives, of n zones with temperature errors e (K) and actions a: comfort, n - |e|₁ / 20; energy price,
+      n - price |a|₁ (``by_floor``: energy, n - |a|₁ / 20, without a price); ramping, n - ||a|₁ - |previous a|₁|, with
+      a power of 0 before the first step. They are of all zones (three objectives), or ``by_floor`` of the bottom (9
+      zones), middle (7) and top (7) floor (nine objectives, comfort of all floors first).
+    - Observation, float32: 23 zone temperatures, outdoors and ground (°C); the sun as a share of the year's highest;
+      the heat of an occupant (kW); unless ``by_floor``, the price of the next step as a share of the highest. Weather
+      and heat are those of the step that was taken.
+    - Action: the power of each zone's unit as a share of its 8 kW, (23,) in [-1, 1], negative to cool.
+    - Termination: never. The core truncates after ``episode_steps`` steps of ``time_resolution`` seconds, a day by
+      default. An episode starts at ``target`` °C everywhere, at a step of the year drawn from the key or at the
+      beginning of ``start_day`` (0 to 364). The series repeats at the end of the year.
+    - Source: dynamics, weather and observation are those of SustainGym 0.1.7's ``BuildingEnv`` for OfficeLarge,
+      Warm_Marine and ElPaso, with ``start_day`` as its seed; its observation has no price and leaves its own space. The
+      rewards are those of the C-MORL paper (Liu et al., ICLR 2025), whose code has 480 steps of an hour, 20 °C and
+      starts in the first days of January; there, prices are noisy and ramping is one step late from the third step on.
 
-    - comfort: n - |e|₁ / 20,
-    - energy price: n - price |a|₁; ``by_floor``, energy: n - |a|₁ / 20, without a price,
-    - ramping: n - ||a|₁ - |a of the step before|₁|, where the power before the first step is 0,
-
-    of all zones (three rewards), or ``by_floor`` of the bottom (9 zones), middle (7) and top (7) floor (nine, comfort
-    of all floors first). An episode starts at ``target`` °C everywhere and never terminates; the core truncates it
-    after ``episode_steps`` steps of ``time_resolution`` seconds, a day by default. It starts at any step of the year,
-    drawn from the key, or at the beginning of ``start_day`` (0 to 364); at the end of the year comes its beginning.
     ``prices`` are those of the 24 hours of each day, in any currency.
-
-    Dynamics, weather and observation are those of SustainGym 0.1.7's ``BuildingEnv`` for OfficeLarge, Warm_Marine
-    and ElPaso, ``start_day`` being its seed; its observation has no price and leaves its own observation space. The
-    rewards are those of the C-MORL paper (Liu et al., ICLR 2025), whose code has 480 steps of an hour, 20 °C and starts
-    in the first days of January; there, prices are noisy, and ramping comes a step late, from the third step on.
 
     >>> env = Building(start_day=180)
     >>> state, obs = env.reset(jax.random.key(1), env.default_params)
@@ -124,20 +123,20 @@ class Building:
                 raise UserError(f"prices must be 24 numbers, none below 0 and not all 0, not {self.prices}")
 
     @property
+    def _spec(self) -> EnvSpec:
+        return BUILDING_9D if self.by_floor else BUILDING_3D
+
+    @property
     def id(self) -> str:
-        return "building-9d-v0" if self.by_floor else "building-3d-v0"
+        return self._spec.id
 
     @property
     def max_episode_steps(self) -> int:
         return self.episode_steps
 
-    @cached_property
+    @property
     def objectives(self) -> tuple[Objective, ...]:
-        if self.by_floor:
-            names = [f"{goal}_{floor}" for goal in ("comfort", "energy", "ramping") for floor in FLOORS]
-        else:
-            names = ["comfort", "energy_price", "ramping"]
-        return tuple(Objective(name) for name in names)
+        return self._spec.objectives
 
     @cached_property
     def observation_space(self) -> spaces.Box:
@@ -167,7 +166,7 @@ class Building:
 
     @property
     def reference_point(self) -> NDArray[np.float64]:
-        return np.zeros(len(self.objectives))
+        return np.array(self._spec.reference_point)
 
     @property
     def default_params(self) -> Params:
@@ -182,7 +181,7 @@ class Building:
         if self.start_day is None:
             time = jax.random.randint(key, (), 0, length - 1)
         else:
-            time = jnp.int32(self.start_day / DAYS * length)  # its seed, as of the original
+            time = jnp.int32(self.start_day / DAYS * length)  # as SustainGym uses its seed
         temperature = jnp.full(ZONES, params.target)
         state = State(temperature, time, jnp.zeros(len(self._groups)))
         return state, self._observe(state, params.series[time], temperature, params)
@@ -192,7 +191,7 @@ class Building:
     ) -> tuple[State, jax.Array, jax.Array, jax.Array, jax.Array, dict[str, Any]]:
         now = params.series[state.time]
         inputs = jnp.concatenate([state.temperature, now[:SOLAR], action, now[SOLAR, None]])
-        # an accelerator's default precision would be off by tenths of a degree
+        # the default precision of an accelerator is wrong by tenths of a degree
         temperature = jnp.matmul(params.transition, inputs, precision=jax.lax.Precision.HIGHEST)
         error, power = self._norms(temperature - params.target), self._norms(action)
         zones = jnp.array([stop - start for start, stop in self._groups], jnp.float32)
@@ -205,22 +204,22 @@ class Building:
         return following, obs, reward, jnp.bool_(False), jnp.bool_(False), {}
 
     def render(self, state: State, params: Params) -> NDArray[np.uint8]:
-        """The zones of each floor and how warm they are, (H, W, 3) uint8."""
+        """Draw the temperatures of the zones of each floor, (H, W, 3) uint8."""
         from morl.envs.pictures import building
 
         return building.draw(state, params, self.time_resolution)
 
     @property
     def _groups(self) -> list[tuple[int, int]]:
-        """First zone, and that after the last, of each part of the building that has rewards of its own."""
+        """Return the zones [start, stop) of each part of the building that has its own rewards."""
         return list(FLOORS.values()) if self.by_floor else [(0, ZONES)]
 
     def _norms(self, values: jax.Array) -> jax.Array:
-        """(F,) sums of the absolute values (23,)."""
+        """Return the sums (F,) of absolute values (23,)."""
         return jnp.stack([jnp.abs(values[start:stop]).sum() for start, stop in self._groups])
 
     def _observe(self, state: State, now: jax.Array, warmed: jax.Array, params: Params) -> jax.Array:
-        """After a step in the weather ``now`` that began with the temperatures ``warmed``, as of the original."""
+        """Return the observation after a step in the weather ``now`` that began with the temperatures ``warmed``."""
         mean = warmed.mean()
         heat = (HEAT[0] + mean * (HEAT[1] + mean * HEAT[2])) / 1000
         parts = [state.temperature, now[:PRICE], heat[None]]
@@ -230,10 +229,11 @@ class Building:
 
     @cached_property
     def _extremes(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """(23,) °C that no zone can fall below or rise above.
+        """Return the temperatures (23,) °C that no zone falls below, and those that none exceeds.
 
-        No entry of the transition is negative, so what a zone tends to in the best of weathers with all units at full
-        power is never passed, given that every zone starts below it; that weather is at least as warm as the start.
+        No entry of the transition is negative. A zone that starts below its steady temperature in the warmest weather
+        with all units heating fully therefore never exceeds it; that weather counts as no colder than the start. The
+        same holds for the coldest weather.
         """
         transition, weather = _transition(self.time_resolution), _series(self.time_resolution, self.prices)[:, :PRICE]
 
@@ -249,7 +249,7 @@ class Building:
 
 @cache
 def _table(name: str) -> NDArray[np.float64]:
-    """The numbers of a data file, of which the first line is its source and the second names the columns."""
+    """Return the numbers of a data file, whose first line is its source and whose second names the columns."""
     with (files("morl.envs.building") / name).open(encoding="utf-8") as lines:
         names = lines.readlines()[1].split(",")
         lines.seek(0)
@@ -260,7 +260,7 @@ def _table(name: str) -> NDArray[np.float64]:
 
 @cache
 def _transition(time_resolution: int) -> NDArray[np.float64]:
-    """(A_d, B_d) for steps of that many seconds, (23, 49): the exact solution for inputs held over a step."""
+    """Return (A_d, B_d), (23, 49), for steps of that many seconds: the exact solution for inputs held constant."""
     zones = _table("zones.csv")
     a, (ground, outdoor, heating, solar) = zones[:, :ZONES], zones[:, ZONES:].T
     # SustainGym divides an hour's irradiance by the step in hours, so that the sun counts more in short steps
@@ -273,9 +273,9 @@ def _transition(time_resolution: int) -> NDArray[np.float64]:
 
 @cache
 def _series(time_resolution: int, prices: tuple[float, ...] | None) -> NDArray[np.float32]:
-    """Weather and price of each step of the year, (N, 4): weather between full hours is interpolated, a price holds."""
+    """Return weather and price of each step of the year, (N, 4): weather is interpolated, prices are hourly."""
     weather = _table("weather.csv")
-    # of the last hour there is only the beginning
+    # the weather file ends at the beginning of its last hour
     hours = np.arange(-(-(len(weather) - 1) * HOUR // time_resolution)) * time_resolution / HOUR
     columns = [np.interp(hours, np.arange(len(weather)), column) for column in weather.T]
     day = DAY if prices is None else np.array(prices) / max(prices)

@@ -2,111 +2,25 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
-import random
 import warnings
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import gymnasium
-import numpy as np
 from gymnasium.envs.registration import EnvSpec as GymnasiumSpec
 from gymnasium.envs.registration import load_env_creator
 from gymnasium.error import DependencyNotInstalled
-from numpy.typing import NDArray
 
 from morl.environments import find, make
-from morl.errors import MissingExtraError, UserError, blame
+from morl.envs.checks.generators import global_generators_restored
+from morl.envs.checks.gymnasium import Builder, Subject, check_by_gymnasium, check_gymnasium
+from morl.envs.checks.jax import check_functional
+from morl.envs.checks.report import Fault, Report
+from morl.envs.gymnasium.to_gymnasium import GymnasiumEnv
+from morl.errors import UserError
 from morl.registry import Backend, EnvSpec, env_spec
-
-Builder = Callable[[], gymnasium.Env[Any, Any]]
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One line of a report.
-
-    Attributes:
-        status: ``ok``, ``fix`` (to be mended), ``note`` (for information), ``skip`` (not looked at).
-        subject: what was looked at.
-        text: what was seen and, to be mended, what to do; why it was skipped.
-    """
-
-    status: Literal["ok", "fix", "note", "skip"]
-    subject: str
-    text: str = ""
-
-    def __str__(self) -> str:
-        status = "FIX" if self.status == "fix" else self.status
-        return f"{status:<4}  {self.subject}{f': {self.text}' if self.text else ''}"
-
-
-class Fault(Exception):
-    """What the environment did wrong, where nothing more can be looked at because of it."""
-
-
-class Report:
-    """Findings in the order of the checks; ``str`` has them line by line."""
-
-    def __init__(self) -> None:
-        self.findings: list[Finding] = []
-
-    def fix(self, subject: str, text: str) -> None:
-        """Something to be mended; only the first of a subject is kept."""
-        if not any(f.subject == subject and f.status == "fix" for f in self.findings):
-            self.findings.append(Finding("fix", subject, " ".join(text.split())))
-
-    def note(self, subject: str, text: str) -> None:
-        """Something to know."""
-        self.findings.append(Finding("note", subject, " ".join(text.split())))
-
-    def skip(self, subject: str, why: str) -> None:
-        """Something that was not looked at."""
-        self.findings.append(Finding("skip", subject, why))
-
-    @contextlib.contextmanager
-    def about(self, subject: str, told: str = "") -> Iterator[None]:
-        """``ok`` unless the block finds something else to say; what the environment raises is to be mended."""
-        before = len(self.findings)
-        try:
-            yield
-        except Fault as fault:
-            self.fix(subject, str(fault))
-        except MissingExtraError:  # to be installed, not mended
-            raise
-        except Exception as error:  # of any kind: it is the environment's
-            self.fix(subject, f"raised {blame(error)}")
-        if not any(f.status in ("fix", "skip") for f in self.findings[before:]):
-            self.findings.insert(before, Finding("ok", subject, told))
-
-    def passed(self) -> bool:
-        """Nothing is to be mended."""
-        return not any(f.status == "fix" for f in self.findings)
-
-    def __str__(self) -> str:
-        return "\n".join(map(str, self.findings))
-
-
-@dataclass(frozen=True)
-class Subject:
-    """A Gymnasium environment to be checked.
-
-    Attributes:
-        env: it.
-        again: makes another one of it, where that is known how.
-        limit: steps after which ``env`` is cut off by whoever uses it; a ``TimeLimit`` inside of it counts for itself.
-        nondeterministic: it says of itself that its seed does not decide all.
-        registered: what the library knows of it.
-    """
-
-    env: gymnasium.Env[Any, Any]
-    again: Builder | None
-    limit: int | None = None
-    nondeterministic: bool = False
-    registered: EnvSpec | None = None
 
 
 def check_env(env: Any, backend: Backend | None = None, seed: int = 0) -> Report:
@@ -135,7 +49,7 @@ def check_env(env: Any, backend: Backend | None = None, seed: int = 0) -> Report
         elif hasattr(env, "default_params"):
             _check_functional(report, env, seed)
         elif isinstance(env, gymnasium.Env):
-            _check_gymnasium(report, Subject(env, _again(env), None, _nondeterministic(env)), seed)
+            check_gymnasium(report, Subject(env, _again(env), None, _nondeterministic(env)), seed)
         elif callable(env):
             _check_made(report, env, seed)
         else:
@@ -175,7 +89,7 @@ def _check_made(report: Report, build: Builder, seed: int, spec: GymnasiumSpec |
     env = made[0]
     limit, registered = (spec.max_episode_steps, env_spec(spec.id)) if spec else (None, None)
     try:
-        _check_gymnasium(report, Subject(env, build, limit, _nondeterministic(env), registered), seed)
+        check_gymnasium(report, Subject(env, build, limit, _nondeterministic(env), registered), seed)
     finally:
         env.close()
 
@@ -192,17 +106,7 @@ def _made(build: Callable[[], Any], spec: GymnasiumSpec | None) -> gymnasium.Env
     return env
 
 
-def _check_gymnasium(report: Report, subject: Subject, seed: int) -> None:
-    from morl.envs.checks.gymnasium import check_gymnasium
-
-    check_gymnasium(report, subject, seed)
-
-
 def _check_functional(report: Report, env: Any, seed: int, registered: EnvSpec | None = None) -> None:
-    from morl.envs.checks.gymnasium import check_by_gymnasium
-    from morl.envs.checks.jax import check_functional
-    from morl.envs.gymnasium.to_gymnasium import GymnasiumEnv
-
     check_functional(report, env, seed, registered)
     subject = "Gymnasium's own checker"
     if report.passed():
@@ -225,44 +129,3 @@ def _again(env: gymnasium.Env[Any, Any]) -> Builder | None:
 
 def _nondeterministic(env: gymnasium.Env[Any, Any]) -> bool:
     return env.spec is not None and env.spec.nondeterministic
-
-
-def check_reference_point(report: Report, point: Any, names: Any, returns: NDArray[Any]) -> None:
-    """A note where random policies, of ``returns`` (n, R), do not do better than the reference point (R,)."""
-    mean = returns.mean(axis=0)
-    below = [str(name) for name, low, value in zip(names, point, mean, strict=True) if value < low]
-    if below:
-        report.note(
-            "reference point",
-            f"random actions return {np.round(mean, 3).tolist()} on average, worse than {np.asarray(point).tolist()} in"
-            f" {', '.join(below)}: what is worse than it there counts nothing in the hypervolume",
-        )
-
-
-@contextlib.contextmanager
-def global_generators_restored() -> Iterator[None]:
-    """Puts NumPy's and Python's global generators back afterwards."""
-    numpy_state, python_state = np.random.get_state(), random.getstate()  # noqa: NPY002
-    try:
-        yield
-    finally:
-        np.random.set_state(numpy_state)  # noqa: NPY002
-        random.setstate(python_state)
-
-
-def seed_global_generators(seed: int) -> None:
-    """Start both anew."""
-    np.random.seed(seed)  # noqa: NPY002
-    random.seed(seed)
-
-
-def global_state() -> dict[str, Any]:
-    """Where each of the global generators is, by the name of its module."""
-    state: Any = np.random.get_state()  # noqa: NPY002
-    return {"numpy.random": (state[1].tobytes(), state[2:]), "random": random.getstate()}
-
-
-def drawn_from(before: dict[str, Any]) -> str:
-    """Names of the global generators that moved since ``before``."""
-    now = global_state()
-    return " and ".join(name for name in now if now[name] != before[name])

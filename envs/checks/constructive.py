@@ -11,7 +11,7 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from morl.envs.checks.check import Report
+from morl.envs.checks.report import Report
 from morl.training.backends.devices import quick_to_compile
 
 LANES = 8  # objects that are built side by side

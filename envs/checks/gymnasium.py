@@ -6,6 +6,7 @@ import re
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -15,20 +16,34 @@ from gymnasium import Space, spaces
 from gymnasium.utils.env_checker import check_env
 from numpy.typing import NDArray
 
-from morl.envs.checks.check import (
-    Fault,
-    Report,
-    Subject,
-    check_reference_point,
-    drawn_from,
-    global_state,
-    seed_global_generators,
-)
+from morl.envs.checks.generators import drawn_from, global_state, seed_global_generators
+from morl.envs.checks.report import ENDLESS, Fault, Report, check_reference_point, check_terminations_at_limit
 from morl.envs.gymnasium.wrappers import LinearReward
 from morl.errors import blame
+from morl.registry import EnvSpec
 
 STEPS, SECONDS, BYTES = 1000, 3.0, 2**27  # random steps: so many, unless they take longer or their pictures more room
-ENDLESS = "no episode ended in {} steps"
+
+Builder = Callable[[], gymnasium.Env[Any, Any]]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A Gymnasium environment to be checked.
+
+    Attributes:
+        env: it.
+        again: makes another one of it, where that is known how.
+        limit: steps after which ``env`` is cut off by whoever uses it; a ``TimeLimit`` inside of it counts for itself.
+        nondeterministic: it says of itself that its seed does not decide all.
+        registered: what the library knows of it.
+    """
+
+    env: gymnasium.Env[Any, Any]
+    again: Builder | None
+    limit: int | None = None
+    nondeterministic: bool = False
+    registered: EnvSpec | None = None
 
 
 class Given(NamedTuple):
@@ -238,16 +253,6 @@ def _check_limit(report: Report, steps: list[Given], limit: int | None, own_limi
             report.fix("time limit", f"{g.when} is the last one of its TimeLimit but is not truncated")
 
 
-def check_terminations_at_limit(report: Report, ends: list[tuple[int, bool]], limit: int) -> None:
-    """``ends`` are (length, terminated) of episodes: all of one length, the limit, look like a limit of their own."""
-    if len(ends) > 1 and all(length == limit and terminated for length, terminated in ends):
-        report.fix(
-            "time limit",
-            f"every episode terminates at step {limit}, its max_episode_steps: if that is only where time is up, leave"
-            " terminated False; if the task is over there, register no max_episode_steps",
-        )
-
-
 def _check_shared(report: Report, given: list[Given]) -> None:
     """Nothing that was handed out may change later, nor be handed out twice."""
     seen: dict[tuple[str, int], Given] = {}
@@ -333,7 +338,8 @@ def _check_registration(report: Report, subject: Subject, given: list[Given]) ->
             for g in given:
                 if g.step:
                     returns[g.episode] = returns.get(g.episode, 0.0) + known.gamma ** (g.step - 1) * g.was[1]
-            check_reference_point(report, known.reference_point, known.objectives, np.stack(list(returns.values())))
+            vector_returns = np.stack(list(returns.values()))
+            check_reference_point(report, known.reference_point, known.objective_names, vector_returns)
 
 
 class _Scalar(LinearReward):

@@ -12,16 +12,9 @@ from gymnasium import Space, spaces
 from numpy.typing import NDArray
 
 from morl.envs.base import Objective
-from morl.envs.checks.check import (
-    Fault,
-    Report,
-    check_reference_point,
-    drawn_from,
-    global_state,
-    seed_global_generators,
-)
 from morl.envs.checks.constructive import check_constructive
-from morl.envs.checks.gymnasium import ENDLESS, check_terminations_at_limit
+from morl.envs.checks.generators import drawn_from, global_state, seed_global_generators
+from morl.envs.checks.report import ENDLESS, Fault, Report, check_reference_point, check_terminations_at_limit
 from morl.errors import UserError, blame
 from morl.ops.pareto import non_dominated
 from morl.registry import EnvSpec
@@ -116,7 +109,7 @@ def _check_attributes(report: Report, env: Any) -> None:
 def _check_registration(report: Report, env: Any, registered: EnvSpec) -> None:
     for name, own, told in (
         ("id", env.id, registered.id),
-        ("objectives", tuple(objective.name for objective in env.objectives), registered.objectives),
+        ("objectives", tuple(objective.name for objective in env.objectives), registered.objective_names),
         ("reference_point", tuple(map(float, env.reference_point)), tuple(map(float, registered.reference_point))),
         ("max_episode_steps", env.max_episode_steps, registered.max_episode_steps),
     ):

@@ -1,91 +1,102 @@
-"""Registrations of the classic suite in JAX, as plain data: ids are MO-Gymnasium's.
+"""Registrations of the classic suite in JAX, as plain data, under MO-Gymnasium's ids.
 
-Reference points are the ones fronts of these environments are published with, where they are; else what the worst
-sensible policy gets.
+The environments read their objectives and reference point from here. Reference points are those that fronts of these
+environments are published with; where there are none, the returns of the worst sensible policy.
 """
 
 from __future__ import annotations
 
-from morl.registry import EnvSpec, register_env
+from morl.registry import EnvSpec, Objective, register_env
 
 _NUTRIENTS = ("protein", "carbs", "fats", "vitamins", "minerals", "water")
 
-for _name, _suffix in (("convex", ""), ("concave", "-concave"), ("mirrored", "-mirrored")):
-    register_env(
+DEEP_SEA_TREASURE = {
+    map: register_env(
         EnvSpec(
-            id=f"deep-sea-treasure{_suffix}-v0",
-            summary=f"a submarine trades time for treasure ({_name} map)",
-            objectives=("treasure", "time"),
+            id=f"deep-sea-treasure{suffix}-v0",
+            summary=f"a submarine trades time for treasure ({map} map)",
+            objectives=(Objective("treasure"), Objective("time", "steps")),
             reference_point=(0.0, -50.0),
             gamma=1.0,
             entry_point="morl.envs.classic.deep_sea_treasure:DeepSeaTreasure",
-            kwargs={"map": _name},
+            kwargs={"map": map},
             max_episode_steps=100,
         )
     )
-register_env(
+    for map, suffix in (("convex", ""), ("concave", "-concave"), ("mirrored", "-mirrored"))
+}
+RESOURCE_GATHERING = register_env(
     EnvSpec(
         id="resource-gathering-v0",
         summary="gather gold and a gem past two enemies",
-        objectives=("enemy", "gold", "gem"),
+        objectives=(Objective("enemy"), Objective("gold"), Objective("gem")),
         reference_point=(-1.0,) * 3,
         entry_point="morl.envs.classic.resource_gathering:ResourceGathering",
         max_episode_steps=100,
     )
 )
-register_env(
+FOUR_ROOM = register_env(
     EnvSpec(
         id="four-room-v0",
         summary="collect shapes of three kinds on the way to the goal",
-        objectives=("blue", "green", "red"),
+        objectives=(Objective("blue"), Objective("green"), Objective("red")),
         reference_point=(-1.0,) * 3,
         entry_point="morl.envs.classic.four_room:FourRoom",
         max_episode_steps=200,
     )
 )
-register_env(
+FRUIT_TREE = register_env(
     EnvSpec(
         id="fruit-tree-v0",
         summary="walk down a binary tree to one of 64 fruits of six nutrients (depth=5 or 7: 32 or 128)",
-        objectives=_NUTRIENTS,
+        objectives=tuple(Objective(name) for name in _NUTRIENTS),
         reference_point=(-1.0,) * 6,
         entry_point="morl.envs.classic.fruit_tree:FruitTree",
     )
 )
-register_env(
+BREAKABLE_BOTTLES = register_env(
     EnvSpec(
         id="breakable-bottles-v0",
         summary="carry two bottles home without leaving a mess",
-        objectives=("time", "bottles", "mess"),
+        objectives=(Objective("time", "steps"), Objective("bottles"), Objective("mess")),
         reference_point=(-100.0, 0.0, -1.0),
         entry_point="morl.envs.classic.breakable_bottles:BreakableBottles",
         max_episode_steps=100,
     )
 )
-register_env(
+FISHWOOD = register_env(
     EnvSpec(
         id="fishwood-v0",
         summary="fish or fetch wood, one at a time",
-        objectives=("fish", "wood"),
+        objectives=(Objective("fish"), Objective("wood")),
         reference_point=(0.0, 0.0),
         entry_point="morl.envs.classic.fishwood:Fishwood",
         max_episode_steps=200,
     )
 )
-for _deterministic, _suffix in ((False, ""), (True, "-deterministic")):
+MINECART, MINECART_DETERMINISTIC = (
     register_env(
         EnvSpec(
-            id=f"minecart{_suffix}-v0",
-            summary=f"fetch two ores from five mines on little fuel ({'fixed' if _deterministic else 'random'} yield)",
-            objectives=("ore_1", "ore_2", "fuel"),
+            id=f"minecart{suffix}-v0",
+            summary=f"fetch two ores from five mines on little fuel ({'fixed' if deterministic else 'random'} yield)",
+            objectives=(Objective("ore_1"), Objective("ore_2"), Objective("fuel")),
             reference_point=(-1.0, -1.0, -200.0),
             gamma=0.98,
             entry_point="morl.envs.classic.minecart:Minecart",
-            kwargs={"deterministic": _deterministic},
+            kwargs={"deterministic": deterministic},
             max_episode_steps=1000,
         )
     )
-for _suffix, _summary, _objectives, _kwargs in (
+    for deterministic, suffix in ((False, ""), (True, "-deterministic"))
+)
+MOUNTAIN_CAR = {  # by name: objective, and its return in the reference point
+    "time": (Objective("time", "steps"), -200.0),
+    "reverse": (Objective("reverse", "steps"), -200.0),
+    "forward": (Objective("forward", "steps"), -200.0),
+    "moves": (Objective("moves", "steps"), -200.0),
+    "speed": (Objective("speed"), 0.0),
+}
+for _suffix, _summary, _names, _kwargs in (
     ("", "time, reversing and going forward cost", ("time", "reverse", "forward"), {}),
     (
         "-3d",
@@ -105,29 +116,33 @@ for _suffix, _summary, _objectives, _kwargs in (
         EnvSpec(
             id=f"mo-mountaincar{_suffix}-v0",
             summary=f"swing out of a valley: {_summary}",
-            objectives=_objectives,
-            reference_point=tuple(0.0 if name == "speed" else -200.0 for name in _objectives),
+            objectives=tuple(MOUNTAIN_CAR[name][0] for name in _names),
+            reference_point=tuple(MOUNTAIN_CAR[name][1] for name in _names),
             entry_point="morl.envs.classic.mountain_car:MountainCar",
             kwargs=_kwargs,
             max_episode_steps=200,
         )
     )
-register_env(
+MOUNTAIN_CAR_CONTINUOUS = register_env(
     EnvSpec(
         id="mo-mountaincarcontinuous-v0",
         summary="swing out of a valley by a continuous force: time and fuel cost",
-        objectives=("time", "fuel"),
+        objectives=(Objective("time", "steps"), Objective("fuel")),
         reference_point=(-110.0, -110.0),
         entry_point="morl.envs.classic.mountain_car:MountainCarContinuous",
         max_episode_steps=999,
     )
 )
+WATER_RESERVOIR_OBJECTIVES = tuple(
+    map(Objective, ("flood_upstream", "water_deficit", "hydro_deficit", "flood_downstream"))
+)
+WATER_RESERVOIR_WORST = (-65.0, -50.0, -4.36, -65.0)  # a step: the reference's anti-utopia floods, nothing supplied
 register_env(
     EnvSpec(
         id="water-reservoir-v0",
         summary="release water to meet demand without flooding",
-        objectives=("flood_upstream", "water_deficit"),
-        reference_point=(-6500.0, -5000.0),
+        objectives=WATER_RESERVOIR_OBJECTIVES[:2],
+        reference_point=tuple(100 * worst for worst in WATER_RESERVOIR_WORST[:2]),
         entry_point="morl.envs.classic.water_reservoir:WaterReservoir",
         max_episode_steps=100,
     )

@@ -14,8 +14,7 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from morl.envs.base import Objective
-from morl.envs.classic import exact
+from morl.envs.classic import BREAKABLE_BOTTLES, exact
 from morl.errors import UserError
 from morl.validation import check_integer, check_range
 
@@ -38,13 +37,13 @@ class Params(NamedTuple):
 
 
 class State(NamedTuple):
-    """The carrier and the bottles.
+    """State of the carrier and the bottles.
 
     Attributes:
         location: () int32, 0 at the source of bottles ... size - 1 at the destination.
         carrying: () int32, 0 to 2 bottles.
         delivered: () int32, 0 to 2 bottles.
-        dropped: (size - 2,) int32, bottles that lie in each inner cell.
+        dropped: (size - 2,) int32, number of bottles on the floor of each inner cell.
     """
 
     location: jax.Array
@@ -55,17 +54,16 @@ class State(NamedTuple):
 
 @dataclass(frozen=True)
 class BreakableBottles:
-    """A corridor with three objectives: time, bottles delivered and the mess of bottles dropped on the way.
+    """Corridor along which two bottles are carried home without leaving a mess.
 
-    Each step costs ``time_penalty``; a bottle delivered gives ``bottle_reward``; the third reward is -1 when the first
-    bottle comes to lie in the corridor (and 1 when the last is picked up again, which only ``unbreakable_bottles``
-    allow). The actions are left, right and pick up. The episode starts at the destination, terminates when two bottles
-    are delivered and is truncated by the core after 100 steps.
-
-    The observation is MO-Gymnasium's ``Dict`` as ``gymnasium.spaces.flatten`` lays it out, (9 + size - 2 + size - 3,)
-    int32: carrying (3, one-hot), delivered (3, one-hot), dropped (size - 2 flags), location (size, one-hot). Same as
-    MO-Gymnasium 1.3.2's ``breakable-bottles-v0`` but for three faults: there the reward is a list, the flags count
-    bottles beyond their space, and picking up again is outside of the reward space.
+    - Objectives: time, ``time_penalty`` a step; bottles, ``bottle_reward`` for each delivered; mess, -1 when the first
+      bottle comes to lie in the corridor and 1 when the last is picked up again (``unbreakable_bottles`` only).
+    - Observation: (4 + 2 size,) int32, MO-Gymnasium's ``Dict`` as ``gymnasium.spaces.flatten`` lays it out:
+      carrying (3, one-hot), delivered (3, one-hot), dropped (size - 2 flags), location (size, one-hot).
+    - Action: left, right or pick up.
+    - Termination: two bottles are delivered. The core truncates after 100 steps. An episode starts at the destination.
+    - Source: MO-Gymnasium 1.3.2's ``breakable-bottles-v0`` except for three faults: there the reward is a list, the
+      flags count bottles beyond their space, and picking up again is outside of the reward space.
 
     >>> env = BreakableBottles()
     >>> state, obs = env.reset(jax.random.key(1), env.default_params)
@@ -82,7 +80,7 @@ class BreakableBottles:
     id = "breakable-bottles-v0"
     max_episode_steps = 100
     render_fps = 3
-    objectives = (Objective("time", "steps"), Objective("bottles"), Objective("mess"))
+    objectives = BREAKABLE_BOTTLES.objectives
 
     def __post_init__(self) -> None:
         check_integer(self, "size", low=3)
@@ -145,27 +143,28 @@ class BreakableBottles:
         return jnp.concatenate([*counts, flags, jax.nn.one_hot(state.location, self.size, dtype=jnp.int32)])
 
     def render(self, state: State, params: Params) -> NDArray[np.uint8]:
-        """The corridor, (H, W, 3) uint8."""
+        """Draw the corridor, (H, W, 3) uint8."""
         from morl.envs.pictures import breakable_bottles
 
         return breakable_bottles.draw(state, self.size)
 
     def true_coverage_set(self, gamma: float = 1.0) -> NDArray[np.float64]:
-        """Exact convex coverage set (n, 3) over the 100 steps, by optimistic linear support over dynamic programming.
+        """Return the exact convex coverage set (n, 3) over 100 steps, by optimistic linear support.
 
-        There is no ``true_front``: a policy may act differently after each chance to drop a bottle, too many to count.
+        There is no ``true_front``: a policy may act differently after each chance to drop a bottle, which gives too
+        many policies to enumerate.
 
         Raises:
-            UserError: unbreakable bottles, any number of which may lie about.
+            UserError: with ``unbreakable_bottles``, whose number on the floor has no bound.
         """
         if self.unbreakable_bottles:
             raise UserError("the coverage set is computed for unbreakable_bottles=False only")
         return exact.coverage_set(self._tables(), gamma)
 
     def _tables(self) -> exact.Tables:
-        """The corridor as tables; of the bottles on the floor only whether there are any matters.
+        """Return the corridor as tables; its states record whether any bottle is on the floor, not how many.
 
-        Outcome 0 is to keep the bottles, 1 to drop one; state 0 is the start.
+        Outcome 0 keeps the bottles, outcome 1 drops one; state 0 is the start.
         """
         last = self.size - 1
         states = list(product(range(self.size), range(GOAL + 1), range(GOAL), (0, 1)))

@@ -14,6 +14,7 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from morl.envs.base import Objective
+from morl.envs.classic import DEEP_SEA_TREASURE
 from morl.errors import UserError
 from morl.ops.pareto import convex_coverage_set, non_dominated
 
@@ -31,7 +32,7 @@ _CONCAVE_VALUES = (1.0, 2.0, 3.0, 5.0, 8.0, 16.0, 24.0, 50.0, 74.0, 124.0)
 
 
 def _right_half(values: tuple[float, ...]) -> NDArray[np.float64]:
-    """An 11x11 sea with a treasure on the floor of every column but the last, which is open water."""
+    """Return an 11x11 sea with a treasure on the floor of every column but the last, which is open water."""
     sea = np.zeros((11, 11))
     for (row, column, _), value in zip(_CONVEX, values, strict=True):
         sea[row, column] = value
@@ -40,7 +41,7 @@ def _right_half(values: tuple[float, ...]) -> NDArray[np.float64]:
 
 
 def _mirrored() -> NDArray[np.float64]:
-    """The concave sea with a barren left half, in which a submarine can only lose time (Felten et al., 2022)."""
+    """Return the concave sea with a barren left half, in which a submarine can only lose time (Felten et al., 2022)."""
     sea = np.zeros((11, 20))
     sea[:, 10:] = _right_half(_CONCAVE_VALUES)[:, :10]
     left_depth = {9: 2, 8: 3, 7: 4, 6: 5, 5: 5, 4: 5, 3: 8, 2: 8, 1: 10}  # column -> first row of rock
@@ -54,7 +55,6 @@ MAPS: dict[MapName, NDArray[np.float64]] = {
     "concave": _right_half(_CONCAVE_VALUES),
     "mirrored": _mirrored(),
 }
-_SUFFIX = {"convex": "", "concave": "-concave", "mirrored": "-mirrored"}
 
 
 class Params(NamedTuple):
@@ -68,7 +68,7 @@ class Params(NamedTuple):
 
 
 class State(NamedTuple):
-    """Where the submarine is.
+    """Position of the submarine.
 
     Attributes:
         position: (2,) int32, row (depth) and column.
@@ -79,12 +79,14 @@ class State(NamedTuple):
 
 @dataclass(frozen=True)
 class DeepSeaTreasure:
-    """Grid world with two objectives: treasure value and time (-1 a step).
+    """Grid world of a submarine that trades the value of a treasure against the time to reach it.
 
-    The observation is the position, (row, column) int32, or a tenth of it in float32 with ``float_state``. The four
-    actions are up, down, left and right; a move into rock or off the map leaves the submarine where it is. The
-    episode terminates on a treasure and is truncated by the core after 100 steps. Same as MO-Gymnasium 1.3.2's
-    ``deep-sea-treasure-v0`` (convex, Yang et al. 2019), ``-concave-v0`` (Vamplew et al. 2011) and ``-mirrored-v0``.
+    - Objectives: treasure, the value of the treasure reached; time, -1 a step.
+    - Observation: the position (row, column), (2,) int32; a tenth of it in float32 with ``float_state``.
+    - Action: up, down, left or right. A move into rock or off the map leaves the submarine where it is.
+    - Termination: a treasure is reached. The core truncates after 100 steps.
+    - Source: MO-Gymnasium 1.3.2's ``deep-sea-treasure-v0`` (convex map, Yang et al., 2019), ``-concave-v0`` (Vamplew et
+      al., 2011) and ``-mirrored-v0`` (Felten et al., 2022).
 
     >>> env = DeepSeaTreasure()
     >>> state, obs = env.reset(jax.random.key(1), env.default_params)
@@ -98,7 +100,6 @@ class DeepSeaTreasure:
 
     max_episode_steps = 100
     render_fps = 4
-    objectives = (Objective("treasure"), Objective("time", "steps"))
 
     def __post_init__(self) -> None:
         if self.map not in MAPS:
@@ -106,7 +107,11 @@ class DeepSeaTreasure:
 
     @property
     def id(self) -> str:
-        return f"deep-sea-treasure{_SUFFIX[self.map]}-v0"
+        return DEEP_SEA_TREASURE[self.map].id
+
+    @property
+    def objectives(self) -> tuple[Objective, ...]:
+        return DEEP_SEA_TREASURE[self.map].objectives
 
     @cached_property
     def observation_space(self) -> spaces.Box:
@@ -124,7 +129,7 @@ class DeepSeaTreasure:
 
     @property
     def reference_point(self) -> NDArray[np.float64]:
-        return np.array([0.0, -50.0])
+        return np.array(DEEP_SEA_TREASURE[self.map].reference_point)
 
     @property
     def default_params(self) -> Params:
@@ -154,13 +159,13 @@ class DeepSeaTreasure:
         return state.position.astype(jnp.float32) * 0.1 if self.float_state else state.position
 
     def render(self, state: State, params: Params) -> NDArray[np.uint8]:
-        """The sea from the side, (H, W, 3) uint8."""
+        """Draw the sea from the side, (H, W, 3) uint8."""
         from morl.envs.pictures import deep_sea_treasure
 
         return deep_sea_treasure.draw(state, params)
 
     def true_front(self, gamma: float = 1.0) -> NDArray[np.float64]:
-        """Exact non-dominated discounted returns, (n, 2): the shortest path to each treasure, by breadth-first search.
+        """Return the exact non-dominated discounted returns (n, 2), by breadth-first search for the shortest paths.
 
         A longer path to the same treasure costs more time and discounts the treasure more, so it is dominated.
         """
@@ -185,6 +190,6 @@ class DeepSeaTreasure:
         return front[non_dominated(front)]
 
     def true_coverage_set(self, gamma: float = 1.0) -> NDArray[np.float64]:
-        """Exact convex coverage set (n, 2), by linear programming over the front."""
+        """Return the exact convex coverage set (n, 2), by linear programming over the front."""
         front = self.true_front(gamma)
         return front[convex_coverage_set(front)]

@@ -10,17 +10,17 @@ from numpy.typing import NDArray
 from morl.ops.pareto import convex_coverage_set, non_dominated
 
 Floats = NDArray[np.float64]
-DECIMALS = 12  # equal returns are told apart by rounding only beyond this
+DECIMALS = 12  # returns that agree after rounding to these count as equal
 
 
 class Tables(NamedTuple):
-    """An environment of S states, A actions and, for each of those, K possible outcomes; state 0 starts.
+    """Environment of S states, A actions and K possible outcomes of each; an episode starts in state 0.
 
     Attributes:
-        probability: (S, A, K) of each outcome; sums to one over K.
-        following: (S, A, K) int, state after it.
-        reward: (S, A, K, R) of it.
-        terminated: (S, A, K) bool, ends the episode.
+        probability: (S, A, K) probability of each outcome; sums to one over K.
+        following: (S, A, K) int, state after the outcome.
+        reward: (S, A, K, R) reward of the outcome.
+        terminated: (S, A, K) bool, True where the outcome ends the episode.
         horizon: steps after which an episode is truncated.
     """
 
@@ -32,13 +32,13 @@ class Tables(NamedTuple):
 
 
 def front(tables: Tables, gamma: float) -> Floats:
-    """Non-dominated expected returns (n, R) of all deterministic policies, those that look at the clock included.
+    """Return the non-dominated expected returns (n, R) of all deterministic policies, time-dependent ones included.
 
-    White's vector dynamic programming (1982), backwards over the horizon, for environments in which each action
-    leads on to at most one state besides ending the episode: otherwise policies would multiply in each state.
+    Uses White's vector dynamic programming (1982), backwards over the horizon. Each action may lead to at most one
+    state besides ending the episode; with more, the number of policies would multiply in each state.
 
     Raises:
-        ValueError: an action has two outcomes after which the episode goes on.
+        ValueError: an action has two outcomes after which the episode continues.
     """
     onward = np.where(tables.terminated, 0.0, tables.probability)
     if ((onward > 0).sum(axis=-1) > 1).any():
@@ -56,15 +56,16 @@ def front(tables: Tables, gamma: float) -> Floats:
             points = np.unique(np.round(np.concatenate(parts), DECIMALS), axis=0)
             sets.append(points[non_dominated(points)])
         if all(np.array_equal(new, old) for new, old in zip(sets, before, strict=True)):
-            break  # longer episodes give nothing new
+            break  # longer episodes give no other returns
     return sets[0]
 
 
 def coverage_set(tables: Tables, gamma: float) -> Floats:
-    """Convex coverage set (n, R): the expected returns that are best for some preference, of all policies whatever.
+    """Return the convex coverage set (n, R): the expected returns of all policies that are best for some preference.
 
-    Optimistic linear support (Roijers et al., 2015): solve for a preference, and again for the corners of what is
-    known, until no corner improves on it. The solution for one preference is by dynamic programming over the horizon.
+    Uses optimistic linear support (Roijers et al., 2015): solve for the extreme preferences, then for the corner
+    preferences of the points found, until no corner improves on them. One preference is solved by dynamic programming
+    over the horizon.
     """
     size = tables.reward.shape[-1]
     points = np.array([_best(tables, gamma, preference) for preference in np.eye(size)])
@@ -85,7 +86,7 @@ def coverage_set(tables: Tables, gamma: float) -> Floats:
 
 
 def _best(tables: Tables, gamma: float, preference: Floats) -> Floats:
-    """Vector return (R,) of a policy with the best return under one preference (R,)."""
+    """Return the vector return (R,) of a policy that is best for one preference (R,)."""
     expected = np.einsum("sak,sakr->sar", tables.probability, tables.reward)
     onward = gamma * np.where(tables.terminated, 0.0, tables.probability)
     values = np.zeros((len(expected), expected.shape[-1]))
@@ -98,11 +99,11 @@ def _best(tables: Tables, gamma: float, preference: Floats) -> Floats:
 
 
 def _corners(points: Floats) -> Floats:
-    """Preferences (n, R) at the corners of max over points (m, R) of their weighted sum, over the simplex."""
+    """Return the corner preferences (n, R) of the largest weighted sum over points (m, R), on the simplex."""
     from scipy.spatial import HalfspaceIntersection  # half a second to load
 
     size = points.shape[1]
-    # Unknowns are the first R - 1 weights, and height over the sums of the points; all rows are a·x + b <= 0.
+    # Unknowns: the first R - 1 weights, and a height above all weighted sums; each row means a·x + b <= 0.
     sums = np.column_stack([points[:, :-1] - points[:, -1:], -np.ones(len(points)), points[:, -1]])
     positive = np.column_stack([-np.eye(size - 1), np.zeros((size - 1, 2))])
     rest_positive = np.append(np.ones(size - 1), [0.0, -1.0])

@@ -12,8 +12,7 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from morl.envs.base import Objective
-from morl.envs.classic import exact
+from morl.envs.classic import FISHWOOD, exact
 from morl.validation import check_range
 
 FISH, WOOD = 0, 1
@@ -30,7 +29,7 @@ class Params(NamedTuple):
 
 
 class State(NamedTuple):
-    """Where the fisherman is.
+    """Position of the fisherman.
 
     Attributes:
         place: () int32, 0 at the water, 1 in the woods.
@@ -41,12 +40,15 @@ class State(NamedTuple):
 
 @dataclass(frozen=True)
 class Fishwood:
-    """Two objectives, fish and wood: a step in either place yields one of its kind with the place's probability.
+    """Fisherman who chooses at each step between fish at the water and wood in the woods.
 
-    The observation is the place, (1,) int32: 0 at the water, 1 in the woods, where the episode starts. The action is
-    the place to be in from the next step on. The core truncates the episode after 200 steps. Same as MO-Gymnasium
-    1.3.2's ``fishwood-v0``, except that there the last step also says it terminated, which would teach a learner that
-    nothing is worth anything after 200 steps.
+    - Objectives: fish and wood. A step at the water yields a fish with probability ``fishproba``, a step in the woods
+      wood with probability ``woodproba``.
+    - Observation: the place, (1,) int32: 0 at the water, 1 in the woods, where an episode starts.
+    - Action: the place to be in from the next step on.
+    - Termination: never. The core truncates after 200 steps.
+    - Source: MO-Gymnasium 1.3.2's ``fishwood-v0`` (Roijers et al., 2018), except that there the last step also says
+      ``terminated``, so that a learner would take the last state to be worth nothing.
 
     >>> Fishwood().true_coverage_set(gamma=1.0).round(2).tolist()
     [[0.0, 180.0], [19.9, 0.9]]
@@ -58,7 +60,7 @@ class Fishwood:
     id = "fishwood-v0"
     max_episode_steps = 200
     render_fps = 4
-    objectives = (Objective("fish"), Objective("wood"))
+    objectives = FISHWOOD.objectives
 
     def __post_init__(self) -> None:
         check_range(self, "fishproba", low=0, high=1)
@@ -78,7 +80,7 @@ class Fishwood:
 
     @property
     def reference_point(self) -> NDArray[np.float64]:
-        return np.zeros(2)
+        return np.array(FISHWOOD.reference_point)
 
     @property
     def default_params(self) -> Params:
@@ -97,22 +99,22 @@ class Fishwood:
         return state, state.place[None], reward, jnp.bool_(False), jnp.bool_(False), {}
 
     def render(self, state: State, params: Params) -> NDArray[np.uint8]:
-        """The lake and the woods, (H, W, 3) uint8."""
+        """Draw the lake and the woods, (H, W, 3) uint8."""
         from morl.envs.pictures import fishwood
 
         return fishwood.draw(state)
 
     def true_coverage_set(self, gamma: float = 1.0) -> NDArray[np.float64]:
-        """Exact convex coverage set (n, 2) over the 200 steps, by optimistic linear support.
+        """Return the exact convex coverage set (n, 2) over 200 steps, by optimistic linear support.
 
-        There is no ``true_front``: all 2^199 plans have their returns on the line between its two ends.
+        There is no ``true_front``: it would hold the returns of 2^199 plans, all on the line between two points.
         """
-        going = np.array([WOOD, FISH])  # state 0 is the woods
+        going = np.array([WOOD, FISH])  # state 0: the woods
         reward = np.diag([self.fishproba, self.woodproba])[going]
         return exact.coverage_set(
             exact.Tables(
                 probability=np.ones((2, 2, 1)),
-                following=np.tile(going[:, None], (2, 1, 1)),  # to the water is state 1, to the woods state 0
+                following=np.tile(going[:, None], (2, 1, 1)),  # the water is state 1, the woods state 0
                 reward=np.tile(reward[:, None, None], (1, 2, 1, 1)),
                 terminated=np.zeros((2, 2, 1), bool),
                 horizon=self.max_episode_steps,

@@ -14,8 +14,7 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from morl.envs.base import Objective
-from morl.envs.classic import exact
+from morl.envs.classic import FOUR_ROOM, exact
 from morl.errors import UserError
 from morl.ops.pareto import convex_coverage_set, non_dominated
 
@@ -43,12 +42,12 @@ Cell = tuple[int, int]
 
 
 class Params(NamedTuple):
-    """The maze as tables by cell.
+    """Tables of the maze, by cell.
 
     Attributes:
         wall: (rows, columns) bool.
         goal: (2,) int32.
-        starts: (n, 2) int32, an episode starts in one of them.
+        starts: (n, 2) int32, cells that an episode may start in.
         shape: (rows, columns) int32, number of the shape there, -1 for none.
         kind: (shapes, 3) float32, one-hot kind of each.
     """
@@ -61,7 +60,7 @@ class Params(NamedTuple):
 
 
 class State(NamedTuple):
-    """The collector.
+    """State of the collector.
 
     Attributes:
         position: (2,) int32, row and column.
@@ -74,18 +73,21 @@ class State(NamedTuple):
 
 @dataclass(frozen=True)
 class FourRoom:
-    """Grid world with three objectives: the blue squares, green triangles and red circles collected.
+    """Grid world of four rooms in which shapes of three kinds are collected on the way to a goal.
 
-    Reaching the goal adds 1 to each and terminates the episode; the core truncates it after 200 steps. The observation
-    is (row, column, flag of each shape collected) int32; the four actions are left, up, right and down. A move into a
-    wall or off the map leaves the collector where it is. Same as MO-Gymnasium 1.3.2's ``four-room-v0``, except that the
-    start is drawn from the key (there from Python's global ``random``).
+    - Objectives: blue, green and red, 1 for each blue square, green triangle and red circle collected. The goal adds 1
+      to each.
+    - Observation: (row, column, one flag for each shape collected), int32.
+    - Action: left, up, right or down. A move into a wall or off the map leaves the collector where it is.
+    - Termination: the goal is reached. The core truncates after 200 steps.
+    - Source: MO-Gymnasium 1.3.2's ``four-room-v0`` (Barreto et al., 2017; Alegre et al., 2022), except that the start
+      is drawn from the key (there from Python's global ``random``).
 
     Attributes:
         maze: one string a row: ``1``, ``2``, ``3`` shapes, ``X`` wall, ``G`` the goal, ``_`` starts, blank otherwise.
 
     >>> env = FourRoom()
-    >>> env.true_front(gamma=1.0).tolist()  # with time to spare there is enough for all
+    >>> env.true_front(gamma=1.0).tolist()  # an undiscounted episode is long enough to collect every shape
     [[5.0, 5.0, 5.0]]
     """
 
@@ -94,10 +96,10 @@ class FourRoom:
     id = "four-room-v0"
     max_episode_steps = 200
     render_fps = 6
-    objectives = (Objective("blue"), Objective("green"), Objective("red"))
+    objectives = FOUR_ROOM.objectives
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "maze", tuple("".join(row) for row in self.maze))  # also of MO-Gymnasium's array
+        object.__setattr__(self, "maze", tuple("".join(row) for row in self.maze))  # accepts an array of characters
         cells = "".join(self._rows)
         if not self._rows or len({len(row) for row in self._rows}) != 1:
             raise UserError("maze must be rows of equal length")
@@ -111,7 +113,7 @@ class FourRoom:
         return self.maze  # type: ignore[return-value]  # made so in __post_init__
 
     def _cells(self, kinds: str) -> list[Cell]:
-        """Cells of these kinds, by column and then row, which is the order of the flags."""
+        """Return the cells of these kinds by column and then row, the order of the flags in an observation."""
         columns = enumerate(zip(*self._rows, strict=True))
         return [(row, column) for column, cells in columns for row, cell in enumerate(cells) if cell in kinds]
 
@@ -130,7 +132,7 @@ class FourRoom:
 
     @property
     def reference_point(self) -> NDArray[np.float64]:
-        return np.full(3, -1.0)
+        return np.array(FOUR_ROOM.reference_point)
 
     @property
     def default_params(self) -> Params:
@@ -171,19 +173,19 @@ class FourRoom:
         return jnp.concatenate([state.position, state.collected])
 
     def render(self, state: State, params: Params) -> NDArray[np.uint8]:
-        """The rooms from above, (H, W, 3) uint8."""
+        """Draw the rooms from above, (H, W, 3) uint8."""
         from morl.envs.pictures import four_room
 
         return four_room.draw(state, params)
 
     def true_front(self, gamma: float = 1.0) -> NDArray[np.float64]:
-        """Exact non-dominated discounted returns (n, 3), by dynamic programming over the sets of shapes collected.
+        """Return the exact non-dominated discounted returns (n, 3), by dynamic programming over sets of shapes.
 
-        A walk is an order of shapes by shortest paths, and then the goal. Takes seconds.
+        A walk visits shapes in some order by shortest paths and then the goal. The computation takes seconds.
 
         Raises:
-            UserError: more than one start, more than 12 shapes, a goal that cannot be reached or the time limit in
-                the way.
+            UserError: more than one start, more than 12 shapes, a goal that cannot be reached, or a walk longer than
+                the time limit.
         """
         starts, shapes, goal = self._cells(START), self._cells(KINDS), self._cells(GOAL)[0]
         if len(starts) > 1 or len(shapes) > MAX_SHAPES_OF_FRONT:
@@ -194,14 +196,14 @@ class FourRoom:
             raise UserError("the maze's goal cannot be reached from its start")
         kinds = self._kinds()
         everything = (1 << len(shapes)) - 1
-        # onward[collected][i]: what is to come at place i, having collected those; rows are (length, returns).
+        # onward[collected][i] holds rows (length, returns) of the walks from place i on, given the shapes collected.
         onward: dict[int, dict[int, NDArray[np.float64]]] = {}
         for collected in sorted(range(everything + 1), key=int.bit_count, reverse=True):
             here = [i for i in range(len(shapes)) if collected >> i & 1] if collected else [len(shapes)]
             onward[collected] = {}
             for i in here:
                 if goal not in distances[i]:
-                    continue  # a shape walled in
+                    continue  # the shape is enclosed by walls
                 steps = distances[i][goal]
                 parts = [np.array([[steps, *np.full(3, gamma ** (steps - 1))]])]
                 for j in set(range(len(shapes))) - set(here if collected else []):
@@ -219,12 +221,12 @@ class FourRoom:
         return rows[:, 1:]
 
     def true_coverage_set(self, gamma: float = 1.0) -> NDArray[np.float64]:
-        """Exact convex coverage set (n, 3), by linear programming over the front."""
+        """Return the exact convex coverage set (n, 3), by linear programming over the front."""
         front = self.true_front(gamma)
         return front[convex_coverage_set(front)]
 
     def _distances(self, start: Cell) -> dict[Cell, int]:
-        """Steps of the shortest path to each cell that can be reached without stepping on the goal before."""
+        """Return the length of the shortest path to each cell that can be reached without passing the goal."""
         distance = {start: 0}
         queue = deque([start])
         while queue:

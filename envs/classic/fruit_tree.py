@@ -13,12 +13,11 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from morl.envs.base import Objective
+from morl.envs.classic import FRUIT_TREE
 from morl.errors import UserError
 from morl.ops.pareto import convex_coverage_set, non_dominated
 
 DEPTHS = (5, 6, 7)
-NUTRIENTS = ("protein", "carbs", "fats", "vitamins", "minerals", "water")
 
 
 class Params(NamedTuple):
@@ -32,7 +31,7 @@ class Params(NamedTuple):
 
 
 class State(NamedTuple):
-    """Where in the tree the walker is.
+    """Position in the tree.
 
     Attributes:
         node: (2,) int32, depth and place in the row from the left.
@@ -43,11 +42,13 @@ class State(NamedTuple):
 
 @dataclass(frozen=True)
 class FruitTree:
-    """Walk from the root to a leaf; the only reward is the six nutrients of the fruit there.
+    """Binary tree that is walked from the root to a fruit of six nutrients.
 
-    The observation is the node, (depth, place in its row) int32; the two actions go down to the left and the right.
-    The episode terminates at a leaf, after ``depth`` (5, 6 or 7) steps. Same as MO-Gymnasium 1.3.2's
-    ``fruit-tree-v0``.
+    - Objectives: protein, carbs, fats, vitamins, minerals and water of the fruit at the leaf; 0 before.
+    - Observation: the node, (depth, place in its row from the left), (2,) int32.
+    - Action: down to the left or down to the right.
+    - Termination: a leaf is reached, after ``depth`` (5, 6 or 7) steps.
+    - Source: MO-Gymnasium 1.3.2's ``fruit-tree-v0`` (Yang et al., 2019).
 
     >>> env = FruitTree(depth=5)
     >>> len(env.true_front(gamma=0.99))
@@ -59,7 +60,7 @@ class FruitTree:
     id = "fruit-tree-v0"
     max_episode_steps = None
     render_fps = 2
-    objectives = tuple(Objective(name) for name in NUTRIENTS)
+    objectives = FRUIT_TREE.objectives
 
     def __post_init__(self) -> None:
         if self.depth not in DEPTHS:
@@ -79,7 +80,7 @@ class FruitTree:
 
     @property
     def reference_point(self) -> NDArray[np.float64]:
-        return np.full(6, -1.0)
+        return np.array(FRUIT_TREE.reference_point)
 
     @property
     def default_params(self) -> Params:
@@ -99,25 +100,25 @@ class FruitTree:
         return state, state.node, reward, leaf, jnp.bool_(False), {}
 
     def render(self, state: State, params: Params) -> NDArray[np.uint8]:
-        """The tree and the way walked, (H, W, 3) uint8."""
+        """Draw the tree and the path walked, (H, W, 3) uint8."""
         from morl.envs.pictures import fruit_tree
 
         return fruit_tree.draw(state, params)
 
     def true_front(self, gamma: float = 1.0) -> NDArray[np.float64]:
-        """Exact non-dominated discounted returns (n, 6), by enumeration of the leaves."""
+        """Return the exact non-dominated discounted returns (n, 6), by enumeration of the leaves."""
         fruits = _fruits(self.depth)
         return fruits[non_dominated(fruits)] * gamma ** (self.depth - 1)
 
     def true_coverage_set(self, gamma: float = 1.0) -> NDArray[np.float64]:
-        """Exact convex coverage set (n, 6), by linear programming over the front."""
+        """Return the exact convex coverage set (n, 6), by linear programming over the front."""
         front = self.true_front(gamma)
         return front[convex_coverage_set(front)]
 
 
 @cache
 def _fruits(depth: int) -> NDArray[np.float64]:
-    """Nutrients of each leaf (2**depth, 6), left to right."""
+    """Return the nutrients of each leaf (2**depth, 6), from left to right."""
     with (files("morl.envs.classic") / "fruits.csv").open() as table:
         rows = np.loadtxt(table, delimiter=",", skiprows=2)
     fruits = rows[rows[:, 0] == depth, 1:]

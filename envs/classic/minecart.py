@@ -13,17 +13,19 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from morl.envs.base import Objective
+from morl.envs.classic import MINECART, MINECART_DETERMINISTIC
 from morl.errors import UserError
+from morl.registry import EnvSpec
 
 MINE, LEFT, RIGHT, ACCELERATE, BRAKE, NONE = range(6)
-EPS_SPEED = 0.001  # below this the cart stands still
+EPS_SPEED = 0.001  # the cart stands still below this speed
 MINE_RADIUS = 0.14
 BASE_RADIUS = 0.15
 ACCELERATION = 0.0075
 FUEL_IDLE, FUEL_ACCELERATE, FUEL_MINE = -0.005, -0.025, -0.05
 START_HEADING = 4
 
-# The cart turns by 10 degrees from 45, so it only ever faces 5, 15, ... 355 degrees: tabled in double precision.
+# The cart starts at 45 degrees and turns by 10, so its 36 headings are tabled, computed in double precision.
 _ANGLES = np.radians(5 + 10 * np.arange(36))
 _COS, _SIN = np.cos(_ANGLES).astype(np.float32), np.sin(_ANGLES).astype(np.float32)
 
@@ -37,7 +39,7 @@ class Params(NamedTuple):
     Attributes:
         mines: (5, 2) float32 positions in the unit square; the base is its corner (0, 0).
         ore_mean, ore_std: (5, 2) float32 normal distribution of each ore per unit of digging, cut off below 0.
-        capacity: () float32, ore the cart can hold in all.
+        capacity: () float32, most ore that the cart holds, both kinds together.
     """
 
     mines: jax.Array
@@ -47,11 +49,11 @@ class Params(NamedTuple):
 
 
 class State(NamedTuple):
-    """The cart.
+    """State of the cart.
 
     Attributes:
         position: (2,) float32 in the unit square.
-        speed: () float32, distance a sub-step.
+        speed: () float32, distance moved in a sub-step.
         heading: () int32 in 0..35; it faces ``5 + 10 * heading`` degrees.
         content: (2,) float32 ore on board.
         departed: () bool, has left the base.
@@ -65,7 +67,7 @@ class State(NamedTuple):
 
 
 class _Trip(NamedTuple):
-    """What the sub-steps of one step carry: the cart, what it sold, whether it came home, whether it stopped acting."""
+    """Scan carry over the sub-steps of one step: the cart, the ore sold, and the flags "is home" and "acts no more"."""
 
     state: State
     sold: jax.Array
@@ -75,13 +77,14 @@ class _Trip(NamedTuple):
 
 @dataclass(frozen=True)
 class Minecart:
-    """Drive out of the base, mine, come back: three objectives, first ore, second ore (both sold at the base) and fuel.
+    """Cart that leaves its base, digs two ores in five mines and sells them at the base.
 
-    The observation is (x, y, speed, sin and cos of the heading, content of each ore over capacity), float32 in [-1, 1].
-    The six actions (mine, left, right, accelerate, brake, none) are repeated for four sub-steps. The episode
-    terminates when the cart comes back to the base and is truncated by the core after 1000 steps. Same as MO-Gymnasium
-    1.3.2's ``minecart-v0`` and ``minecart-deterministic-v0``, except that the ore draws follow the key (there they
-    ignore ``reset(seed=)``).
+    - Objectives: ore_1 and ore_2, the amounts sold at the base; fuel, minus the fuel burnt.
+    - Observation: (x, y, speed, sin and cos of the heading, content of each ore / capacity), (7,) float32 in [-1, 1].
+    - Action: mine, left, right, accelerate, brake or none, repeated for ``frame_skip`` sub-steps.
+    - Termination: the cart comes back to the base. The core truncates after 1000 steps.
+    - Source: MO-Gymnasium 1.3.2's ``minecart-v0`` and ``minecart-deterministic-v0`` (Abels et al., 2019), except that
+      the ore draws follow the key (there they ignore ``reset(seed=)``).
 
     >>> env = Minecart(deterministic=True)
     >>> state, obs = env.reset(jax.random.key(1), env.default_params)
@@ -94,15 +97,22 @@ class Minecart:
 
     max_episode_steps = 1000
     render_fps = 15
-    objectives = (Objective("ore_1"), Objective("ore_2"), Objective("fuel"))
 
     def __post_init__(self) -> None:
         if self.frame_skip < 1:
             raise UserError(f"frame_skip must be at least 1, not {self.frame_skip}")
 
     @property
+    def _spec(self) -> EnvSpec:
+        return MINECART_DETERMINISTIC if self.deterministic else MINECART
+
+    @property
     def id(self) -> str:
-        return "minecart-deterministic-v0" if self.deterministic else "minecart-v0"
+        return self._spec.id
+
+    @property
+    def objectives(self) -> tuple[Objective, ...]:
+        return self._spec.objectives
 
     @cached_property
     def observation_space(self) -> spaces.Box:
@@ -119,7 +129,7 @@ class Minecart:
 
     @property
     def reference_point(self) -> NDArray[np.float64]:
-        return np.array([-1.0, -1.0, -200.0])
+        return np.array(self._spec.reference_point)
 
     @property
     def default_params(self) -> Params:
@@ -145,7 +155,7 @@ class Minecart:
 
         def sub_step(trip: _Trip, noise: jax.Array) -> tuple[_Trip, None]:
             state, stopped = trip.state, trip.stopped
-            # The reference applies the action once more after the cart came home, and only then stops.
+            # The reference applies the action in one more sub-step after the cart is home, and stops only then.
             heading = jnp.where(stopped, state.heading, (state.heading + turn) % 36)
             speed = jnp.where(stopped, state.speed, jnp.clip(state.speed + push, 0.0, 1.0))
             digging = ~stopped & (action == MINE) & (speed < EPS_SPEED)
@@ -162,7 +172,7 @@ class Minecart:
             return _Trip(state, sold, trip.ended | home, stopped), None
 
         trip = _Trip(state, sold=jnp.zeros(2), ended=jnp.bool_(False), stopped=jnp.bool_(False))
-        # a scan and not four copies: XLA fuses the copies into code that runs and compiles at half the speed
+        # Unrolled into four copies, XLA's code runs and compiles at half the speed of this scan.
         (state, sold, ended, _), _ = jax.lax.scan(sub_step, trip, noise)
         fuel = self.frame_skip * (
             FUEL_IDLE
@@ -177,15 +187,15 @@ class Minecart:
         return jnp.concatenate([state.position, state.speed[None], direction, state.content / params.capacity])
 
     def render(self, state: State, params: Params) -> NDArray[np.uint8]:
-        """The district from above, (H, W, 3) uint8."""
+        """Draw the district from above, (H, W, 3) uint8."""
         from morl.envs.pictures import minecart
 
         return minecart.draw(state, params)
 
 
 def _dig(state: State, noise: jax.Array, params: Params) -> jax.Array:
-    """Content after one unit of digging at the nearest mine, if it is within reach; what does not fit is left."""
-    squared = jnp.sum((params.mines - state.position) ** 2, axis=-1)
+    """Return the content (2,) after one unit of digging at the nearest mine within reach, cut off at the capacity."""
+    squared = jnp.sum((params.mines - state.position[None]) ** 2, axis=-1)
     nearest = jnp.argmin(squared)
     mined = jnp.maximum(0.0, params.ore_mean[nearest] + params.ore_std[nearest] * noise)
     total = jnp.sum(mined)
@@ -195,11 +205,11 @@ def _dig(state: State, noise: jax.Array, params: Params) -> jax.Array:
 
 
 def _drive(state: State) -> State:
-    """One sub-step of movement; a wall met at an angle turns the cart by 10 degrees and lets it slide."""
+    """Move the cart by one sub-step; a wall met at an angle turns it by 10 degrees and lets it slide."""
     velocity = state.speed * jnp.stack([jnp.asarray(_COS)[state.heading], jnp.asarray(_SIN)[state.heading]])
     low, high = state.position == 0.0, state.position == 1.0
     free = ~low & ~high & (jnp.abs(velocity) > EPS_SPEED)
-    into = jnp.where(high & (velocity > 0), 1, 0) - jnp.where(low & (velocity < 0), 1, 0)  # which wall it runs into
+    into = jnp.where(high & (velocity > 0), 1, 0) - jnp.where(low & (velocity < 0), 1, 0)  # wall met on each axis
     sign = jnp.where(velocity > 0, 1, -1)
     turn = jnp.where(free[1], into[0] * sign[1], 0) - jnp.where(free[0], into[1] * sign[0], 0)
     position = jnp.clip(state.position + velocity, 0.0, 1.0)

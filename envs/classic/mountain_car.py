@@ -13,14 +13,15 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from morl.envs.base import Objective
+from morl.envs.classic import MOUNTAIN_CAR, MOUNTAIN_CAR_CONTINUOUS
 from morl.validation import check_range
 
 REVERSE, COAST, FORWARD = range(3)
 MIN_POSITION, MAX_POSITION = -1.2, 0.6
 MAX_SPEED = 0.07
 GRAVITY = 0.0025
-FORCE = 0.001  # of the three actions
-POWER = 0.0015  # of the continuous action
+FORCE = 0.001  # acceleration by a discrete action
+POWER = 0.0015  # acceleration by the largest continuous action
 GOAL_POSITION, GOAL_POSITION_CONTINUOUS = 0.5, 0.45
 START = (-0.6, -0.4)
 SPEED_REWARD = 15.0
@@ -61,7 +62,7 @@ def _reset(key: jax.Array) -> tuple[State, jax.Array]:
 
 
 def _drive(state: State, acceleration: jax.Array) -> State:
-    """One step of the car under gravity; the left wall stops it."""
+    """Move the car by one step under gravity; the left wall stops it."""
     velocity = state.velocity + acceleration - GRAVITY * jnp.cos(3 * state.position)
     velocity = jnp.clip(velocity, -MAX_SPEED, MAX_SPEED)
     position = jnp.clip(state.position + velocity, MIN_POSITION, MAX_POSITION)
@@ -71,14 +72,16 @@ def _drive(state: State, acceleration: jax.Array) -> State:
 
 @dataclass(frozen=True)
 class MountainCar:
-    """Three actions (reverse, coast, forward), and as rewards time, penalties on moves and speed.
+    """Car that must swing to leave a valley, with three actions.
 
-    The first reward is -1 a step, 0 for the one that reaches the goal. Then come -1 for each reverse and -1 for each
-    forward; one reward for both with ``merge_move_penalty``, none with ``remove_move_penalty``. With
-    ``add_speed_objective`` the last is 15 times the speed. The observation is (position, velocity) float32. The episode
-    terminates at the goal and is truncated by the core after 200 steps. Same as MO-Gymnasium 1.3.2's
-    ``mo-mountaincar-v0``, ``-3d-v0``, ``-timemove-v0`` and ``-timespeed-v0``, whose reward space lacks the 0 at the
-    goal.
+    - Objectives: time, -1 a step except for the step that reaches the goal; reverse and forward, -1 for each such
+      action (one objective "moves" for both with ``merge_move_penalty``, none with ``remove_move_penalty``); speed, 15
+      times the speed, with ``add_speed_objective``.
+    - Observation: (position, velocity), (2,) float32.
+    - Action: reverse, coast or forward.
+    - Termination: the goal is reached at ``goal_velocity`` or faster. The core truncates after 200 steps.
+    - Source: MO-Gymnasium 1.3.2's ``mo-mountaincar-v0``, ``-3d-v0``, ``-timemove-v0`` and ``-timespeed-v0``, whose
+      reward space lacks the 0 at the goal.
 
     >>> env = MountainCar(add_speed_objective=True, remove_move_penalty=True)
     >>> [objective.name for objective in env.objectives]
@@ -101,12 +104,15 @@ class MountainCar:
         merged = self.merge_move_penalty and not self.remove_move_penalty
         return f"mo-mountaincar{_SUFFIX.get((self.add_speed_objective, self.remove_move_penalty, merged), '')}-v0"
 
+    @property
+    def _names(self) -> list[str]:
+        """Names of the objectives that the keywords choose."""
+        moves = ["moves"] if self.merge_move_penalty else ["reverse", "forward"]
+        return ["time", *([] if self.remove_move_penalty else moves), *(["speed"] if self.add_speed_objective else [])]
+
     @cached_property
     def objectives(self) -> tuple[Objective, ...]:
-        moves = ("moves",) if self.merge_move_penalty else ("reverse", "forward")
-        names = [] if self.remove_move_penalty else [*moves]
-        speed = [Objective("speed")] if self.add_speed_objective else []
-        return (Objective("time", "steps"), *(Objective(name, "steps") for name in names), *speed)
+        return tuple(MOUNTAIN_CAR[name][0] for name in self._names)
 
     @cached_property
     def observation_space(self) -> spaces.Box:
@@ -126,10 +132,7 @@ class MountainCar:
 
     @property
     def reference_point(self) -> NDArray[np.float64]:
-        worst = np.full(len(self.objectives), -float(self.max_episode_steps))
-        if self.add_speed_objective:
-            worst[-1] = 0.0
-        return worst
+        return np.array([MOUNTAIN_CAR[name][1] for name in self._names])
 
     @property
     def default_params(self) -> Params:
@@ -152,7 +155,7 @@ class MountainCar:
         return state, jnp.stack(state), jnp.stack(rewards), terminated, jnp.bool_(False), {}
 
     def render(self, state: State, params: Params) -> NDArray[np.uint8]:
-        """The valley, (H, W, 3) uint8."""
+        """Draw the valley, (H, W, 3) uint8."""
         from morl.envs.pictures import mountain_car
 
         return mountain_car.draw(state, GOAL_POSITION)
@@ -160,11 +163,13 @@ class MountainCar:
 
 @dataclass(frozen=True)
 class MountainCarContinuous:
-    """One continuous action, the force in [-1, 1], and two rewards: time and fuel.
+    """Car that must swing to leave a valley, with a continuous force.
 
-    Time is -1 a step, 0 for the one that reaches the goal; fuel is minus the square of the action. The observation is
-    (position, velocity) float32. The episode terminates at the goal and is truncated by the core after 999 steps. Same
-    as MO-Gymnasium 1.3.2's ``mo-mountaincarcontinuous-v0``.
+    - Objectives: time, -1 a step except for the step that reaches the goal; fuel, minus the square of the action.
+    - Observation: (position, velocity), (2,) float32.
+    - Action: the force, (1,) in [-1, 1].
+    - Termination: the goal is reached at ``goal_velocity`` or faster. The core truncates after 999 steps.
+    - Source: MO-Gymnasium 1.3.2's ``mo-mountaincarcontinuous-v0``.
 
     >>> env = MountainCarContinuous()
     >>> state, obs = env.reset(jax.random.key(1), env.default_params)
@@ -178,7 +183,7 @@ class MountainCarContinuous:
     id = "mo-mountaincarcontinuous-v0"
     max_episode_steps = 999
     render_fps = 30
-    objectives = (Objective("time", "steps"), Objective("fuel"))
+    objectives = MOUNTAIN_CAR_CONTINUOUS.objectives
 
     def __post_init__(self) -> None:
         check_range(self, "goal_velocity", low=-MAX_SPEED, high=MAX_SPEED)
@@ -198,7 +203,7 @@ class MountainCarContinuous:
 
     @property
     def reference_point(self) -> NDArray[np.float64]:
-        return np.array([-110.0, -110.0])
+        return np.array(MOUNTAIN_CAR_CONTINUOUS.reference_point)
 
     @property
     def default_params(self) -> Params:
@@ -216,7 +221,7 @@ class MountainCarContinuous:
         return state, jnp.stack(state), reward, terminated, jnp.bool_(False), {}
 
     def render(self, state: State, params: Params) -> NDArray[np.uint8]:
-        """The valley, (H, W, 3) uint8."""
+        """Draw the valley, (H, W, 3) uint8."""
         from morl.envs.pictures import mountain_car
 
         return mountain_car.draw(state, GOAL_POSITION_CONTINUOUS)

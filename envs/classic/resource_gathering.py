@@ -12,8 +12,7 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from morl.envs.base import Objective
-from morl.envs.classic import exact
+from morl.envs.classic import RESOURCE_GATHERING, exact
 
 MOVES = np.array([[-1, 0], [1, 0], [0, -1], [0, 1]], np.int32)  # up, down, left, right as (row, column)
 SIZE = 5
@@ -34,7 +33,7 @@ class Params(NamedTuple):
 
 
 class State(NamedTuple):
-    """The gatherer.
+    """State of the gatherer.
 
     Attributes:
         position: (2,) int32, row and column.
@@ -47,12 +46,14 @@ class State(NamedTuple):
 
 @dataclass(frozen=True)
 class ResourceGathering:
-    """Grid world with three objectives: -1 when killed by an enemy, 1 for gold and 1 for a gem brought home.
+    """Grid world of a gatherer who fetches gold and a gem past two enemies.
 
-    The observation is (row, column, has gold, has gem) int32. The four actions are up, down, left and right; a move
-    off the map leaves the gatherer where it is. Entering one of two enemies' cells, or staying in it against the edge,
-    kills with probability 0.1. The episode terminates at home and on death and is truncated by the core after 100
-    steps. Same as MO-Gymnasium 1.3.2's ``resource-gathering-v0``.
+    - Objectives: enemy, -1 when killed; gold and gem, 1 for each brought home.
+    - Observation: (row, column, has gold, has gem), (4,) int32.
+    - Action: up, down, left or right. A move off the map leaves the gatherer where it is.
+    - Termination: home is reached, or the gatherer is killed. Each step that ends in the cell of an enemy kills with
+      probability 0.1. The core truncates after 100 steps.
+    - Source: MO-Gymnasium 1.3.2's ``resource-gathering-v0`` (Barrett and Narayanan, 2008).
 
     >>> env = ResourceGathering()
     >>> state, obs = env.reset(jax.random.key(1), env.default_params)
@@ -63,7 +64,7 @@ class ResourceGathering:
     id = "resource-gathering-v0"
     max_episode_steps = 100
     render_fps = 4
-    objectives = (Objective("enemy"), Objective("gold"), Objective("gem"))
+    objectives = RESOURCE_GATHERING.objectives
 
     @cached_property
     def observation_space(self) -> spaces.Box:
@@ -79,7 +80,7 @@ class ResourceGathering:
 
     @property
     def reference_point(self) -> NDArray[np.float64]:
-        return np.array([-1.0, -1.0, -1.0])
+        return np.array(RESOURCE_GATHERING.reference_point)
 
     @property
     def default_params(self) -> Params:
@@ -93,9 +94,9 @@ class ResourceGathering:
         self, key: jax.Array, state: State, action: jax.Array, params: Params
     ) -> tuple[State, jax.Array, jax.Array, jax.Array, jax.Array, dict[str, Any]]:
         position = jnp.clip(state.position + jnp.asarray(MOVES)[action], 0, SIZE - 1)
-        found = jnp.all(position == jnp.array([GOLD, GEM]), axis=1)
+        found = jnp.all(position[None] == jnp.array([GOLD, GEM]), axis=1)
         has = state.has | found.astype(jnp.int32)
-        met = jnp.any(jnp.all(position == jnp.array(ENEMIES), axis=1))
+        met = jnp.any(jnp.all(position[None] == jnp.array(ENEMIES), axis=1))
         killed = met & (jax.random.uniform(key) < params.danger)
         home = jnp.all(position == jnp.array(HOME))
         reward = jnp.concatenate([jnp.where(killed, -1.0, 0.0)[None], jnp.where(home, has, 0.0)])
@@ -106,25 +107,25 @@ class ResourceGathering:
         return jnp.concatenate([state.position, state.has])
 
     def render(self, state: State, params: Params) -> NDArray[np.uint8]:
-        """The field from above, (H, W, 3) uint8."""
+        """Draw the field from above, (H, W, 3) uint8."""
         from morl.envs.pictures import resource_gathering
 
         return resource_gathering.draw(state, params)
 
     def true_front(self, gamma: float = 1.0) -> NDArray[np.float64]:
-        """Exact non-dominated expected returns (n, 3) of deterministic policies, by vector dynamic programming.
+        """Return the exact non-dominated expected returns (n, 3) of deterministic policies, by dynamic programming.
 
-        MO-Gymnasium 1.3.2's ``pareto_front`` misses paths, for one the safe 18 steps to both resources.
+        MO-Gymnasium 1.3.2's ``pareto_front`` misses paths, such as the safe one of 18 steps to both resources.
         """
         return exact.front(_tables(), gamma)
 
     def true_coverage_set(self, gamma: float = 1.0) -> NDArray[np.float64]:
-        """Exact convex coverage set (n, 3), by optimistic linear support over dynamic programming."""
+        """Return the exact convex coverage set (n, 3), by optimistic linear support over dynamic programming."""
         return exact.coverage_set(_tables(), gamma)
 
 
 def _tables() -> exact.Tables:
-    """The field as tables: outcome 0 is to survive, 1 to be killed; state 0 is home with empty hands."""
+    """Return the field as tables: outcome 0 survives, outcome 1 is killed; state 0 is home with nothing carried."""
     cells = [(row, column) for row in range(SIZE) for column in range(SIZE)]
     states = [(cell, gold, gem) for cell in cells for gold in (0, 1) for gem in (0, 1)]
     states.insert(0, states.pop(states.index((HOME, 0, 0))))

@@ -13,6 +13,7 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from morl.envs.base import Objective
+from morl.envs.classic import WATER_RESERVOIR_OBJECTIVES, WATER_RESERVOIR_WORST
 from morl.errors import UserError
 from morl.validation import check_integer, check_range
 
@@ -26,12 +27,10 @@ STARTS = np.array(
     [96.855361, 58.046026, 116.15767, 20.164311, 79.191, 140.13098, 131.01816, 44.351321, 13.185943, 73.508622],
     np.float32,
 )
-WORST = (65.0, WATER_DEMAND, HYDRO_DEMAND, 65.0)  # a step: flooding of the reference's anti-utopia, nothing supplied
-OBJECTIVES = tuple(map(Objective, ("flood_upstream", "water_deficit", "hydro_deficit", "flood_downstream")))
 
 
 class Params(NamedTuple):
-    """Constants of the inflow, normally distributed a step.
+    """Constants of the inflow in a step, which is normally distributed.
 
     Attributes:
         inflow_mean, inflow_std: () float32.
@@ -42,7 +41,7 @@ class Params(NamedTuple):
 
 
 class State(NamedTuple):
-    """The reservoir.
+    """State of the reservoir.
 
     Attributes:
         level: (1,) float32, water in it.
@@ -53,14 +52,16 @@ class State(NamedTuple):
 
 @dataclass(frozen=True)
 class WaterReservoir:
-    """Decide how much water a dam releases; rewards are minus what is missing of each of ``nO`` goals.
+    """Dam that releases water to meet demand without flooding.
 
-    The rewards are the excess over the upstream flooding threshold, the deficit of the water supply, that of
-    hydroelectric supply and the excess over the downstream flooding threshold; the first ``nO`` (2, 3 or 4) of them
-    are given. The observation is the level, (1,) float32. The action is the amount to release, (1,) in [0, inf),
-    clipped to what the reservoir allows (``penalize`` adds minus what was clipped to each reward); with
-    ``normalized_action`` the share in [0, 1] of what it allows. The core truncates the episode after ``time_limit``
-    steps. Same as MO-Gymnasium 1.3.2's ``water-reservoir-v0``.
+    - Objectives: minus the excess over the upstream flooding threshold, minus the deficit of the water supply, minus
+      the deficit of the hydroelectric supply, minus the excess over the downstream flooding threshold; the first ``nO``
+      (2, 3 or 4) of them. ``penalize`` also subtracts from each the part of the action that was clipped.
+    - Observation: the level, (1,) float32.
+    - Action: the amount to release, (1,) in [0, inf), clipped to what the reservoir allows; with ``normalized_action``
+      the share in [0, 1] of what it allows.
+    - Termination: never. The core truncates after ``time_limit`` steps.
+    - Source: MO-Gymnasium 1.3.2's ``water-reservoir-v0`` (Castelletti, Pianosi and Restelli, 2012).
 
     >>> env = WaterReservoir(normalized_action=True)
     >>> [objective.name for objective in env.objectives]
@@ -90,7 +91,7 @@ class WaterReservoir:
 
     @property
     def objectives(self) -> tuple[Objective, ...]:
-        return OBJECTIVES[: self.nO]
+        return WATER_RESERVOIR_OBJECTIVES[: self.nO]
 
     @cached_property
     def observation_space(self) -> spaces.Box:
@@ -106,7 +107,7 @@ class WaterReservoir:
 
     @property
     def reference_point(self) -> NDArray[np.float64]:
-        return -self.time_limit * np.array(WORST[: self.nO])
+        return self.time_limit * np.array(WATER_RESERVOIR_WORST[: self.nO])
 
     @property
     def default_params(self) -> Params:
@@ -147,7 +148,7 @@ class WaterReservoir:
         return state, state.level, reward, jnp.bool_(False), jnp.bool_(False), {}
 
     def render(self, state: State, params: Params) -> NDArray[np.uint8]:
-        """The reservoir behind its dam, (H, W, 3) uint8."""
+        """Draw the reservoir behind its dam, (H, W, 3) uint8."""
         from morl.envs.pictures import water_reservoir
 
         return water_reservoir.draw(state)

@@ -1,14 +1,15 @@
-"""Registrations of the constructive tasks that GFlowNets learn, as plain data."""
+"""Registrations of the constructive tasks for GFlowNets, as plain data."""
 
 from __future__ import annotations
 
-from morl.registry import EnvSpec, register_env
+from morl.registry import EnvSpec, Objective, register_env
 
+HYPERGRID_FUNCTIONS = tuple(map(Objective, ("branin", "currin", "shubert", "sphere", "beale")))
 register_env(
     EnvSpec(
         id="hypergrid-v0",
         summary="walk over a grid and stop where two test functions are high (num_objectives up to 5)",
-        objectives=("branin", "currin"),
+        objectives=HYPERGRID_FUNCTIONS[:2],
         reference_point=(0.0, 0.0),
         gamma=1.0,
         entry_point="morl.envs.constructive.hypergrid:HyperGrid",
@@ -19,18 +20,18 @@ register_env(
     EnvSpec(
         id="ngrams-v0",
         summary="write a string of amino acids in which three pairs are frequent (ngrams A,V,C: single letters)",
-        objectives=("AV", "VC", "CA"),
+        objectives=(Objective("AV"), Objective("VC"), Objective("CA")),
         reference_point=(0.0,) * 3,
         gamma=1.0,
         entry_point="morl.envs.constructive.ngrams:NGrams",
         constructive=True,
     )
 )
-register_env(
+DNA_FOLDING = register_env(
     EnvSpec(
         id="dna-folding-v0",
         summary="write a strand of DNA that folds with much energy, many pairs and many hairpins (by ViennaRNA)",
-        objectives=("energy", "pairs", "hairpins"),
+        objectives=(Objective("energy"), Objective("pairs"), Objective("hairpins")),
         reference_point=(0.0,) * 3,
         gamma=1.0,
         entry_point="morl.envs.constructive.dna_folding:DNAFolding",
@@ -38,11 +39,11 @@ register_env(
         constructive=True,
     )
 )
-register_env(
+MOLECULES = register_env(
     EnvSpec(
         id="molecules-v0",
         summary="put fragments together to a molecule that is drug-like, easy to make and light (by RDKit)",
-        objectives=("qed", "synthesis", "weight"),
+        objectives=(Objective("qed"), Objective("synthesis"), Objective("weight")),
         reference_point=(0.0,) * 3,
         gamma=1.0,
         entry_point="morl.envs.constructive.molecules:Molecules",

@@ -1,6 +1,6 @@
-"""Molecules of fragments, by RDKit: how they are put together, and what they are worth.
+"""Assembly and properties of molecules made of fragments, by RDKit.
 
-Nothing here imports JAX: worker processes import this module. The fragments are the 72 of Bengio et al. (2021).
+Worker processes import this module, so it does not import JAX. The 72 fragments are those of Bengio et al. (2021).
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ from numpy.typing import NDArray
 from morl.errors import MissingExtraError, UserError
 
 Tree = tuple[tuple[int, int, int], ...]
-"""Nodes in order, each (block, number of its parent, attachment of the parent's fragment); the last two are not of the
-first node."""
+"""Nodes in order, each (block, number of its parent, attachment of the parent's fragment). The last two have no meaning
+for the first node."""
 
-LIGHT, HEAVY = 300.0, 1000.0  # g/mol up to which the weight is perfect, and from which on it is worth nothing
-RADIUS, BITS = 2, 2048  # of Morgan fingerprints
+LIGHT, HEAVY = 300.0, 1000.0  # g/mol up to which the weight objective is 1, and from which on it is 0
+RADIUS, BITS = 2, 2048  # radius and length of Morgan fingerprints
 
 
 class Vocabulary(NamedTuple):
-    """What molecules are made of.
+    """Fragments and blocks that molecules are made of.
 
     Attributes:
-        smiles: of each fragment.
-        attachments: of each fragment, the atoms that can be bonded to another fragment's, each once.
-        blocks: (fragment, attachment it is added by), those alike by symmetry once.
+        smiles: SMILES of each fragment.
+        attachments: for each fragment, the atoms that can be bonded to another fragment, once each.
+        blocks: pairs (fragment, attachment by which it is added), without symmetric duplicates.
     """
 
     smiles: tuple[str, ...]
@@ -44,7 +44,7 @@ class Vocabulary(NamedTuple):
 
 @cache
 def vocabulary() -> Vocabulary:
-    """The 72 fragments and the 105 ways to add one.
+    """Return the 72 fragments and the 105 blocks.
 
     Raises:
         MissingExtraError: RDKit is not installed.
@@ -62,7 +62,7 @@ def vocabulary() -> Vocabulary:
 
 
 def assemble(tree: Tree) -> Any:
-    """The molecule of a tree: a single bond between the two attachments of each edge, for a hydrogen of each."""
+    """Return the molecule of a tree: each edge is a single bond, which replaces a hydrogen at both attachments."""
     chem, words = _rdkit("Chem"), vocabulary()
     molecule = chem.RWMol()
     for block, _, _ in tree:
@@ -72,14 +72,14 @@ def assemble(tree: Tree) -> Any:
         molecule.AddBond(*ends, chem.BondType.SINGLE)
         for end in ends:
             atom = molecule.GetAtomWithIdx(end)
-            if atom.GetNumExplicitHs():  # written in the fragment; other hydrogens are counted by RDKit
+            if atom.GetNumExplicitHs():  # explicit in the SMILES; RDKit counts the implicit ones
                 atom.SetNumExplicitHs(atom.GetNumExplicitHs() - 1)
     chem.SanitizeMol(molecule)
     return molecule.GetMol()
 
 
 def atom_of(tree: Tree, node: int, attachment: int) -> int:
-    """Which atom of a tree's molecule an attachment of a node is."""
+    """Return the index, in the molecule of a tree, of the atom at an attachment of a node."""
     words = vocabulary()
     fragments = [words.blocks[block][0] for block, _, _ in tree[: node + 1]]
     before: int = sum(_fragment(words.smiles[fragment]).GetNumAtoms() for fragment in fragments[:-1])
@@ -87,20 +87,20 @@ def atom_of(tree: Tree, node: int, attachment: int) -> int:
 
 
 def smiles_of(tree: Tree) -> str:
-    """Canonical SMILES of a tree's molecule, the same for all trees of one."""
+    """Return the canonical SMILES of a tree's molecule, equal for all trees of one molecule."""
     return str(_rdkit("Chem").MolToSmiles(assemble(tree)))
 
 
 def objectives_of(tree: Tree) -> tuple[float, float, float]:
-    """Of the molecule of a tree, see :func:`properties`."""
+    """Return the three :func:`properties` of the molecule of a tree."""
     return properties(assemble(tree))
 
 
 def properties(molecule: Any) -> tuple[float, float, float]:
-    """Drug-likeness (QED, Bickerton et al., 2012), ease of synthesis and weight, each from 0 to 1.
+    """Return drug-likeness (QED, Bickerton et al., 2012), ease of synthesis and weight, each from 0 to 1.
 
-    Synthesis is (10 - SA) / 9 of the score of Ertl and Schuffenhauer (2009), which is from 1, easy, to 10. The weight
-    is 1 up to 300 g/mol and falls to 0 at 1000.
+    Ease of synthesis is (10 - SA) / 9, where SA is the score of Ertl and Schuffenhauer (2009), from 1 (easy) to 10. The
+    weight is 1 up to 300 g/mol and falls linearly to 0 at 1000 g/mol.
     """
     weight = (LIGHT - _rdkit("Chem.Descriptors").MolWt(molecule)) / (HEAVY - LIGHT) + 1
     return (
@@ -111,14 +111,14 @@ def properties(molecule: Any) -> tuple[float, float, float]:
 
 
 def distances(some: Sequence[str], others: Sequence[str]) -> NDArray[np.float64]:
-    """(n, m) of molecules by SMILES: 1 - Tanimoto similarity of their Morgan fingerprints."""
+    """Return distances (n, m) of molecules given by SMILES: 1 - Tanimoto similarity of Morgan fingerprints."""
     rows, columns = ([_fingerprint(smiles) for smiles in group] for group in (some, others))
     similar = _rdkit("DataStructs").BulkTanimotoSimilarity
     return 1 - np.array([similar(row, columns) for row in rows]).reshape(len(rows), len(columns))
 
 
 def draw(molecule: Any, size: tuple[int, int], atoms: Sequence[int] = ()) -> NDArray[np.uint8]:
-    """A molecule in the plane, (H, W, 3) uint8, some of its atoms marked."""
+    """Draw a molecule in the plane, (H, W, 3) uint8, with the given atoms highlighted."""
     from PIL import Image
 
     drawer = _rdkit("Chem.Draw.rdMolDraw2D")
@@ -130,12 +130,12 @@ def draw(molecule: Any, size: tuple[int, int], atoms: Sequence[int] = ()) -> NDA
 
 
 def read(smiles: str) -> Any:
-    """The molecule of a SMILES.
+    """Return the molecule of a SMILES.
 
     Raises:
-        UserError: it is none.
+        UserError: the text is not a valid SMILES.
     """
-    with _rdkit("rdBase").BlockLogs():  # what is wrong is told below
+    with _rdkit("rdBase").BlockLogs():  # the error below replaces RDKit's
         molecule = _rdkit("Chem").MolFromSmiles(smiles)
     if molecule is None:
         raise UserError(f"a molecule is given by its SMILES, which {smiles!r} is not")
@@ -158,13 +158,13 @@ def _generator() -> Any:
 
 @cache
 def _synthesis() -> Any:
-    """RDKit's own implementation of the score, which it ships but not as a part of the package."""
+    """Return RDKit's implementation of the SA score, which it ships outside of its package."""
     path = Path(_rdkit("RDConfig").RDContribDir, "SA_Score", "sascorer.py")
     spec: Any = importlib.util.spec_from_file_location("morl_sascorer", path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it leaves its table's file open
+        warnings.simplefilter("ignore")  # RDKit leaves the file of the table open
         module.readFragmentScores()
     return module
 

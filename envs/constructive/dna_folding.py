@@ -1,7 +1,7 @@
-"""DNA folding: write a strand of DNA that folds with much energy, many pairs and many hairpins (Jain et al., 2023).
+"""Strands of DNA that fold with much energy, many pairs and many hairpins (Jain et al., 2023, section 5.2).
 
-The task of the paper's section 5.2 ("DNA-Vienna" here): ViennaRNA folds in place of NUPACK, which is not free, so that
-numbers do not compare with published ones.
+ViennaRNA folds here in place of NUPACK, which is not free, so that the objectives are not comparable with published
+ones.
 """
 
 from __future__ import annotations
@@ -17,25 +17,28 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from morl.envs.base import Objective
-from morl.envs.constructive import folding
+from morl.envs.constructive import DNA_FOLDING, folding
 from morl.envs.constructive.host_values import host_values
 from morl.envs.constructive.oracle import Oracle
 from morl.envs.constructive.strings import State, Strings
 from morl.errors import MissingExtraError, UserError
 
-ENERGY, PAIRS, HAIRPINS = 60.0, 16.0, 8.0  # that count as 1
-LOOP = 3  # fewest bases of a hairpin's loop
-STRONGEST = 2.5  # kcal/mol that a pair adds at most
+ENERGY, PAIRS, HAIRPINS = 60.0, 16.0, 8.0  # kcal/mol, pairs and hairpins that make an objective 1
+LOOP = 3  # smallest number of bases in the loop of a hairpin
+STRONGEST = 2.5  # kcal/mol, bound on the energy of a pair
 
 
 @dataclass(frozen=True)
 class DNAFolding(Strings[tuple[()]]):
-    """Write a strand from left to right; the objectives are of its fold of least free energy, by ViennaRNA.
+    """Strand of DNA, written from left to right, that is rewarded for how it folds.
 
-    They are -energy / 60 kcal/mol, pairs / 16 and hairpins / 8, about 1 at most in strands that are likely to be found;
-    a single long hairpin has up to 28 pairs. Letters, stop and observation are as of all strings
-    (:mod:`morl.envs.constructive.strings`), blanks are 4.
+    - Objectives, of the fold of least free energy by ViennaRNA: energy, -energy / 60 kcal/mol; pairs, number / 16;
+      hairpins, number / 8. They are about 1 at most in strands that are likely to be found; a single long hairpin has
+      up to 28 pairs.
+    - Observation: the letters, (L,) int32, with blanks (4) after the end.
+    - Action: a letter (A, C, T, G) or stop, see :mod:`morl.envs.constructive.strings`.
+    - Termination: stop, allowed from the fewest letters on, or the longest length.
+    - Source: Jain et al. (2023), section 5.2, with ViennaRNA for NUPACK.
 
     >>> env = DNAFolding()
     >>> env.oracle(["GGGGTTTTCCCC"]).round(3).tolist()
@@ -46,18 +49,18 @@ class DNAFolding(Strings[tuple[()]]):
     """
 
     lengths: tuple[int, int] = (31, 60)
-    """Fewest and most letters."""
+    """Smallest and largest number of letters."""
     oracle_processes: int = 0
-    """Worker processes that fold; 0 folds in this one."""
+    """Worker processes that fold; 0 folds in the calling process."""
 
     id = "dna-folding-v0"
     alphabet = "ACTG"
-    objectives = (Objective("energy"), Objective("pairs"), Objective("hairpins"))
+    objectives = DNA_FOLDING.objectives
 
     def __post_init__(self) -> None:
         if importlib.util.find_spec("RNA") is None:
             raise MissingExtraError(self.id, "chem")
-        if isinstance(lengths := getattr(self, "lengths"), list):  # noqa: B009  # of a YAML file
+        if isinstance(lengths := getattr(self, "lengths"), list):  # noqa: B009  # from a YAML file
             object.__setattr__(self, "lengths", tuple(lengths))
         whole = len(self.lengths) == 2 and all(type(n) is int for n in self.lengths)
         if not whole or not 1 <= self.lengths[0] <= self.lengths[1]:
@@ -82,7 +85,7 @@ class DNAFolding(Strings[tuple[()]]):
 
     @property
     def reference_point(self) -> NDArray[np.float64]:
-        return np.zeros(3)
+        return np.array(DNA_FOLDING.reference_point)
 
     @property
     def default_params(self) -> tuple[()]:
@@ -90,18 +93,18 @@ class DNAFolding(Strings[tuple[()]]):
 
     @property
     def oracle(self) -> Oracle[str]:
-        """Objectives (n, 3) of n strands; all environments of as many processes have the same."""
+        """Oracle that returns objectives (n, 3) of n strands, shared by environments of equal ``oracle_processes``."""
         return _oracle(self.oracle_processes)
 
     def _reward(self, letters: jax.Array, finishes: jax.Array, params: tuple[()]) -> jax.Array:
         return host_values(self.oracle, self.text, letters, finishes, 3)
 
     def values(self, states: State, params: tuple[()]) -> jax.Array:
-        """(B, 3) objectives of finished states (B, ...), in one call of the host; 0 of those that are not."""
+        """Return objectives (B, 3) of states (B, ...) in one call of the host; 0 for unfinished states."""
         return jax.vmap(self._reward, (0, 0, None))(states.letters, jnp.asarray(states.done), params)
 
     def render(self, state: State, params: tuple[()]) -> NDArray[np.uint8]:
-        """The strand so far as it folds, (H, W, 3) uint8."""
+        """Draw the fold of the strand so far, (H, W, 3) uint8."""
         from morl.envs.pictures import dna_folding
 
         return dna_folding.draw(self.text(state.letters), self.horizon, bool(state.done))
@@ -113,6 +116,6 @@ def _oracle(processes: int) -> Oracle[str]:
 
 
 def objectives_of(strand: str) -> Sequence[float]:
-    """The three objectives of a strand."""
+    """Return the three objectives of a strand."""
     found = folding.fold(strand)
     return -found.energy / ENERGY, found.pairs / PAIRS, found.hairpins / HAIRPINS

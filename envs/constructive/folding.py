@@ -1,4 +1,7 @@
-"""How a strand of DNA folds, by ViennaRNA (Lorenz et al., 2011). Nothing here imports JAX: worker processes do."""
+"""Folds of DNA strands by ViennaRNA (Lorenz et al., 2011).
+
+Worker processes import this module, so it does not import JAX.
+"""
 
 from __future__ import annotations
 
@@ -50,7 +53,7 @@ def fold(strand: str) -> Fold:
 
 
 def layout(structure: str) -> NDArray[np.float64]:
-    """Where to draw each base of a structure in the plane, (n, 2), by Bruccoleri and Heinrich (1988)."""
+    """Return the plane layout (n, 2) of the bases of a structure, by Bruccoleri and Heinrich (1988)."""
     vienna, *_ = _vienna()
     if len(structure) < 3:
         return np.array([(15.0 * i, 0.0) for i in range(len(structure))])

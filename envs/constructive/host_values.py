@@ -23,14 +23,14 @@ def host_values(
     wanted: jax.Array,
     num_objectives: int,
 ) -> jax.Array:
-    """(R,) objectives of the object that a row (K,) describes where it is wanted, else 0.
+    """Return the objectives (R,) of the object that a row (K,) describes where it is wanted, else 0.
 
-    Under ``vmap`` the host is called once for all rows. What nobody uses is not called for at all: the compiler takes
-    it out of a scan whose rewards are not read.
+    Under ``vmap`` the host is called once for all rows. The compiler removes the call where its result is not used,
+    such as in a scan whose rewards are not read.
 
     Args:
-        oracle: of R objectives.
-        read: the object of a row, on the host.
+        oracle: computes the objectives of objects.
+        read: converts a row to an object, on the host.
         rows: (K,) integers.
         wanted: () bool.
         num_objectives: R.
@@ -52,14 +52,17 @@ def host_values(
     return values
 
 
-WRAPPERS = (RuntimeError, ValueError)  # that JAX raises for what a callback did: it depends on how it was called
+WRAPPERS = (RuntimeError, ValueError)  # errors of JAX for one in a callback, by how the callback was called
 
 
 @contextlib.contextmanager
 def oracle_errors() -> Iterator[None]:
-    """What an oracle raised within compiled code, raised again as it was: JAX has it as text in an error of its own.
+    """Re-raise the error of an oracle in compiled code, which JAX turns into text in an error of its own.
 
-    JAX dispatches ahead, so what is computed in the block has to be waited for in it.
+    JAX dispatches asynchronously, so the block must wait for its results.
+
+    Raises:
+        OracleError: an oracle raised it in the block.
     """
     try:
         yield
@@ -73,17 +76,17 @@ def oracle_errors() -> Iterator[None]:
 
 
 def oracle_failure(error: Exception) -> OracleError | None:
-    """The oracle's error that an error of JAX, one of ``WRAPPERS``, tells of; none where it is of something else."""
+    """Return the oracle's error that caused an error of JAX (one of ``WRAPPERS``), or None for another cause."""
     text = str(error)
     return next((OracleError(failure) for failure in reversed(_failures) if failure in text), None)
 
 
-_failures: deque[str] = deque(maxlen=16)  # messages of the last ones
+_failures: deque[str] = deque(maxlen=16)  # messages of the last oracle errors
 
 
 def _is_news(record: logging.LogRecord) -> bool:
     return not (record.exc_info and isinstance(record.exc_info[1], OracleError))
 
 
-# JAX logs the traceback of whatever a callback raises; of an oracle the one line that is raised says all
+# JAX logs the traceback of every error in a callback; for an oracle the error message is enough
 logging.getLogger("jax._src.callback").addFilter(_is_news)

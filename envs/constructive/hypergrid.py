@@ -1,4 +1,4 @@
-"""HyperGrid: walk over a grid and stop where two to five test functions are high (Jain et al., 2023, section 5.1)."""
+"""HyperGrid: walk over a grid, with two to five test functions as objectives (Jain et al., 2023, section 5.1)."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from morl.envs.base import Objective
+from morl.envs.constructive import HYPERGRID_FUNCTIONS
 from morl.envs.constructive.base import Outcomes
 from morl.errors import UserError
 from morl.ops.pareto import non_dominated
@@ -22,9 +23,8 @@ from morl.validation import check_integer
 
 Floats = NDArray[np.float64]
 
-FUNCTIONS = ("branin", "currin", "shubert", "sphere", "beale")
-HIGHEST = 1.005  # the published constants leave currin up to 0.002 and shubert 0.004 above 1
-STOP = 2  # the action after the two moves, and the backward action that undoes it
+HIGHEST = 1.005  # with the published constants currin exceeds 1 by up to 0.002 and shubert by up to 0.004
+STOP = 2  # action, and the backward action that undoes it; 0 and 1 are the moves
 
 
 class Params(NamedTuple):
@@ -38,11 +38,11 @@ class Params(NamedTuple):
 
 
 class State(NamedTuple):
-    """Where on the grid the walker is.
+    """Position on the grid.
 
     Attributes:
         position: (2,) int32 cell.
-        done: () bool, it has stopped or reached the far edge.
+        done: () bool, the walk has stopped or reached the far edge.
     """
 
     position: jax.Array
@@ -51,12 +51,14 @@ class State(NamedTuple):
 
 @dataclass(frozen=True)
 class HyperGrid:
-    """Walk from (0, 0) by steps of +1 on either axis, and stop; the reward is that of the cell where it ends.
+    """Walk from cell (0, 0) by steps of +1 on either axis, rewarded by the cell where it stops.
 
-    The objectives are the first ``num_objectives`` of branin, currin, shubert, sphere and beale, scaled to about
-    [0, 1], at x = 2 s / (H - 1) - 1 for a cell s. The observation is the cell, (2,) int32; the actions are a step on
-    the first axis, one on the second, and stop. Reaching H - 1 on either axis ends the walk too, so there are H² - 1
-    cells where it can end, and no step leads on from those with H - 1.
+    - Objectives: the first ``num_objectives`` of branin, currin, shubert, sphere and beale, scaled to about [0, 1], at
+      x = 2 s / (H - 1) - 1 for a cell s.
+    - Observation: the cell, (2,) int32.
+    - Action: a step on the first axis, a step on the second, or stop.
+    - Termination: stop, or a coordinate of H - 1. There are H² - 1 cells where a walk can end.
+    - Source: Jain et al. (2023), section 5.1 and appendix D.1.
 
     >>> env = HyperGrid(side=8)
     >>> len(env.outcomes().values), len(env.true_front())
@@ -64,9 +66,9 @@ class HyperGrid:
     """
 
     side: int = 32
-    """Cells on an axis, H."""
+    """H, number of cells on an axis."""
     num_objectives: int = 2
-    """Functions, 2 to 5."""
+    """Number of functions, 2 to 5."""
 
     id = "hypergrid-v0"
     max_episode_steps = None
@@ -76,7 +78,7 @@ class HyperGrid:
 
     def __post_init__(self) -> None:
         check_integer(self, "side", low=2)
-        check_integer(self, "num_objectives", low=2, high=len(FUNCTIONS))
+        check_integer(self, "num_objectives", low=2, high=len(HYPERGRID_FUNCTIONS))
 
     @property
     def horizon(self) -> int:
@@ -84,7 +86,7 @@ class HyperGrid:
 
     @property
     def objectives(self) -> tuple[Objective, ...]:
-        return tuple(Objective(name) for name in FUNCTIONS[: self.num_objectives])
+        return HYPERGRID_FUNCTIONS[: self.num_objectives]
 
     @cached_property
     def observation_space(self) -> spaces.Box:
@@ -107,7 +109,7 @@ class HyperGrid:
         return Params(jnp.asarray(_values(self.side)[..., : self.num_objectives], jnp.float32))
 
     def action_mask(self, obs: Any) -> Any:
-        """(..., 3) int8 of cells (..., 2): all, but on the far edge only stop is left."""
+        """Return (..., 3) int8 for cells (..., 2): all actions, but on the far edge only stop."""
         inside = (obs < self.side - 1).all(axis=-1)
         return _np(obs).stack([inside, inside, inside | True], axis=-1).astype(np.int8)
 
@@ -126,14 +128,14 @@ class HyperGrid:
         return state, position, reward, done, jnp.bool_(False), self.info(state, params)
 
     def info(self, state: State, params: Params) -> dict[str, jax.Array]:
-        """``action_mask`` of the state's observation."""
+        """Return the ``action_mask`` of the state's observation."""
         return {"action_mask": jnp.asarray(self.action_mask(state.position))}
 
     def backward_mask(self, state: State) -> jax.Array:
-        """(3,) int8: undo a step on the first axis, on the second, or the stop."""
+        """Return (3,) int8: undo a step on the first axis, on the second, or the stop."""
         far = state.position == self.side - 1
         stopped = state.done & ~jnp.any(far)
-        # what leads onto the far edge comes from inside: along it nothing moves
+        # a step onto the far edge starts inside; no step goes along the edge
         moves = (state.position > 0) & ~stopped & (far | ~jnp.any(far))
         return jnp.append(moves, stopped).astype(jnp.int8)
 
@@ -145,11 +147,11 @@ class HyperGrid:
         return State(position, state.done & ~allowed), position, backward_action.astype(jnp.int32)
 
     def text(self, position: Any) -> str:
-        """The cell of an observation (2,)."""
+        """Return the cell of an observation (2,) as text."""
         return " ".join(map(str, np.asarray(position).tolist()))
 
     def distances(self, some: Sequence[str], others: Sequence[str]) -> Floats:
-        """(n, m) steps on the two axes between cells, by their texts.
+        """Return the numbers of steps (n, m) on the two axes between cells given by their texts.
 
         Raises:
             UserError: a text that is not a cell.
@@ -159,50 +161,54 @@ class HyperGrid:
         return steps
 
     def _cells(self, texts: Sequence[str]) -> NDArray[np.int64]:
-        """(n, 2) of n texts."""
+        """Return the cells (n, 2) of n texts.
+
+        Raises:
+            UserError: a text that is not a cell.
+        """
         for text in texts:
             if not re.fullmatch(r"\d+ \d+", text) or max(map(int, text.split())) >= self.side:
                 raise UserError(f"a cell of this grid is two numbers from 0 to {self.side - 1}, not {text!r}")
         return np.array([text.split() for text in texts], np.int64).reshape(-1, 2)
 
     def render(self, state: State, params: Params) -> NDArray[np.uint8]:
-        """The objectives of the cells and the walker, (H, W, 3) uint8."""
+        """Draw the objectives of the cells and the walker, (H, W, 3) uint8."""
         from morl.envs.pictures import hypergrid
 
         return hypergrid.draw(state, params)
 
-    # What is known exactly
+    # Exact distributions
 
     @property
     def _ends(self) -> NDArray[np.int64]:
-        """(n, 2) cells where a walk can end: all but the far corner."""
+        """Cells (n, 2) where a walk can end: all except the far corner."""
         return np.stack(np.divmod(np.arange(self.side**2 - 1), self.side), axis=1)
 
     def finished_states(self) -> State:
-        """The H² - 1 finished states, cell by cell."""
+        """Return the H² - 1 finished states, row by row."""
         ends = self._ends
         return State(jnp.asarray(ends, jnp.int32), jnp.ones(len(ends), bool))
 
     def outcomes(self) -> Outcomes:
-        """Objectives of the H² - 1 cells where a walk can end, row by row."""
+        """Return the objectives of the H² - 1 cells where a walk can end, row by row."""
         values = _values(self.side)[..., : self.num_objectives].reshape(-1, self.num_objectives)[:-1]
         return Outcomes(values, np.zeros(len(values)))
 
     def true_front(self, gamma: float = 1.0) -> Floats:
-        """Exact non-dominated discounted returns (n, R), by enumeration of the cells."""
+        """Return the exact non-dominated discounted returns (n, R), by enumeration of the cells."""
         ends = self._ends
         stops = (ends < self.side - 1).all(axis=1)
         returns: Floats = self.outcomes().values * gamma ** (ends.sum(axis=1) + stops - 1)[:, None]
         return returns[non_dominated(returns)]
 
     def decision_points(self) -> NDArray[np.int32]:
-        """The (H - 1)² cells that are not on the far edge, row by row, ((H - 1)², 2)."""
+        """Return the cells ((H - 1)², 2) that are not on the far edge, row by row."""
         return np.stack(np.divmod(np.arange((self.side - 1) ** 2), self.side - 1), axis=1).astype(np.int32)
 
     def distribution(self, policy: jax.Array) -> jax.Array:
-        """Probabilities (n,) of where a walk ends, by the probabilities ((H - 1)², 3) of the actions at each cell.
+        """Return the probabilities (n,) of the final cells under action probabilities ((H - 1)², 3) at each cell.
 
-        Forward dynamic programming: the mass that is under way moves on by one step at a time.
+        Uses forward dynamic programming: the probability of the unfinished cells moves by one step at a time.
         """
         inside = self.side - 1
         first, second, stop = jnp.moveaxis(policy.reshape(inside, inside, 3), -1, 0)
@@ -219,17 +225,17 @@ class HyperGrid:
 
 
 def _np(array: Any) -> Any:
-    """JAX's NumPy for its arrays, else NumPy."""
+    """Return ``jax.numpy`` for an array of JAX, else NumPy."""
     return jnp if isinstance(array, jax.Array) else np
 
 
 @cache
 def _values(side: int) -> Floats:
-    """(side, side, 5) all objectives of all cells, with the paper's normalisation (its appendix D.1)."""
+    """Return all objectives of all cells, (side, side, 5), with the paper's normalisation (appendix D.1)."""
     axis = 2 * np.arange(side) / (side - 1) - 1
     x, y = np.meshgrid(axis, axis, indexing="ij")
     values = np.stack([_branin(x, y), _currin(x, y), _shubert(x, y), (x**2 + y**2) / 2, _beale(x, y)], axis=-1)
-    values = np.maximum(values, 0.0)  # beale's lowest on a grid is up to 4e-5 below the constant
+    values = np.maximum(values, 0.0)  # on a grid beale falls up to 4e-5 below its constant ``lowest``
     values.setflags(write=False)
     return values
 

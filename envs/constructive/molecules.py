@@ -1,7 +1,7 @@
-"""Molecules: put fragments together to a drug-like molecule that is easy to make and light (Jain et al., 2023).
+"""Drug-like molecules of fragments that are easy to make and light (Jain et al., 2023, section 5.3).
 
-The task of the paper's section 5.3 without its first objective, a learnt binding energy that cannot be had offline. The
-fragments are those of Bengio et al. (2021); how they are put together differs, see :class:`Molecules`.
+The paper's first objective, a learnt binding energy, is left out because its model is not available offline. The
+fragments are those of Bengio et al. (2021); the assembly differs, see :class:`Molecules`.
 """
 
 from __future__ import annotations
@@ -18,28 +18,27 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from morl.envs.base import Objective
-from morl.envs.constructive import chemistry
+from morl.envs.constructive import MOLECULES, chemistry
 from morl.envs.constructive.chemistry import Tree
 from morl.envs.constructive.host_values import host_values
 from morl.envs.constructive.oracle import Oracle
 from morl.errors import MissingExtraError, UserError
 
-FEWEST = 2  # fragments of a finished molecule
+FEWEST = 2  # smallest number of fragments of a finished molecule
 
 
 class State(NamedTuple):
-    """The tree of N nodes at most so far.
+    """Tree of at most N nodes.
 
-    Its nodes are in preorder, the children of one in the order of the attachments they are on, so that there is one
-    state for a tree, however it was built. What is not there has the number after the last.
+    Nodes are in preorder, and children in the order of their attachments, so that a tree has one state however it was
+    built. A missing block, parent, site or place is the number after the last valid one.
 
     Attributes:
-        blocks: (N,) int32 of each node: which fragment, and by which attachment it was added.
-        parents: (N,) int32 node that it was added to; none of the root.
-        sites: (N,) int32 attachment of the parent's fragment that it is on; none of the root.
-        place: () int32 where the next one goes, node * S + attachment, once that is chosen.
-        done: () bool.
+        blocks: (N,) int32 block of each node: its fragment and the attachment by which it was added.
+        parents: (N,) int32 parent of each node; missing for the root.
+        sites: (N,) int32 attachment of the parent's fragment that the node is bonded to; missing for the root.
+        place: () int32 chosen place of the next node, node * S + attachment; missing before it is chosen.
+        done: () bool, the molecule is finished.
     """
 
     blocks: jax.Array
@@ -51,18 +50,20 @@ class State(NamedTuple):
 
 @dataclass(frozen=True)
 class Molecules:
-    """Add fragments to a tree, one at a time; the objectives are QED, (10 - SA) / 9 and the weight, from 0 to 1.
+    """Molecule built by adding fragments to a tree, one at a time.
 
-    A fragment is added in two steps: an attachment of the tree that is free yet, then one of 105 blocks, a fragment and
-    which of its attachments is bonded there (those alike by symmetry are one). The first step chooses a whole fragment.
-    Bonds are single and each attachment has one, for a hydrogen, so that every tree is a valid molecule. From two
-    fragments on the molecule may be finished, and with the most, or without a free attachment, it is by itself.
+    - Objectives, each from 0 to 1, by RDKit: qed, drug-likeness; synthesis, (10 - SA) / 9; weight, 1 up to 300 g/mol
+      and 0 from 1000 g/mol on.
+    - Observation: (3 N + 1,) int32: blocks, parents, sites and the chosen place, see :class:`State`.
+    - Action: a block, a place (node * S + attachment, where S = 6 is the largest number of attachments of a fragment),
+      or stop. A fragment is added in two steps: first a free attachment of the tree, then one of 105 blocks (a fragment
+      and the attachment by which it is bonded, without symmetric duplicates). The first step of all chooses a whole
+      fragment. An action that is not allowed leaves the state as it is.
+    - Termination: stop, allowed from two fragments on; N fragments; or no free attachment.
+    - Source: Jain et al. (2023), section 5.3; fragments of Bengio et al. (2021).
 
-    The objects are trees with a root: a molecule that several trees give is as many objects.
-
-    Actions are the blocks, then the places (node * S + attachment; S = 6 is the most of a fragment), then stop; one
-    that is not allowed changes nothing. The observation is (3 N + 1,) int32: blocks, parents, sites and the chosen
-    place, see :class:`State`.
+    Bonds are single, and each attachment has at most one, which replaces a hydrogen, so that every tree is a valid
+    molecule. Objects are rooted trees: a molecule with several trees counts as several objects.
 
     >>> env = Molecules()
     >>> env.action_space.n, env.horizon
@@ -73,12 +74,12 @@ class Molecules:
     """
 
     most_fragments: int = 9
-    """N, most fragments of a molecule."""
+    """N, largest number of fragments of a molecule."""
     oracle_processes: int = 0
-    """Worker processes that compute the objectives; 0 computes in this one."""
+    """Worker processes that compute the objectives; 0 computes in the calling process."""
 
     id = "molecules-v0"
-    objectives = (Objective("qed"), Objective("synthesis"), Objective("weight"))
+    objectives = MOLECULES.objectives
     max_episode_steps = None
     observation_key = "tree"
     render_fps = 2
@@ -97,17 +98,17 @@ class Molecules:
 
     @property
     def num_blocks(self) -> int:
-        """B, also the number of no block."""
+        """B, number of blocks; also the number that stands for no block."""
         return len(self._blocks.root)
 
     @property
     def num_sites(self) -> int:
-        """S, most attachments of a fragment."""
+        """S, largest number of attachments of a fragment."""
         return int(self._blocks.sites.max())
 
     @property
     def num_places(self) -> int:
-        """N * S."""
+        """N * S, number of places."""
         return self.most_fragments * self.num_sites
 
     @property
@@ -116,7 +117,7 @@ class Molecules:
 
     @property
     def num_backward_actions(self) -> int:
-        """Remove one of the N nodes, or take back a stop or the choice of a place."""
+        """N + 1: remove one of the N nodes, or take back a stop or the choice of a place."""
         return self.most_fragments + 1
 
     @cached_property
@@ -135,7 +136,7 @@ class Molecules:
 
     @property
     def reference_point(self) -> NDArray[np.float64]:
-        return np.zeros(3)
+        return np.array(MOLECULES.reference_point)
 
     @property
     def default_params(self) -> tuple[()]:
@@ -143,16 +144,16 @@ class Molecules:
 
     @property
     def oracle(self) -> Oracle[Tree]:
-        """Objectives (n, 3) of n trees; all environments of as many processes have the same."""
+        """Oracle that returns objectives (n, 3) of n trees, shared by environments of equal ``oracle_processes``."""
         return _oracle(self.oracle_processes)
 
     def parts(self, obs: Any) -> tuple[Any, Any, Any, Any]:
-        """Blocks, parents and sites (..., N) and the chosen place (...) of observations (..., 3 N + 1)."""
+        """Split observations (..., 3 N + 1) into blocks, parents and sites (..., N) and the chosen place (...)."""
         number = self.most_fragments
         return obs[..., :number], obs[..., number : 2 * number], obs[..., 2 * number : -1], obs[..., -1]
 
     def action_mask(self, obs: Any) -> Any:
-        """(..., B + N S + 1) int8: a block where a place is chosen, else a free place, and stop from two on."""
+        """Return (..., B + N S + 1) int8: blocks once a place is chosen, else free places and stop."""
         blocks, *_, place = self.parts(obs)
         xp = obs.__array_namespace__()
         number = (blocks != self.num_blocks).sum(axis=-1)[..., None]
@@ -166,13 +167,16 @@ class Molecules:
         return xp.concatenate(allowed, axis=-1).astype(np.int8)
 
     def _free(self, obs: Any) -> Any:
-        """(..., N, S) bool, attachments of nodes that have no bond yet."""
+        """Return (..., N, S) bool, True for attachments without a bond."""
         blocks, parents, sites, _ = self.parts(obs)
         xp = obs.__array_namespace__()
-        node, site = np.arange(self.most_fragments), np.arange(self.num_sites)
+        lead = (1,) * (blocks.ndim - 1)
+        node = np.arange(self.most_fragments).reshape(*lead, -1, 1)
+        site = np.arange(self.num_sites).reshape(*lead, 1, -1)
         there = site < xp.asarray(self._blocks.sites)[blocks][..., None]
-        to_parent = (site == xp.asarray(self._blocks.joint)[blocks][..., None]) & (node > 0)[:, None]
-        child = (parents[..., None, None] == node[:, None]) & (sites[..., None, None] == site)
+        to_parent = (site == xp.asarray(self._blocks.joint)[blocks][..., None]) & (node > 0)
+        bonded = parents[..., None, None] == node[..., None, :, :]
+        child = bonded & (sites[..., None, None] == site[..., None, :, :])
         return there & ~to_parent & ~child.any(axis=-3)
 
     def _observe(self, state: State) -> jax.Array:
@@ -182,7 +186,7 @@ class Molecules:
         return jnp.sum(state.blocks != self.num_blocks)
 
     def _is_full(self, state: State) -> jax.Array:
-        """Nothing can be added."""
+        """Return () bool, True when no fragment can be added."""
         has_room: jax.Array = self._free(self._observe(state)).any()
         return (self._number(state) == self.most_fragments) | ~has_room
 
@@ -195,7 +199,7 @@ class Molecules:
 
     @property
     def _nothing(self) -> tuple[int, int]:
-        """No parent and no attachment."""
+        """Numbers that stand for no parent and no attachment."""
         return self.most_fragments, self.num_sites
 
     def step(
@@ -213,11 +217,11 @@ class Molecules:
         return after, obs, reward, after.done, jnp.bool_(False), self.info(after, params)
 
     def _with_node(self, state: State, block: jax.Array) -> State:
-        """With a block at the chosen place, or as the root: later nodes move up by one."""
+        """Return the state with a block inserted at the chosen place, or as the root; later nodes move up by one."""
         node = jnp.arange(self.most_fragments)
         is_root = self._number(state) == 0
         parent, site = state.place // self.num_sites, state.place % self.num_sites
-        # in preorder it goes before its later siblings, else behind all that is below its parent
+        # preorder: the node goes before its later siblings, else after all descendants of its parent
         later = (state.parents == parent) & (state.sites > site)
         behind = (node > parent) & (later | (state.parents < parent) | (state.blocks == self.num_blocks))
         here = jnp.where(is_root, 0, jnp.argmax(behind))
@@ -235,7 +239,7 @@ class Molecules:
         )
 
     def _without_node(self, state: State, here: jax.Array) -> State:
-        """Without a leaf, whose place is chosen again: later nodes move down by one."""
+        """Return the state without a leaf, whose place stays chosen; later nodes move down by one."""
         node = jnp.arange(self.most_fragments)
 
         def remove(old: jax.Array, nothing: int) -> jax.Array:
@@ -257,15 +261,15 @@ class Molecules:
         return host_values(self.oracle, self.tree, obs, finishes, 3)
 
     def values(self, states: State, params: tuple[()]) -> jax.Array:
-        """(B, 3) objectives of finished states (B, ...), in one call of the host; 0 of those that are not."""
+        """Return objectives (B, 3) of states (B, ...) in one call of the host; 0 for unfinished states."""
         return jax.vmap(self._reward)(jax.vmap(self._observe)(states), states.done)
 
     def info(self, state: State, params: tuple[()]) -> dict[str, jax.Array]:
-        """``action_mask`` of the state's observation."""
+        """Return the ``action_mask`` of the state's observation."""
         return {"action_mask": self.action_mask(self._observe(state))}
 
     def backward_mask(self, state: State) -> jax.Array:
-        """(N + 1,) int8: remove a leaf, or take back a stop or the choice of a place."""
+        """Return (N + 1,) int8: remove a leaf, or take back a stop or the choice of a place."""
         node = jnp.arange(self.most_fragments)
         chosen = state.place != self.num_places
         stopped = state.done & ~self._is_full(state)
@@ -279,30 +283,30 @@ class Molecules:
         node = jnp.minimum(backward_action, self.most_fragments - 1)
         before = state._replace(place=jnp.int32(self.num_places), done=jnp.bool_(False))
         earlier = jax.tree.map(lambda x, y: jnp.where(takes_back, x, y), before, self._without_node(state, node))
-        action = jnp.where(takes_back, self.num_blocks + state.place, state.blocks[node])  # no place is the stop
+        action = jnp.where(takes_back, self.num_blocks + state.place, state.blocks[node])  # no place: stop
         allowed = self.backward_mask(state)[backward_action] > 0
         parent = jax.tree.map(lambda new, old: jnp.where(allowed, new, old), earlier, state)
         return parent, self._observe(parent), action.astype(jnp.int32)
 
     def tree(self, obs: NDArray[Any]) -> Tree:
-        """The nodes of an observation (3 N + 1,) that are there."""
+        """Return the nodes of an observation (3 N + 1,) as a tree."""
         nodes = zip(*(part.tolist() for part in self.parts(np.asarray(obs))[:3]), strict=True)
         return tuple(node for node in nodes if node[0] != self.num_blocks)
 
     def text(self, obs: Any) -> str:
-        """Canonical SMILES of an observation (3 N + 1,)."""
+        """Return the canonical SMILES of an observation (3 N + 1,)."""
         return chemistry.smiles_of(self.tree(obs))
 
     def distances(self, some: Sequence[str], others: Sequence[str]) -> NDArray[np.float64]:
-        """(n, m) of SMILES: 1 - Tanimoto similarity of Morgan fingerprints (radius 2, 2048 bits)."""
+        """Return distances (n, m) of SMILES: 1 - Tanimoto similarity of Morgan fingerprints (radius 2, 2048 bits)."""
         return chemistry.distances(some, others)
 
     def picture(self, smiles: str) -> NDArray[np.uint8]:
-        """A molecule in the plane, (H, W, 3) uint8."""
+        """Draw a molecule in the plane, (H, W, 3) uint8."""
         return chemistry.draw(chemistry.read(smiles), (360, 280))
 
     def render(self, state: State, params: tuple[()]) -> NDArray[np.uint8]:
-        """The molecule so far, the chosen place marked, (H, W, 3) uint8."""
+        """Draw the molecule so far with the chosen place marked, (H, W, 3) uint8."""
         from morl.envs.pictures import molecules
 
         obs = np.asarray(self._observe(state))
@@ -311,12 +315,12 @@ class Molecules:
 
 
 class _Blocks(NamedTuple):
-    """What is to be known of the blocks.
+    """Properties of the B blocks, and of the number that stands for no block.
 
     Attributes:
-        root: (B,) bool, the first block of each fragment, which stands for it at the root.
-        sites: (B + 1,) attachments of its fragment; of no block 0.
-        joint: (B + 1,) which of them it is added by; of no block -1.
+        root: (B,) bool, True for the first block of each fragment, which is used at the root.
+        sites: (B + 1,) number of attachments of the block's fragment; 0 for no block.
+        joint: (B + 1,) attachment by which the block is added; -1 for no block.
     """
 
     root: NDArray[np.bool_]

@@ -1,6 +1,6 @@
 """Edits of known strings as a constructive task: choose a string, change a few of its letters, stop.
 
-What a GFlowNet proposes in active learning (Jain et al., 2023, section 4.2: mutations of members of the front).
+A GFlowNet proposes such mutations of members of the front in active learning (Jain et al., 2023, section 4.2).
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ from morl.errors import UserError
 
 
 class Params(NamedTuple):
-    """What is edited.
+    """Base strings.
 
     Attributes:
-        bases: (K, L) int32 strings, blanks after their end, of lengths that the task allows.
+        bases: (K, L) int32 strings of allowed lengths, blanks after their end.
     """
 
     bases: jax.Array
 
 
 class State(NamedTuple):
-    """The string so far, and the one it began as.
+    """Edited string and its base.
 
     Attributes:
         letters: (L,) int32.
         base: (L,) int32, blank before it is chosen.
-        chosen: () int32, its number, and -1 before.
+        chosen: () int32, number of the base, -1 before it is chosen.
         done: () bool.
     """
 
@@ -47,27 +47,28 @@ class State(NamedTuple):
 
 @dataclass(frozen=True)
 class Mutations:
-    """Choose one of K base strings, then edit it at one place after another, at most ``max_edits`` of them.
+    """One of K base strings, edited at up to ``max_edits`` places.
 
-    An edit writes a letter that the base does not have there, at a place that was not edited before. It may also write
-    the letter after the last one, or a blank in place of the last one, as long as the length stays allowed. Stop is
-    allowed after the first edit; with the last edit the string is finished by itself. A step that is not allowed
-    changes nothing.
+    - Objectives: one, always 0; the caller computes the reward of a string.
+    - Observation: the edited string and its base, (2 L,) int32.
+    - Action: a base; then, for each place, each letter or the blank; or stop. An edit writes a letter that differs from
+      the base, at a place not edited before. It may also append a letter, or delete the last one, while the length
+      stays allowed. An action that is not allowed leaves the state as it is.
+    - Termination: stop, allowed after the first edit, or ``max_edits`` edits.
+    - Source: Jain et al. (2023), section 4.2.
 
-    Edits can be made in many orders, so a string has many trajectories: its parents are the strings without one of its
-    edits, as far as these are whole. An object is a base and what became of it.
-
-    Actions are the bases, then for each place each letter and the blank, then stop. The observation is (2 L,) int32,
-    the string so far and its base. The task rewards nothing: what a string is worth, whoever trains on it has to say.
+    Edits can be made in any order, so that a string has many trajectories. Its parents are the strings without one of
+    its edits that have no blank within. An object is a pair of a base and an edited string.
     """
 
     num_letters: int
-    """Of the alphabet; also the number of a blank."""
+    """Size of the alphabet; also the number that stands for a blank."""
     lengths: tuple[int, int]
-    """Fewest and most letters (L)."""
+    """Smallest and largest (L) number of letters."""
     num_bases: int = 16
-    """K."""
+    """K, number of base strings."""
     max_edits: int = 4
+    """Largest number of edits."""
 
     id = "mutations"
     max_episode_steps = None
@@ -98,7 +99,7 @@ class Mutations:
 
     @property
     def num_backward_actions(self) -> int:
-        """Undo the edit of a place, the stop, the choice."""
+        """L + 2: undo the edit of a place, the stop, or the choice of the base."""
         return self._longest + 2
 
     @cached_property
@@ -119,13 +120,13 @@ class Mutations:
 
     @property
     def default_params(self) -> Params:
-        """Strings of one letter each, to have some."""
+        """Placeholder bases, each a repeated letter."""
         letters = np.arange(self.num_bases)[:, None] % self.num_letters
         there = np.arange(self._longest) < self.lengths[0]
         return Params(jnp.asarray(np.where(there, letters, self.num_letters), jnp.int32))
 
     def action_mask(self, obs: Any) -> Any:
-        """(..., A) int8 of observations (..., 2 L)."""
+        """Return (..., A) int8, 1 for allowed actions, for observations (..., 2 L)."""
         xp = np if isinstance(obs, np.ndarray) else jnp
         blank, longest = self.num_letters, self._longest
         letters, base = obs[..., :longest], obs[..., longest:]
@@ -163,14 +164,14 @@ class Mutations:
         return state, self._obs(state), jnp.zeros(1), done, jnp.bool_(False), self.info(state, params)
 
     def info(self, state: State, params: Params) -> dict[str, jax.Array]:
-        """``action_mask`` of the state's observation."""
+        """Return the ``action_mask`` of the state's observation."""
         return {"action_mask": jnp.asarray(self.action_mask(self._obs(state)))}
 
     def backward_mask(self, state: State) -> jax.Array:
-        """(L + 2,) int8."""
+        """Return (L + 2,) int8: undo the edit of a place, the stop, or the choice of the base."""
         place, length = jnp.arange(self._longest), (state.letters != self.num_letters).sum()
         edited = state.letters != state.base
-        # without this edit there must be no blank within the string
+        # the string without this edit must have no blank within
         whole = jnp.where(state.base == self.num_letters, place == length - 1, place <= length)
         stopped = state.done & (edited.sum() < self.max_edits)
         undo = edited & whole & ~stopped

@@ -1,6 +1,6 @@
-"""N-grams: write a string of amino acids in which given pairs or single letters are frequent (Jain et al., 2023).
+"""N-grams: strings of amino acids in which given pairs or single letters are frequent (Jain et al., 2023).
 
-The task of the paper's section 5.1 (after Stanton et al., 2022); its exact target is known by counting strings.
+The task is that of the paper's section 5.1 (after Stanton et al., 2022). Its exact target is known by counting strings.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from morl.ops.pareto import non_dominated
 Floats = NDArray[np.float64]
 
 ALPHABET = "ARNDCEQGHILKMFPSTWYV"
-BLANK = STOP = len(ALPHABET)  # in an observation, and among the actions
-LENGTHS = {1: (17, 18), 2: (33, 36)}  # as published, by the longest n-gram
+BLANK = STOP = len(ALPHABET)  # number of a blank in an observation, and of the action stop
+LENGTHS = {1: (17, 18), 2: (33, 36)}  # as published, by the length of the longest n-gram
 
 
 class Params(NamedTuple):
@@ -35,7 +35,7 @@ class Params(NamedTuple):
 
     Attributes:
         patterns: (R, 2) int32 letters of each n-gram; the second is -1 for a single letter.
-        most: (R,) float32, how often each can be in a string.
+        most: (R,) float32, largest number of occurrences of each in a string.
     """
 
     patterns: jax.Array
@@ -44,10 +44,14 @@ class Params(NamedTuple):
 
 @dataclass(frozen=True)
 class NGrams(Strings[Params]):
-    """Write a string from left to right; each objective is how often an n-gram is in it, as a share of the most.
+    """String of amino acids, written from left to right, that is rewarded for its n-grams.
 
-    Letters, stop and observation are as of all strings (:mod:`morl.envs.constructive.strings`); there are 20 letters,
-    and blanks are 20. Occurrences may overlap, as AV and VA do in AVA.
+    - Objectives: for each n-gram, its number of occurrences as a share of the largest possible number. Occurrences may
+      overlap, as AV and VA do in AVA.
+    - Observation: the letters, (L,) int32, with blanks (20) after the end.
+    - Action: one of 20 letters or stop, see :mod:`morl.envs.constructive.strings`.
+    - Termination: stop, allowed from the fewest letters on, or the longest length.
+    - Source: Jain et al. (2023), section 5.1, after Stanton et al. (2022).
 
     >>> env = NGrams()
     >>> values, log_count = env.outcomes()
@@ -56,9 +60,9 @@ class NGrams(Strings[Params]):
     """
 
     ngrams: tuple[str, ...] = ("AV", "VC", "CA")
-    """Two to four different ones, of one letter or two different letters."""
+    """Two to four different n-grams, of one letter or two different letters each."""
     lengths: tuple[int, int] | None = None
-    """Fewest and most letters; by default 33 and 36, of single letters 17 and 18."""
+    """Smallest and largest number of letters; 33 and 36 by default, 17 and 18 for single letters."""
 
     id = "ngrams-v0"
     alphabet = ALPHABET
@@ -66,7 +70,7 @@ class NGrams(Strings[Params]):
     def __post_init__(self) -> None:
         for name in ("ngrams", "lengths"):
             value = getattr(self, name)
-            if isinstance(value, str):  # of the command line, A,V,C or 17,18
+            if isinstance(value, str):  # from the command line, such as A,V,C or 17,18
                 value = [int(part) if part.isdecimal() else part for part in value.split(",")]
             if isinstance(value, list):
                 object.__setattr__(self, name, tuple(value))
@@ -91,7 +95,7 @@ class NGrams(Strings[Params]):
 
     @property
     def shortest_length(self) -> int:
-        """Letters from which on stop is allowed."""
+        """Number of letters from which on stop is allowed."""
         return (self.lengths or LENGTHS[self._longest])[0]
 
     @property
@@ -117,45 +121,45 @@ class NGrams(Strings[Params]):
 
     @property
     def _most(self) -> tuple[int, ...]:
-        """Most occurrences of each n-gram."""
+        """Largest number of occurrences of each n-gram."""
         return tuple(self.horizon // len(gram) for gram in self.ngrams)
 
     def _reward(self, letters: jax.Array, finishes: jax.Array, params: Params) -> jax.Array:
         return jnp.where(finishes, self._values(letters, params), 0.0)
 
     def _values(self, letters: jax.Array, params: Params) -> jax.Array:
-        """(R,) objectives of a string (L,)."""
+        """Return the objectives (R,) of a string (L,)."""
         following = jnp.append(letters[1:], BLANK)
         first, second = params.patterns[:, :1], params.patterns[:, 1:]
-        there = (letters == first) & ((following == second) | (second == -1))
+        there = (letters[None] == first) & ((following[None] == second) | (second == -1))
         return there.sum(axis=1) / params.most
 
     def render(self, state: State, params: Params) -> NDArray[np.uint8]:
-        """The string so far and how often each n-gram is in it, (H, W, 3) uint8."""
+        """Draw the string so far and the number of each n-gram, (H, W, 3) uint8."""
         from morl.envs.pictures import ngrams
 
         return ngrams.draw(state, params, self.ngrams)
 
-    # What is known exactly
+    # Exact distributions
 
     def outcomes(self) -> Outcomes:
-        """All strings by how often each n-gram is in them."""
+        """Return all strings, counted by the number of occurrences of each n-gram."""
         table = _counts(self.ngrams, self.horizon)[self.shortest_length :].sum(axis=0)
         there = np.argwhere(table > 0)
         return Outcomes(there / np.array(self._most), np.log(table[table > 0]))
 
     def draw(self, rng: np.random.Generator, outcomes: ArrayLike) -> NDArray[np.int32]:
-        """Strings (n, L), each any of those of a class of ``outcomes`` (n,) with equal probability.
+        """Draw strings (n, L), uniformly from the given classes (n,) of ``outcomes``.
 
-        With classes drawn from an exact target they are draws from it. Letters are found from the last one backwards,
-        by the number of beginnings that each of them leaves (:func:`_by_last_letter`).
+        Classes drawn from an exact target give exact samples of it. Letters are drawn from the last to the first, in
+        proportion to the number of beginnings that each leaves (:func:`_by_last_letter`).
         """
         classes, tables = _classes(self.ngrams), list(_by_last_letter(self.ngrams, self.horizon))
         lengths = np.arange(self.shortest_length, self.horizon + 1)
         totals = np.stack([tables[length].sum(axis=0) for length in lengths])
         count = np.argwhere(totals.sum(axis=0) > 0)[np.asarray(outcomes)]
         length = lengths[_choose(rng, totals[:, *count.T].T)]
-        # of the class before (rows) and after (columns); the last one, no letter, is what follows the last letter
+        # by the class of the letter before (rows) and after (columns); "no letter" follows the last letter
         new = np.array([[_new(self.ngrams, i, j) if j else [False] * len(count.T) for j in classes] for i in classes])
         others = [i for i, letter in enumerate(ALPHABET) if letter not in classes]
         letters = np.full((len(count), self.horizon), BLANK, np.int32)
@@ -171,7 +175,7 @@ class NGrams(Strings[Params]):
         return letters
 
     def true_front(self, gamma: float = 1.0) -> Floats:
-        """Exact non-dominated discounted returns (n, R), by counting the strings of each length."""
+        """Return the exact non-dominated discounted returns (n, R), by counting the strings of each length."""
         tables = _counts(self.ngrams, self.horizon)
         returns = [
             np.argwhere(tables[length] > 0) / np.array(self._most) * gamma ** min(length, self.horizon - 1)
@@ -182,7 +186,7 @@ class NGrams(Strings[Params]):
 
 
 def _choose(rng: np.random.Generator, weights: Floats) -> NDArray[np.int64]:
-    """Columns (n,) drawn in proportion to the weights (n, m) of each row."""
+    """Draw columns (n,) in proportion to the weights (n, m) of each row."""
     share = np.cumsum(weights, axis=1)
     place = rng.random(len(weights)) * share[:, -1]
     return np.asarray((share <= place[:, None]).sum(axis=1))
@@ -190,24 +194,24 @@ def _choose(rng: np.random.Generator, weights: Floats) -> NDArray[np.int64]:
 
 @cache
 def _counts(ngrams: tuple[str, ...], longest: int) -> Floats:
-    """Number of strings (L + 1, most + 1, ...) of each length with each count of each n-gram."""
+    """Return the number of strings of each length and each count of each n-gram, (L + 1, most + 1, ...)."""
     table = np.stack([strings.sum(axis=0) for strings in _by_last_letter(ngrams, longest)])
     table.setflags(write=False)
     return table
 
 
 def _classes(ngrams: tuple[str, ...]) -> list[str]:
-    """Letters by the class they are in: each that is in an n-gram by itself, all others together, and no letter."""
+    """Return the classes of letters: one for each letter of an n-gram, one for all others ("-"), one for no letter."""
     return [*sorted(set("".join(ngrams))), "-", ""]
 
 
 def _new(ngrams: tuple[str, ...], before: str, letter: str) -> list[bool]:
-    """Which n-grams a letter completes after another one, both by their classes."""
+    """Return, for each n-gram, whether a letter completes it after another; both are given by their classes."""
     return [gram in (letter, before + letter) for gram in ngrams]
 
 
 def _by_last_letter(ngrams: tuple[str, ...], longest: int) -> Iterator[Floats]:
-    """Number of strings (classes, most + 1, ...) by last letter and count of each n-gram, for lengths 0, 1, ..."""
+    """Yield the number of strings (classes, most + 1, ...) by last letter and n-gram counts, for lengths 0, 1, ..."""
     classes = _classes(ngrams)
     most = [longest // len(gram) for gram in ngrams]
     strings = np.zeros((len(classes), *(n + 1 for n in most)))

@@ -1,7 +1,7 @@
-"""Objectives that are computed on the host: in batches, each object once, over worker processes if wanted.
+"""Objectives that are computed on the host: in batches, once for each object, optionally in worker processes.
 
-Nothing here imports JAX: worker processes import this module. :mod:`morl.envs.constructive.host_values` calls an oracle
-    from compiled code.
+Worker processes import this module, so it does not import JAX. :mod:`morl.envs.constructive.host_values` calls an
+oracle from compiled code.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ from morl.errors import UserError, blame
 Object = TypeVar("Object", bound=Hashable)
 Floats = NDArray[np.float32]
 
-PARTS = 4  # that a batch is cut into for each process, so that none waits long for the slowest
-CAPACITY = 100_000  # objects that are remembered
+PARTS = 4  # parts of a batch for each process, to balance slow objects
+CAPACITY = 100_000  # objects whose objectives are cached
 
 
 class OracleError(UserError):
-    """An oracle raised, gave something else than finite objectives, or its worker processes ended."""
+    """Error of an oracle: it raised, returned something other than finite objectives, or a worker process ended."""
 
 
 class Counts(NamedTuple):
-    """What an oracle was asked.
+    """Numbers of objects that an oracle was called with.
 
     Attributes:
-        asked: objects, with repetitions.
-        computed: objects whose objectives were computed: the budget that methods are compared at.
+        asked: objects, repetitions included.
+        computed: objects whose objectives were computed; the budget at which methods are compared.
     """
 
     asked: int
@@ -45,25 +45,26 @@ class Counts(NamedTuple):
 
     @property
     def remembered(self) -> int:
-        """Objects whose objectives were known already (or asked for twice in a batch)."""
+        """Number of objects found in the cache, or repeated in a batch."""
         return self.asked - self.computed
 
 
 class Oracle(Generic[Object]):
-    """The objectives of objects by ``score``, which is asked once for each object that it is not known of.
+    """Objectives of objects by ``score``, which is called once for each object and cached.
 
-    Called with n objects it gives (n, R) float32. The last ``capacity`` different objects are remembered, those that
-    were asked for longest ago are forgotten first. It may be called from several threads.
+    A call with n objects returns (n, R) float32. The cache holds the ``capacity`` objects asked for last. Calls are
+    thread-safe.
 
     Args:
-        score: the R objectives of one object. With processes it is a function of a module, which they import.
+        score: returns the R objectives of one object. With processes it must be a function of a module, which they
+            import.
         num_objectives: R.
-        name: of the task, for errors.
-        processes: worker processes that compute; with 0 the caller's does. They start when first needed.
-        capacity: objects to remember.
+        name: name of the task, for error messages.
+        processes: worker processes that compute, started when first needed; 0 computes in the calling process.
+        capacity: size of the cache, in objects.
 
     Raises:
-        OracleError: in a call; the message says of which object.
+        OracleError: in a call; the message names the object.
     """
 
     def __init__(
@@ -76,7 +77,7 @@ class Oracle(Generic[Object]):
     ) -> None:
         self._score, self._num_objectives, self._name = score, num_objectives, name
         self._processes, self._capacity = processes, capacity
-        self._known: dict[Object, tuple[float, ...]] = {}  # in the order they were last asked for
+        self._known: dict[Object, tuple[float, ...]] = {}  # in the order of their last use
         self._counts = Counts(0, 0)
         self._pool: ProcessPoolExecutor | None = None
         self._lock = threading.Lock()
@@ -94,16 +95,16 @@ class Oracle(Generic[Object]):
 
     @property
     def counts(self) -> Counts:
-        """Of the calls since it was made, or last forgot."""
+        """Counts since the oracle was made, or since :meth:`forget`."""
         return self._counts
 
     def forget(self) -> None:
-        """Forget all objects and start counting anew: what runs are compared by must not depend on earlier ones."""
+        """Clear the cache and the counts, so that the budget of a run does not depend on earlier runs."""
         with self._lock:
             self._known, self._counts = {}, Counts(0, 0)
 
     def close(self) -> None:
-        """End the worker processes, if there are any; the next call starts others."""
+        """End the worker processes, if any; the next call starts new ones."""
         with self._lock:
             self._end_pool()
 
@@ -128,16 +129,16 @@ class Oracle(Generic[Object]):
             self._end_pool()
             hint = "a script must guard its entry by if __name__ == '__main__'"
             raise OracleError(f"{self._name}: a worker process of its oracle ended ({hint})") from error
-        except BaseException:  # Ctrl-C too: what was submitted is not wanted any more
+        except BaseException:  # also Ctrl-C: cancel what was submitted
             self._end_pool()
             raise
         return self._checked(objects, rows)
 
     def _checked(self, objects: list[Object], rows: list[Any]) -> list[tuple[float, ...]]:
-        """The objectives of each as floats.
+        """Return the objectives of each object as floats.
 
         Raises:
-            OracleError: one was a failure, of another number or not finite.
+            OracleError: the score of an object raised, has another number of objectives, or is not finite.
         """
         checked = []
         for x, row in zip(objects, rows, strict=True):
@@ -155,7 +156,7 @@ class Oracle(Generic[Object]):
 
 
 class _Failure(NamedTuple):
-    """What was raised, and where: any exception can be told so by a worker process, and not all can be sent."""
+    """Description of an exception and its place, as text, because not every exception can be pickled."""
 
     text: str
 
@@ -165,12 +166,12 @@ def _score_all(score: Callable[[Object], Sequence[float]], objects: list[Object]
     for x in objects:
         try:
             rows.append(score(x))
-        except Exception as error:  # of any kind: it may be a user's own
+        except Exception as error:  # any exception: the score may be a user's
             rows.append(_Failure(blame(error)))
             break
     return rows + [None] * (len(objects) - len(rows))
 
 
 def _leave_signals_to_the_parent() -> None:
-    """Ctrl-C reaches all processes of a terminal; the parent may have something to save yet."""
+    """Ignore Ctrl-C, which reaches all processes of a terminal: the parent may still have results to save."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -1,4 +1,4 @@
-"""Strings that are written from left to right: what all tasks of strings have in common."""
+"""Base class of tasks whose objects are strings, written from left to right."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ Params = TypeVar("Params")
 
 
 class State(NamedTuple):
-    """The string so far.
+    """String under construction.
 
     Attributes:
-        letters: (L,) int32, the number of letters there are (a blank) after its end.
+        letters: (L,) int32, blanks (the number of letters of the alphabet) after its end.
         length: () int32.
         done: () bool.
     """
@@ -29,15 +29,15 @@ class State(NamedTuple):
 
 
 class Strings(ABC, Generic[Params]):
-    """A constructive task (:mod:`morl.envs.constructive.base`) whose objects are strings of a given alphabet.
+    """Constructive task (:mod:`morl.envs.constructive.base`) whose objects are strings over an alphabet.
 
-    The actions are the letters and stop. Stop is allowed from the fewest letters on, and at the most the string is
-    finished by itself. The observation is (L,) int32, the letters and then blanks up to the longest length. A stop that
-    comes too early changes nothing.
+    The actions are the letters and stop. Stop is allowed from the shortest length on; at the longest length the string
+    is finished. The observation is (L,) int32, the letters and then blanks up to the longest length. A stop before the
+    shortest length leaves the state as it is.
     """
 
     alphabet: str
-    """Its letters by their number; the number after the last is that of a blank, and of the action that stops."""
+    """Letters by their number. The number after the last stands for a blank, and for the action stop."""
 
     max_episode_steps = None
     num_backward_actions = 1
@@ -47,20 +47,20 @@ class Strings(ABC, Generic[Params]):
     @property
     @abstractmethod
     def shortest_length(self) -> int:
-        """Letters from which on stop is allowed."""
+        """Number of letters from which on stop is allowed."""
 
     @property
     @abstractmethod
     def horizon(self) -> int:
-        """Most letters."""
+        """Largest number of letters."""
 
     @abstractmethod
     def _reward(self, letters: jax.Array, finishes: jax.Array, params: Params) -> jax.Array:
-        """(R,) objectives of a string (L,) where the step finishes it, else 0."""
+        """Return the objectives (R,) of a string (L,) where the step finishes it, else 0."""
 
     @property
     def num_letters(self) -> int:
-        """Also the number of a blank."""
+        """Size of the alphabet; also the number that stands for a blank."""
         return len(self.alphabet)
 
     @cached_property
@@ -72,9 +72,9 @@ class Strings(ABC, Generic[Params]):
         return spaces.Discrete(self.num_letters + 1)
 
     def action_mask(self, obs: Any) -> Any:
-        """(..., letters + 1) int8 of strings (..., L): letters while there is room, stop from the fewest letters on."""
+        """Return (..., letters + 1) int8 for strings (..., L): letters while there is room, and stop."""
         length = (obs != self.num_letters).sum(axis=-1)[..., None]
-        is_stop = np.arange(self.num_letters + 1) == self.num_letters
+        is_stop = (np.arange(self.num_letters + 1) == self.num_letters).reshape((1,) * (obs.ndim - 1) + (-1,))
         mask = (is_stop & (length >= self.shortest_length)) | (~is_stop & (length < self.horizon))
         return mask.astype(np.int8)
 
@@ -96,11 +96,11 @@ class Strings(ABC, Generic[Params]):
         return state, letters, reward, done, jnp.bool_(False), self.info(state, params)
 
     def info(self, state: State, params: Params) -> dict[str, jax.Array]:
-        """``action_mask`` of the state's observation."""
+        """Return the ``action_mask`` of the state's observation."""
         return {"action_mask": jnp.asarray(self.action_mask(state.letters))}
 
     def backward_mask(self, state: State) -> jax.Array:
-        """(1,) int8: undo the last step, a letter or the stop."""
+        """Return (1,) int8: undo the last step, a letter or the stop."""
         return (state.length > 0).astype(jnp.int8)[None]
 
     def backward_step(
@@ -115,5 +115,5 @@ class Strings(ABC, Generic[Params]):
         return State(letters, length, jnp.bool_(False)), letters, action.astype(jnp.int32)
 
     def text(self, letters: Any) -> str:
-        """The string of an observation (L,)."""
+        """Return the string of an observation (L,)."""
         return "".join(self.alphabet[i] for i in np.asarray(letters).tolist() if i != self.num_letters)

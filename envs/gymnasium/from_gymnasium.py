@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import gymnasium
 import numpy as np
@@ -27,10 +27,7 @@ from morl.envs.host.in_process import VectorRewardSync
 from morl.envs.host.repairs import CutOff, SeededOre, SeededStart, StillMines
 from morl.envs.host.worker_pool import WorkerPool
 from morl.errors import MissingExtraError, UserError, blame
-from morl.registry import env_spec
-
-if TYPE_CHECKING:
-    from morl.envs.base import Objective
+from morl.registry import Objective, env_spec
 
 # Faults of MO-Gymnasium's environments that would reach the learner.
 _REPAIRS: dict[str, type[gymnasium.Wrapper[Any, Any, Any, Any]]] = {
@@ -299,20 +296,18 @@ def host_environment(spec: EnvSpec, kwargs: Mapping[str, Any]) -> HostEnvironmen
 
 
 def _described(env: gymnasium.Env[Any, Any], spec: EnvSpec, kwargs: Mapping[str, Any]) -> HostEnvironment:
-    from morl.envs.base import Objective  # here, because it imports JAX
-
     reward_space = env.get_wrapper_attr("reward_space")
     size = reward_space.shape[0]
     ours = env_spec(spec.id)
     if ours is not None and len(ours.objectives) != size:  # a keyword has changed them
         ours = None
-    names = ours.objectives if ours else [f"objective_{i}" for i in range(size)]
+    objectives = ours.objectives if ours else tuple(Objective(f"objective_{i}") for i in range(size))
     return HostEnvironment(
         id=spec.id,
         observation_space=env.observation_space,
         action_space=env.action_space,
         reward_space=reward_space,
-        objectives=tuple(Objective(name) for name in names),
+        objectives=objectives,
         max_episode_steps=env.spec.max_episode_steps if env.spec else None,
         reference_point=np.array(ours.reference_point) if ours else None,
         metadata={"render_modes": [], **env.metadata},

@@ -1,7 +1,6 @@
 """Wrappers of single Gymnasium environments with a vector reward; names and arguments are MO-Gymnasium's.
 
-Unlike there nothing is edited in place, no array is shared between steps and nothing carries over into the next
-episode.
+Unlike MO-Gymnasium's they edit nothing in place, share no array between steps and keep no return over episodes.
 """
 
 from __future__ import annotations
@@ -25,9 +24,9 @@ Step = tuple[Any, SupportsFloat, bool, bool, dict[str, Any]]
 
 
 class LinearReward(Wrapper, RecordConstructorArgs):
-    """A scalar reward, the dot product of the vector reward with fixed weights.
+    """Scalar reward: the dot product of the vector reward with fixed weights.
 
-    The vector itself is kept, as a fresh float array (R,), in ``info["vector_reward"]`` at each step, and the weights
+    The vector reward is a new float array (R,) in ``info["vector_reward"]`` at each step, and the weights
     in ``info["reward_weights"]``.
 
     Args:
@@ -47,7 +46,7 @@ class LinearReward(Wrapper, RecordConstructorArgs):
             raise UserError(f"weight must be {size} finite numbers, one per objective, not {np.asarray(weight)}")
 
     def step(self, action: Any) -> Step:
-        """Gymnasium's step, the reward a ``float``."""
+        """Step as Gymnasium does; the reward is a ``float``."""
         obs, reward, terminated, truncated, info = self.env.step(action)
         vector = np.array(reward)
         told = {**info, "vector_reward": vector, "reward_weights": self.weight.copy()}
@@ -55,9 +54,9 @@ class LinearReward(Wrapper, RecordConstructorArgs):
 
 
 class MONormalizeReward(Wrapper, RecordConstructorArgs):
-    """Divides one objective by the running standard deviation of its discounted return; the others are left alone.
+    """Divide one objective by the running standard deviation of its discounted return.
 
-    The estimate goes on over episodes; the return it is of starts anew with each, truncated ones included.
+    The estimate continues over episodes; the return restarts with each episode, also after truncation.
 
     Args:
         env: an environment with a ``reward_space`` of shape (R,).
@@ -67,7 +66,7 @@ class MONormalizeReward(Wrapper, RecordConstructorArgs):
 
     Attributes:
         update_running_mean: set it to False to freeze the estimate, for evaluation.
-        reward_space: without bounds in that objective.
+        reward_space: unbounded in that objective.
 
     Raises:
         UserError: no vector reward, no such objective, a discount outside of [0, 1], an epsilon that is not positive.
@@ -88,12 +87,12 @@ class MONormalizeReward(Wrapper, RecordConstructorArgs):
         self._return = 0.0
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
-        """Gymnasium's reset."""
+        """Reset as Gymnasium does."""
         self._return = 0.0
         return self.env.reset(seed=seed, options=options)
 
     def step(self, action: Any) -> Step:
-        """Gymnasium's step, the reward a fresh array."""
+        """Step as Gymnasium does; the reward is a new array."""
         obs, reward, terminated, truncated, info = self.env.step(action)
         vector = _vector(reward)
         self._return = self._return * self.gamma + float(vector[self.idx])
@@ -104,18 +103,18 @@ class MONormalizeReward(Wrapper, RecordConstructorArgs):
 
 
 class MOClipReward(Wrapper, RecordConstructorArgs):
-    """Clips one objective; the others are left alone.
+    """Clip one objective to bounds.
 
     Args:
         env: an environment with a ``reward_space`` of shape (R,).
         idx: the objective, 0 to R - 1.
-        min_r, max_r: its bounds.
+        min_r, max_r: the bounds.
 
     Attributes:
-        reward_space: bounded so in that objective.
+        reward_space: with these bounds in that objective.
 
     Raises:
-        UserError: no vector reward, no such objective, bounds the wrong way round.
+        UserError: no vector reward, no such objective, ``min_r`` above ``max_r``.
     """
 
     def __init__(self, env: gymnasium.Env[Any, Any], idx: int, min_r: float, max_r: float) -> None:
@@ -130,7 +129,7 @@ class MOClipReward(Wrapper, RecordConstructorArgs):
         self.reward_space = _with_bounds(space, idx, low, high)
 
     def step(self, action: Any) -> Step:
-        """Gymnasium's step, the reward a fresh array."""
+        """Step as Gymnasium does; the reward is a new array."""
         obs, reward, terminated, truncated, info = self.env.step(action)
         vector = _vector(reward)
         vector[self.idx] = np.clip(vector[self.idx], self.min_r, self.max_r)
@@ -138,20 +137,20 @@ class MOClipReward(Wrapper, RecordConstructorArgs):
 
 
 class MORecordEpisodeStatistics(Wrapper, RecordConstructorArgs):
-    """Adds the statistics of an episode to the info of its last step.
+    """Add the statistics of an episode to the info of its last step.
 
-    ``info["episode"]`` has ``r``, the vector return (R,) float64; ``dr``, the discounted one (first reward
-    undiscounted); ``l``, the length; ``t``, seconds since the reset. All are fresh objects.
+    ``info["episode"]`` has ``r``, the vector return (R,) float64; ``dr``, the discounted return (first reward
+    undiscounted); ``l``, the length; ``t``, seconds since the reset. All are new objects.
 
     Args:
         env: an environment with a ``reward_space`` of shape (R,).
         gamma: the discount.
-        buffer_length: episodes kept in the queues.
-        stats_key: name in the info.
+        buffer_length: number of episodes kept in the queues.
+        stats_key: name of the statistics in the info.
 
     Attributes:
-        return_queue, discounted_return_queue, length_queue, time_queue: of the last episodes.
-        episode_count: episodes that ended.
+        return_queue, discounted_return_queue, length_queue, time_queue: statistics of the last episodes.
+        episode_count: number of episodes that ended.
 
     Raises:
         UserError: no vector reward, a discount outside of [0, 1], a buffer of no length, an info that has the key
@@ -184,13 +183,13 @@ class MORecordEpisodeStatistics(Wrapper, RecordConstructorArgs):
         self._length, self._started = 0, time.perf_counter()
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
-        """Gymnasium's reset."""
+        """Reset as Gymnasium does."""
         obs, info = self.env.reset(seed=seed, options=options)
         self._start_over()
         return obs, info
 
     def step(self, action: Any) -> Step:
-        """Gymnasium's step."""
+        """Step as Gymnasium does."""
         obs, reward, terminated, truncated, info = self.env.step(action)
         vector = np.asarray(reward, np.float64)
         self._return = self._return + vector
@@ -211,7 +210,7 @@ class MORecordEpisodeStatistics(Wrapper, RecordConstructorArgs):
 
 
 class VectorRewardFromInfo(Wrapper, RecordConstructorArgs):
-    """A vector reward for an environment that rewards with one number and tells its components in ``info``.
+    """Vector reward for an environment with a scalar reward whose components are in ``info``.
 
     >>> import gymnasium
     >>> keys = ["reward_forward", "reward_ctrl"]
@@ -251,7 +250,7 @@ class VectorRewardFromInfo(Wrapper, RecordConstructorArgs):
         self.reward_space = spaces.Box(lows, highs, dtype=np.float32)
 
     def step(self, action: Any) -> Step:
-        """Gymnasium's step, the reward (R,) float32; the scalar is in ``info["scalar_reward"]``."""
+        """Step as Gymnasium does; the reward is (R,) float32, and the scalar is in ``info["scalar_reward"]``."""
         obs, reward, terminated, truncated, info = self.env.step(action)
         vector: Any = np.array([self._component(key, info) for key in self.keys], np.float32)
         return obs, vector, terminated, truncated, {**info, "scalar_reward": reward}
@@ -286,13 +285,13 @@ def _discount(gamma: float) -> float:
 
 
 def _vector(reward: Any) -> Any:
-    """A fresh array of the reward, of floats: whole numbers would cut off what is written into them."""
+    """Return the reward as a new array of floats; an array of integers would truncate values written into it."""
     vector = np.array(reward)
     return vector if np.issubdtype(vector.dtype, np.floating) else vector.astype(np.float32)
 
 
 def _with_bounds(space: spaces.Box, idx: int, low: float, high: float) -> spaces.Box:
-    """The space with other bounds in one objective, of floats."""
+    """Return the space, of floats, with other bounds in one objective."""
     lows, highs = _vector(space.low), _vector(space.high)
     lows[idx], highs[idx] = low, high
     return spaces.Box(lows, highs, dtype=lows.dtype)

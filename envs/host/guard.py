@@ -1,6 +1,6 @@
-"""What each environment on the host is wrapped in, so that its faults are told where they arise.
+"""Wrapper of every host environment that checks its rewards and observations at each step.
 
-Nothing here imports JAX: workers import this module.
+Worker processes import this module, so it does not import JAX.
 """
 
 from __future__ import annotations
@@ -15,9 +15,12 @@ from morl.errors import UserError
 
 
 class Guard(gymnasium.Wrapper[Any, Any, Any, Any]):
-    """Checks each reward and observation where it arises, and copies them: some environments reuse their arrays.
+    """Check and copy each reward and observation, since some environments reuse their arrays.
 
     Infos are dropped: nothing reads them, and they cost more than the step of a small environment.
+
+    Raises:
+        UserError: in ``reset`` and ``step``, for a reward or observation of another shape, or one that is not finite.
     """
 
     def __init__(self, env: gymnasium.Env[Any, Any], reward_shape: tuple[int, ...], id: str, finite: bool) -> None:
@@ -52,10 +55,10 @@ class Guard(gymnasium.Wrapper[Any, Any, Any, Any]):
 
 
 def checked_reward(raw: Any, shape: tuple[int, ...], where: str, must_be_finite: bool) -> NDArray[np.float32]:
-    """A float32 copy of a vector reward or a batch of them.
+    """Return a float32 copy of a vector reward, or of a batch of them.
 
     Raises:
-        UserError: another shape, or a value that is not finite and must be.
+        UserError: another shape, or a value that is not finite where it must be.
     """
     if np.shape(raw) != shape:
         raise UserError(f"{where}: reward of shape {np.shape(raw)}, not {shape} as its reward_space says")

@@ -1,6 +1,6 @@
 """Gymnasium environments with a vector reward, stepped in one process.
 
-Nothing here imports JAX: workers import this module.
+Worker processes import this module, so it does not import JAX.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ Stepped = tuple[NDArray[Any], NDArray[Any], NDArray[Any]]  # rewards, terminated
 
 
 class VectorRewardSync(SyncVectorEnv[Any, Any]):
-    """Gymnasium's in-process vectoriser, SAME_STEP, with room for R rewards each; the observations are its buffer.
+    """Gymnasium's in-process vector environment (SAME_STEP) with R rewards for each environment.
 
-    Where the environments are MuJoCo's robots, they are stepped together (:mod:`morl.envs.mujoco.robots`): the same
-    episodes.
+    Returned observations are its buffer, which the next step overwrites. MuJoCo's robots are stepped together
+    (:mod:`morl.envs.mujoco.robots`), with the same episodes.
     """
 
     def __init__(self, build: Build, num_envs: int, num_objectives: int) -> None:
@@ -37,7 +37,7 @@ class VectorRewardSync(SyncVectorEnv[Any, Any]):
         self._elapsed = np.zeros(num_envs, np.int64)
         self._resting = np.zeros(num_envs, np.bool_)
         self._once = False
-        self._latest: list[Any] = []  # observations, one an environment
+        self._latest: list[Any] = []  # observation of each environment
 
     def reset(
         self,
@@ -46,7 +46,10 @@ class VectorRewardSync(SyncVectorEnv[Any, Any]):
         options: dict[str, Any] | None = None,
         once: bool = False,
     ) -> tuple[Any, dict[str, Any]]:
-        """Start an episode in each; after ``once``, one that ends is neither reset nor stepped: its rewards are 0."""
+        """Start an episode in each environment.
+
+        After ``once``, an environment whose episode ends is neither reset nor stepped, and its rewards are 0.
+        """
         self._elapsed[:], self._resting[:], self._once = 0, False, once
         given: Any = seed
         observations, info = super().reset(seed=given, options=options)
@@ -54,7 +57,7 @@ class VectorRewardSync(SyncVectorEnv[Any, Any]):
         return observations, info
 
     def step(self, actions: NDArray[Any]) -> tuple[Any, NDArray[Any], NDArray[Any], NDArray[Any], dict[str, Any]]:
-        """Step each; ``info["final_obs"]`` has the last observation of each episode that ended."""
+        """Step each environment; ``info["final_obs"]`` maps the index of an ended one to its last observation."""
         robots = self._robots
         stepped = self._step_each(actions) if robots is None else self._step_together(robots, actions)
         reward, terminated, truncated = stepped

@@ -9,19 +9,19 @@ import numpy as np
 
 
 class CutOff(gymnasium.Wrapper[Any, Any, Any, Any]):
-    """For an environment that says it terminated when it was only cut off at its time limit (fishwood)."""
+    """Repair of an environment that sets ``terminated`` at its time limit (fishwood)."""
 
     def step(self, action: Any) -> tuple[Any, SupportsFloat, bool, bool, dict[str, Any]]:
-        """Gymnasium's step, truncation alone where both flags are set."""
+        """Step as Gymnasium does, with ``truncated`` only where both flags are set."""
         obs, reward, terminated, truncated, info = self.env.step(action)
         return obs, reward, terminated and not truncated, truncated, info
 
 
 class SeededOre(gymnasium.Wrapper[Any, Any, Any, Any]):
-    """MO-Gymnasium's minecart with ore draws that follow ``reset(seed=)`` instead of NumPy's global state."""
+    """Repair of MO-Gymnasium's minecart, whose ore draws follow NumPy's global state: here ``reset(seed=)``."""
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
-        """Gymnasium's reset; afterwards the mines draw from the environment's own generator."""
+        """Reset as Gymnasium does; afterwards the mines draw from the environment's own generator."""
         obs, info = self.env.reset(seed=seed, options=options)
         for mine in self.get_wrapper_attr("mines"):
             for ore in mine.distributions:
@@ -30,10 +30,13 @@ class SeededOre(gymnasium.Wrapper[Any, Any, Any, Any]):
 
 
 class StillMines(SeededOre):
-    """Pixels of MO-Gymnasium's minecart with the mines turned alike in each, instead of by NumPy's global state."""
+    """Repair of MO-Gymnasium's minecart in pixels, with equal rotations of the mines in every environment.
+
+    Without it, NumPy's global state decides the rotations.
+    """
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
-        """Gymnasium's reset; the first one turns the mines."""
+        """Reset as Gymnasium does; the first reset draws the rotations of the mines."""
         before = np.random.get_state()  # noqa: NPY002
         np.random.seed(0)  # noqa: NPY002
         try:
@@ -43,10 +46,10 @@ class StillMines(SeededOre):
 
 
 class SeededStart(gymnasium.Wrapper[Any, Any, Any, Any]):
-    """MO-Gymnasium's four rooms with a start that follows ``reset(seed=)`` where the maze has several."""
+    """Repair of MO-Gymnasium's four rooms, with a start that follows ``reset(seed=)`` where the maze has several."""
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
-        """Gymnasium's reset; the start is drawn again, by the environment's own generator."""
+        """Reset as Gymnasium does; the start is drawn again by the environment's own generator."""
         _, info = self.env.reset(seed=seed, options=options)
         env: Any = self.unwrapped
         start = env.initial[env.np_random.integers(len(env.initial))]

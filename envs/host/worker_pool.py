@@ -1,6 +1,6 @@
-"""Gymnasium environments with a vector reward, stepped by worker processes, each its share of them.
+"""Gymnasium environments with a vector reward, stepped by worker processes.
 
-Nothing here imports JAX: workers import this module.
+Worker processes import this module, so it does not import JAX.
 """
 
 from __future__ import annotations
@@ -31,35 +31,36 @@ from numpy.typing import NDArray
 from morl.envs.host.in_process import Build, VectorRewardSync
 from morl.errors import UserError, WorkerError
 
-PATIENCE = 600.0  # seconds without an answer after which a worker is taken to hang
-_STRIDE = 1_000_003  # between the seeds of an environment before and after its worker was replaced
+PATIENCE = 600.0  # seconds without an answer after which a worker counts as hung
+_STRIDE = 1_000_003  # added to the seeds of the environments of a worker each time it is replaced
 
 Part = tuple[NDArray[Any], NDArray[np.bool_], NDArray[np.bool_], dict[int, Any]]
 
 
 class WorkerPool(VectorEnv[Any, Any, Any]):
-    """``num_envs`` environments over ``processes`` workers, SAME_STEP; the same episodes whatever their number.
+    """Vector environment (SAME_STEP) of ``num_envs`` environments in ``processes`` workers.
 
-    Workers are spawned, since the parent runs JAX's threads, and end with it. Ctrl-C and SIGTERM, which a terminal and
-    ``timeout`` send to all of them, are the parent's to handle: it may have a front to write yet. Observations come by
-    shared memory, which the next step overwrites: pixels would take longer through a pipe than to draw.
+    Episodes do not depend on the number of workers. Workers are spawned, because a fork does not survive JAX's threads,
+    and end with the parent. They block Ctrl-C and SIGTERM, which a terminal and ``timeout`` send to all processes: the
+    parent handles them, since it may still have a front to write. Observations are returned in shared memory, which the
+    next step overwrites; a pipe would be slower for pixels.
 
-    A worker that fails (it ends, raises, or is silent for ``patience``) is replaced up to ``restarts`` times. Its
-    environments start new episodes, and the step that is lost is marked in ``info["lost"]`` (B,), as truncated.
+    A worker that fails (ends, raises, or does not answer for ``patience`` seconds) is replaced up to ``restarts``
+    times. Its environments start new episodes, and the lost step is marked in ``info["lost"]`` (B,) and as truncated.
 
     Args:
         build: makes one environment.
-        observation_space, action_space: of one, arrays.
+        observation_space, action_space: spaces of one environment, of arrays.
         num_envs: B.
-        processes: workers, 1 to B.
+        processes: number of workers, 1 to B.
         num_objectives: R.
-        id: name to use in errors.
-        restarts: of each worker.
+        id: name for error messages.
+        restarts: largest number of replacements of each worker.
         patience: seconds to wait for an answer.
 
     Raises:
-        WorkerError: a worker failed once too often.
-        UserError: an environment gave something that it must not.
+        WorkerError: a worker failed more than ``restarts`` times.
+        UserError: an environment returned an invalid reward or observation.
     """
 
     def __init__(
@@ -94,7 +95,7 @@ class WorkerPool(VectorEnv[Any, Any, Any]):
         self._context, self._build = context, CloudpickleWrapper(build)
         self._pipes: list[Connection] = []
         self._workers: list[BaseProcess] = []
-        # with a priority it also runs at exit, where multiprocessing would wait for ever for workers left open
+        # the exit priority makes it run at exit, before multiprocessing waits for the workers
         self._end_workers = Finalize(self, _end, (self._pipes, self._workers), exitpriority=0)
         with _signals_kept_from_children():
             for worker in range(processes):
@@ -104,7 +105,7 @@ class WorkerPool(VectorEnv[Any, Any, Any]):
         self._started = False
         with self._closing_on_error():
             for worker in range(processes):
-                self._receive(worker, PATIENCE)  # to start takes longer than any step
+                self._receive(worker, PATIENCE)  # starting takes longer than a step
         self._started = True
 
     def _launched(self, worker: int) -> tuple[Connection, BaseProcess]:
@@ -113,11 +114,11 @@ class WorkerPool(VectorEnv[Any, Any, Any]):
         share = (self._build, self._shared, self.num_envs, mine, self._objectives, self._id)
         process = self._context.Process(target=_serve, args=(theirs, *share), daemon=True)
         process.start()
-        theirs.close()  # so that the end of the worker is the end of the pipe
+        theirs.close()  # the pipe then closes when the worker ends
         return ours, process
 
     def incidents(self) -> list[str]:
-        """What happened to workers since this was last asked, in words."""
+        """Return the failures of workers since the last call, as text."""
         told, self._incidents = self._incidents, []
         return told
 
@@ -128,14 +129,17 @@ class WorkerPool(VectorEnv[Any, Any, Any]):
         options: dict[str, Any] | None = None,
         once: bool = False,
     ) -> tuple[NDArray[Any], dict[str, Any]]:
-        """Start an episode in each; one seed s gives environment i seed s + i. After ``once``, those that end rest."""
+        """Start an episode in each environment; a seed s gives environment i the seed s + i.
+
+        After ``once``, an environment whose episode ends is not stepped until the next reset.
+        """
         self._seeds = [seed + i for i in range(self.num_envs)] if isinstance(seed, int) else seed
         self._once = once
         self._ask([("reset", (self._seeds_of(worker), once)) for worker in range(len(self._pipes))])
         return self._obs, {}
 
     def step(self, actions: NDArray[Any]) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
-        """Step each; ``info["final_obs"]`` maps the index of an ended one to the last observation of its episode."""
+        """Step each environment; ``info["final_obs"]`` maps the index of an ended one to its last observation."""
         shares = zip(self._starts, self._ends, strict=True)
         parts: list[Part | None] = self._ask([("step", actions[i:j]) for i, j in shares])
         lost = np.zeros(self.num_envs, bool)
@@ -151,7 +155,7 @@ class WorkerPool(VectorEnv[Any, Any, Any]):
         return self._obs, reward, terminated, truncated, {"final_obs": final, "lost": lost}
 
     def _lost_part(self, mine: slice) -> Part:
-        """In place of a step that nobody has seen: cut off, and already at the start of other episodes."""
+        """Return a placeholder for a lost step: truncated, with the first observations of the next episodes."""
         number = mine.stop - mine.start
         obs = np.array(self._obs[mine])
         flags = np.zeros(number, bool), np.ones(number, bool)
@@ -162,7 +166,7 @@ class WorkerPool(VectorEnv[Any, Any, Any]):
         self._end_workers()
 
     def _seeds_of(self, worker: int) -> list[int] | None:
-        """Of its environments; others after each failure."""
+        """Return the seeds of a worker's environments, which change after each failure."""
         if self._seeds is None:
             return None
         mine = self._seeds[self._starts[worker] : self._ends[worker]]
@@ -172,17 +176,20 @@ class WorkerPool(VectorEnv[Any, Any, Any]):
     def _closing_on_error(self) -> Iterator[None]:
         try:
             yield
-        except BaseException:  # Ctrl-C too: an answer left in a pipe would pass for the next one
+        except BaseException:  # also Ctrl-C: an answer left in a pipe would be taken for the next one
             self.close()
             raise
 
     def _ask(self, messages: list[tuple[str, Any]]) -> list[Any]:
-        """What each worker answers to its message; None of one that was replaced. Any other error ends them all."""
+        """Send each worker a message and return the answers, None for a worker that was replaced.
+
+        Any other error ends all workers.
+        """
         if self.closed:
             raise UserError(f"{self._id}: its worker processes have ended")
         with self._closing_on_error():
             for worker, message in enumerate(messages):
-                with contextlib.suppress(OSError):  # it has ended: its answer will say so
+                with contextlib.suppress(OSError):  # it has ended, which _receive reports
                     self._pipes[worker].send(message)
             answers: list[Any] = []
             for worker, (command, _) in enumerate(messages):
@@ -194,7 +201,11 @@ class WorkerPool(VectorEnv[Any, Any, Any]):
             return answers
 
     def _replace(self, worker: int, error: WorkerError, in_step: bool) -> None:
-        """Another worker instead of one that failed, its environments at the start of new episodes."""
+        """Replace a worker that failed; its environments start new episodes.
+
+        Raises:
+            WorkerError: it failed more than ``restarts`` times.
+        """
         while True:
             self._failures[worker] += 1
             failures, number = self._failures[worker], int(self._ends[worker] - self._starts[worker])
@@ -218,11 +229,11 @@ class WorkerPool(VectorEnv[Any, Any, Any]):
                 error = again if isinstance(again, WorkerError) else WorkerError(f"{self._id}: {again}", "")
 
     def _receive(self, worker: int, patience: float) -> Any:
-        """The answer of a worker.
+        """Return the answer of a worker.
 
         Raises:
-            WorkerError: it has failed.
-            UserError: what its environment gave is refused.
+            WorkerError: the worker failed.
+            UserError: its environment returned an invalid reward or observation.
         """
         name = f"{self._id}: worker process {worker}"
         try:
@@ -244,8 +255,11 @@ class WorkerPool(VectorEnv[Any, Any, Any]):
 
 @contextlib.contextmanager
 def _signals_kept_from_children() -> Iterator[None]:
-    """Blocks SIGINT and SIGTERM, as a process starts with its parent's mask; one that arrives here is only delayed."""
-    resource_tracker.ensure_running()  # else the first start would run it, which unblocks both
+    """Block SIGINT and SIGTERM, so that processes started in the block inherit the mask.
+
+    A signal that arrives in the block is delayed, not lost.
+    """
+    resource_tracker.ensure_running()  # it unblocks both signals when it starts
     before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
     try:
         yield
@@ -274,7 +288,7 @@ def _serve(
     num_objectives: int,
     id: str,
 ) -> None:
-    """The life of a worker: answers each message until it is told to stop."""
+    """Answer each message until told to stop; the main function of a worker."""
     envs: VectorRewardSync | None = None
     room: Any = None
 
@@ -299,7 +313,7 @@ def _serve(
 
 
 def _answer(pipe: Connection, act: Callable[[], Any], id: str) -> bool:
-    """Whether ``act`` went well; sent is ``(refused, failed, answer)``, two of them None."""
+    """Send ``(refused, failed, answer)`` of ``act``, two of them None; return whether it succeeded."""
     try:
         pipe.send((None, None, act()))
     except UserError as error:

@@ -1,4 +1,4 @@
-"""Tasks of an episode: when they arrive, how large they are, and in which order they are offered."""
+"""Tasks of an episode: arrival, size and order."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ class ArrivalParams(NamedTuple):
     """Constants of the arrivals.
 
     Attributes:
-        rate: () tasks a second, of all users together.
-        mean_size: () Mbit, of the exponential distribution; 0 for what the servers can just do.
+        rate: () tasks a second, all users together.
+        mean_size: () Mbit, mean of the exponential distribution; 0 for the work that all servers do in a step.
         size_range: (2,) Mbit that sizes are clipped to.
         deadline: (2,) seconds from arrival, bounds of the uniform distribution.
-        priorities: () int32 classes.
+        priorities: () int32 number of classes.
     """
 
     rate: jax.Array
@@ -30,14 +30,14 @@ class ArrivalParams(NamedTuple):
 
 
 class Tasks(NamedTuple):
-    """M tasks of an episode in the order they arrive, of which those after its end are never seen.
+    """M tasks in the order of their arrival; those that arrive after the episode are not used.
 
     Attributes:
-        arrival: (M,) float32 seconds; infinite once it was offered, where the queue is not first in, first out.
+        arrival: (M,) float32 seconds; set to infinity once offered, unless the queue is "fifo".
         size: (M,) float32 Mbit.
         user: (M,) int32.
-        urgency: (M,) float32, the smallest is offered first; (1,), unused, where the order of arrival decides.
-        taken: () int32 tasks that were offered.
+        urgency: (M,) float32, the smallest is offered first; (1,) and unused for "fifo".
+        taken: () int32 number of tasks offered so far.
     """
 
     arrival: jax.Array
@@ -48,7 +48,7 @@ class Tasks(NamedTuple):
 
 
 def enough(rate: float, seconds: float) -> int:
-    """M so that more arrivals than that in so many seconds are rarer than one in 10^9."""
+    """Return M such that more than M arrivals in so many seconds have a probability below 10^-9."""
     mean = rate * seconds
     return math.ceil(mean + 6.5 * math.sqrt(mean) + 10)
 
@@ -62,8 +62,8 @@ def draw(
     step_s: jax.Array,
     params: ArrivalParams,
 ) -> Tasks:
-    """A Poisson process that began a step before the episode, so that the first step may have a task too."""
-    # one draw for all: each compiles for a tenth of a second, and every episode pays for it
+    """Draw the tasks of a Poisson process that begins a step early, so that the first step may have a task."""
+    # one draw for all quantities: each draw adds a tenth of a second to compilation, and time to every episode
     gap, size, user, urgency = jax.random.uniform(key, (4, number))
     arrival = jnp.cumsum(-jnp.log1p(-gap)) / params.rate - step_s
     size = jnp.clip(-mean_size * jnp.log1p(-size), *params.size_range)
@@ -78,18 +78,22 @@ def draw(
 
 
 def _below(limit: jax.Array | int, share: jax.Array) -> jax.Array:
-    """int32 from 0 to below the limit, of uniform draws in [0, 1)."""
+    """Return int32 from 0 to below the limit, from uniform draws in [0, 1)."""
     return jnp.minimum((share * limit).astype(jnp.int32), limit - 1)
 
 
 def offer(tasks: Tasks, queue: Queue, now: jax.Array) -> tuple[Tasks, jax.Array, jax.Array]:
-    """The task that leaves the queue at ``now`` seconds: the tasks without it, its number (-1: none) and its size."""
+    """Take the task that leaves the queue at ``now`` seconds.
+
+    Returns:
+        The tasks without it, its number (-1 for none) and its size in Mbit (0 for none).
+    """
     if queue == "fifo":
         first = jnp.minimum(tasks.taken, len(tasks.arrival) - 1)
         there = (tasks.arrival[first] <= now) & (tasks.taken < len(tasks.arrival))
     else:
         waiting = tasks.arrival <= now
-        first = jnp.argmin(jnp.where(waiting, tasks.urgency, jnp.inf))  # of equals the one that came first
+        first = jnp.argmin(jnp.where(waiting, tasks.urgency, jnp.inf))  # ties: first come
         there = waiting[first]
         tasks = tasks._replace(
             arrival=tasks.arrival.at[jnp.where(there, first, len(tasks.arrival))].set(jnp.inf, mode="drop")
@@ -99,6 +103,6 @@ def offer(tasks: Tasks, queue: Queue, now: jax.Array) -> tuple[Tasks, jax.Array,
 
 
 def waiting(tasks: Tasks, queue: Queue, now: jax.Array) -> jax.Array:
-    """() int32 tasks in the queue at ``now`` seconds."""
+    """Return the number () int32 of tasks in the queue at ``now`` seconds."""
     arrived = jnp.sum(tasks.arrival <= now)
     return arrived - tasks.taken if queue == "fifo" else arrived

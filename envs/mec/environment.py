@@ -1,4 +1,4 @@
-"""Task offloading in mobile edge computing: delay against energy (Yang et al., 2025, arXiv 2509.10474)."""
+"""Simulator of task offloading in mobile edge computing (Yang et al., 2025, arXiv 2509.10474)."""
 
 from __future__ import annotations
 
@@ -13,8 +13,7 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from morl.envs.base import Objective
-from morl.envs.mec import arrivals, flights, links, sharing
+from morl.envs.mec import MEC_OFFLOADING, arrivals, flights, links, sharing
 from morl.envs.mec.arrivals import ArrivalParams, Queue, Tasks
 from morl.envs.mec.features import per_server
 from morl.envs.mec.flights import Flights
@@ -27,26 +26,26 @@ from morl.validation import check_integer, check_range
 
 Fading = Literal["episode", "task"]
 
-NUM_FEATURES = 5  # of a server, before its histogram
+NUM_FEATURES = 5  # columns of a server's row before its histogram
 
 
 class State(NamedTuple):
-    """A system between two steps.
+    """State of the system between two steps.
 
     Attributes:
-        servers: what the servers run.
+        servers: tasks that the servers run.
         flights: uploads that outlast their step.
         tasks: the episode's tasks.
         frequency: (S,) float32 GHz, 0 for servers that do not exist.
-        gain: (U, S) float32 share of the power that arrives, with its fading where that lasts an episode.
+        gain: (U, S) float32 share of the power that arrives, fading included where it lasts an episode.
         uploading: (U,) float32 seconds until a user's last upload ends.
         step: () int32 decisions taken.
-        task: () int32 number of the task to place in ``tasks``, -1 for none.
-        size: () float32 Mbit of it, 0 for none.
-        rate: (S,) float32 Mbit/s at which it would be sent to each server.
+        task: () int32 number in ``tasks`` of the task to place, -1 for none.
+        size: () float32 Mbit of the task to place, 0 for none.
+        rate: (S,) float32 Mbit/s at which the task would be sent to each server.
         dropped: () int32 tasks lost because a server was full.
         masked: () int32 actions on servers that do not exist.
-        lost: () int32, 1 when more tasks arrive than the episode has room for.
+        lost: () int32, 1 when more tasks arrive than ``tasks`` holds.
     """
 
     servers: Servers
@@ -66,24 +65,24 @@ class State(NamedTuple):
 
 @dataclass(frozen=True)
 class MecOffloading:
-    """Send each task to the cloud or to one of up to ``max_edges`` edge servers: minus delay (s), minus energy (J).
+    """Cloud and up to ``max_edges`` edge servers, on one of which each task is placed.
 
-    A step places one task of the queue on a server. It uploads at the rate of the user's link to that server and then
-    shares the server's processor with the others there, in continuous time. The rewards are minus the increase of the
-    total of the predicted completion times of the server's tasks, so that they add up to minus the real delays once
-    all is done, and minus the energy of the upload and of the execution. An empty queue offers a task of size 0, which
-    changes nothing.
+    - Objectives: delay, minus the seconds that a task adds to the predicted completion times of its server's tasks,
+      which sum to minus the real delays once all tasks are done; energy, minus the J of the upload and of the
+      execution.
+    - Observation: (S, 5 + bins) float32 with S = max_edges + 1, a row for each server: the task's size in Mbit and rate
+      in Mbit/s (both 0 without a task), the server's frequency in GHz, the number of tasks it runs, the number of edge
+      servers, and the number of its running tasks with [i, i + 1) Mbit left, the last bin open; -1 for servers that do
+      not exist.
+    - Action: the number of a server, 0 for the cloud. ``action_mask(obs)`` marks the servers that exist; an action on
+      another server is counted and means the cloud (through Gymnasium, whose observation is a ``Dict`` of ``servers``
+      and ``action_mask``, it is refused). Without a task the action has no effect.
+    - Termination: never. The core truncates after ``steps`` steps.
+    - Source: Yang et al. (2025).
 
-    The action is the number of a server, 0 for the cloud. The observation is (S, 5 + bins) float32 with S = max_edges
-    + 1, a row for each server: the task's size in Mbit, its rate in Mbit/s (both 0 when there is none), the server's
-    frequency in GHz, the number of tasks it runs, the number of edge servers, and how many of its running tasks have
-    [i, i + 1) Mbit left, the last bin open; -1 for servers that do not exist. ``action_mask(obs)`` says which do.
-    Through Gymnasium the observation is a ``Dict`` of ``servers`` and ``action_mask``, and an action on a server that
-    does not exist is refused; here it is counted and means the cloud. A task that finds ``capacity`` others on its
-    server pushes the shortest of them out, which is counted too (see :meth:`info`).
-
-    The core truncates the episode after ``steps`` steps. Each episode draws its system from ``contexts``, but for what
-    is given.
+    A task uploads at the rate of its user's link and then shares the server's processor equally with the tasks there,
+    in continuous time. A task that finds ``capacity`` others on its server replaces the shortest of them, which is
+    counted (see :meth:`info`). Each episode draws a system from ``contexts``, except for settings that are given.
 
     >>> env = MecOffloading(num_edges=6, cloud_frequency=4.0, edge_frequency=2.0)
     >>> state, obs = env.reset(jax.random.key(0), env.default_params)
@@ -94,31 +93,31 @@ class MecOffloading:
     contexts: str = "train"
     """Ranges of the number of edge servers and of the frequencies: train or test, as published."""
     num_edges: int | tuple[int, int] | None = None
-    """Edge servers: a number, or fewest and most."""
+    """Number of edge servers, or its smallest and largest value."""
     cloud_frequency: float | Interval | None = None
-    """GHz of the cloud, or a range."""
+    """GHz of the cloud, or a range that it is drawn from."""
     edge_frequency: float | Interval | None = None
-    """GHz of every edge server, or a range each is drawn from."""
+    """GHz of every edge server, or a range that each is drawn from."""
     frequencies: tuple[float, ...] | None = None
-    """GHz of every server, the cloud first, instead of the three above."""
+    """GHz of every server, the cloud first, instead of the three settings above."""
     max_edges: int = 10
-    """Rows of the observation and actions, less one; E_max."""
+    """E_max, largest number of edge servers; the observation has a row, and the action a number, more for the cloud."""
     users: int = 10
-    """U."""
+    """U, number of users."""
     steps: int = 100
-    """Decisions in an episode, T."""
+    """T, decisions in an episode."""
     step_seconds: float = 1.0
-    """Seconds between decisions, Δt."""
+    """Δt, seconds between decisions."""
     arrival_rate: float = 0.1
-    """Tasks a second and user, λ_p."""
+    """λ_p, tasks a second for each user."""
     mean_size: float | None = None
-    """Mbit; by default what all servers together can do in a step."""
+    """Mean size of a task in Mbit; by default the work that all servers together do in a step."""
     size_range: Interval = (0.1, 100.0)
     """Mbit that sizes are clipped to."""
     cycles_per_bit: float = 1e3
-    """η."""
+    """η, processor cycles to execute a bit."""
     capacitance: float = 5e-31
-    """κ."""
+    """κ, effective switched capacitance, in J per cycle and Hz²."""
     channel: Channel = "high_rate"
     """The published link rates (the gain enters squared), or physical ones."""
     fading: Fading = "episode"
@@ -126,42 +125,42 @@ class MecOffloading:
     interference: bool = False
     """Users whose uploads are under way disturb the link of the next."""
     bandwidth: float = 16.6
-    """MHz of each link, W."""
+    """W, MHz of each link."""
     power: float = 0.01
-    """W of an upload, p_off."""
+    """p_off, W of an upload."""
     cloud_distance: Interval = (1000.0, 2000.0)
     """Metres from a user to the cloud."""
     edge_distance: Interval = (50.0, 500.0)
     """Metres from a user to an edge server."""
     path_loss: tuple[float, float] = (133.6, 35.0)
-    """dB at 1 km, and dB a decade of distance."""
+    """Path loss in dB at 1 km, and dB for each decade of distance."""
     shadowing: float = 8.0
-    """dB lost to obstacles on every link, as published."""
+    """dB of shadowing on every link, as published."""
     shadowing_spread: float = 0.0
-    """dB by which that deviates from link to link (log-normal)."""
+    """Standard deviation in dB of the shadowing between links (log-normal)."""
     antenna_gain: float = 0.0
-    """dB."""
+    """Antenna gain in dB."""
     noise: float = -174.0
-    """dBm/Hz."""
+    """Noise power density in dBm/Hz."""
     queue: Queue = "fifo"
-    """The task that leaves first: first come, earliest deadline, or highest priority (a later one goes before)."""
+    """Order in which tasks leave the queue: first come, earliest deadline, or smallest priority class first."""
     deadline: Interval = (5.0, 50.0)
-    """Seconds from arrival to deadline, for edf."""
+    """Range of the seconds from arrival to deadline, for edf."""
     priorities: int = 3
-    """Classes, for priority."""
+    """Number of priority classes, for priority."""
     bins: int = 60
-    """Of the histogram, N; 1 Mbit each."""
+    """N, number of bins of the histogram, 1 Mbit each."""
     capacity: int = 64
-    """Tasks a server can run at once."""
+    """Largest number of tasks that a server runs at once."""
 
     id = "mec-offloading-v0"
-    objectives = (Objective("delay", "s"), Objective("energy", "J"))
-    reference_point = np.array([-10_000.0, -20.0])
+    objectives = MEC_OFFLOADING.objectives
+    reference_point = np.array(MEC_OFFLOADING.reference_point)
     observation_key = "servers"
     render_fps = 4
 
     def __post_init__(self) -> None:
-        for field in fields(self):  # lists of a YAML file
+        for field in fields(self):  # lists from a YAML file
             if isinstance(value := getattr(self, field.name), list):
                 object.__setattr__(self, field.name, tuple(value))
         if self.contexts not in CONTEXTS:
@@ -196,14 +195,14 @@ class MecOffloading:
         edge_frequency: float | Interval | None = None,
         frequencies: tuple[float, ...] | None = None,
     ) -> Params:
-        """The parameters of another system, or range of systems, for the same compiled functions.
+        """Return the parameters of another system, or range of systems, for the same compiled functions.
 
         Args:
-            num_edges, cloud_frequency, edge_frequency, frequencies: as the keywords of the class; what is not given is
-                the ``contexts``' own.
+            num_edges, cloud_frequency, edge_frequency, frequencies: as the keywords of the class; those of
+                ``contexts`` by default.
 
         Raises:
-            UserError: a number out of range, or ``frequencies`` beside the others.
+            UserError: a number out of range, or ``frequencies`` together with another argument.
         """
         preset = CONTEXTS[self.contexts]
         if frequencies is not None:
@@ -217,7 +216,7 @@ class MecOffloading:
                 )
             edges = (len(frequencies) - 1,) * 2
             ranges = [(check_interval("frequencies", f, low=0, open_low=True)) for f in frequencies]
-            ranges += [ranges[-1]] * (self.max_edges + 1 - len(ranges))  # of servers that never exist
+            ranges += [ranges[-1]] * (self.max_edges + 1 - len(ranges))  # unused: servers that do not exist
         else:
             preset_edges = tuple(min(n, self.max_edges) for n in preset.num_edges)
             edges = check_interval("num_edges", preset_edges if num_edges is None else num_edges, low=1)
@@ -241,7 +240,7 @@ class MecOffloading:
 
     @property
     def _constants(self) -> Params:
-        """All but the context."""
+        """Parameters apart from the context."""
         distance = [self.cloud_distance, *[self.edge_distance] * self.max_edges]
         numbers = ("shadowing", "antenna_gain", "noise", "bandwidth", "power")
         return Params(
@@ -268,7 +267,7 @@ class MecOffloading:
 
     @property
     def num_servers(self) -> int:
-        """S, those that do not exist included."""
+        """S, number of rows, servers that do not exist included."""
         return self.max_edges + 1
 
     @property
@@ -288,11 +287,11 @@ class MecOffloading:
         return spaces.Box(-np.inf, 0.0, (2,), np.float32)
 
     def action_mask(self, obs: Any) -> Any:
-        """(..., S) int8, 1 for servers that exist, of observations (..., S, 5 + bins) of JAX or NumPy."""
+        """Return (..., S) int8, 1 for servers that exist, for observations (..., S, 5 + bins) of JAX or NumPy."""
         return (obs[..., 2] >= 0).astype(np.int8)
 
     def action_features(self, obs: jax.Array) -> jax.Array:
-        """(..., S, 12 + bins) of each server, for networks; see :func:`.features.per_server`."""
+        """Return network inputs (..., S, 12 + bins) for each server; see :func:`.features.per_server`."""
         return per_server(obs, self.cycles_per_bit, self.capacitance)
 
     # The system
@@ -345,7 +344,7 @@ class MecOffloading:
         row = sharing.row_of(state.servers, server)
         then = sharing.advance(row, (upload * speed[server])[None])
         delay = upload + sharing.marginal_delay(then, size, speed[server])
-        # A task that joins within its step, before or after no other, does so at once; others are put in flight.
+        # A task joins at once if its upload ends in this step and no other upload does; otherwise it is put in flight.
         at_once = there & (upload < step_s) & (state.flights.soonest != state.step)
         joined, full = sharing.add(then, size)
         after = flights.Step(
@@ -382,11 +381,11 @@ class MecOffloading:
         return state, self._observe(state), reward, no, no, self.info(state, params)
 
     def outlook(self, state: State, params: Params) -> jax.Array:
-        """What placing the task on each server would give, without doing it.
+        """Return the rewards of placing the task on each server, without placing it.
 
         Returns:
-            (S, 3) float32: the two rewards, and minus the task's own delay in seconds if no other came; minus infinity
-            for servers that do not exist, 0 without a task.
+            (S, 3) float32: the two rewards, and minus the task's own delay in seconds if no other task came; minus
+            infinity for servers that do not exist, 0 without a task.
         """
         speed, size = _speed(state.frequency, params), state.size
         exists = state.frequency > 0
@@ -408,11 +407,11 @@ class MecOffloading:
         return jnp.where(exists[:, None], -jnp.stack([delay, energy, own], axis=1), -jnp.inf)
 
     def info(self, state: State, params: Params) -> dict[str, jax.Array]:
-        """The context, the mask, and what was counted in this episode so far.
+        """Return the context, the mask, and the counts of this episode so far.
 
         Returns:
             ``num_edges``; ``frequencies`` (S,) GHz, 0 for servers that do not exist; ``action_mask`` (S,) int8;
-            ``queue_length``, tasks that wait behind the offered one; ``dropped``, ``masked_actions`` and
+            ``queue_length``, tasks waiting behind the offered one; ``dropped``, ``masked_actions`` and
             ``lost_arrivals``.
         """
         return {
@@ -426,13 +425,13 @@ class MecOffloading:
         }
 
     def render(self, state: State, params: Params) -> NDArray[np.uint8]:
-        """The queue, the uploads under way and what each server has left to do, (H, W, 3) uint8."""
+        """Draw the queue, the uploads under way and the work left on each server, (H, W, 3) uint8."""
         from morl.envs.pictures import mec_offloading
 
         return mec_offloading.draw(self, state, params)
 
     def _offered(self, key: jax.Array, state: State, params: Params) -> State:
-        """With the next task taken from the queue, and its link rates."""
+        """Return the state with the next task taken from the queue, and its link rates."""
         tasks, task, size = arrivals.offer(state.tasks, self.queue, state.step * params.step_seconds)
         user = tasks.user[jnp.maximum(task, 0)]
         gain = state.gain
@@ -475,10 +474,10 @@ def _num_edges(state: State) -> jax.Array:
 
 
 def _speed(frequency: jax.Array, params: Params) -> jax.Array:
-    """Mbit/s of servers of so many GHz."""
+    """Return the speed in Mbit/s of servers with these frequencies in GHz."""
     return frequency * 1e3 / params.cycles_per_bit
 
 
 def _energy(frequency: jax.Array, params: Params) -> jax.Array:
-    """J a Mbit of a server of so many GHz, κ η f²."""
+    """Return the J to execute a Mbit on servers with these frequencies f in GHz, κ η f²."""
     return params.capacitance * 1e24 * params.cycles_per_bit * frequency**2

@@ -1,27 +1,29 @@
-"""What an observation says of each server, in numbers a network can use."""
+"""Network inputs for each server, computed from an observation."""
 
 from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
 
+from morl.ops.batching import with_leading_axes
+
 NUM_OWN = 5  # columns of a row before its histogram
 NUM_DERIVED = 12
 
 
 def per_server(obs: jax.Array, cycles_per_bit: float, capacitance: float) -> jax.Array:
-    """Features (..., S, 12 + bins) of observations (..., S, 5 + bins), all of the order of 1.
+    """Return features (..., S, 12 + bins) of observations (..., S, 5 + bins), all of the order of 1.
 
-    Beside the row itself: how long the upload and the task would take, what it would add to the delays of all on the
-    server (Yang et al., 2025, eq. 24-29; by the middles of the histogram's bins, so to about half a Mbit a task), the
-    work that is there, and the energy of the execution. Times in s and energies in J also by their logarithms, since
-    they span orders of magnitude. All 0 for servers that do not exist.
+    The columns are a 1; the row itself, scaled; the seconds of the upload and of the task; the seconds that it adds to
+    the delays on the server (Yang et al., 2025, eq. 24-29, from the centres of the histogram's bins, so accurate to
+    about half a Mbit for each task) and their logarithm; the work on the server; the energy of the execution; and the
+    histogram. All are 0 for servers that do not exist.
     """
     size, rate, frequency, running, num_edges = (obs[..., i] for i in range(NUM_OWN))
     histogram = obs[..., NUM_OWN:]
     exists = frequency > 0
     speed = jnp.where(exists, frequency, 1.0) * 1e3 / cycles_per_bit
-    left = jnp.arange(histogram.shape[-1]) + 0.5
+    left = with_leading_axes(jnp.arange(histogram.shape[-1]) + 0.5, histogram.ndim)
     held_up = jnp.sum(histogram * jnp.minimum(left, size[..., None]), axis=-1)
     upload = jnp.where(rate > 0, size / jnp.where(rate > 0, rate, 1.0), 0.0)
     own = upload + (size + held_up) / speed

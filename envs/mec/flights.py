@@ -1,4 +1,4 @@
-"""Uploads that outlast the step they began in: when they end, they join their server between two steps."""
+"""Uploads that last longer than the step they began in, and join their server within a later step."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ import jax.numpy as jnp
 from morl.envs.mec import sharing
 from morl.envs.mec.sharing import Servers
 
-LANDED = 2**30  # as a step: far after every episode
+LANDED = 2**30  # step number that marks an empty slot, after the end of every episode
 
 
 class Flights(NamedTuple):
-    """Uploads under way, F at most.
+    """Uploads under way, at most F.
 
     Attributes:
-        step: (F,) int32 in which the upload ends; ``LANDED`` for none.
-        offset: (F,) float32 seconds into that step.
-        server: (F,) int32 it goes to.
+        step: (F,) int32 step in which the upload ends; ``LANDED`` for none.
+        offset: (F,) float32 seconds into that step at which the upload ends.
+        server: (F,) int32 destination.
         size: (F,) float32 Mbit.
-        soonest: () int32 no upload ends in a step before this one.
-        number: (S,) int32 uploads to each server.
+        soonest: () int32 first step in which an upload ends.
+        number: (S,) int32 number of uploads to each server.
     """
 
     step: jax.Array
@@ -34,20 +34,20 @@ class Flights(NamedTuple):
 
 
 def none(capacity: int, num_servers: int) -> Flights:
-    """No uploads."""
+    """Return ``capacity`` empty slots."""
     zeros, far = jnp.zeros(capacity), jnp.int32(LANDED)
     whole = zeros.astype(jnp.int32)
     return Flights(whole + far, zeros, whole, zeros, far, jnp.zeros(num_servers, jnp.int32))
 
 
 class Upload(NamedTuple):
-    """A task on its way to a server.
+    """Upload of a task to a server.
 
     Attributes:
-        server: () int32.
-        row: that server as it is now, S = 1.
+        server: () int32 destination.
+        row: the server as it is now, S = 1.
         speed: () float32 Mbit/s of that server.
-        seconds: () float32 the upload takes.
+        seconds: () float32 duration of the upload.
         size: () float32 Mbit, 0 for no task.
     """
 
@@ -59,14 +59,14 @@ class Upload(NamedTuple):
 
 
 class Step(NamedTuple):
-    """A step of the servers, in the middle.
+    """Servers within a step.
 
     Attributes:
-        servers: each as it is ``clock`` seconds into the step.
+        servers: each as it is ``clock`` seconds after the beginning of the step.
         clock: (S,) float32 seconds.
-        flights: uploads to come.
+        flights: uploads under way.
         delay: () float32 seconds that the placed task adds to the total of its server's completion times.
-        dropped: () int32 tasks lost for want of room.
+        dropped: () int32 tasks lost because a server was full.
     """
 
     servers: Servers
@@ -77,9 +77,10 @@ class Step(NamedTuple):
 
 
 def fly(step: Step, upload: Upload, put_off: jax.Array, now: jax.Array, step_s: jax.Array, speed: jax.Array) -> Step:
-    """A step ``now`` of ``step_s`` seconds with uploads that outlast theirs, on servers of (S,) ``speed`` Mbit/s.
+    """Process uploads in step ``now`` of ``step_s`` seconds, on servers of (S,) ``speed`` Mbit/s.
 
-    The task that is placed joins them if it is ``put_off``, () bool, then those that end in this step land.
+    The placed task is added to the uploads under way if ``put_off``, () bool. Then the uploads that end in this step
+    join their servers.
     """
     met = step.flights.number[upload.server] > 0
     delay = jnp.where(
@@ -92,7 +93,7 @@ def fly(step: Step, upload: Upload, put_off: jax.Array, now: jax.Array, step_s: 
 
 
 def launch(flights: Flights, slot: jax.Array, upload: Upload, now: jax.Array, step_s: jax.Array) -> Flights:
-    """With one more that begins at step ``now``; no other when ``slot`` is F."""
+    """Return the uploads plus one that begins at step ``now``; unchanged where ``slot`` is F."""
     steps = jnp.minimum(jnp.floor(upload.seconds / step_s), 2.0**28)
     ends, offset = now + steps.astype(jnp.int32), jnp.maximum(upload.seconds - steps * step_s, 0.0)
     there = slot < len(flights.step)
@@ -107,7 +108,7 @@ def launch(flights: Flights, slot: jax.Array, upload: Upload, now: jax.Array, st
 
 
 def land(step: Step, now: jax.Array, speed: jax.Array) -> Step:
-    """All uploads that end in step ``now`` join their servers, in order."""
+    """Let all uploads that end in step ``now`` join their servers, in order of time."""
 
     def next_one(step: Step) -> Step:
         servers, clock, flights, _, dropped = step
@@ -128,10 +129,10 @@ def land(step: Step, now: jax.Array, speed: jax.Array) -> Step:
 
 
 def marginal_delay(upload: Upload, flights: Flights, now: jax.Array, step_s: jax.Array) -> jax.Array:
-    """() seconds a task adds to the total of its server's completion times, with other uploads to it under way.
+    """Return the seconds () that a task adds to the sum of completion times, with other uploads to its server.
 
-    The server runs dry twice, with the task and without, from event to event (an upload or a task that ends). The
-    number of tasks there are, integrated over time, is the total of their times.
+    The server is simulated until it is idle, with the task and without, from event to event (an upload or a task that
+    ends). The number of tasks, integrated over time, is the sum of their times.
     """
     Carry = tuple[jax.Array, jax.Array, jax.Array]
     row = upload.row
@@ -145,11 +146,11 @@ def marginal_delay(upload: Upload, flights: Flights, now: jax.Array, step_s: jax
     def until_next(carry: Carry) -> Carry:
         left, now, total = carry
         there = left > 0.0
-        running = there & (joins <= now)
+        running = there & (joins <= now)[None]
         shares = jnp.maximum(running.sum(axis=1), 1) / upload.speed  # seconds a Mbit
         shortest = jnp.min(jnp.where(running, left, jnp.inf), axis=1)
         to_end = shortest * shares
-        join = jnp.min(jnp.where(there & (joins > now), joins, jnp.inf))
+        join = jnp.min(jnp.where(there & (joins > now)[None], joins[None], jnp.inf))
         passed = jnp.minimum(jnp.min(to_end), join - now)
         got = jnp.where(to_end <= passed, shortest, passed / shares)
         left = jnp.where(running, jnp.maximum(left - got[:, None], 0.0), left)
@@ -163,7 +164,7 @@ def marginal_delay(upload: Upload, flights: Flights, now: jax.Array, step_s: jax
 
 
 def _where_met(met: jax.Array, upload: Upload) -> Upload:
-    """The upload where others go to its server; elsewhere nothing, which takes no time."""
+    """Return the upload where others go to its server; elsewhere an empty one, which needs no simulation."""
     row = upload.row._replace(running=jnp.where(met, upload.row.running, 0))
     speed = jnp.where(met, upload.speed, 1.0)
     return Upload(upload.server, row, speed, jnp.where(met, upload.seconds, 0.0), jnp.where(met, upload.size, 0.0))
@@ -172,7 +173,7 @@ def _where_met(met: jax.Array, upload: Upload) -> Upload:
 def marginal_delays(
     simple: jax.Array, flights: Flights, uploads: Upload, now: jax.Array, step_s: jax.Array
 ) -> jax.Array:
-    """(S,) :func:`marginal_delay` of an upload to each server; ``simple`` (S,) where none is under way to it."""
+    """Return :func:`marginal_delay` (S,) of an upload to each server; ``simple`` (S,) where no other goes to it."""
 
     def one(simple: jax.Array, upload: Upload) -> jax.Array:
         met = flights.number[upload.server] > 0

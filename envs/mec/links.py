@@ -15,7 +15,7 @@ class LinkParams(NamedTuple):
 
     Attributes:
         distance: (S, 2) metres from a user to a server, bounds of the uniform distribution.
-        path_loss: (2,) dB at 1 km, and dB a decade of distance.
+        path_loss: (2,) dB at 1 km, and dB for each decade of distance.
         shadowing: dB lost to obstacles on every link.
         antenna_gain: dB.
         noise: dBm/Hz.
@@ -33,10 +33,18 @@ class LinkParams(NamedTuple):
 
 
 def draw_gains(key: jax.Array, num_users: int, spread: float, fades: bool, params: LinkParams) -> jax.Array:
-    """(U, S) share of the power that arrives. Shadowing differs by ``spread`` dB, static; ``fades``: with fading."""
+    """Draw the share (U, S) of the power that arrives.
+
+    Args:
+        key: random key.
+        num_users: U.
+        spread: standard deviation of the shadowing between links, in dB.
+        fades: multiply by Rayleigh fading.
+        params: constants of the links.
+    """
     key_uniform, key_shadow = jax.random.split(key)
     place, fading = jax.random.uniform(key_uniform, (2, num_users, len(params.distance)))
-    low, high = params.distance.T
+    low, high = params.distance.T[:, None]
     loss = params.path_loss[0] + params.path_loss[1] * jnp.log10((low + (high - low) * place) / 1000.0)
     shadowing = params.shadowing
     if spread > 0:
@@ -46,19 +54,19 @@ def draw_gains(key: jax.Array, num_users: int, spread: float, fades: bool, param
 
 
 def draw_fading(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
-    """Rayleigh fading as a factor of the power: exponential of mean 1."""
+    """Draw Rayleigh fading as a factor of the power, which is exponential with mean 1."""
     return jax.random.exponential(key, shape)
 
 
 def noise_power(params: LinkParams) -> jax.Array:
-    """() W over the band of one link."""
+    """Return the noise power () in W over the band of one link."""
     return 10.0 ** (params.noise / 10.0 - 3.0) * params.bandwidth * 1e6
 
 
 def signal(gain: jax.Array, channel: Channel, params: LinkParams) -> jax.Array:
-    """W that count as received for links of this gain (fading included).
+    """Return the received power in W for links of this gain (fading included).
 
-    ``high_rate`` is what the published results rest on: there the gain over the noise enters squared.
+    ``high_rate`` is the channel of the published results, in which the ratio of gain to noise enters squared.
     """
     if channel == "high_rate":
         return params.power * (gain / noise_power(params)) ** 2
@@ -66,6 +74,6 @@ def signal(gain: jax.Array, channel: Channel, params: LinkParams) -> jax.Array:
 
 
 def rate(signal: jax.Array, interference: jax.Array | float, params: LinkParams) -> jax.Array:
-    """Mbit/s, C = W log2(1 + signal / (noise + interference)) (Yang et al., 2025, eq. 3 and 4)."""
+    """Return the rate in Mbit/s, C = W log2(1 + signal / (noise + interference)) (Yang et al., 2025, eq. 3 and 4)."""
     ratio = signal / (noise_power(params) + interference)
     return params.bandwidth * jnp.log1p(ratio) / jnp.log(2.0)

@@ -1,4 +1,4 @@
-"""What may change between two systems of one compiled simulator, and checks of what a user sets."""
+"""Parameters that can change without compiling the simulator again, and checks of settings."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Interval = tuple[float, float]
 
 
 class Context(NamedTuple):
-    """Ranges a system is drawn from: edge servers, and GHz of the cloud and of each edge server."""
+    """Ranges that a system is drawn from: number of edge servers, GHz of the cloud and of each edge server."""
 
     num_edges: tuple[int, int]
     cloud_frequency: Interval
@@ -29,10 +29,10 @@ CONTEXTS = {
 
 
 class Params(NamedTuple):
-    """What may change without compiling again; S servers, the cloud first.
+    """Parameters that can change without compiling again; S servers, the cloud first.
 
     Attributes:
-        num_edges: (2,) int32 fewest and most edge servers of an episode.
+        num_edges: (2,) int32 smallest and largest number of edge servers of an episode.
         frequency: (S, 2) float32 GHz, bounds of each server's uniform distribution.
         cycles_per_bit: () float32 η.
         capacitance: () float32 κ, in J per cycle and Hz².
@@ -50,14 +50,18 @@ class Params(NamedTuple):
 
 
 def check_numbers(name: str, value: Any, count: int | None) -> None:
-    """Raise a UserError unless the value is a tuple of ``count`` (None: any number of) finite numbers."""
+    """Raise a UserError unless the value is a tuple of ``count`` finite numbers (None: of any number)."""
     good = isinstance(value, tuple) and (count is None or len(value) == count)
     if not good or any(isinstance(x, bool) or not isinstance(x, int | float) or not math.isfinite(x) for x in value):
         raise UserError(f"{name} must be {count or 'some'} finite numbers, not {value!r}")
 
 
 def check_interval(name: str, value: Any, low: float, open_low: bool = False) -> Any:
-    """``(lowest, highest)`` of a number or a pair of them."""
+    """Return ``(lowest, highest)`` of a number or a pair of numbers.
+
+    Raises:
+        UserError: not one or two finite numbers in ascending order, or a number below ``low``.
+    """
     if isinstance(value, list):
         value = tuple(value)
     interval = value if isinstance(value, tuple) else (value, value)

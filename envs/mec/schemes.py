@@ -1,7 +1,7 @@
-"""Schemes that need no learning by gradient, as policies of the common evaluation: what a learner has to beat.
+"""Baseline schemes without gradient learning, as policies of the common evaluation.
 
-They act on what :class:`Revealed` shows: the observation, and what each server would give. ``policies`` are stacked
-along their first axis, one for each preference, as everywhere.
+Schemes act on the observations of :class:`Revealed`, which include the rewards that each server would give.
+``policies`` are stacked along their first axis, one for each preference.
 """
 
 from __future__ import annotations
@@ -20,18 +20,19 @@ from numpy.typing import NDArray
 from morl.envs.base import Objective
 from morl.envs.mec.environment import MecOffloading, State
 from morl.envs.mec.params import Params
+from morl.ops.batching import with_leading_axes
 from morl.runs.front import Front, from_evaluation
 from morl.training.evaluation import evaluate, in_blocks
 from morl.types import Evaluation, Learner, PyTree
 
 Floats = NDArray[np.float64]
 SCALES = (0.01, 50.0)  # α_T per s and α_E per J: both objectives in one order of magnitude (Yang et al., 2025)
-EXTRAS = 4  # columns that Revealed adds: the outlook's three, and the step
+EXTRAS = 4  # columns that Revealed adds: three of the outlook, and the step
 
 
 @dataclass(frozen=True)
 class Revealed:
-    """The simulator with four columns more in each server's row: its :meth:`MecOffloading.outlook`, and the step."""
+    """Simulator whose observation has four more columns: :meth:`MecOffloading.outlook` of each server, and the step."""
 
     env: MecOffloading
 
@@ -84,7 +85,15 @@ class Revealed:
 
 
 class View(NamedTuple):
-    """The parts of what :class:`Revealed` shows; ``rewards`` (..., S, 2), ``own_delay`` (..., S), ``step`` (...)."""
+    """Parts of an observation of :class:`Revealed`.
+
+    Attributes:
+        servers: (..., S, F) observation of the simulator.
+        exists: (..., S) bool.
+        rewards: (..., S, 2) rewards of placing the task on each server.
+        own_delay: (..., S) seconds of the task itself.
+        step: (...) int32.
+    """
 
     servers: jax.Array
     exists: jax.Array
@@ -94,20 +103,20 @@ class View(NamedTuple):
 
 
 def view(obs: jax.Array) -> View:
-    """Observations (..., S, F + 4) in parts."""
+    """Split observations (..., S, F + 4) of :class:`Revealed`."""
     servers = obs[..., :-EXTRAS]
     return View(servers, servers[..., 2] >= 0, obs[..., -4:-2], -obs[..., -2], obs[..., 0, -1].astype(jnp.int32))
 
 
 class Scheme(Protocol):
-    """How to act on observations (B, S, F + 4) of :class:`Revealed`, given one policy of a stack."""
+    """Rule that acts on observations (B, S, F + 4) of :class:`Revealed`, given one policy of a stack."""
 
     def act(self, policy: PyTree, obs: jax.Array, preference: jax.Array, key: jax.Array, *, greedy: bool) -> jax.Array:
-        """Actions (B,)."""
+        """Return actions (B,)."""
         ...
 
     def to_env(self, action: jax.Array) -> jax.Array:
-        """The same."""
+        """Return the actions as the environment takes them, which are the same."""
         ...
 
 
@@ -119,7 +128,7 @@ class _Scheme:
 
 @dataclass(frozen=True)
 class Random(_Scheme):
-    """The cloud with a probability, which is the policy; else any edge server."""
+    """Cloud with a probability, which is the policy; else a uniformly random edge server."""
 
     def act(self, policy: PyTree, obs: jax.Array, preference: jax.Array, key: jax.Array, *, greedy: bool) -> jax.Array:
         key_cloud, key_edge = jax.random.split(key)
@@ -131,9 +140,11 @@ class Random(_Scheme):
 
 @dataclass(frozen=True)
 class Greedy(_Scheme):
-    """The server that gives most now, ω·(α_T r_T, α_E r_E); the least increase in delay among equals.
+    """Server with the largest weighted reward now, ω·(α_T r_T, α_E r_E); the least delay among equals. Needs no policy.
 
-    It needs no policy. ``tie``: what is at most this share worse than the best counts as equal to it.
+    Attributes:
+        tie: relative difference to the best up to which a server counts as equal.
+        scales: α_T and α_E.
     """
 
     tie: float = 1e-3
@@ -149,7 +160,7 @@ class Greedy(_Scheme):
 
 @dataclass(frozen=True)
 class LeastDelay(_Scheme):
-    """The server where the task itself is done first; it needs no policy."""
+    """Server where the task itself is done first. Needs no policy."""
 
     def act(self, policy: PyTree, obs: jax.Array, preference: jax.Array, key: jax.Array, *, greedy: bool) -> jax.Array:
         return jnp.argmin(view(obs).own_delay, axis=-1)
@@ -157,7 +168,7 @@ class LeastDelay(_Scheme):
 
 @dataclass(frozen=True)
 class LeastEnergy(_Scheme):
-    """The server where the task costs least energy; it needs no policy."""
+    """Server where the task costs least energy. Needs no policy."""
 
     def act(self, policy: PyTree, obs: jax.Array, preference: jax.Array, key: jax.Array, *, greedy: bool) -> jax.Array:
         return jnp.argmax(view(obs).rewards[..., 1], axis=-1)
@@ -165,7 +176,7 @@ class LeastEnergy(_Scheme):
 
 @dataclass(frozen=True)
 class Plan(_Scheme):
-    """A fixed server for each step, which are the policy, (T,) int32; the cloud where there is no such server."""
+    """Fixed server for each step; the policy is (T,) int32. The cloud replaces servers that do not exist."""
 
     def act(self, policy: PyTree, obs: jax.Array, preference: jax.Array, key: jax.Array, *, greedy: bool) -> jax.Array:
         seen = view(obs)
@@ -176,9 +187,9 @@ class Plan(_Scheme):
 
 @dataclass(frozen=True)
 class Linear(_Scheme):
-    """The arm with the largest estimate; the policy has a row of weights for each, ``theta`` (S, D).
+    """Server with the largest linear estimate; the policy holds its weights ``theta`` (S, D).
 
-    LinUCB's bandit once it has learnt (see :func:`morl.envs.mec.search.linucb`, and there for ``products``).
+    The weights are those of LinUCB (:func:`morl.envs.mec.search.linucb`, which explains ``products``).
     """
 
     products: bool = False
@@ -191,7 +202,7 @@ class Linear(_Scheme):
 
 @dataclass(frozen=True)
 class Learned(_Scheme):
-    """A learner's policies, which see the simulator's own observation alone."""
+    """Policies of a learner, which see the simulator's own observation only."""
 
     learner: Learner
 
@@ -200,7 +211,7 @@ class Learned(_Scheme):
 
 
 def features(servers: jax.Array, preference: jax.Array, products: bool) -> jax.Array:
-    """(..., S, D) what the bandit sees of each server: 1, ω and its row, scaled to about 1; or ω times (1, its row)."""
+    """Return inputs (..., S, D) of the bandit: 1, ω and the server's row, scaled to about 1; or ω times (1, row)."""
     rows = servers / jnp.asarray([10.0, 500.0, 1.0, 1.0, 10.0, *[1.0] * (servers.shape[-1] - 5)])
     rows = jnp.concatenate([jnp.ones((*rows.shape[:-1], 1)), rows], axis=-1)
     if products:
@@ -209,7 +220,7 @@ def features(servers: jax.Array, preference: jax.Array, products: bool) -> jax.A
 
 
 def grid(number: int) -> Floats:
-    """(number, 2) preferences, equally spaced, from energy alone to delay alone."""
+    """Return preferences (number, 2), equally spaced, from energy alone to delay alone."""
     first = np.linspace(0.0, 1.0, number)
     return np.stack([first, 1.0 - first], axis=1)
 
@@ -224,19 +235,19 @@ def front(
     episodes: int = 1000,
     seed: int = 0,
 ) -> Front:
-    """The front of a scheme by the common evaluation.
+    """Evaluate a scheme and return its front.
 
     Args:
         env: the simulator.
-        scheme: how to act.
-        policies: N stacked ones, one a preference; any array of N for a scheme that needs none.
+        scheme: rule that acts.
+        policies: N stacked policies, one for each preference; any array of length N for a scheme that needs none.
         preferences: (N, 2).
         params: the system, or range of systems; by default the environment's.
-        episodes: of each policy.
-        seed: of the episodes. All policies, and all schemes of the same seed, meet the same ones.
+        episodes: number for each policy.
+        seed: seed of the episodes, which are the same for all policies, and for all schemes with this seed.
 
     Returns:
-        The policies no other dominates.
+        Front of the non-dominated policies.
     """
     evaluation = evaluated(env, scheme, policies, preferences, params=params, episodes=episodes, seed=seed)
     names = tuple(objective.name for objective in env.objectives)
@@ -262,7 +273,7 @@ def evaluated(
     episodes: int = 1000,
     seed: int = 0,
 ) -> Evaluation:
-    """Returns of every policy, dominated or not, (N, episodes, 2); arguments as of :func:`front`."""
+    """Return the returns (N, episodes, 2) of every policy, dominated or not; arguments are those of :func:`front`."""
     params = env.default_params if params is None else params
     each, block = min(episodes, 128), min(len(preferences), 8)
     run = _evaluate(Revealed(env), scheme, each)
@@ -279,5 +290,6 @@ def _evaluate(env: Revealed, scheme: Any, episodes: int) -> Callable[..., Evalua
 
 
 def _dot(rewards: jax.Array, weights: jax.Array) -> jax.Array:
-    """Weighted sums (...), where 0 times minus infinity is 0."""
+    """Return weighted sums (...), with 0 times minus infinity taken as 0."""
+    weights = with_leading_axes(weights, rewards.ndim)
     return jnp.sum(jnp.where(weights > 0, rewards * weights, 0.0), axis=-1)

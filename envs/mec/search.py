@@ -19,7 +19,7 @@ Plans = NDArray[np.int32]
 
 
 def plan_returns(env: MecOffloading, params: Params, plans: jax.Array, key: jax.Array, episodes: int) -> jax.Array:
-    """(N, 2) mean returns of plans (N, T) over the same random episodes."""
+    """Return the mean returns (N, 2) of plans (N, T) over the same random episodes."""
 
     def episode(plan: jax.Array, key: jax.Array) -> jax.Array:
         key_reset, key_steps = jax.random.split(key)
@@ -48,20 +48,20 @@ def annealing(
     changes: float = 2.0,
     seed: int = 0,
 ) -> Plans:
-    """A plan for each preference (N, 2) by simulated annealing, (N, T) int32.
+    """Return a plan for each preference (N, 2) by simulated annealing, (N, T) int32.
 
     Each iteration changes a few steps of the plan and compares both on the same fresh episodes, half of ``episodes``
-    each; 1000 x 10 is the published budget of 10 000 episodes. Worse plans are taken with the probability
+    each; 1000 x 10 is the published budget of 10 000 episodes. A worse plan is accepted with probability
     exp(change / temperature), which falls geometrically.
 
     Args:
         env: the simulator.
         preferences: weights of the scaled objectives.
-        params: the system; its largest number of edge servers is planned for.
+        params: the system; plans use up to its largest number of edge servers.
         iterations, episodes: budget.
         temperatures: first and last, in units of the weighted return.
-        changes: steps changed at once, on average.
-        seed: of everything random.
+        changes: mean number of steps changed at once.
+        seed: seed of all random draws.
     """
     params = env.default_params if params is None else params
     num_servers = params.num_edges[1] + 1
@@ -95,7 +95,7 @@ def nsga2(
     episodes: int = 10,
     seed: int = 0,
 ) -> Plans:
-    """Plans (N, T) that no other of NSGA-II's last population dominates (pymoo; Deb et al., 2002).
+    """Return the non-dominated plans (N, T) of NSGA-II's last population (pymoo; Deb et al., 2002).
 
     Raises:
         MissingExtraError: pymoo is not installed.
@@ -119,7 +119,7 @@ def nsga2(
             super().__init__(n_var=env.steps, n_obj=2, xl=0, xu=int(system.num_edges[1]), vtype=int)
 
         def _evaluate(self, plans: Any, out: dict[str, Any], *args: Any, **kwargs: Any) -> None:
-            # always of one shape, so that it compiles once
+            # padded to one shape, so that it compiles once
             plans = np.asarray(plans, np.int32)
             padded = np.concatenate([plans, np.repeat(plans[:1], population - len(plans), axis=0)])
             out["F"] = -np.asarray(returns(jnp.asarray(padded), next(keys)), np.float64)[: len(plans)]
@@ -145,21 +145,21 @@ def linucb(
     products: bool = False,
     seed: int = 0,
 ) -> Floats:
-    """Weights ``theta`` (S, D) of LinUCB (Li et al., 2010), one arm a server, for :class:`Linear` and any preference.
+    """Return weights ``theta`` (S, D) of LinUCB (Li et al., 2010), an arm for each server, for :class:`Linear`.
 
     The reward of an arm is the weighted sum of the scaled rewards of one step. In a round every environment runs one
     episode for a random preference with the arm of the largest upper bound; then the estimates are updated. Steps
-    without a task teach nothing.
+    without a task are left out.
 
     Args:
         env: the simulator.
         params: the system, or range of systems.
         rounds, num_envs: their product is the number of episodes.
-        exploration: deviations the bound lies above the estimate.
+        exploration: number of deviations from the estimate to the bound.
         ridge: weight of the prior.
-        products: what the estimate is linear in: the preference and the server's row, as published; or their products,
-            so that an arm has one estimate for each objective, as the reward is.
-        seed: of everything random.
+        products: make the estimate linear in the products of preference and row, so that an arm has an estimate for
+            each objective; else in the preference and the row, as published.
+        seed: seed of all random draws.
     """
     params = env.default_params if params is None else params
     scales = jnp.asarray(SCALES)

@@ -1,7 +1,7 @@
 """Servers that share their processor equally among the tasks they run, exactly and in continuous time.
 
-n running tasks of a server each get 1/n of its speed. All lose what they have left at the same pace, so a row that is
-sorted stays sorted: the next to finish is one lookup, and a new task is one shift. Nothing is sorted or searched.
+Each of the n running tasks of a server gets 1/n of its speed. The work left of all tasks shrinks at the same rate, so
+that a sorted row stays sorted: the next task to finish is one lookup, and adding a task is one shift.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ _COLUMNS = 8
 
 
 class Servers(NamedTuple):
-    """What S servers run, K tasks each at most.
+    """Tasks on S servers, at most K each.
 
     Attributes:
-        left: (S, K) float32 Mbit, ascending; the last ``running`` of a row are what its tasks had left when ``done``
-            was 0, the others hold nothing of worth.
-        done: (S,) float32 Mbit that each task of a server has got since.
-        running: (S,) int32 tasks.
+        left: (S, K) float32 Mbit, ascending. The last ``running`` entries of a row are the work left of its tasks when
+            ``done`` was 0; the other entries are unused.
+        done: (S,) float32 Mbit executed of each task of a server since then.
+        running: (S,) int32 number of tasks.
     """
 
     left: jax.Array
@@ -33,25 +33,25 @@ class Servers(NamedTuple):
 
 
 def idle(num_servers: int, capacity: int) -> Servers:
-    """Servers without tasks."""
+    """Return servers without tasks."""
     return Servers(jnp.zeros((num_servers, capacity)), jnp.zeros(num_servers), jnp.zeros(num_servers, jnp.int32))
 
 
 def residuals(servers: Servers) -> jax.Array:
-    """(S, K) Mbit each running task has left, ascending, zeros first."""
+    """Return the Mbit (S, K) left of each running task, ascending, zeros first."""
     capacity = servers.left.shape[1]
-    runs = jnp.arange(capacity) >= capacity - servers.running[:, None]
+    runs = jnp.arange(capacity)[None] >= capacity - servers.running[:, None]
     return jnp.where(runs, jnp.maximum(servers.left - servers.done[:, None], 0.0), 0.0)
 
 
 def advance(servers: Servers, work: jax.Array) -> Servers:
-    """Each server after (S,) Mbit of work, or idle when there was less to do."""
+    """Return the servers after (S,) Mbit of work each, idle where there was less to do."""
     done, running = batched(_advance)(*servers, work)
     return Servers(servers.left, done, running)
 
 
 def _advance(left: jax.Array, done: jax.Array, running: jax.Array, work: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Of B systems, ``done`` and ``running`` (B, S); from one task's end to the next, as often as the busiest takes."""
+    """Return ``done`` and ``running`` (B, S) of B systems after ``work`` (B, S), from one task's end to the next."""
     capacity = left.shape[2]
     left, row_end = left.ravel(), capacity * (1 + jnp.arange(done.size).reshape(done.shape))
     Carry = tuple[jax.Array, jax.Array, jax.Array]
@@ -74,13 +74,17 @@ def _advance(left: jax.Array, done: jax.Array, running: jax.Array, work: jax.Arr
 
 
 def row_of(servers: Servers, server: jax.Array) -> Servers:
-    """One server, as S = 1."""
+    """Return one server, as servers with S = 1."""
     one: Servers = jax.tree.map(lambda x: x[server][None], servers)
     return one
 
 
 def add(row: Servers, size: jax.Array) -> tuple[Servers, jax.Array]:
-    """One server with a task more, and () bool: it was full, so that its shortest task was dropped."""
+    """Add a task of ``size`` Mbit to one server.
+
+    Returns:
+        The server, and () bool: True if it was full, so that its shortest task was dropped.
+    """
     capacity = row.left.shape[1]
     left = residuals(row)
     following = jnp.concatenate([left[:, 1:], jnp.full((1, 1), jnp.inf)], axis=1)
@@ -90,7 +94,7 @@ def add(row: Servers, size: jax.Array) -> tuple[Servers, jax.Array]:
 
 
 def put_row(servers: Servers, server: jax.Array, row: Servers) -> Servers:
-    """Servers with one of them replaced; none where ``server`` is S."""
+    """Return the servers with one of them replaced, unchanged where ``server`` is S."""
     this = jnp.arange(servers.left.shape[0]) == server
     return Servers(
         batched(_put_rows)(servers.left, server, row.left[0], row.running[0]),
@@ -100,10 +104,13 @@ def put_row(servers: Servers, server: jax.Array, row: Servers) -> Servers:
 
 
 def _put_rows(left: jax.Array, server: jax.Array, row: jax.Array, running: jax.Array) -> jax.Array:
-    """Of B systems, (B, S, K), those columns alone that the busiest row takes: selects, as scatters take longer."""
+    """Return ``left`` (B, S, K) of B systems with a row replaced.
+
+    Copies only the columns that the fullest row uses, by selects, which are faster here than scatters.
+    """
     num_servers, capacity = left.shape[1:]
     width = min(_COLUMNS, capacity)
-    this = (jnp.arange(num_servers) == server[:, None])[..., None]
+    this = (jnp.arange(num_servers)[None] == server[:, None])[..., None]
     most = jnp.max(jnp.where(server < num_servers, running, 0))
 
     def next_columns(carry: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
@@ -118,26 +125,26 @@ def _put_rows(left: jax.Array, server: jax.Array, row: jax.Array, running: jax.A
 
 
 def marginal_delay(row: Servers, size: jax.Array, speed: jax.Array) -> jax.Array:
-    """() seconds that a task of ``size`` Mbit adds to the total of a server's completion times, its own included.
+    """Return the seconds () that a task of ``size`` Mbit adds to a server's completion times, its own included.
 
-    It takes until each task is done or it is itself, whichever is less work, and holds up each by the same, so
-    (size + 2 sum_i min(left_i, size)) / speed; the closed form of Yang et al. (2025), eq. 24 to 29.
+    The task and each other task i delay each other by min(left_i, size) / speed, so the sum grows by
+    (size + 2 sum_i min(left_i, size)) / speed: the closed form of Yang et al. (2025), eq. 24 to 29.
     """
     held_up = jnp.minimum(residuals(row)[0], size) @ jnp.ones(row.left.shape[1])
     return (size + 2.0 * held_up) / speed
 
 
 def count(cells: jax.Array, servers: Servers, first: int) -> jax.Array:
-    """(S, C) ``cells`` with the histogram of what running tasks have left added from column ``first`` on.
+    """Return ``cells`` (S, C) plus the histogram of the work left of running tasks, from column ``first`` on.
 
-    A column counts the tasks with [i, i + 1) Mbit left, the last one all that have more.
+    Column ``first + i`` counts the tasks with [i, i + 1) Mbit left, the last column all with more.
     """
     counted: jax.Array = batched(partial(_count, first=first))(cells, servers)
     return counted
 
 
 def _count(cells: jax.Array, servers: Servers, first: int) -> jax.Array:
-    """Of B systems, (B, S, C), a few columns of tasks at a time, as many as the busiest server takes."""
+    """Return the cells (B, S, C) of B systems, a few columns of tasks at a time up to those of the fullest server."""
     (batch, num_servers, capacity), columns = servers.left.shape, cells.shape[2]
     row_start = first + columns * jnp.arange(batch * num_servers).reshape(batch, num_servers, 1)
     width = min(_COLUMNS, capacity)
@@ -147,10 +154,10 @@ def _count(cells: jax.Array, servers: Servers, first: int) -> jax.Array:
 
     def next_columns(carry: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
         chunk, cells = carry
-        # the last chunk starts at 0 where the columns do not divide: what was counted already is left out
+        # where the columns do not divide, the last chunk starts at 0 and skips the columns counted before
         start = jnp.maximum(capacity - width * (chunk + 1), 0)
         left = jax.lax.dynamic_slice_in_dim(servers.left, start, width, axis=2) - servers.done[..., None]
-        column = start + jnp.arange(width)
+        column = start + jnp.arange(width)[None, None]
         runs = (column >= capacity - servers.running[..., None]) & (column < capacity - width * chunk)
         bin = jnp.clip(left.astype(jnp.int32), 0, columns - first - 1)
         cell = jnp.where(runs, row_start + bin, cells.size)

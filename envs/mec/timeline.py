@@ -1,4 +1,4 @@
-"""An episode as a picture: which task uploaded and ran where, and when."""
+"""Timeline of an episode: upload and execution of each task, as data and as a picture."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Timeline:
-    """M placed tasks of an episode, and the system run dry after it.
+    """Timeline of the M placed tasks of an episode, simulated until the last is done.
 
     Attributes:
         frequencies: (E + 1,) GHz, the cloud first.
-        step_seconds: between decisions.
-        server: (M,) int.
+        step_seconds: seconds between decisions.
+        server: (M,) int server of each task.
         size: (M,) Mbit.
-        placed, joined, finished: (M,) seconds at which it was sent, arrived, and was done.
+        placed, joined, finished: (M,) seconds at which the task was sent, arrived, and was done.
         energy: (M,) J.
     """
 
@@ -41,7 +41,7 @@ class Timeline:
 
     @property
     def delay(self) -> Floats:
-        """(M,) seconds from sent to done."""
+        """Seconds (M,) from sent to done."""
         return self.finished - self.placed
 
 
@@ -54,7 +54,7 @@ def record(
     params: Params | None = None,
     seed: int = 0,
 ) -> Timeline:
-    """One episode of a policy (see :mod:`morl.envs.mec.schemes`), task by task.
+    """Record one episode of a policy (see :mod:`morl.envs.mec.schemes`).
 
     >>> from morl.envs.mec.schemes import Greedy
     >>> timeline = record(MecOffloading(num_edges=2, steps=5), Greedy(), preference=[1.0, 0.0])
@@ -92,7 +92,7 @@ def record(
 
 
 def _shared(joined: Floats, size: Floats, speed: float) -> Floats:
-    """When tasks of ``size`` Mbit that join a server of ``speed`` Mbit/s are done, all sharing it equally."""
+    """Return the seconds at which tasks of ``size`` Mbit are done that share a server of ``speed`` Mbit/s equally."""
     left, finished, now = size.copy(), np.full(len(size), np.inf), 0.0
     while (left > 0).any():
         running = (joined <= now) & (left > 0)
@@ -107,9 +107,10 @@ def _shared(joined: Floats, size: Floats, speed: float) -> Floats:
 
 
 def plot(timeline: Timeline, path: str | Path) -> Path:
-    """Write the timeline as a picture, by its suffix (.png, .svg, .pdf): a band a server, a bar a task.
+    """Write the timeline as a picture (.png, .svg or .pdf), with a band for each server and a bar for each task.
 
-    The thin part of a bar is the upload; what runs at one time is stacked, so that the height of a band is its load.
+    The thin part of a bar is the upload. Tasks that run at one time are stacked, so that the height of a band is the
+    load of its server.
     """
     import matplotlib
 
@@ -117,14 +118,14 @@ def plot(timeline: Timeline, path: str | Path) -> Path:
     from matplotlib import pyplot as plt
 
     servers = len(timeline.frequencies)
-    lanes = [_lanes(timeline.placed[mine], timeline.finished[mine]) for mine in _by_server(timeline)]
-    heights = [max(2, 1 + max(lane, default=0)) for lane in lanes]
+    rows = [_rows(timeline.placed[mine], timeline.finished[mine]) for mine in _by_server(timeline)]
+    heights = [max(2, 1 + max(row, default=0)) for row in rows]
     figure, axes = plt.subplots(figsize=(10, 0.8 + 0.16 * sum(heights) + 0.1 * servers), layout="constrained")
     colours, bottom, ticks = plt.get_cmap("tab20").colors, 0.0, []  # type: ignore[attr-defined]
     for e, mine in enumerate(_by_server(timeline)):
         axes.axhspan(bottom, bottom + heights[e], color="#eef2f7" if e % 2 == 0 else "white", linewidth=0)
-        for i, lane in zip(np.flatnonzero(mine), lanes[e], strict=True):
-            y, colour = bottom + lane, colours[i % len(colours)]
+        for i, row in zip(np.flatnonzero(mine), rows[e], strict=True):
+            y, colour = bottom + row, colours[i % len(colours)]
             placed, joined, finished = timeline.placed[i], timeline.joined[i], timeline.finished[i]
             axes.barh(y + 0.5, joined - placed, left=placed, height=0.25, color=colour)
             axes.barh(y + 0.5, finished - joined, left=joined, height=0.85, color=colour)
@@ -144,8 +145,8 @@ def _by_server(timeline: Timeline) -> list[NDArray[np.bool_]]:
     return [timeline.server == e for e in range(len(timeline.frequencies))]
 
 
-def _lanes(start: Floats, end: Floats) -> list[int]:
-    """The lowest free row for each bar, in the order they start."""
+def _rows(start: Floats, end: Floats) -> list[int]:
+    """Return the lowest free row for each bar, in the order of their starts."""
     free: list[float] = []
     rows = []
     for begins, ends in zip(start, end, strict=True):

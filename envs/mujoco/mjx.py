@@ -1,7 +1,7 @@
-"""Locomotion on MuJoCo's JAX backend (MJX): MO-Gymnasium's hopper, half-cheetah, walker and ant, v5.
+"""Locomotion on MuJoCo's JAX back-end (MJX): MO-Gymnasium's hopper, half-cheetah, walker and ant, v5.
 
-The models are Gymnasium's own files, with their integrator and solver settings and MuJoCo's contact directions. Meant
-for accelerators: on a CPU MuJoCo itself, on the host, is faster.
+The models are Gymnasium's files, with their integrator and solver settings and MuJoCo's contact directions. MJX is
+meant for accelerators; on a CPU, MuJoCo itself on the host is faster.
 """
 
 from __future__ import annotations
@@ -19,29 +19,29 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from morl.envs.base import Objective
-from morl.envs.mujoco import mjx_contacts
+from morl.envs.mujoco import ROBOTS, mjx_contacts
 from morl.errors import MissingExtraError, UserError
 from morl.validation import check_range
 
 
 class Params(NamedTuple):
-    """What may change without compiling again.
+    """Parameters that can change without compiling again.
 
     Attributes:
-        noise: () float32, scale of the noise of the start.
+        noise: () float32, scale of the noise at the start of an episode.
     """
 
     noise: jax.Array
 
 
 class State(NamedTuple):
-    """What of MuJoCo's data one step needs of the one before.
+    """Part of MuJoCo's data that a step takes from the step before.
 
     Attributes:
         qpos: (nq,) float32 generalised positions.
         qvel: (nv,) float32 generalised velocities.
-        qacc_warmstart: (nv,) float32, where the solver starts.
-        place: (1,) or (2,) float32, metres: where the body was when its speed was last measured.
+        qacc_warmstart: (nv,) float32, initial accelerations of the solver.
+        place: (1,) or (2,) float32, metres, place of the body when its speed was last measured.
     """
 
     qpos: jax.Array
@@ -51,7 +51,7 @@ class State(NamedTuple):
 
 
 class System(NamedTuple):
-    """A model in MuJoCo and on the device, and its data before the first step."""
+    """Model in MuJoCo (``host``) and on the device (``model``), and its ``data`` before the first step."""
 
     host: Any
     model: Any
@@ -60,11 +60,11 @@ class System(NamedTuple):
 
 @cache
 def _system(file: str) -> System:
-    """Gymnasium's model of that name.
+    """Load Gymnasium's model of that file name.
 
     Raises:
         MissingExtraError: MJX is not installed.
-        UserError: it is, and is none we know.
+        UserError: the installed release of MJX is not supported.
     """
     try:
         import mujoco
@@ -76,51 +76,56 @@ def _system(file: str) -> System:
     return System(host, mjx.put_model(host, impl="jax"), mjx.make_data(host, impl="jax"))
 
 
-@cache  # opening one takes longer than drawing with it
+@cache  # opening a renderer takes longer than drawing
 def _renderer(file: str) -> Any:
-    """MuJoCo's renderer of that model, off screen.
+    """Return MuJoCo's off-screen renderer of that model.
 
     Raises:
-        UserError: there is no OpenGL.
+        UserError: OpenGL is not available.
     """
     import mujoco
 
     try:
         renderer = mujoco.Renderer(_system(file).host, 480, 480)
-    except (mujoco.FatalError, ImportError, RuntimeError) as error:  # which one depends on the backend of OpenGL
+    except (mujoco.FatalError, ImportError, RuntimeError) as error:  # depends on the OpenGL back-end
         raise UserError(
             "pictures of MuJoCo need OpenGL; without a display set the environment variable MUJOCO_GL to egl or osmesa"
         ) from error
-    atexit.register(renderer.close)  # later the library it closes with is gone
+    atexit.register(renderer.close)  # before the OpenGL library is unloaded
     return renderer
 
 
 @dataclass(frozen=True)
 class _Locomotion:
-    """What the four have in common. A subclass names its model, objectives and rewards.
+    """Base class of the four robots; a subclass defines its model, objectives and rewards.
 
-    The observation is the positions without the place and the velocities, float32 (Gymnasium's is float64). The
-    action is the torque of each joint, in [-1, 1]. The core truncates the episode after 1000 steps.
+    - Observation: positions without the place, and velocities, float32 (Gymnasium's are float64).
+    - Action: the torque of each joint, in [-1, 1].
+    - Termination: the robot is not healthy. The core truncates after 1000 steps.
     """
 
     reset_noise_scale: float
 
     file: ClassVar[str]
     frame_skip: ClassVar[int]
-    normal_velocity: ClassVar[bool] = False  # of the start: normal noise, uniform otherwise
+    normal_velocity: ClassVar[bool] = False  # initial velocities have normal noise, else uniform
     max_episode_steps = 1000
 
     def __post_init__(self) -> None:
         check_range(self, "reset_noise_scale", low=0)
-        _ = self.system  # now, and not while it is traced
+        _ = self.system  # load the model now and not under a trace
 
     @property
     def system(self) -> System:
         return _system(self.file)
 
     @property
-    def objectives(self) -> tuple[Objective, ...]:
+    def id(self) -> str:
         raise NotImplementedError
+
+    @property
+    def objectives(self) -> tuple[Objective, ...]:
+        return ROBOTS[self.id].objectives
 
     @property
     def _dt(self) -> float:
@@ -141,7 +146,7 @@ class _Locomotion:
 
     @property
     def reference_point(self) -> NDArray[np.float64]:
-        return np.full(len(self.objectives), -100.0)
+        return np.array(ROBOTS[self.id].reference_point)
 
     @property
     def default_params(self) -> Params:
@@ -168,7 +173,7 @@ class _Locomotion:
         _, model, data = self.system
         data = data.replace(qpos=state.qpos, qvel=state.qvel, qacc_warmstart=state.qacc_warmstart, ctrl=action)
         with mjx_contacts.as_in_mujoco():
-            # a scan: unrolled it takes frame_skip times as long to compile
+            # unrolled, this scan takes frame_skip times as long to compile
             data, _ = jax.lax.scan(lambda data, _: (mjx.step(model, data), None), data, length=self.frame_skip)
         data = self._finished(data)
         place = self._place(data, data.qpos)
@@ -178,7 +183,7 @@ class _Locomotion:
         return state, self._observe(data), reward, ~healthy, jnp.bool_(False), {}
 
     def _finished(self, data: Any) -> Any:
-        """The data with what is computed once a step."""
+        """Return the data after computations that are needed once a step."""
         return data
 
     def _place(self, data: Any, qpos: jax.Array) -> Any:
@@ -198,10 +203,10 @@ class _Locomotion:
         return round(1 / self._dt)
 
     def render(self, state: State, params: Params) -> NDArray[np.uint8]:
-        """The body as the model's own camera sees it, which follows it, (480, 480, 3) uint8.
+        """Draw the body by the model's own camera, which follows it, (480, 480, 3) uint8.
 
         Raises:
-            UserError: there is no OpenGL.
+            UserError: OpenGL is not available.
         """
         import mujoco
 
@@ -209,7 +214,7 @@ class _Locomotion:
         data = mujoco.MjData(host)
         data.qpos[:] = state.qpos
         mujoco.mj_kinematics(host, data)
-        mujoco.mj_comPos(host, data)  # which the camera follows
+        mujoco.mj_comPos(host, data)  # the camera follows the centre of mass
         mujoco.mj_camlight(host, data)
         renderer.update_scene(data, "track")
         picture: NDArray[np.uint8] = renderer.render()
@@ -218,7 +223,12 @@ class _Locomotion:
 
 @dataclass(frozen=True)
 class HalfCheetah(_Locomotion):
-    """Run fast, spend little: speed in m/s and minus the sum of squared torques, as ``mo-halfcheetah-v5``."""
+    """Two-legged cheetah in the plane that runs fast on little energy.
+
+    - Objectives: speed in m/s; energy, minus the sum of squared torques.
+    - Termination: never. The core truncates after 1000 steps.
+    - Source: MO-Gymnasium's ``mo-halfcheetah-v5``.
+    """
 
     reset_noise_scale: float = 0.1
 
@@ -227,25 +237,19 @@ class HalfCheetah(_Locomotion):
     frame_skip = 5
     normal_velocity = True
 
-    @property
-    def objectives(self) -> tuple[Objective, ...]:
-        return Objective("speed", "m/s"), Objective("energy")
-
-    @property
-    def reference_point(self) -> NDArray[np.float64]:
-        return np.array([-100.0, -1000.0])
-
     def _rewards(self, data: Any, speed: jax.Array, action: jax.Array, healthy: jax.Array) -> jax.Array:
         return jnp.stack([speed[0], -jnp.sum(action**2)])
 
 
 @dataclass(frozen=True)
 class Hopper(_Locomotion):
-    """Hop fast and high, spend little: speed, ten times the height above the start, minus the squared torques.
+    """One-legged hopper in the plane that hops fast and high on little energy.
 
-    1 is added to each while the hopper is upright; the episode terminates when it is not. With
-    ``cost_objective=False`` a thousandth of the cost is taken from the other two instead. As ``mo-hopper-v5`` and
-    ``mo-hopper-2obj-v5``.
+    - Objectives: speed in m/s; height, in dm above the start; energy, minus the sum of squared torques. Each gets 1 a
+      step while the hopper is upright. With ``cost_objective=False`` a thousandth of the energy is subtracted from the
+      other two instead.
+    - Termination: the hopper is not upright. The core truncates after 1000 steps.
+    - Source: MO-Gymnasium's ``mo-hopper-v5`` and ``mo-hopper-2obj-v5``.
     """
 
     cost_objective: bool = True
@@ -257,11 +261,6 @@ class Hopper(_Locomotion):
     @property
     def id(self) -> str:
         return "mo-hopper-v5" if self.cost_objective else "mo-hopper-2obj-v5"
-
-    @property
-    def objectives(self) -> tuple[Objective, ...]:
-        both = (Objective("speed", "m/s"), Objective("height", "dm"))
-        return (*both, Objective("energy")) if self.cost_objective else both
 
     def _healthy(self, data: Any) -> Any:
         rest = jnp.concatenate([data.qpos, data.qvel])[2:]
@@ -280,9 +279,11 @@ class Hopper(_Locomotion):
 
 @dataclass(frozen=True)
 class Walker2d(_Locomotion):
-    """Walk fast, spend little: speed and minus the squared torques, as ``mo-walker2d-v5``.
+    """Two-legged walker in the plane that walks fast on little energy.
 
-    1 is added to each while the walker is upright; the episode terminates when it is not.
+    - Objectives: speed in m/s; energy, minus the sum of squared torques. Each gets 1 a step while it is upright.
+    - Termination: the walker is not upright. The core truncates after 1000 steps.
+    - Source: MO-Gymnasium's ``mo-walker2d-v5``.
     """
 
     reset_noise_scale: float = 5e-3
@@ -290,10 +291,6 @@ class Walker2d(_Locomotion):
     id = "mo-walker2d-v5"
     file = "walker2d_v5.xml"
     frame_skip = 4
-
-    @property
-    def objectives(self) -> tuple[Objective, ...]:
-        return Objective("speed", "m/s"), Objective("energy")
 
     def _healthy(self, data: Any) -> Any:
         height, angle = data.qpos[1], data.qpos[2]
@@ -308,12 +305,14 @@ class Walker2d(_Locomotion):
 
 @dataclass(frozen=True)
 class Ant(_Locomotion):
-    """Walk along x and along y, spend little: both speeds and minus the squared torques.
+    """Four-legged ant that walks along x and along y on little energy.
 
-    To each 1 is added while the ant is healthy, and a cost of contact forces taken; the episode terminates when the
-    ant is not healthy. With ``cost_objective=False`` half the cost of the torques is taken from the other two instead.
-    The observation ends with the external forces on each body, clipped to [-1, 1]. As ``mo-ant-v5`` and
-    ``mo-ant-2obj-v5``.
+    - Objectives: x_speed and y_speed in m/s; energy, minus the sum of squared torques. Each gets 1 a step while the ant
+      is healthy, less a cost of contact forces. With ``cost_objective=False`` half of the energy is subtracted from the
+      other two instead.
+    - Observation: positions without the place, velocities, and the external forces on each body clipped to [-1, 1].
+    - Termination: the ant is not healthy. The core truncates after 1000 steps.
+    - Source: MO-Gymnasium's ``mo-ant-v5`` and ``mo-ant-2obj-v5``.
     """
 
     cost_objective: bool = True
@@ -327,11 +326,6 @@ class Ant(_Locomotion):
     def id(self) -> str:
         return "mo-ant-v5" if self.cost_objective else "mo-ant-2obj-v5"
 
-    @property
-    def objectives(self) -> tuple[Objective, ...]:
-        both = (Objective("x_speed", "m/s"), Objective("y_speed", "m/s"))
-        return (*both, Objective("energy")) if self.cost_objective else both
-
     @cached_property
     def observation_space(self) -> spaces.Box:
         host = self.system.host
@@ -339,7 +333,7 @@ class Ant(_Locomotion):
 
     def reset(self, key: jax.Array, params: Params) -> tuple[State, jax.Array]:
         state, obs = super().reset(key, params)
-        return state._replace(place=state.qpos[:2]), obs  # the torso's, before its kinematics are computed
+        return state._replace(place=state.qpos[:2]), obs  # the torso's place, before its kinematics are computed
 
     def _finished(self, data: Any) -> Any:
         from mujoco import mjx
@@ -347,7 +341,7 @@ class Ant(_Locomotion):
         return mjx.rne_postconstraint(self.system.model, data)
 
     def _place(self, data: Any, qpos: jax.Array) -> Any:
-        return data.xpos[1, :2]  # as Gymnasium does: of the last kinematics, before the last integration
+        return data.xpos[1, :2]  # like Gymnasium, from before the last integration
 
     def _healthy(self, data: Any) -> Any:
         finite = jnp.all(jnp.isfinite(data.qpos)) & jnp.all(jnp.isfinite(data.qvel))
@@ -364,6 +358,6 @@ class Ant(_Locomotion):
 
 
 def _clipped_forces(data: Any) -> jax.Array:
-    """External force and torque on each body, (nbody, 6)."""
+    """Return the external force and torque on each body, (nbody, 6), clipped to [-1, 1]."""
     forces: jax.Array = jnp.clip(data._impl.cfrc_ext, -1.0, 1.0)  # MJX has no public name for it
     return forces

@@ -1,7 +1,8 @@
 """MuJoCo's contact directions for MJX.
 
-MuJoCo lays the first tangent of a capsule's contact with a plane along the capsule always, MJX only where the capsule
-lies rather flat (MuJoCo's issue 2774). Friction pyramids turn with the tangents, so a steep foot slides differently.
+MuJoCo always directs the first tangent of a contact between capsule and plane along the capsule; MJX does so only for a
+capsule that lies rather flat (MuJoCo's issue 2774). Friction pyramids turn with the tangents, so that a steep foot
+slides differently.
 """
 
 from __future__ import annotations
@@ -22,10 +23,10 @@ _tracing = Lock()
 
 @cache
 def _inside_mjx() -> tuple[dict[Any, Any], Any, Any]:
-    """MJX's table of collision functions, the entry for a plane and a capsule, and ours for it.
+    """Return MJX's table of collision functions, its key for plane and capsule, and our function for that key.
 
     Raises:
-        UserError: this release of MJX has no such table.
+        UserError: the installed release of MJX has no such table.
     """
     try:
         from mujoco.mjx._src.collision_driver import _COLLISION_FUNC
@@ -46,7 +47,7 @@ def _inside_mjx() -> tuple[dict[Any, Any], Any, Any]:
         normal, axis = plane.mat[:, 2], capsule.mat[:, 2]
         tangent = axis - normal * jnp.dot(normal, axis)
         length = jnp.linalg.norm(tangent)
-        # one that stands upright has none of its own
+        # an upright capsule has no direction in the plane
         tangent = jnp.where(length > 0, tangent / jnp.where(length > 0, length, 1.0), plane.mat[:, 0])
         frame = jnp.stack([normal, tangent, jnp.cross(normal, tangent)])[None]
         ends = [capsule.pos + sign * capsule.size[1] * axis for sign in (1, -1)]
@@ -57,17 +58,17 @@ def _inside_mjx() -> tuple[dict[Any, Any], Any, Any]:
 
 
 def check() -> None:
-    """Fails early where ``as_in_mujoco`` would.
+    """Raise early where :func:`as_in_mujoco` would.
 
     Raises:
-        UserError: this release of MJX is not one we know the inside of.
+        UserError: the installed release of MJX is not supported.
     """
     _inside_mjx()
 
 
 @contextmanager
 def as_in_mujoco() -> Iterator[None]:
-    """What is traced inside has MuJoCo's tangents; MJX elsewhere in the process stays as it is."""
+    """Use MuJoCo's tangents in functions traced within the block; other uses of MJX are not affected."""
     table, entry, collide = _inside_mjx()
     with _tracing:
         before, table[entry] = table[entry], collide

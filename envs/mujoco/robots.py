@@ -1,8 +1,8 @@
-"""MO-Gymnasium's MuJoCo robots (v5) stepped together: the physics one after another, all else as arrays over them.
+"""MO-Gymnasium's MuJoCo robots (v5), stepped together: physics one after another, the rest in batched arrays.
 
-Around MuJoCo, Gymnasium and MO-Gymnasium compute observation, reward and what they tell of a step in Python, each
-quantity several times over, which takes a quarter to half of a step (``benchmarks/host.py``). What is computed here
-is theirs to the last bit. Nothing here imports JAX: worker processes import this module.
+Gymnasium and MO-Gymnasium compute the observation, reward and info of each step in Python, each quantity several times,
+which takes a quarter to half of a step (``benchmarks/host.py``). Results here equal theirs bit for bit. Worker
+processes import this module, so it does not import JAX.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ import gymnasium
 import numpy as np
 from gymnasium.wrappers import OrderEnforcing, TimeLimit
 
-Array = Any  # of NumPy's; MuJoCo's are untyped
+Array = Any  # NumPy array; MuJoCo's are untyped
 _CHECKED_STEPS = 3
 
 
 class Robots:
-    """N simulations of one robot, those of N environments.
+    """Simulations of one robot in N environments.
 
     Args:
-        envs: of one class and with the same keywords, as Gymnasium made them (``unwrapped``).
+        envs: environments of one class and with equal keywords, as Gymnasium made them (``unwrapped``).
 
     Attributes:
-        contacts: contact forces are looked at, which MuJoCo computes apart.
+        contacts: compute contact forces, which MuJoCo does in a call of its own.
         mortal: falling ends an episode.
     """
 
@@ -35,7 +35,7 @@ class Robots:
         import mujoco
 
         self._env = envs[0]
-        self.mortal: bool = getattr(self._env, "_terminate_when_unhealthy", False)  # some cannot fall
+        self.mortal: bool = getattr(self._env, "_terminate_when_unhealthy", False)  # absent for robots that cannot fall
         self._dt: float = self._env.dt
         self._datas = [env.data for env in envs]
         self._simulations = [(env.model, env.data, env.data.ctrl) for env in envs]
@@ -43,9 +43,11 @@ class Robots:
         self._mujoco: Any = mujoco
 
     def step(self, actions: Array, awake: Array) -> tuple[Array, Array, Array]:
-        """Observations (N, ...), rewards (N, R) float32 and which have fallen (N,), after ``actions`` (N, A).
+        """Step by ``actions`` (N, A), except environments that are not ``awake`` (N,).
 
-        Those that are not ``awake`` (N,) stay as they are, and what is said of them means nothing.
+        Returns:
+            Observations (N, ...), rewards (N, R) float32 and which robots have fallen (N,) bool; undefined for
+            environments that are not awake.
         """
         step, contacts, skip = self._mujoco.mj_step, self._mujoco.mj_rnePostConstraint, self._env.frame_skip
         before = self.position()
@@ -61,34 +63,34 @@ class Robots:
         return self.observation(), reward, ~healthy & self.mortal
 
     def rows(self, name: str) -> Array:
-        """That array of each simulation, (N, ...)."""
+        """Return MuJoCo's array of that name for each simulation, (N, ...)."""
         views = self._views.get(name)
-        if views is None:  # MuJoCo's own memory: it stays where it is
+        if views is None:  # views of MuJoCo's memory, which does not move
             views = self._views[name] = [getattr(data, name)[None] for data in self._datas]
         return np.concatenate(views)
 
     def position(self) -> Array:
-        """(N, 2) or (N, 1), metres: what the velocity is that of."""
+        """Return the positions (N, 2) or (N, 1) in metres from which velocities are computed."""
         return self.rows("qpos")[:, :1]
 
     def healthy(self) -> Array:
-        """(N,)"""
+        """Return which robots are healthy, (N,) bool."""
         raise NotImplementedError
 
     def reward(self, velocity: Array, actions: Array, healthy: Array) -> Array:
-        """(N, R)"""
+        """Return the rewards, (N, R) float32."""
         raise NotImplementedError
 
     def observation(self) -> Array:
-        """(N, O)"""
+        """Return the observations, (N, O)."""
         raise NotImplementedError
 
     def _effort(self, actions: Array) -> Array:
-        """(N,), at most zero, with the weight that Gymnasium gives it."""
+        """Return minus the cost of the torques (N,), with Gymnasium's weight."""
         return -(self._env._ctrl_cost_weight * np.sum(np.square(actions), axis=1))
 
     def _with_effort(self, columns: list[Array], actions: Array) -> Array:
-        """(N, R) float32 of these rewards and the effort: one more of them, or a part of each."""
+        """Return these rewards with the effort as another objective, or added to each, (N, R) float32."""
         effort = self._effort(actions)
         if self._env._cost_objective:
             columns = [*columns, effort / self._env._ctrl_cost_weight]
@@ -101,7 +103,7 @@ class Robots:
         return (healthy * self._env._healthy_reward)[:, None]
 
     def _joints(self, hidden: int, limit: float | None = None) -> tuple[Array, Array]:
-        """Positions but for the first ``hidden``, which say where on the ground it is, and velocities."""
+        """Return positions without the first ``hidden``, which are the place on the ground, and velocities."""
         velocity = self.rows("qvel")
         if limit is not None:
             velocity = np.clip(velocity, -limit, limit)
@@ -150,7 +152,7 @@ class _Hoppers(_Walkers):
         return super().healthy() & self._within(state, "_healthy_state_range").all(axis=1)
 
     def _survived(self, healthy: Array) -> Array:
-        return super()._survived(healthy).astype(np.float32)  # theirs is no number of NumPy's, which would keep 64 bits
+        return super()._survived(healthy).astype(np.float32)  # theirs is a Python float, which keeps 32 bits
 
     def reward(self, velocity: Array, actions: Array, healthy: Array) -> Array:
         height = 10 * (self.rows("qpos")[:, 1] - self._env.init_qpos[1])
@@ -239,12 +241,14 @@ def robots_of(
     build: Callable[[], gymnasium.Env[Any, Any]],
     transparent: tuple[type[gymnasium.Wrapper[Any, Any, Any, Any]], ...],
 ) -> Robots | None:
-    """What steps ``envs`` together, ``None`` where they are no robots known here, or their steps are not reproduced.
+    """Return the robots that step ``envs`` together, or None where that is not supported.
+
+    Other environments, and robots whose steps are not reproduced exactly, are not supported.
 
     Args:
-        envs: as ``build`` makes them.
-        build: makes one, for a trial of a few steps: another version of Gymnasium may compute something else.
-        transparent: wrappers beside Gymnasium's own that leave steps as they are.
+        envs: environments as ``build`` makes them.
+        build: makes an environment for a trial of a few steps, since releases of Gymnasium may differ.
+        transparent: wrappers, besides Gymnasium's, that do not change steps.
     """
     kind = type(envs[0].unwrapped)
     package, _, module = kind.__module__.rpartition(".")
@@ -264,7 +268,7 @@ def robots_of(
 
 
 def _reproduced(env: gymnasium.Env[Any, Any], kind: type[Robots]) -> bool:
-    """Whether a few steps of it are the same to the last bit in both ways."""
+    """Return whether a few steps of ``env`` and of ``kind`` are equal bit for bit."""
     env.action_space.seed(0)
     actions = [env.action_space.sample() for _ in range(_CHECKED_STEPS)]
     env.reset(seed=0)
@@ -273,7 +277,7 @@ def _reproduced(env: gymnasium.Env[Any, Any], kind: type[Robots]) -> bool:
     try:
         robot = kind([env.unwrapped])
         ours = [[part[0] for part in robot.step(action[None], np.ones(1, bool))] for action in actions]
-    except (AttributeError, IndexError, TypeError, ValueError):  # of attributes that have other names or shapes now
+    except (AttributeError, IndexError, TypeError, ValueError):  # attributes of another release
         return False
     return all(
         np.array_equal(x, y) for one, other in zip(theirs, ours, strict=True) for x, y in zip(one, other, strict=True)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from morl.envs.classic.fruit_tree import NUTRIENTS, Params, State
+from morl.envs.classic import FRUIT_TREE
+from morl.envs.classic.fruit_tree import Params, State
 from morl.envs.pictures import canvas as c
 
 WIDTH, ROW = 640, 34
@@ -33,9 +34,9 @@ def draw(state: State, params: Params) -> NDArray[np.uint8]:
         canvas.circle(at(depth, index), 3 if depth > 6 else 4, c.RED)
     canvas.circle(at(here, place), 8, c.ORANGE, c.INK)
     bottom = (depth + 1) * ROW + 90
-    amounts = fruits[place] if here == depth else np.zeros(len(NUTRIENTS))
-    for i, (name, amount, colour) in enumerate(zip(NUTRIENTS, amounts, COLOURS, strict=True)):
-        x = WIDTH * (i + 0.5) / len(NUTRIENTS)
+    amounts = fruits[place] if here == depth else np.zeros(len(COLOURS))
+    for i, (name, amount, colour) in enumerate(zip(FRUIT_TREE.objective_names, amounts, COLOURS, strict=True)):
+        x = WIDTH * (i + 0.5) / len(COLOURS)
         canvas.rectangle((x - 22, bottom - 6.5 * float(amount)), (x + 22, bottom), colour)
         canvas.text((x, bottom + 10), name, 13)
         if here == depth:

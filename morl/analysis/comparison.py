@@ -17,38 +17,24 @@ from numpy.typing import ArrayLike
 from morl.analysis.results import Result
 from morl.errors import UserError
 from morl.ops import metrics
-from morl.ops.bootstrap import Interval, bootstrap_interval, interquartile_mean, probability_of_improvement
+from morl.ops.bootstrap import (
+    Interval,
+    Statistic,
+    bootstrap_interval,
+    interquartile_mean,
+    probability_of_improvement,
+)
 from morl.ops.pareto import non_dominated
-from morl.ops.preferences import spread
+from morl.ops.preferences import equally_spaced_weights
+from morl.ops.quality import NUM_PREFERENCES, measure
 from morl.parsing import field_names
+from morl.registry import MetricSpec, metric_specs
 from morl.runs.front import Floats
 from morl.settings import TrainSettings
 
 Grouping = Literal["settings", "run"]
-PREFERENCES = 100  # behind the expected utility
+FIRST = 4  # metrics whose intervals are drawn together
 UNLIKE = ("seed", "num_seeds", "processes", "overlap")  # settings that runs of one group may differ in
-
-
-@dataclass(frozen=True)
-class Metric:
-    """A number that tells how good a front is.
-
-    Attributes:
-        name, short: in words, and as a column.
-        sign: 1 where more is better, -1 where less is.
-    """
-
-    name: str
-    short: str
-    sign: int
-
-
-METRICS = (
-    Metric("hypervolume", "HV", 1),
-    Metric("expected_utility", "EU", 1),
-    Metric("igd_plus", "IGD+", -1),
-    Metric("sparsity", "SP", -1),
-)
 
 
 @dataclass(frozen=True)
@@ -58,8 +44,7 @@ class Measured:
     Attributes:
         group, run, seed: where it is from.
         policies: how many.
-        values: by the name of the metric.
-        exact: the hypervolume is not approximated.
+        values: by the name of the metric; see :func:`morl.ops.quality.measure`.
     """
 
     group: str
@@ -67,7 +52,11 @@ class Measured:
     seed: int
     policies: int
     values: dict[str, float]
-    exact: bool
+
+    @property
+    def exact(self) -> bool:
+        """Whether the hypervolume is not approximated."""
+        return bool(self.values["hypervolume_exact"])
 
 
 @dataclass(frozen=True)
@@ -78,11 +67,12 @@ class Comparison:
         env, gamma: of all runs.
         reference_point: (R,) of all hypervolumes.
         own_reference: every run had that one.
-        against_true: IGD+ is the distance to the true front, else to the best points of all runs together.
+        against_true: the known front of IGD+ and the like is the true one, else the best points of all runs together.
+        metrics: what was measured.
         measured: each front.
         means: by group and metric, the interquartile mean over the seeds.
         improvement: by two groups and a metric, the probability that a seed of the first is better than one of the
-            second; of equal ones half.
+            second; of equal ones half. Only of metrics that are better one way.
     """
 
     env: str
@@ -90,6 +80,7 @@ class Comparison:
     reference_point: Floats
     own_reference: bool
     against_true: bool
+    metrics: tuple[MetricSpec, ...]
     measured: tuple[Measured, ...]
     means: dict[tuple[str, str], Interval]
     improvement: dict[tuple[str, str, str], Interval]
@@ -136,50 +127,60 @@ def compare(
     if known is None:
         every = np.concatenate([table["returns"] for result in results for table in result.tables.values()])
         known = every[non_dominated(every, keep_duplicates=False)]
+    specs = tuple(metric_specs().values())
+    preferences = equally_spaced_weights(points.shape[1], NUM_PREFERENCES)
     measured = tuple(
-        _measure(group, result, number, table["returns"], reference, known)
+        Measured(
+            group,
+            result.label,
+            number,
+            len(table["returns"]),
+            measure(table["returns"], specs, reference_point=reference, preferences=preferences, known_front=known),
+        )
         for group, result in zip(names, results, strict=True)
         for number, table in result.tables.items()
     )
     groups = list(dict.fromkeys(names))
     rng = np.random.default_rng(seed)
-    values = {
-        (group, metric.name): np.array([x.values[metric.name] for x in measured if x.group == group])
-        for group in groups
-        for metric in METRICS
-    }
+    means: dict[tuple[str, str], Interval] = {}
+    improvement: dict[tuple[str, str, str], Interval] = {}
+    # One draw after another: that of a metric must not depend on which others there are.
+    for some in (specs[:FIRST], *((spec,) for spec in specs[FIRST:])):
+        values = {
+            (group, spec.name): np.array([x.values[spec.name] for x in measured if x.group == group])
+            for group in groups
+            for spec in some
+        }
+        means |= {key: _interval((sample,), interquartile_mean, resamples, rng) for key, sample in values.items()}
+        improvement |= {
+            (one, two, spec.name): _interval(
+                tuple(spec.sign * values[group, spec.name] for group in (one, two)),
+                probability_of_improvement,
+                resamples,
+                rng,
+            )
+            for one, two in combinations(groups, 2)
+            for spec in some
+            if spec.sign
+        }
     return Comparison(
         env=results[0].env,
         gamma=results[0].gamma,
         reference_point=reference,
         own_reference=own,
         against_true=true_front is not None,
+        metrics=specs,
         measured=measured,
-        means={
-            key: bootstrap_interval((sample,), interquartile_mean, resamples, rng) for key, sample in values.items()
-        },
-        improvement={
-            (one, two, metric.name): bootstrap_interval(
-                tuple(metric.sign * values[group, metric.name] for group in (one, two)),
-                probability_of_improvement,
-                resamples,
-                rng,
-            )
-            for one, two in combinations(groups, 2)
-            for metric in METRICS
-        },
+        means=means,
+        improvement=improvement,
     )
 
 
-def _measure(group: str, result: Result, seed: int, returns: Floats, reference: Floats, known: Floats) -> Measured:
-    hypervolume, exact = metrics.hypervolume_estimate(returns, reference)
-    values = {
-        "hypervolume": hypervolume,
-        "expected_utility": metrics.expected_utility(returns, spread(returns.shape[1], PREFERENCES)),
-        "igd_plus": metrics.igd_plus(returns, known),
-        "sparsity": metrics.sparsity(returns),
-    }
-    return Measured(group, result.label, seed, len(returns), values, exact)
+def _interval(samples: tuple[Floats, ...], statistic: Statistic, resamples: int, rng: np.random.Generator) -> Interval:
+    """Return :func:`bootstrap_interval`, NaN where a sample is not finite: a metric of another package has failed."""
+    if not all(np.isfinite(sample).all() for sample in samples):
+        return Interval(np.nan, np.nan, np.nan)
+    return bootstrap_interval(samples, statistic, resamples, rng)
 
 
 def _groups(results: Sequence[Result]) -> list[str]:
@@ -191,7 +192,12 @@ def _groups(results: Sequence[Result]) -> list[str]:
         differing = [
             name
             for name, value in settings.items()
-            if any(other.get(name) != value for other in (alike if name in shared else others)) and name != "agent"
+            if name != "agent"
+            and any(
+                other.get(name) != value
+                for other in (alike if name in shared else others)
+                if name in other or other in others  # runs of another agent may have fewer settings
+            )
         ]
         texts = [f"{name}={_text(settings[name])}" for name in differing]
         names.append(" ".join([str(settings["agent"]), *texts]))

@@ -14,13 +14,16 @@ from morl.errors import UserError
 from morl.loading import setup_of, split_settings
 from morl.ops.metrics import check_reference_point
 from morl.parsing import from_mapping, to_flags
-from morl.registry import agent_spec
+from morl.registry import agent_spec, metric_specs
 from morl.registry import load as load_entry_point
-from morl.runs.directory import read_fronts, read_rows, read_settings
+from morl.runs.directory import check_module, read_fronts, read_rows, read_settings
 from morl.runs.front import Floats
-from morl.settings import TrainSettings
 
-HISTORY = ("hypervolume", "expected_utility", "sparsity", "front_size")
+
+def history_columns() -> list[str]:
+    """Return the columns of ``metrics.csv`` that tell how good the front was: its size and the metrics."""
+    first = ["hypervolume", "expected_utility", "sparsity", "front_size"]
+    return list(dict.fromkeys([*first, *(name for name, spec in metric_specs().items() if spec.during_training)]))
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,7 @@ class Result:
         episodes: greedy episodes behind each row of a front.
         reference_point: (R,).
         tables: by training seed the columns of ``front.csv``, see :func:`morl.runs.directory.read_fronts`.
-        history: by training seed ``step`` and what there is of :data:`HISTORY`, (evaluations,) each.
+        history: by training seed ``step`` and what there is of :func:`history_columns`, (evaluations,) each.
         true_front: (n, R), where the environment is at hand and can compute it.
     """
 
@@ -63,12 +66,18 @@ class Result:
         return str(self.settings["env"])
 
     @property
+    def labelled(self) -> bool:
+        """Whether the rows of its fronts are labelled objects."""
+        return bool(load_entry_point(agent_spec(self.agent).solution_set).labelled)
+
+    @property
     def command(self) -> str:
         """A command line that repeats the training, with every setting that is not the default."""
-        training, own = split_settings({name: x for name, x in self.settings.items() if name != "agent"})
-        config_class = load_entry_point(agent_spec(self.agent).config)
-        source = str(self.path / "config.yaml")
-        flags = [*to_flags(TrainSettings, training, source=source), *to_flags(config_class, own, source=source)]
+        check_module(f"agent {self.agent}", self.agent.rpartition(":")[0], self.path)
+        training, own = split_settings({name: x for name, x in self.settings.items() if name != "agent"}, self.agent)
+        spec, source = agent_spec(self.agent), str(self.path / "config.yaml")
+        parts = (spec.settings, training), (spec.config, own)
+        flags = [flag for cls, values in parts for flag in to_flags(load_entry_point(cls), values, source=source)]
         return shlex.join(["morl", "train", self.agent, *flags])
 
 
@@ -112,8 +121,9 @@ def _read(path: Path, label: str) -> Result:
     settings, notes = read_settings(source)
     if not isinstance(settings.get("agent"), str):
         raise UserError(f"{source} names no agent")
-    training, _ = split_settings(settings)
-    checked = from_mapping(TrainSettings, training, source=str(source))
+    training, _ = split_settings(settings, settings["agent"])
+    settings_class = load_entry_point(agent_spec(settings["agent"]).settings)
+    checked = from_mapping(settings_class, training, source=str(source))
     if checked.gamma is None or checked.reference_point is None:
         raise UserError(f"{source} is not that of a run: it has no gamma or no reference_point")
     header = read_rows(path / "front.csv")[:1]
@@ -164,7 +174,7 @@ def _history(path: Path) -> dict[int, dict[str, Floats]]:
     except ValueError as error:
         raise UserError(f"{path} holds something that is not a number, or rows of different length") from error
     seeds = table[:, header.index("seed")]
-    shown = ["step", *(name for name in HISTORY if name in header)]
+    shown = ["step", *(name for name in history_columns() if name in header)]
     return {
         int(seed): {name: table[seeds == seed][:, header.index(name)] for name in shown}
         for seed in dict.fromkeys(seeds.tolist())

@@ -1,46 +1,54 @@
-"""The ``morl`` command. This file answers help and lists on its own; each command's module loads when it is called."""
+"""The ``morl`` command: each command is a module of this package, imported when it is called."""
 
 from __future__ import annotations
 
+import ast
 import importlib
 import io
 import sys
 import warnings
 from collections.abc import Callable, Sequence
+from functools import cache
+from importlib.resources import files
 
 from morl.errors import UserError, unknown_name
 
-COMMANDS = {
-    "train": ("AGENT [flags]", "train an agent and leave a run directory with its Pareto front"),
-    "tune": ("AGENT [flags]", "search for hyper-parameters, and compare the best with the defaults on other seeds"),
-    "evaluate": ("RUN [flags]", "evaluate the policies of a run's front again on fresh seeds"),
-    "front": ("RUN [flags]", "print a run's front, or the policy of it that fits a preference"),
-    "rollout": ("RUN [flags]", "run the policy that fits a preference and show what it does, as a video too"),
-    "sample": ("RUN [flags]", "draw objects with the sampler of a run (mogfn), for any preference"),
-    "compare": ("RUN... [flags]", "compare runs: metrics with intervals over seeds, probability of improvement"),
-    "report": (
-        "RUN... [flags]",
-        "write an HTML file that shows runs: fronts, sliders for the preference, metrics",
-    ),
-    "export": (
-        "RUN --out FILE [flags]",
-        "write a policy as a program that runs without this library: PyTorch, JAX, ONNX",
-    ),
-    "tensorboard": ("RUN [flags]", "show the metrics of a run, or of a folder of runs, in TensorBoard"),
-    "check-env": ("ID [flags]", "check an environment, your own for example, and print what to fix"),
-    "envs": ("", "list the environments"),
-    "agents": ("", "list the agents"),
-}
+Command = tuple[str, str]
+"""Arguments of a command, and what it does."""
+
+
+@cache
+def commands() -> dict[str, Command]:
+    """Return the commands by name, in the order of the help.
+
+    A command is a module of this package: ``main`` takes its arguments and returns the exit code, and the constant
+    ``COMMAND`` holds the place in the help, the arguments and what it does. The constant is read from the source,
+    since importing every command takes seconds.
+    """
+    found = []
+    for file in files(__name__).iterdir():
+        if file.name.endswith(".py") and (place := _constant(file.read_text(encoding="utf-8"))):
+            found.append((*place, file.name.removesuffix(".py").replace("_", "-")))
+    return {name: (arguments, text) for _, arguments, text, name in sorted(found)}
+
+
+def _constant(source: str) -> tuple[int, str, str] | None:
+    """Return the value of ``COMMAND`` in the source of a module, if it has one."""
+    for line in ast.parse(source).body:
+        if isinstance(line, ast.Assign) and [getattr(target, "id", "") for target in line.targets] == ["COMMAND"]:
+            place: tuple[int, str, str] = ast.literal_eval(line.value)
+            return place
+    return None
 
 
 def usage() -> str:
-    """The text of ``morl --help``."""
-    width = max(len(f"{name} {arguments}") for name, (arguments, _) in COMMANDS.items())
-    commands = "\n".join(f"  {f'{name} {arguments}':<{width}}  {text}" for name, (arguments, text) in COMMANDS.items())
+    """Return the text of ``morl --help``."""
+    width = max(len(f"{name} {arguments}") for name, (arguments, _) in commands().items())
+    lines = "\n".join(f"  {f'{name} {arguments}':<{width}}  {text}" for name, (arguments, text) in commands().items())
     return (
         "usage: morl COMMAND ...\n\n"
         "Multi-objective reinforcement learning: train, and get the Pareto front of policies.\n\n"
-        f"commands:\n{commands}\n\n"
+        f"commands:\n{lines}\n\n"
         "flags of a command: morl COMMAND --help, morl train AGENT --help\n"
         "start with: morl train cmorl --env minecart-v0\n"
     )
@@ -71,15 +79,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a γ on a terminal that has none is no reason to fail
     try:
-        if command not in COMMANDS:
-            raise unknown_name("command", command, COMMANDS)
+        if command not in commands():
+            raise unknown_name("command", command, commands())
         if broken := [arg for arg in rest if "\0" in arg]:
             raise UserError(f"{broken[0]!r} has a null character, which no path or name can have")
         warnings.formatwarning = _one_line
         run: Callable[[Sequence[str]], int] = importlib.import_module(f"morl.cli.{command.replace('-', '_')}").main
         return run(rest)
     except UserError as error:
-        print(f"morl{f' {command}' if command in COMMANDS else ''}: error: {error}", file=sys.stderr)
+        print(f"morl{f' {command}' if command in commands() else ''}: error: {error}", file=sys.stderr)
         return 2
     except (RuntimeError, ValueError) as error:  # of JAX, perhaps around what an oracle raised within compiled code
         failure = _oracle_failure(error)

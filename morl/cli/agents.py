@@ -8,6 +8,7 @@ from morl.cli.table import table
 from morl.errors import UserError
 from morl.registry import agent_specs
 
+COMMAND = (130, "", "list the agents")
 HELP = """usage: morl agents
 
 List the agents; `morl train AGENT --help` shows the settings of one.

@@ -12,6 +12,8 @@ from morl.errors import UserError
 from morl.parsing import parse
 from morl.registry import Backend
 
+COMMAND = (110, "ID [flags]", "check an environment, your own for example, and print what to fix")
+
 
 @dataclass(frozen=True)
 class CheckOptions:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
+from morl.cli.metrics import cells, explained
 from morl.cli.table import table
 from morl.errors import UserError
 from morl.parsing import parse
@@ -21,10 +22,12 @@ if TYPE_CHECKING:
     from morl.analysis.comparison import Comparison
     from morl.ops.bootstrap import Interval
 
+COMMAND = (70, "RUN... [flags]", "compare runs: metrics with intervals over seeds, probability of improvement")
+
 
 @dataclass(frozen=True)
 class CompareOptions:
-    """Measure runs on one scale: hypervolume, expected utility, IGD+ and sparsity of each seed's front.
+    """Measure runs on one scale: hypervolume, expected utility, IGD+ and the other metrics of each seed's front.
 
     Groups of seeds by their interquartile mean, with a 95 % bootstrap interval, and by the probability that a seed of
     one is better than a seed of the other. Objectives, environment and discount have to be the same.
@@ -91,55 +94,42 @@ def main(args: Sequence[str]) -> int:
 
 def describe(found: Comparison) -> str:
     """Three tables: fronts, groups, and pairs of groups."""
-    from morl.analysis.comparison import METRICS, PREFERENCES
-
-    reference = " ".join(f"{x:g}" for x in found.reference_point)
+    metrics = found.metrics
     lowest = "" if found.own_reference else ", the lowest of the runs'"
     known = "the true front" if found.against_true else "the best points of all these runs"
-    lines = [
-        f"{found.env}, γ = {found.gamma:g}. HV: hypervolume above {reference}{lowest}. EU: expected utility over "
-        f"{PREFERENCES} equally spread preferences. IGD+: distance to {known}. SP: sparsity. "
-        "More is better for HV and EU, less for IGD+ and SP.",
-        "",
-    ]
+    about = explained(metrics, found.reference_point.tolist(), lowest, known)
+    lines = [f"{found.env}, γ = {found.gamma:g}. {about}", ""]
     numbers = {group: str(i + 1) for i, group in enumerate(found.groups)}
-    header = ["group", "run", "seed", "policies", *(metric.short for metric in METRICS)]
+    header = ["group", "run", "seed", "policies", *(metric.label for metric in metrics)]
     rows = [
-        [
-            numbers[front.group],
-            front.run,
-            str(front.seed),
-            str(front.policies),
-            *(
-                f"{'' if front.exact or metric.name != 'hypervolume' else '≈ '}{front.values[metric.name]:.6g}"
-                for metric in METRICS
-            ),
-        ]
+        [numbers[front.group], front.run, str(front.seed), str(front.policies), *cells(front.values, metrics)]
         for front in found.measured
     ]
     lines += [table(header, rows, right=[0, *range(2, len(header))]), ""]
-    header = ["group", "seeds", *(f"{metric.short}, interquartile mean [95 %]" for metric in METRICS), "what"]
+    lines += ["interquartile mean over the seeds [95 % interval]:"]
+    header = ["group", "seeds", *(metric.label for metric in metrics), "what"]
     rows = [
         [
             numbers[group],
-            str(len(found.of(group, METRICS[0].name))),
-            *(interval(found.means[group, metric.name]) for metric in METRICS),
+            str(len(found.of(group, metrics[0].name))),
+            *(interval(found.means[group, metric.name]) for metric in metrics),
             group,
         ]
         for group in found.groups
     ]
     lines.append(table(header, rows, right=range(len(header) - 1)))
     if len(found.groups) > 1:
-        header = ["better?", *(f"P({metric.short} better) [95 %]" for metric in METRICS)]
+        decided = [metric for metric in metrics if metric.sign]
+        header = ["better?", *(metric.label for metric in decided)]
         rows = [
             [
                 f"{numbers[one]} than {numbers[two]}",
-                *(interval(found.improvement[one, two, metric.name]) for metric in METRICS),
+                *(interval(found.improvement[one, two, metric.name]) for metric in decided),
             ]
             for one, two in combinations(found.groups, 2)
         ]
-        lines += ["", table(header, rows, right=range(1, len(header)))]
-    fewest = min(len(found.of(group, METRICS[0].name)) for group in found.groups)
+        lines += ["", "probability of improvement [95 % interval]:", table(header, rows, right=range(1, len(header)))]
+    fewest = min(len(found.of(group, metrics[0].name)) for group in found.groups)
     if fewest < 5:
         seeds = "1 seed has no interval" if fewest == 1 else f"of {fewest} seeds an interval is too narrow"
         lines += ["", f"note: {seeds}; 5 or more tell how sure the numbers are"]
@@ -147,25 +137,25 @@ def describe(found: Comparison) -> str:
 
 
 def interval(x: Interval) -> str:
-    """A number and its interval."""
+    """A number and its interval, where it has one."""
+    if math.isnan(x.value):
+        return "-"
     return f"{x.value:.5g}" if math.isnan(x.low) else f"{x.value:.5g} [{x.low:.5g}, {x.high:.5g}]"
 
 
 def as_csv(found: Comparison) -> str:
     """One row a front."""
-    from morl.analysis.comparison import METRICS
-
-    names = [metric.name for metric in METRICS]
+    names = [metric.name for metric in found.metrics]
+    exact = [f"{name}_exact" for name in names if f"{name}_exact" in found.measured[0].values]
     return csv_text(
-        ["group", "run", "seed", "policies", *names, "hypervolume_exact"],
+        ["group", "run", "seed", "policies", *names, *exact],
         (
             [
                 front.group,
                 front.run,
                 front.seed,
                 front.policies,
-                *(front.values[name] for name in names),
-                int(front.exact),
+                *(front.values.get(name, "") for name in (*names, *exact)),
             ]
             for front in found.measured
         ),
@@ -176,18 +166,27 @@ def as_json(found: Comparison) -> dict[str, Any]:
     """Everything; what there is no interval of is null."""
     from morl.ops.bootstrap import CONFIDENCE
 
-    def ends(x: Interval) -> dict[str, float | None]:
-        low, high = (None if math.isnan(end) else end for end in (x.low, x.high))
-        return {"value": x.value, "low": low, "high": high}
+    def finite(x: float) -> float | None:
+        return x if math.isfinite(x) else None
 
+    def ends(x: Interval) -> dict[str, float | None]:
+        return {"value": finite(x.value), "low": finite(x.low), "high": finite(x.high)}
+
+    known = "true front" if found.against_true else "best points of all runs"
+    names = [metric.name for metric in found.metrics]
     return {
         "env": found.env,
         "gamma": found.gamma,
         "reference_point": found.reference_point.tolist(),
-        "igd_plus_against": "true front" if found.against_true else "best points of all runs",
+        "igd_plus_against": known,
+        "known_front": known,
         "confidence": CONFIDENCE,
         "fronts": [
-            {"group": x.group, "run": x.run, "seed": x.seed, "policies": x.policies, **x.values, "exact": x.exact}
+            {
+                **{"group": x.group, "run": x.run, "seed": x.seed, "policies": x.policies},
+                **{name: finite(x.values[name]) for name in names},
+                "exact": x.exact,
+            }
             for x in found.measured
         ],
         "interquartile_means": [

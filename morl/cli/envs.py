@@ -8,6 +8,7 @@ from morl.cli.table import table
 from morl.errors import UserError
 from morl.registry import env_specs
 
+COMMAND = (120, "", "list the environments")
 HELP = """usage: morl envs
 
 List the environments the library knows: where they run (jax: compiled, host: in Python), what they reward and the
@@ -27,7 +28,7 @@ def main(args: Sequence[str]) -> int:
         [
             spec.id,
             spec.backend,
-            ", ".join(spec.objectives),
+            ", ".join(spec.objective_names),
             " ".join(f"{x:g}" for x in spec.reference_point),
             spec.summary + (f" [needs the '{spec.extra}' extra]" if spec.extra else ""),
         ]

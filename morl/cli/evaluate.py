@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -11,7 +11,10 @@ import tyro
 
 from morl.cli.front import describe
 from morl.parsing import parse
+from morl.runs.front import Floats, Front
 from morl.settings import EvaluateSettings
+
+COMMAND = (30, "RUN [flags]", "evaluate the policies of a run's front again on fresh seeds")
 
 
 @dataclass(frozen=True)
@@ -26,8 +29,40 @@ class EvaluateOptions:
 def main(args: Sequence[str]) -> int:
     """Evaluate and print."""
     options = parse(EvaluateOptions, args, prog="morl evaluate")
-    from morl.loading import reevaluate
+    from morl.loading import evaluated
 
-    for seed, front in reevaluate(options.run, options.evaluation).items():
+    setup, fronts = evaluated(options.run, options.evaluation)
+    for seed, front in fronts.items():
         print(describe(seed, front, range(len(front))))
+    print(f"\n{metrics_of(fronts, setup.true_front)}")
     return 0
+
+
+def metrics_of(fronts: Mapping[int, Front], true_front: Floats | None) -> str:
+    """A table of every registered metric, a row a seed, and what the numbers mean.
+
+    Args:
+        fronts: by training seed.
+        true_front: (m, R); without one, metrics that need it are left out.
+    """
+    from morl.cli.metrics import cells, explained
+    from morl.cli.table import table
+    from morl.ops.preferences import equally_spaced_weights
+    from morl.ops.quality import NUM_PREFERENCES, measure
+    from morl.registry import metric_specs
+
+    specs = [spec for spec in metric_specs().values() if true_front is not None or "known_front" not in spec.needs]
+    rows = []
+    for seed, front in fronts.items():
+        values = measure(
+            front.returns,
+            specs,
+            reference_point=front.reference_point,
+            preferences=equally_spaced_weights(len(front.objectives), NUM_PREFERENCES),
+            known_front=true_front,
+        )
+        rows.append([str(seed), *cells(values, specs)])
+    header = ["seed", *(spec.label for spec in specs)]
+    reference_point = next(iter(fronts.values())).reference_point.tolist()
+    about = explained(specs, reference_point, "", "the true front")
+    return f"{table(header, rows, right=range(len(header)))}\n{about}"

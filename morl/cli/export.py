@@ -12,6 +12,12 @@ import tyro
 from morl.errors import UserError
 from morl.parsing import parse
 
+COMMAND = (
+    90,
+    "RUN --out FILE [flags]",
+    "write a policy as a program that runs without this library: PyTorch, JAX, ONNX",
+)
+
 
 @dataclass(frozen=True)
 class ExportOptions:

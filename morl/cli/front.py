@@ -17,6 +17,8 @@ from morl.errors import UserError
 from morl.parsing import parse
 from morl.runs.front import Front
 
+COMMAND = (40, "RUN [flags]", "print a run's front, or the policy of it that fits a preference")
+
 
 @dataclass(frozen=True)
 class FrontOptions:
@@ -140,4 +142,7 @@ def _described_objects(front: Front, objects: Sequence[str], rows: Sequence[int]
         ]
         for i in rows
     ]
+    if front.labelled:  # for no preference
+        header, body = [header[0], *header[2:]], [[row[0], *row[2:]] for row in body]
+        return f"labelled\n{table(header, body, right=list(range(len(header) - 1)))}"
     return f"the best of those drawn\n{table(header, body, right=[0, *range(2, len(header) - 1)])}"

@@ -12,6 +12,8 @@ import tyro
 
 from morl.parsing import parse
 
+COMMAND = (80, "RUN... [flags]", "write an HTML file that shows runs: fronts, sliders for the preference, metrics")
+
 
 @dataclass(frozen=True)
 class ReportOptions:

@@ -18,6 +18,8 @@ from morl.parsing import parse
 if TYPE_CHECKING:
     from morl.analysis.playback import Episode
 
+COMMAND = (50, "RUN [flags]", "run the policy that fits a preference and show what it does, as a video too")
+
 
 @dataclass(frozen=True)
 class RolloutOptions:

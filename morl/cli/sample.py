@@ -19,6 +19,7 @@ from morl.settings import Device
 if TYPE_CHECKING:
     from morl.constructive.sampling import Candidates
 
+COMMAND = (60, "RUN [flags]", "draw objects with the sampler of a run (mogfn), for any preference")
 LONGEST = 60  # letters of an object in the table
 
 

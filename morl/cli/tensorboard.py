@@ -12,6 +12,7 @@ import tyro
 from morl.errors import UserError
 from morl.parsing import parse
 
+COMMAND = (100, "RUN [flags]", "show the metrics of a run, or of a folder of runs, in TensorBoard")
 LOOPBACK = "127.0.0.1"
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import keyword
+import re
 import shlex
 import signal
 import sys
@@ -17,6 +19,7 @@ import tyro
 from morl.errors import UserError
 from morl.registry import agent_spec, agent_specs, load
 
+COMMAND = (10, "AGENT [flags]", "train an agent and leave a run directory with its Pareto front")
 STOPPED = 3
 STOPPING = "a checkpoint and the front of this moment are being written"
 
@@ -28,6 +31,7 @@ front.png and checkpoints. `morl train AGENT --help` lists every setting. With -
 stopped or killed, from its last checkpoint and with its own settings.
 
 agents: {agents}
+an agent of your own, in a module of the working directory for example: module:agent
 """
 
 
@@ -87,7 +91,22 @@ def main(args: Sequence[str]) -> int:
 def parse(agent: str, config_class: type[Any], flags: Sequence[str]) -> tuple[Any, Any]:
     """Settings from flags over a YAML file or a protocol over defaults."""
     parsed = parse_all(agent, config_class, flags, prog=f"morl train {agent}")
-    return parsed.training, getattr(parsed, agent.replace("-", "_"))
+    return parsed.training, parsed.config
+
+
+@dataclass(frozen=True)
+class Parsed:
+    """Settings read from flags.
+
+    Attributes:
+        training: those of the run.
+        config: the agent's own.
+        also: the other groups that were asked for, by name.
+    """
+
+    training: Any
+    config: Any
+    also: Mapping[str, Any]
 
 
 def parse_all(
@@ -98,25 +117,29 @@ def parse_all(
     prog: str,
     also: Mapping[str, type[Any]] = MappingProxyType({}),
     defaults: Mapping[str, Any] = MappingProxyType({}),
-) -> Any:
-    """Settings as :func:`parse` reads them, in an object with the attributes ``training`` and the agent's name.
+) -> Parsed:
+    """Read settings as :func:`parse` does, and those of other groups of flags.
 
     Args:
-        agent: its name.
-        config_class: of its settings.
+        agent: a registered agent, or ``module:name``.
+        config_class: dataclass of its settings.
         flags: to read.
-        prog: what they are given to.
-        also: more dataclasses of flags, by the name of the attribute.
-        defaults: settings of the training that are others than usually.
+        prog: command that they are given to, for help and errors.
+        also: more dataclasses of flags, by a name for the group.
+        defaults: settings of the training whose defaults differ here.
     """
-    from morl.loading import split_config, split_settings
+    from morl.loading import split_settings
     from morl.parsing import field_names, from_mapping
     from morl.parsing import parse as parse_flags
+    from morl.runs.directory import read_settings
 
-    own_name = agent.replace("-", "_")
-    settings_class: type[Any] = load(agent_spec(agent).settings)
-    groups = {"file": _File, **also, "training": settings_class, own_name: config_class}
-    options = make_dataclass("Options", list(groups.items()))
+    spec = agent_spec(agent)
+    settings_class: type[Any] = load(spec.settings)
+    groups = {"file": _File, **also, "training": settings_class}
+    own_name = re.sub(r"\W", "_", spec.name)  # titles the agent's group in --help
+    if own_name in groups or keyword.iskeyword(own_name) or not own_name.isidentifier():
+        own_name = f"agent_{own_name}"
+    options = make_dataclass("Options", [*groups.items(), (own_name, config_class)])
 
     def read(training: Mapping[str, Any], own: Mapping[str, Any], source: str) -> Any:
         default = options(
@@ -131,17 +154,17 @@ def parse_all(
     if path is None:
         parsed = read({}, {}, "")
     else:
-        of, training, own = split_config(path)
-        if of not in (None, agent):
+        values, _ = read_settings(path)
+        of = values.pop("agent", None)
+        if of not in (None, agent) and str(of).rpartition(":")[2] != spec.name:
             raise UserError(f"{path} holds settings of the agent {of!r}, not of {agent!r}")
-        parsed = read(training, own, str(path))
+        parsed = read(*split_settings(values, agent), str(path))
     if parsed.file.protocol is not None:
         if path is not None:
             raise UserError("give --config or --protocol, not both")
-        values = agent_spec(agent).protocol(parsed.file.protocol, parsed.training.env)
-        training, own = split_settings(values, agent)
-        parsed = read(training, own, parsed.file.protocol)
-    return parsed
+        values = spec.protocol(parsed.file.protocol, parsed.training.env)
+        parsed = read(*split_settings(values, agent), parsed.file.protocol)
+    return Parsed(parsed.training, getattr(parsed, own_name), {name: getattr(parsed, name) for name in also})
 
 
 def _config_path(flags: Sequence[str]) -> Path | None:

@@ -27,6 +27,7 @@ from morl.search_space import Space, label
 from morl.tune.journal import Trial
 from morl.tune.settings import StudySettings
 
+COMMAND = (20, "AGENT [flags]", "search for hyper-parameters, and compare the best with the defaults on other seeds")
 HELP = """usage: morl tune AGENT [flags]
        morl tune --show-space AGENT
        morl tune --resume STUDY [--num-samples N] [--address ADDRESS]
@@ -37,6 +38,7 @@ best.yaml (for morl train AGENT --config), held_out.csv, pictures, and every tri
 every setting; an agent's own that are given as flags are not searched.
 
 agents: {agents}
+an agent of your own, in a module of the working directory for example: module:agent
 """
 DEFAULTS = {"num_seeds": 3, "steps": 100_000}  # of a trial's training
 STOPPING = "trials are writing checkpoints"
@@ -120,13 +122,14 @@ def _study(agent: str, flags: Sequence[str]) -> Any:
     parsed = parse_all(
         agent, config_class, flags, prog=f"morl tune {agent}", also={"study": StudySettings}, defaults=defaults
     )
+    study = parsed.also["study"]
     given = {flag.partition("=")[0].removeprefix("--").removeprefix("no-").replace("-", "_") for flag in flags}
     searched = load(spec.space) if spec.space else {}
     return Study(
         agent,
         parsed.training,
-        getattr(parsed, agent.replace("-", "_")),
-        dataclasses.replace(parsed.study, space=(*(f"{n}=" for n in searched if n in given), *parsed.study.space)),
+        parsed.config,
+        dataclasses.replace(study, space=(*(f"{n}=" for n in searched if n in given), *study.space)),
     )
 
 

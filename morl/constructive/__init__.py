@@ -1,1 +1,1 @@
-"""What only samplers of objects (GFlowNets) need: their back-end, solution sets, drawing and metrics."""
+"""Back-ends and solution sets of agents that find objects, and drawing, tables and metrics of objects."""

@@ -1,4 +1,4 @@
-"""Training of samplers of constructive tasks, and drawing objects with them: all seeds in one compiled call.
+"""Back-end of samplers of objects: trains and draws with the samplers of all seeds in one compiled call.
 
 The seeds are the leading axis of every array, and it is split over the devices as that of policies is
 (:mod:`morl.training.backends.jax`). On each device they run one after another, by the program of a single one: a seed
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
 
 import jax
 import jax.numpy as jnp
@@ -19,35 +19,31 @@ from numpy.typing import ArrayLike, NDArray
 
 from morl.constructive.sampling import texts
 from morl.training.backends.devices import quick_to_compile
-from morl.training.backends.sharding import Placement, single
-from morl.training.nonfinite import Faults, none, settled
-from morl.types import Actor, Evaluation, Metrics, PyTree, Sums
+from morl.training.backends.environment import WATCHED
+from morl.training.backends.sharding import Sharding, single
+from morl.training.nonfinite import NonFinite, no_nonfinite, settle
+from morl.types import Actor, Evaluation, LearnerState, Metrics, MetricSums, PyTree
+
+if TYPE_CHECKING:
+    from morl.training.setup import Setup
 
 
 class Sampler(Actor, Protocol):
-    """A learner that walks its constructive task by itself, and draws objects for any preference.
+    """Learner that walks its constructive task by itself, and draws objects for any preference.
 
-    ``num_envs`` * ``rollout_steps`` are the objects it builds for an update, each of them rewarded once. What it needs
-    of its state to draw is its ``policy``.
+    An update builds ``num_envs`` * ``rollout_steps`` objects, each of them rewarded once. All methods for drawing take
+    its ``policy``.
     """
 
     @property
     def env(self) -> Any: ...
 
-    def update(self, state: PyTree, key: jax.Array) -> tuple[PyTree, Metrics]:
-        """Build objects and learn from them; scalar metrics."""
-        ...
-
-    def learnt(self, state: PyTree) -> PyTree:
-        """As of :class:`morl.types.Learner`."""
-        ...
-
-    def undone(self, before: PyTree, after: PyTree) -> PyTree:
-        """As of :class:`morl.types.Learner`."""
+    def update(self, state: LearnerState, key: jax.Array) -> tuple[LearnerState, Metrics]:
+        """Build objects and learn from them; return the new state and scalar metrics."""
         ...
 
     def condition(self, weights: ArrayLike, beta: float | None = None) -> Any:
-        """What objects are drawn for: preferences (n, R), and an exponent of the reward, the highest by default.
+        """Return the condition of preferences (n, R) and an exponent of the reward, by default the highest.
 
         Raises:
             UserError: not preferences, or an exponent it was not trained for.
@@ -55,40 +51,40 @@ class Sampler(Actor, Protocol):
         ...
 
     def sample(self, policy: PyTree, condition: Any, key: jax.Array) -> Any:
-        """A trajectory for each of n conditions, as :class:`morl.agents.mogfn.trajectories.Trajectories`."""
+        """Sample :class:`morl.agents.mogfn.trajectories.Trajectories`, one for each of n conditions."""
         ...
 
     def log_probability(self, policy: PyTree, condition: Any, trajectories: Any) -> jax.Array:
-        """(n,) log-probabilities of n trajectories."""
+        """Compute the log-probabilities (n,) of n trajectories."""
         ...
 
     def log_reward(self, values: Any, preference: Any, beta: Any) -> Any:
-        """Log of the reward of objectives (..., R) under preferences (..., R), to the power of exponents (...)."""
+        """Compute β log R of objectives (..., R) under preferences (..., R), with exponents (...)."""
         ...
 
     def log_z(self, policy: PyTree, condition: Any) -> jax.Array:
-        """(n,) log of the sum of all objects' rewards, as it was learnt, of n conditions."""
+        """Return the learnt logarithm (n,) of the sum of all objects' rewards, for n conditions."""
         ...
 
     def distribution(self, policy: PyTree, condition: Any) -> jax.Array:
-        """(n, objects) exact probabilities of a tabular task's objects for n conditions."""
+        """Return the exact probabilities (n, objects) of a tabular task's objects for n conditions."""
         ...
 
 
-class GFNState(NamedTuple):
+class SamplerState(NamedTuple):
     """P samplers; P is rounded up to a multiple of the number of devices by spare copies.
 
     Attributes:
-        samplers: stacked learners.
+        learners: stacked learners.
         keys: (P,) one key for each, folded with the count of its updates.
         updates: (P,) int32, updates done.
-        faults: (P,) what went wrong.
+        nonfinite: (P,) non-finite updates.
     """
 
-    samplers: PyTree
+    learners: LearnerState
     keys: jax.Array
     updates: jax.Array
-    faults: Faults
+    nonfinite: NonFinite
 
 
 class _Drawn(NamedTuple):
@@ -99,8 +95,30 @@ class _Drawn(NamedTuple):
     length: jax.Array
 
 
-class GFNBackend:
-    """Trains ``number`` samplers, one for each seed, and draws ``block`` objects at a time of each."""
+def make_backend(
+    setup: Setup,
+    preferences: NDArray[Any],
+    *,
+    eval_episodes: int,
+    devices: Sequence[jax.Device],
+    skip_nonfinite: bool = False,
+) -> SamplerBackend:
+    """Return the trainer of the samplers of a setup, one for each of the preferences, which stand for the seeds."""
+    return SamplerBackend(
+        cast(Sampler, setup.agent.learner),
+        len(preferences),
+        block=min(WATCHED, setup.agent.num_preferences) * eval_episodes,
+        gamma=setup.gamma,
+        devices=devices,
+        skip_nonfinite=skip_nonfinite,
+    )
+
+
+class SamplerBackend:
+    """Trainer of ``number`` samplers, one for each seed, which draws ``block`` objects at a time of each.
+
+    See :class:`morl.types.Trainer` for its methods.
+    """
 
     def __init__(
         self,
@@ -110,13 +128,13 @@ class GFNBackend:
         block: int,
         gamma: float,
         devices: Sequence[jax.Device] | None = None,
-        skip_faults: bool = False,
+        skip_nonfinite: bool = False,
     ) -> None:
         self._sampler, self._number, self._block, self._gamma = sampler, number, block, gamma
-        self._skip_faults = skip_faults
+        self._devices, self._skip_nonfinite = devices, skip_nonfinite
         self._metrics: Metrics | None = None  # their shapes
-        self._place = Placement(number, devices)
-        mesh = self._place.mesh
+        self._sharding = Sharding(number, devices)
+        mesh = self._sharding.mesh
         split, whole = PartitionSpec("policies"), PartitionSpec()
         shard = partial(jax.shard_map, mesh=mesh, check_vma=False)
         compiled = partial(jax.jit, compiler_options=quick_to_compile(mesh.devices[0].platform))
@@ -130,59 +148,78 @@ class GFNBackend:
         keys: Sequence[jax.Array],
         learners: Sequence[PyTree] | None = None,
         preferences: NDArray[Any] | None = None,
-    ) -> GFNState:
-        """Samplers at the start, see :class:`morl.types.Trainer`; each of them is for any preference."""
+    ) -> SamplerState:
+        """Return samplers at the start; each of them is for any preference."""
         # spare copies share the key of the sampler they copy: they fill a device, nobody reads them
-        stacked_keys = jnp.stack([*keys, *keys[: self._place.spare]])
+        stacked_keys = jnp.stack([*keys, *keys[: self._sharding.spare]])
         key_init, key_run = jnp.moveaxis(jax.vmap(jax.random.split)(stacked_keys), 1, 0)
         if learners is None:
-            begun = [self._sampler.init(key, jnp.zeros(0)) for key in key_init]
+            chosen = [self._sampler.init(key) for key in key_init]
         else:
-            begun = [*learners, *learners[: self._place.spare]]
-        stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *begun)
-        state = GFNState(stacked, key_run, jnp.zeros(len(key_run), jnp.int32), none(len(key_run)))
-        placed: GFNState = jax.device_put(state, self._place.sharding)
-        return placed
+            chosen = [*learners, *learners[: self._sharding.spare]]
+        stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *chosen)
+        state = SamplerState(stacked, key_run, jnp.zeros(len(key_run), jnp.int32), no_nonfinite(len(key_run)))
+        sharded: SamplerState = jax.device_put(state, self._sharding.sharding)
+        return sharded
 
-    def run(self, state: GFNState, updates: int, sums: Sums | None = None) -> tuple[GFNState, Sums]:
-        """``updates`` updates of every sampler, see :class:`morl.types.Trainer`."""
+    def run(self, state: SamplerState, updates: int, sums: MetricSums | None = None) -> tuple[SamplerState, MetricSums]:
+        """Run ``updates`` updates of every sampler and add their metrics to ``sums``."""
         if self._metrics is None:
             self._metrics = jax.eval_shape(self._once, single(state))[1].metrics
-        begin = self._place.zeros(self._metrics) if sums is None else self._place.placed(sums)
-        state, sums = self._run(state, jnp.int32(updates), begin)
-        return state, self._place.own(sums)
+        start = self._sharding.zeros(self._metrics) if sums is None else self._sharding.shard(sums)
+        state, sums = self._run(state, jnp.int32(updates), start)
+        return state, self._sharding.to_host(sums)
 
-    def saved(self, state: GFNState) -> GFNState:
-        """As NumPy arrays, see :class:`morl.types.Trainer`."""
-        data: GFNState = self._place.saved(state)
-        return data
+    def steps(self, updates: int) -> int:
+        """Return the objects built for one seed, which has one sampler, after ``updates`` updates."""
+        return updates * self._sampler.num_envs * self._sampler.rollout_steps
 
-    def restored(self, fresh: GFNState, saved: GFNState) -> GFNState:
-        """Exactly the state that was saved."""
-        state: GFNState = self._place.restored(fresh, saved)
+    def with_preferences(self, state: SamplerState, preferences: NDArray[Any]) -> SamplerState:
+        """Return the state as it is: samplers draw the preferences they learn from."""
         return state
 
-    def policies(self, state: GFNState) -> PyTree:
-        """What draws, of the P samplers, stacked, on the host."""
-        return self._place.own(jax.vmap(self._sampler.policy)(state.samplers))
+    def for_learner(self, learner: Any) -> SamplerBackend:
+        """Return a trainer of as many samplers on the same devices that updates them by another learner."""
+        return SamplerBackend(
+            learner,
+            self._number,
+            block=self._block,
+            gamma=self._gamma,
+            devices=self._devices,
+            skip_nonfinite=self._skip_nonfinite,
+        )
 
-    def faults(self, state: GFNState) -> Faults:
-        """What went wrong, see :class:`morl.types.Trainer`."""
-        faults: Faults = self._place.own(state.faults)
-        return faults
+    def saved(self, state: SamplerState) -> SamplerState:
+        """Return the state as NumPy arrays."""
+        data: SamplerState = self._sharding.saved(state)
+        return data
+
+    def restored(self, fresh: SamplerState, saved: SamplerState) -> SamplerState:
+        """Return exactly the state that was saved."""
+        state: SamplerState = self._sharding.restored(fresh, saved)
+        return state
+
+    def policies(self, state: SamplerState) -> PyTree:
+        """Return the policies of the P samplers, stacked, on the host."""
+        return self._sharding.to_host(jax.vmap(self._sampler.policy)(state.learners))
+
+    def nonfinite(self, state: SamplerState) -> NonFinite:
+        """Return the non-finite updates of the P samplers."""
+        found: NonFinite = self._sharding.to_host(state.nonfinite)
+        return found
 
     def incidents(self) -> list[str]:
-        """Nothing happens to pure functions."""
+        """Return no message: nothing happens to pure functions."""
         return []
 
     def evaluate(self, policies: PyTree, preferences: NDArray[Any], keys: jax.Array, episodes: int) -> Evaluation:
-        """``episodes`` objects, drawn at random, for each of M preferences of N samplers, N at most P: (N, M, E, ...).
+        """Draw ``episodes`` objects at random for each of M preferences of N samplers, N at most P: (N, M, E, ...).
 
         The returns are the objectives, once they are reached: no step before the last is rewarded.
         """
         number, wanted, num_objectives = preferences.shape
-        filled = np.arange(self._number + self._place.spare) % number
-        chosen = jax.device_put(jax.tree.map(lambda x: np.asarray(x)[filled], policies), self._place.sharding)
+        filled = np.arange(self._number + self._sharding.spare) % number
+        chosen = jax.device_put(jax.tree.map(lambda x: np.asarray(x)[filled], policies), self._sharding.sharding)
         repeated = np.repeat(preferences[filled], episodes, axis=1)
         total, parts = wanted * episodes, []
         for index, begin in enumerate(range(0, total, self._block)):
@@ -190,7 +227,7 @@ class GFNBackend:
             conditions = [self._sampler.condition(rows) for rows in repeated[:, places]]
             stacked = jax.tree.map(lambda *x: np.stack(x), *conditions)
             inputs = chosen, stacked, _fold(keys[filled], index)
-            parts.append(jax.tree.map(np.asarray, self._draw(*jax.device_put(inputs, self._place.sharding))))
+            parts.append(jax.tree.map(np.asarray, self._draw(*jax.device_put(inputs, self._sharding.sharding))))
         drawn: _Drawn = jax.tree.map(lambda *x: np.concatenate(x, axis=1)[:number, :total], *parts)
 
         def shaped(x: Any, *shape: int) -> Any:
@@ -201,31 +238,31 @@ class GFNBackend:
         return Evaluation(self._gamma ** (length[..., None] - 1.0) * values, values, length, shaped(built))
 
     def close(self) -> None:
-        """Nothing to let go of."""
+        """Do nothing: there is nothing to close."""
 
-    def _run_shard(self, state: GFNState, updates: jax.Array, sums: Sums) -> tuple[GFNState, Sums]:
+    def _run_shard(self, state: SamplerState, updates: jax.Array, sums: MetricSums) -> tuple[SamplerState, MetricSums]:
         # one after another, not vmap: batched products of other shapes round differently
-        after: tuple[GFNState, Sums] = jax.lax.map(partial(self._run_one, updates), (state, sums))
+        after: tuple[SamplerState, MetricSums] = jax.lax.map(partial(self._run_one, updates), (state, sums))
         return after
 
-    def _run_one(self, updates: jax.Array, begin: tuple[GFNState, Sums]) -> tuple[GFNState, Sums]:
-        def body(_: jax.Array, carry: tuple[GFNState, Sums]) -> tuple[GFNState, Sums]:
+    def _run_one(self, updates: jax.Array, start: tuple[SamplerState, MetricSums]) -> tuple[SamplerState, MetricSums]:
+        def body(_: jax.Array, carry: tuple[SamplerState, MetricSums]) -> tuple[SamplerState, MetricSums]:
             state, sums = carry
             state, one = self._once(state)
             return state, jax.tree.map(jnp.add, sums, one)
 
-        done: tuple[GFNState, Sums] = jax.lax.fori_loop(0, updates, body, begin)
+        done: tuple[SamplerState, MetricSums] = jax.lax.fori_loop(0, updates, body, start)
         return done
 
-    def _once(self, state: GFNState) -> tuple[GFNState, Sums]:
-        """One update of one sampler."""
+    def _once(self, state: SamplerState) -> tuple[SamplerState, MetricSums]:
+        """Run one update of one sampler."""
         key = jax.random.fold_in(state.keys, state.updates)
-        after, metrics = self._sampler.update(state.samplers, key)
-        after, metrics, faults, counts = settled(
-            self._sampler, state.samplers, after, metrics, state.faults, state.updates, skip=self._skip_faults
+        after, metrics = self._sampler.update(state.learners, key)
+        after, metrics, nonfinite, counts = settle(
+            state.learners, after, metrics, state.nonfinite, state.updates, skip=self._skip_nonfinite
         )
-        state = state._replace(samplers=after, updates=state.updates + 1, faults=faults)
-        return state, Sums(counts.astype(jnp.float32), metrics)
+        state = state._replace(learners=after, updates=state.updates + 1, nonfinite=nonfinite)
+        return state, MetricSums(counts.astype(jnp.float32), metrics)
 
     def _draw_shard(self, policies: PyTree, conditions: Any, keys: jax.Array) -> _Drawn:
         drawn: _Drawn = jax.lax.map(lambda of: self._draw_one(*of), (policies, conditions, keys))

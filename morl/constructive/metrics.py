@@ -1,6 +1,6 @@
-"""How well a sampler of objects draws them: distances to the exact target, and the best of what it drew.
+"""Quality of a sampler of objects: distances to the exact target, and the best of the objects it drew.
 
-The best of many samples hides how they are distributed, so read those beside a distance. Objectives are from 0 to about
+The best of many samples hides how they are distributed, so read them beside a distance. Objectives are from 0 to about
 1, the more the better.
 """
 
@@ -20,7 +20,7 @@ Floats = NDArray[np.float64]
 
 
 class Target(NamedTuple):
-    """The exact distribution p(x) ∝ R(x).
+    """Exact distribution p(x) ∝ R(x).
 
     Attributes:
         log_z: (...) log of the sum of all rewards.
@@ -32,7 +32,7 @@ class Target(NamedTuple):
 
 
 def target(outcomes: Outcomes, log_reward: ArrayLike) -> Target:
-    """The exact target of rewards (..., n) of the n classes of objects."""
+    """Compute the exact target of rewards (..., n) of the n classes of objects."""
     log_mass = np.asarray(log_reward, np.float64) + outcomes.log_count
     largest = log_mass.max(axis=-1, keepdims=True)
     mass = np.exp(log_mass - largest)
@@ -41,15 +41,15 @@ def target(outcomes: Outcomes, log_reward: ArrayLike) -> Target:
 
 
 def l1_distance(first: ArrayLike, second: ArrayLike) -> Floats:
-    """Σ |p − q| of distributions (..., n): 0 for the same, 2 at most.
+    """Compute Σ |p − q| of distributions (..., n): 0 for the same, 2 at most.
 
-    Of frequencies it never gets to 0: by sampling noise alone 200 000 draws from a grid of 1023 cells are 0.057 off.
+    For frequencies it never reaches 0: by sampling noise alone 200 000 draws from a grid of 1023 cells are 0.057 off.
     """
     return np.asarray(np.abs(np.asarray(first, np.float64) - np.asarray(second, np.float64)).sum(axis=-1))
 
 
 def r2(points: ArrayLike, preferences: ArrayLike) -> float:
-    """Mean over preferences v (k, R) of the least max_i v_i |1 − a_i| of points a (n, R); lower is better.
+    """Compute the mean over preferences v (k, R) of the least max_i v_i |1 − a_i| of points a (n, R); lower is better.
 
     Hansen and Jaszkiewicz (1998), with the Tchebycheff utility and the utopia of 1.
 
@@ -60,9 +60,9 @@ def r2(points: ArrayLike, preferences: ArrayLike) -> float:
 
 
 def r2_published(points: ArrayLike, preferences: ArrayLike) -> float:
-    """As :func:`r2`, but the sum divided by the Frobenius norm of the preferences, as MOGFN's code has it.
+    """Compute :func:`r2` with the sum divided by the Frobenius norm of the preferences, as in MOGFN's published code.
 
-    It grows with the square root of their number: compare it on the same ones only.
+    It grows with the square root of their number: compare it on the same preferences only.
 
     Raises:
         UserError: as :func:`r2`.
@@ -79,7 +79,7 @@ def _shortfalls(points: ArrayLike, preferences: ArrayLike) -> Floats:
 
 
 def pareto_clusters_entropy(points: ArrayLike, front: ArrayLike) -> float:
-    """Entropy in nats of which point of the known front (m, R) is nearest to each of the points (n, R).
+    """Compute the entropy in nats of the known front's points (m, R) that are nearest to the points (n, R).
 
     PC-entropy (Roy et al., 2023, section 4.2): log m where all of the front is met equally often, 0 where all points
     are about the same one. It does not see how near they are.
@@ -97,7 +97,7 @@ def pareto_clusters_entropy(points: ArrayLike, front: ArrayLike) -> float:
 
 
 def top_k(rewards: ArrayLike, k: int) -> NDArray[np.int64]:
-    """Places (P, k) of the k highest of rewards (P, n), the best first; ties by their order.
+    """Return the indices (P, k) of the k highest of rewards (P, n), the best first; ties by their order.
 
     Raises:
         UserError: fewer than k.
@@ -109,7 +109,9 @@ def top_k(rewards: ArrayLike, k: int) -> NDArray[np.int64]:
 
 
 def top_k_reward(rewards: ArrayLike, k: int) -> float:
-    """Mean of the k highest of rewards (P, n), over them and then over the P preferences (Jain et al., 2023).
+    """Compute the mean of the k highest of rewards (P, n), over them and then over the P preferences.
+
+    Source: Jain et al. (2023).
 
     Raises:
         UserError: fewer than k.
@@ -119,7 +121,7 @@ def top_k_reward(rewards: ArrayLike, k: int) -> float:
 
 
 def levenshtein(first: Sequence[object], second: Sequence[object]) -> int:
-    """Least number of letters to insert, delete or change to make one of the other (Levenshtein, 1966)."""
+    """Return the least number of letters to insert, delete or change to make one of the other (Levenshtein, 1966)."""
     row = list(range(len(second) + 1))
     for i, one in enumerate(first, start=1):
         before, row[0] = row[0], i
@@ -129,9 +131,9 @@ def levenshtein(first: Sequence[object], second: Sequence[object]) -> int:
 
 
 def levenshtein_distances(some: Sequence[str], others: Sequence[str]) -> Floats:
-    """(n, m) Levenshtein distances of all pairs of n and m strings.
+    """Return the Levenshtein distances (n, m) of all pairs of n and m strings.
 
-    One string against all others at a time: of the table that :func:`levenshtein` fills cell by cell, a whole row.
+    One string is compared with all others at a time, a whole row of the table that :func:`levenshtein` fills by cells.
     """
     longest = max(map(len, others), default=0)
     letters = np.zeros((len(others), longest), np.uint32)  # 0 is no letter
@@ -152,7 +154,7 @@ def levenshtein_distances(some: Sequence[str], others: Sequence[str]) -> Floats:
 
 
 def diversity(strings: Sequence[Sequence[object]]) -> float:
-    """Mean Levenshtein distance of all pairs.
+    """Return the mean Levenshtein distance of all pairs.
 
     Raises:
         UserError: fewer than two.

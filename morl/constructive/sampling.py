@@ -1,4 +1,4 @@
-"""Objects that a sampler draws, as text: how far apart they are, and tables of them for a preference."""
+"""Objects that a sampler draws: their texts and distances, and tables of them for a preference."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ Texts = Sequence[str]
 
 
 def texts(env: Any, obs: NDArray[Any]) -> list[str]:
-    """Each of finished objects, observations (n, *shape), as the task's ``text`` has it, else its numbers.
+    """Return the texts of finished objects, observations (n, *shape): the task's ``text``, else their numbers.
 
-    What is drawn is often drawn again, so that each different one is put into words once.
+    Objects are often drawn again, so each different one is converted once.
     """
     rows = obs.reshape(len(obs), -1)
     _, first, which = np.unique(rows, axis=0, return_index=True, return_inverse=True)
@@ -38,13 +38,13 @@ def texts(env: Any, obs: NDArray[Any]) -> list[str]:
 
 
 def distances(env: Any, some: Texts, others: Texts) -> Floats:
-    """(n, m) between objects by their texts: the task's own ``distances`` where it has them, else Levenshtein's."""
+    """Return the distances (n, m) of objects by their texts: the task's own ``distances``, else Levenshtein's."""
     own = getattr(env, "distances", gfn_metrics.levenshtein_distances)
     return np.asarray(own(some, others), np.float64)
 
 
 def diversity(env: Any, objects: Texts) -> float:
-    """Mean distance of all pairs; 0 of fewer than two."""
+    """Return the mean distance of all pairs; 0 of fewer than two."""
     number = len(objects)
     if number < 2:
         return 0.0
@@ -52,9 +52,9 @@ def diversity(env: Any, objects: Texts) -> float:
 
 
 def novelty(env: Any, objects: Texts, known: Texts) -> Floats:
-    """(n,) distance of each to the nearest of ``known``; with none there, to the nearest different one among them all.
+    """Return the distance (n,) of each object to the nearest known one; without any, to the nearest different object.
 
-    NaN where there is nothing to be different from.
+    It is NaN where there is no other object.
     """
     unique, which = np.unique(np.asarray(objects), return_inverse=True)
     mine = unique.tolist()
@@ -71,12 +71,12 @@ def novelty(env: Any, objects: Texts, known: Texts) -> Floats:
 
 @dataclass(frozen=True)
 class Candidates:
-    """n objects drawn for preferences.
+    """Candidates: n objects drawn for preferences.
 
     Attributes:
         objectives: R names.
         preferences: (n, R) each was drawn for.
-        beta: exponent of the reward it was drawn for.
+        beta: exponent of the reward they were drawn for.
         objects: n texts.
         observations: (n, *shape) of the finished objects.
         values: (n, R).
@@ -104,7 +104,7 @@ class Candidates:
         return len(self.objects)
 
     def take(self, index: ArrayLike) -> Candidates:
-        """Those of these numbers."""
+        """Return the candidates of these indices."""
         import jax
 
         chosen = np.asarray(index, np.int64)
@@ -117,11 +117,11 @@ class Candidates:
         )
 
     def unique(self) -> Candidates:
-        """Without those that were drawn for the same preference before."""
+        """Leave out candidates that were drawn for the same preference before."""
         return self.take(np.flatnonzero(~self.repeated))
 
     def best(self, number: int) -> Candidates:
-        """The ``number`` of largest reward for each preference, no object twice, the best first."""
+        """Return the ``number`` of largest reward for each preference, no object twice, the best first."""
         chosen: list[int] = []
         for preference in dict.fromkeys(map(tuple, self.preferences.tolist())):  # in the order they were given
             mine = np.flatnonzero((self.preferences == preference).all(axis=1) & ~self.repeated)
@@ -129,7 +129,7 @@ class Candidates:
         return self.take(chosen)
 
     def to_csv(self) -> str:
-        """One row each; floats are written so that they read back exactly."""
+        """Return a CSV table, one row a candidate; floats are written so that they read back exactly."""
         weights = [f"preference_{name}" for name in self.objectives]
         measured = ["reward", "log_probability", "novelty", "repeated"]
         rows = []
@@ -162,38 +162,33 @@ def sample(
     Args:
         run: run directory.
         preferences: (R,) weights on the simplex, or several (k, R).
-        number: of objects for each.
+        number: number of objects for each.
         seed: the same one draws the same objects; whatever it is, not those of the training.
         beta: exponent of the reward; by default the highest the sampler was trained for.
         known: objects that novelty is the distance to, as text.
-        training_seed: whose sampler, in a run of several seeds; by default that of the first.
+        training_seed: seed of the sampler, in a run of several seeds; by default the first.
         device: where JAX runs.
 
     Raises:
         UserError: not a finished run of an agent that samples, a preference off the simplex, an exponent it was not
             trained for, numbers out of range, no such training seed.
     """
-    from morl.loading import plan_of
+    from morl.loading import fronts_of, setup_of
     from morl.training.backends import devices
 
     for name, value, low in (("number", number, 1), ("seed", seed, 0)):
         if not low <= value < 2**31:
             raise UserError(f"{name} must be at least {low} and below 2**31, not {value}")
     path = Path(run)
-    plan, settings = plan_of(path)
-    if not plan.draws_objects:
-        raise UserError(
-            f"{path} is a run of {plan.agent_name}, which draws no objects: morl rollout shows what its policies do"
-        )
+    setup, settings = setup_of(path)
+    setup.require("sample")
     import jax
 
-    sampler: Any = plan.agent.learner
+    sampler: Any = setup.agent.learner
     weights = np.atleast_2d(np.asarray(preferences, np.float64))
     beta = float(sampler.condition(weights, beta).beta[0])  # checks both
-    with jax.default_device(devices.choose(device, 1, plan.split_cores)[0]):
-        from morl.loading import fronts_of
-
-        fronts = fronts_of(path, plan, settings)
+    with jax.default_device(devices.choose(device, 1, setup.spec.split_cores)[0]):
+        fronts = fronts_of(path, setup, settings)
         chosen = next(iter(fronts)) if training_seed is None else training_seed
         if chosen not in fronts:
             raise UserError(f"seed {chosen} is not in this run; it has {', '.join(map(str, fronts))}")
@@ -206,14 +201,14 @@ def sample(
     drawn, log_probability = jax.tree.map(lambda *x: np.concatenate(x), *parts)
     preference = np.repeat(weights, number, axis=0)
     values = np.asarray(drawn.values, np.float64)
-    objects = texts(plan.env, drawn.obs)
+    objects = texts(setup.env, drawn.obs)
     seen: set[tuple[int, str]] = set()
     repeated = []
     for i, text in enumerate(objects):
         repeated.append((i // number, text) in seen)
         seen.add((i // number, text))
     return Candidates(
-        objectives=plan.objectives,
+        objectives=setup.objectives,
         preferences=preference,
         beta=beta,
         objects=tuple(objects),
@@ -221,14 +216,14 @@ def sample(
         values=values,
         rewards=np.exp(sampler.log_reward(values, preference, 1.0)),
         log_probability=np.asarray(log_probability, np.float64),
-        novelty=novelty(plan.env, objects, known),
+        novelty=novelty(setup.env, objects, known),
         repeated=np.array(repeated),
         states=drawn.state,
     )
 
 
 def _draw(sampler: Any, params: Any, preference: Floats, beta: float, number: int, key: Any) -> Any:
-    """``number`` finished objects for a preference, and the log-probability of what built them, on the host."""
+    """Return ``number`` finished objects for a preference, and the log-probabilities of their steps, on the host."""
     import jax
 
     parts = []
@@ -240,7 +235,7 @@ def _draw(sampler: Any, params: Any, preference: Floats, beta: float, number: in
 
 
 def read_known(path: Path) -> list[str]:
-    """Objects of a text file, one a line, or of the column ``object`` of a CSV file.
+    """Read objects from a text file, one a line, or from the column ``object`` of a CSV file.
 
     Raises:
         UserError: unreadable, without that column, or with no object.

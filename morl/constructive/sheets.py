@@ -31,7 +31,7 @@ def check(env: Any, path: Path) -> None:
 
 
 def draw(env: Any, best: Candidates, path: Path) -> int:
-    """Write pictures of the candidates, with their objectives below: as many as a sheet has, which is returned.
+    """Write pictures of the candidates, with their objectives below; return how many, at most as many as fit a sheet.
 
     Each is the task's ``picture(text) -> (H, W, 3) uint8`` of the object where it has that, else its ``render``.
     """

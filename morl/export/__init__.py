@@ -111,8 +111,6 @@ def export(
     setup, settings = setup_of(Path(run))
     setup.require("export")
     front = front_of_seed(fronts_of(Path(run), setup, settings), training_seed)
-    if front.objects is not None:
-        raise UserError(f"{run} holds a sampler of objects, not a policy that acts; see morl sample")
     row = front.assign(preference) if preference is not None else policy
     if row is None and not front.conditional:
         raise UserError("give --preference or --policy: each policy of this run is for a preference of its own")

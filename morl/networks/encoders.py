@@ -1,4 +1,4 @@
-"""Observations as flat float32 features, by observation space."""
+"""Encoders of observations as flat float32 features, by observation space."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from numpy.typing import NDArray
 
 from morl.errors import UserError
 
-MOST_CELLS = 512  # values in all up to which a vector of integers is one-hot
+MOST_CELLS = 512  # largest number of values in all for which a vector of integers is one-hot
 
 
 class Encoder(NamedTuple):
-    """How a space's observations become features.
+    """Map from a space's observations to features.
 
     Attributes:
         encode: maps a batch of observations (..., *space.shape) to features (..., size).
         size: number of features.
-        one_hot: the features are 0 or 1. Dividing a rare one by its deviation would make it huge, so they are not to be
-            normalised.
+        one_hot: whether the features are 0 or 1. Such features must not be normalised: dividing a rare one by its
+            standard deviation would make it huge.
     """
 
     encode: Callable[[jax.Array], jax.Array]
@@ -33,11 +33,11 @@ class Encoder(NamedTuple):
 
 
 def encoder(space: Space[Any]) -> Encoder:
-    """The encoder of a space.
+    """Return the encoder of an observation space.
 
-    A ``Box`` is flattened. The parts of ``Discrete``, ``MultiDiscrete`` and ``MultiBinary`` are one-hot, and so are
-    those of an integer ``Box`` of one axis (the cells of a grid: no order of rewards is to be read into their numbers),
-    up to ``MOST_CELLS`` values in all.
+    A ``Box`` is flattened. The parts of ``Discrete``, ``MultiDiscrete`` and ``MultiBinary`` become one-hot. So do those
+    of an integer ``Box`` of one axis with at most ``MOST_CELLS`` values in all: they are cells of a grid, whose numbers
+    have no order that rewards follow.
 
     Raises:
         UserError: another kind of space.
@@ -65,7 +65,7 @@ def encoder(space: Space[Any]) -> Encoder:
 
 
 def _one_hot(sizes: NDArray[np.int64], starts: NDArray[np.int64]) -> Encoder:
-    """Each part of a vector of integers in as many features as it has values."""
+    """Return an encoder of vectors of integers, with one feature for each value of each part."""
 
     def encode(obs: jax.Array) -> jax.Array:
         parts = [

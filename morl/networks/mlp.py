@@ -1,4 +1,4 @@
-"""Networks as typed pytrees whose leaves are arrays only. The one file that imports the network library."""
+"""Networks as typed pytrees whose leaves are arrays only."""
 
 from __future__ import annotations
 
@@ -11,21 +11,24 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
+from morl.ops.batching import with_leading_axes
+
 ACTIVATIONS = {"tanh": jnp.tanh, "relu": jax.nn.relu, "silu": jax.nn.silu}
 
 
 class Linear(eqx.Module):
-    """Affine layer on the last axis: (..., in) to (..., out)."""
+    """Affine layer on the last axis, from (..., in) to (..., out)."""
 
     weight: jax.Array | NDArray[np.float32]
     bias: jax.Array | NDArray[np.float32]
 
     def __call__(self, x: jax.Array) -> jax.Array:
-        return x @ jnp.asarray(self.weight) + jnp.asarray(self.bias)
+        y = x @ jnp.asarray(self.weight)
+        return y + with_leading_axes(jnp.asarray(self.bias), y.ndim)
 
 
 class MLP(eqx.Module):
-    """Fully connected network on the last axis, linear at the end."""
+    """Fully connected network on the last axis, with a linear last layer."""
 
     layers: tuple[Linear, ...]
     activation: str = eqx.field(static=True)
@@ -37,9 +40,15 @@ class MLP(eqx.Module):
 
 
 def mlp(rng: np.random.Generator, sizes: Sequence[int], activation: str, *, output_scale: float) -> MLP:
-    """An MLP with orthogonal weights (gain sqrt 2, ``output_scale`` at the end) and zero biases, as NumPy arrays.
+    """Return an MLP with orthogonal weights and zero biases, as NumPy arrays.
 
-    Made on the host: batched QR under ``vmap`` deadlocks jaxlib 0.10.2 on two cores, and compiling it takes seconds.
+    It is made on the host: batched QR under ``vmap`` deadlocks jaxlib 0.10.2 on two cores, and compiles for seconds.
+
+    Args:
+        rng: random generator of the weights.
+        sizes: widths of the inputs, the hidden layers and the outputs.
+        activation: a name of :data:`ACTIVATIONS`.
+        output_scale: gain of the last layer's weights; those before have √2.
     """
     layers = []
     for i, (size_in, size_out) in enumerate(itertools.pairwise(sizes)):
@@ -48,12 +57,12 @@ def mlp(rng: np.random.Generator, sizes: Sequence[int], activation: str, *, outp
 
 
 def linear(rng: np.random.Generator, size_in: int, size_out: int, gain: float) -> Linear:
-    """One affine layer with orthogonal weights times ``gain`` and zero biases, as NumPy arrays."""
+    """Return an affine layer with orthogonal weights times ``gain`` and zero biases, as NumPy arrays."""
     return Linear(gain * _orthogonal(rng, size_in, size_out), np.zeros(size_out, np.float32))
 
 
 def _orthogonal(rng: np.random.Generator, rows: int, columns: int) -> NDArray[np.float32]:
-    """Uniformly distributed (semi-)orthogonal matrix (Saxe et al., 2014)."""
+    """Draw a uniformly distributed (semi-)orthogonal matrix (rows, columns) (Saxe et al., 2014)."""
     q, r = np.linalg.qr(rng.standard_normal((max(rows, columns), min(rows, columns))))
     q = q * np.sign(np.diag(r))  # makes the distribution uniform
     return np.ascontiguousarray(q.T if rows < columns else q, dtype=np.float32)

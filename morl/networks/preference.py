@@ -1,7 +1,7 @@
-"""Networks that see a preference beside the observation, and have ``outputs`` numbers for each action.
+"""Networks conditioned on a preference, with ``outputs`` numbers for each of A actions.
 
-All are called with features (..., F) or rows of features (..., A, F), and preferences (..., R); what they give is
-(..., A, outputs).
+Their inputs are features (..., F) or rows of features for each action (..., A, F), and preferences (..., R). Their
+outputs are (..., A, outputs).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from morl.ops.masking import masked_mean
 
 
 class FlatNetwork(eqx.Module):
-    """An MLP of features (..., F) and preferences."""
+    """MLP of features (..., F) and preferences (..., R)."""
 
     body: MLP
     num_actions: int = eqx.field(static=True)
@@ -34,17 +34,17 @@ def flat_network(
     outputs: int,
     hidden: tuple[int, ...],
 ) -> FlatNetwork:
-    """A :class:`FlatNetwork`."""
+    """Return a :class:`FlatNetwork` of hidden layers with the ``hidden`` widths."""
     sizes = (num_features + num_objectives, *hidden, num_actions * outputs)
     return FlatNetwork(mlp(rng, sizes, "relu", output_scale=0.01), num_actions)
 
 
 class RowNetwork(eqx.Module):
-    """The same weights for every action's row (..., A, F), which see what all rows have in common by its mean.
+    """Network with the same weights for every action's row (..., A, F), which sees the other rows by their mean.
 
-    No weight belongs to one action, so it does not matter how many there are, or in which order. Rows that do not exist
-    (``exists`` (..., A) of 0 and 1) are left out of the mean. Features also count directly, as what an action gives at
-    once is most of what it is worth and often stands among them.
+    No weight belongs to one action, so neither the number of actions nor their order matters. Rows that do not exist
+    (``exists`` (..., A) of 0 and 1) are left out of the mean. A linear layer leads from the features to the outputs
+    directly: an action's immediate reward is most of its value and is often among the features.
     """
 
     first: MLP
@@ -63,16 +63,17 @@ class RowNetwork(eqx.Module):
 def row_network(
     rng: np.random.Generator, num_features: int, num_objectives: int, outputs: int, hidden: tuple[int, ...]
 ) -> RowNetwork:
-    """A :class:`RowNetwork` whose two halves have the ``hidden`` widths each."""
+    """Return a :class:`RowNetwork` whose two halves have the ``hidden`` widths each."""
     first = mlp(rng, (num_features + num_objectives, *hidden), "relu", output_scale=2**0.5)
     second = mlp(rng, (2 * hidden[-1], *hidden, outputs), "relu", output_scale=0.01)
     return RowNetwork(first, second, linear(rng, num_features, outputs, 0.01))
 
 
 class ConvolutionNetwork(eqx.Module):
-    """The published one: 1x1 convolutions with residual blocks over the rows, then an MLP of all rows and ω.
+    """Network of 1x1 convolutions with residual blocks over the rows, then an MLP of all rows and the preference.
 
-    Yang et al. (2025), section V. A 1x1 convolution over servers is the same affine layer for each of them.
+    It is the published one of Yang et al. (2025), section V. A 1x1 convolution over rows is the same affine layer for
+    each of them. Rows that do not exist (``exists`` (..., A) of 0 and 1) are 0 for the MLP.
     """
 
     stem: Linear
@@ -98,7 +99,7 @@ def convolution_network(
     blocks: int,
     hidden: tuple[int, ...],
 ) -> ConvolutionNetwork:
-    """A :class:`ConvolutionNetwork` of so many channels and residual blocks, with the ``hidden`` widths of its MLP."""
+    """Return a :class:`ConvolutionNetwork` of ``blocks`` residual blocks, with the ``hidden`` widths of its MLP."""
     return ConvolutionNetwork(
         stem=linear(rng, num_features, channels, 2**0.5),
         blocks=tuple(

@@ -1,6 +1,6 @@
-"""A causal transformer over strings of letters, conditioned on a vector (Vaswani et al., 2017; layer norm first).
+"""Causal transformer over strings of letters, conditioned on a vector (Vaswani et al., 2017; layer norm first).
 
-Its leaves are arrays only, like those of :mod:`morl.networks.mlp`, which it is made of.
+Its leaves are arrays only. Shapes: L letters of a string, D the width, C conditions.
 """
 
 from __future__ import annotations
@@ -14,24 +14,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from morl.networks.mlp import Linear, linear
+from morl.ops.batching import with_leading_axes
 from morl.ops.masking import mask_logits
 
 Array = jax.Array | NDArray[np.float32]
 
 
 class Norm(eqx.Module):
-    """Layer norm on the last axis (Ba et al., 2016)."""
+    """Layer normalisation on the last axis (Ba et al., 2016)."""
 
     scale: Array
     shift: Array
 
     def __call__(self, x: jax.Array) -> jax.Array:
         centred = x - x.mean(axis=-1, keepdims=True)
-        return centred * jax.lax.rsqrt((centred**2).mean(axis=-1, keepdims=True) + 1e-5) * self.scale + self.shift
+        scale, shift = (with_leading_axes(jnp.asarray(each), x.ndim) for each in (self.scale, self.shift))
+        return centred * jax.lax.rsqrt((centred**2).mean(axis=-1, keepdims=True) + 1e-5) * scale + shift
 
 
 class Block(eqx.Module):
-    """Attention and a dense layer of four times the width, each added to what it sees."""
+    """Attention and then a dense layer of four times the width, each added to its input."""
 
     attention_norm: Norm
     attention_in: Linear
@@ -42,21 +44,24 @@ class Block(eqx.Module):
     num_heads: int = eqx.field(static=True)
 
     def queries_keys_values(self, x: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-        """Of places (..., D): three of (..., heads, D / heads)."""
+        """Return queries, keys and values (..., heads, D / heads) of places (..., D)."""
         parts = self.attention_in(self.attention_norm(x))
         split = parts.reshape(*x.shape[:-1], 3, self.num_heads, x.shape[-1] // self.num_heads)
         return split[..., 0, :, :], split[..., 1, :, :], split[..., 2, :, :]
 
     def finish(self, x: jax.Array, attended: jax.Array) -> jax.Array:
-        """Places (..., D) after what they attended to, (..., heads, D / heads), and the dense layer."""
+        """Return places (..., D) after adding attended values (..., heads, D / heads) and the dense layer."""
         x = x + self.attention_out(attended.reshape(x.shape))
         return x + self.dense_out(jax.nn.gelu(self.dense_in(self.dense_norm(x))))
 
 
 class Memory(NamedTuple):
-    """Keys and values of the places of a string that were gone through: of each block (..., heads, L, D / heads).
+    """Keys and values of the places of a string read so far (a KV cache).
 
-    An array a block, and the places within a head, so that a loop adds a place to them where they are.
+    There is one array for each block, with the places inside a head, so that a loop writes a place without a copy.
+
+    Attributes:
+        keys, values: of each block, (..., heads, L, D / heads).
     """
 
     keys: tuple[jax.Array, ...]
@@ -64,12 +69,12 @@ class Memory(NamedTuple):
 
 
 class Transformer(eqx.Module):
-    """Reads a string of at most L letters: outputs at place t depend on the condition and the letters before t.
+    """Transformer whose outputs at place t depend on the condition and on the letters before t.
 
     Attributes:
-        letters: (letters + 1, D) embeddings; the last is that of what stands before the string.
+        letters: (letters + 1, D) embeddings; the last one stands for the start of the string.
         places: (L, D) embeddings.
-        condition: from (C,) to D, added at every place.
+        condition: layer from (C,) to (D,), added at every place.
     """
 
     letters: Array
@@ -80,19 +85,19 @@ class Transformer(eqx.Module):
     head: Linear
 
     def __call__(self, letters: jax.Array, condition: jax.Array) -> jax.Array:
-        """Outputs (..., L, outputs) at all places of strings (..., L) int32, in one pass; condition (..., C)."""
+        """Return the outputs (..., L, outputs) at all places of strings (..., L) int32 under conditions (..., C)."""
         before = jnp.full_like(letters[..., :1], len(self.letters) - 1)
         x = jnp.asarray(self.letters)[jnp.concatenate([before, letters[..., :-1]], axis=-1)]
-        x = x + self.places + self.condition(condition)[..., None, :]
+        x = x + with_leading_axes(jnp.asarray(self.places), x.ndim) + self.condition(condition)[..., None, :]
         place = jnp.arange(letters.shape[-1])
-        seen = place[:, None] >= place
+        seen = place[:, None] >= place[None]
         for block in self.blocks:
             query, key, value = block.queries_keys_values(x)
             x = block.finish(x, attend(query, key, value, seen))
         return self.head(self.norm(x))
 
     def nothing_read(self, condition: jax.Array) -> Memory:
-        """Before the first place, for conditions (..., C)."""
+        """Return the memory before the first place, for conditions (..., C)."""
         block = self.blocks[0]
         length, width = self.places.shape
         shape = (*condition.shape[:-1], block.num_heads, length, width // block.num_heads)
@@ -102,15 +107,16 @@ class Transformer(eqx.Module):
     def read(
         self, memory: Memory, letter: jax.Array, place: jax.Array, condition: jax.Array
     ) -> tuple[Memory, jax.Array]:
-        """Outputs (..., outputs) at one place, () int32, the same as of the whole string; ``letter`` is the one before.
+        """Return the memory with one place more, and the outputs there (..., outputs), equal to those of one pass.
 
         Args:
-            memory: of the places before.
-            letter: (...) int32; the number of letters at the first place.
+            memory: memory of the places before.
+            letter: (...) int32 letter before the place; at the first place the number of letters.
             place: () int32.
             condition: (..., C).
         """
-        x = jnp.asarray(self.letters)[letter] + jnp.asarray(self.places)[place] + self.condition(condition)
+        x = jnp.asarray(self.letters)[letter]
+        x = x + with_leading_axes(jnp.asarray(self.places)[place], x.ndim) + self.condition(condition)
         seen = jnp.arange(len(self.places)) <= place
         keys, values = [], []
         for i, block in enumerate(self.blocks):
@@ -126,9 +132,13 @@ class Transformer(eqx.Module):
 def attend(
     query: jax.Array, key: jax.Array, value: jax.Array, seen: jax.Array, bias: jax.Array | float = 0.0
 ) -> jax.Array:
-    """(..., Q, heads, d) of queries (..., Q, heads, d), keys and values (..., K, heads, d).
+    """Return scaled dot-product attention (..., Q, heads, d) (Vaswani et al., 2017, equation 1).
 
-    Only where ``seen``, and with ``bias`` added to the scores; both broadcast to (..., heads, Q, K).
+    Args:
+        query: (..., Q, heads, d).
+        key, value: (..., K, heads, d).
+        seen: bool, whether a query sees a key; broadcasts to (..., heads, Q, K).
+        bias: added to the scores; broadcasts to (..., heads, Q, K).
     """
     scores = jnp.einsum("...qhd,...khd->...hqk", query, key) / np.sqrt(query.shape[-1]) + bias
     share = jax.nn.softmax(mask_logits(scores, seen), axis=-1)
@@ -146,9 +156,10 @@ def transformer(
     num_blocks: int,
     num_heads: int,
 ) -> Transformer:
-    """Orthogonal weights, scaled down where blocks add up (Radford et al., 2019), as NumPy arrays; outputs about 0.
+    """Return a transformer with orthogonal weights, as NumPy arrays; its outputs are about 0.
 
-    Made on the host for the reason :func:`morl.networks.mlp.mlp` gives. ``width`` is a multiple of ``num_heads``.
+    Weights whose outputs the blocks add up are scaled down (Radford et al., 2019). It is made on the host, for the
+    reason that :func:`morl.networks.mlp.mlp` gives. ``width`` is a multiple of ``num_heads``.
     """
 
     def embeddings(number: int) -> NDArray[np.float32]:
@@ -166,12 +177,12 @@ def transformer(
 
 
 def norm(width: int) -> Norm:
-    """A layer norm that changes nothing but what it is for."""
+    """Return a layer norm of scale 1 and shift 0."""
     return Norm(np.ones(width, np.float32), np.zeros(width, np.float32))
 
 
 def block(rng: np.random.Generator, width: int, num_blocks: int, num_heads: int) -> Block:
-    """One of ``num_blocks`` blocks, what it adds scaled so that their sum is not."""
+    """Return one of ``num_blocks`` blocks, its outputs scaled so that their sum keeps its variance."""
     added = (2 * num_blocks) ** -0.5
     return Block(
         attention_norm=norm(width),

@@ -1,7 +1,7 @@
-"""A transformer over the nodes of trees, conditioned on a vector: attention knows who is whose parent.
+"""Transformer over the nodes of trees, conditioned on a vector, with edges as biases of the attention.
 
-As a graph transformer (Dwivedi and Bresson, 2021; Ying et al., 2021), with edges as biases of the attention. Its leaves
-are arrays only, like those of :mod:`morl.networks.mlp`.
+It is a graph transformer (Dwivedi and Bresson, 2021; Ying et al., 2021). Its leaves are arrays only. Shapes: N nodes, S
+sites of a node, D the width, C conditions.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from numpy.typing import NDArray
 from morl.networks.mlp import Linear, linear
 from morl.networks.transformer import Array, Block, Norm, attend, block, norm
 
-SELF, TO_WHOLE, OF_WHOLE, FIRST_SITE = 0, 1, 2, 3  # relations; from the last on, first to parents, then to children
+SELF, TO_WHOLE, OF_WHOLE, FIRST_SITE = 0, 1, 2, 3  # relations; from FIRST_SITE on S to parents, then S to children
 
 
 class Trees(NamedTuple):
-    """Trees of at most N nodes, (..., N); a part of one that is not there has the number after the last.
+    """Trees of at most N nodes. A part that does not exist has the number after the largest.
 
     Attributes:
-        kinds: int32 of each node.
-        parents: int32 node above it; none of a root.
-        sites: int32 place at its parent that it is on; none of a root.
-        chosen: (...) int32 of the place (node * S + site) that comes next, if one was chosen.
+        kinds: (..., N) int32 kind of each node.
+        parents: (..., N) int32 node that each node is attached to; a root has none.
+        sites: (..., N) int32 site of the parent that each node is attached to; a root has none.
+        chosen: (...) int32 place (node * S + site) that was chosen to be filled next, if one was.
     """
 
     kinds: jax.Array
@@ -37,18 +37,19 @@ class Trees(NamedTuple):
 
 
 class TreeTransformer(eqx.Module):
-    """Reads trees of at most N nodes with S sites each: outputs of the whole tree, and of each site of each node.
+    """Transformer with outputs of the whole tree, and of each site of each node.
 
-    The whole is one more token, which sees all nodes and is seen by them. What a node sees of another is biased by what
-    they are to each other: the same, parent or child by a given site, or neither.
+    The whole tree is one more token, which sees all nodes and is seen by them. Attention between two nodes has a bias
+    that depends on their relation: the same node, parent or child by a given site, or neither.
 
     Attributes:
-        kinds: (kinds + 1, D) embeddings; the last is of no node.
-        sites: (S + 1, D) embeddings of the site that a node is on.
-        chosen: (S, D) embeddings of a node's site that was chosen.
-        whole: (D,) embedding.
-        relations: (2 S + 3, blocks, heads) biases.
-        condition: from (C,) to D, added everywhere.
+        kinds: (kinds + 1, D) embeddings; the last one stands for no node.
+        sites: (S + 1, D) embeddings of the site that a node is attached to.
+        chosen: (S, D) embeddings of the site that was chosen, for its node.
+        whole: (D,) embedding of the whole tree.
+        relations: (2 S + 3, blocks, heads) biases of the attention.
+        condition: layer from (C,) to (D,), added to every token.
+        of_whole, of_sites: layers to the outputs.
     """
 
     kinds: Array
@@ -63,14 +64,14 @@ class TreeTransformer(eqx.Module):
     of_sites: Linear
 
     def __call__(self, trees: Trees, condition: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """Outputs (..., outputs) of trees (...) under conditions (..., C), and (..., N, S) of their sites."""
+        """Return outputs (..., outputs) of trees under conditions (..., C), and outputs (..., N, S) of their sites."""
         number, num_sites = trees.kinds.shape[-1], len(self.chosen)
         node = jnp.arange(number)
-        # one-hot products and not gathers: their gradients are scatters, slow on XLA's CPU backend
+        # one-hot products and not gathers: the gradient of a gather is a scatter, slow on XLA's CPU backend
         x = jax.nn.one_hot(trees.kinds, len(self.kinds)) @ self.kinds
         x = x + jax.nn.one_hot(trees.sites, len(self.sites)) @ self.sites
         places = trees.chosen[..., None] - node * num_sites
-        x = x + jax.nn.one_hot(places, num_sites) @ self.chosen  # all 0 out of the range
+        x = x + jax.nn.one_hot(places, num_sites) @ self.chosen  # one_hot is 0 out of its range
         whole = jnp.broadcast_to(jnp.asarray(self.whole), (*x.shape[:-2], 1, x.shape[-1]))
         x = jnp.concatenate([whole, x], axis=-2) + self.condition(condition)[..., None, :]
         there = jnp.pad(trees.kinds != len(self.kinds) - 1, [(0, 0)] * (x.ndim - 2) + [(1, 0)], constant_values=True)
@@ -84,9 +85,12 @@ class TreeTransformer(eqx.Module):
 
 
 def _relations(trees: Trees, num_sites: int) -> jax.Array:
-    """(..., N + 1, N + 1, 2 S + 3) one-hot, or all 0, of what each token sees in each other; the whole is the first."""
+    """Return the relation of each token to each other one, one-hot or all 0, (..., N + 1, N + 1, 2 S + 3).
+
+    The whole tree is the first token.
+    """
     number = trees.kinds.shape[-1]
-    is_child = trees.parents[..., :, None] == jnp.arange(number)  # of the column's node
+    is_child = trees.parents[..., :, None] == jnp.arange(number)  # [i, j]: j is the parent of i
     to_parent = is_child[..., None] & (trees.sites[..., :, None, None] == jnp.arange(num_sites))
     of_nodes = jnp.concatenate([to_parent, jnp.swapaxes(to_parent, -3, -2)], axis=-1)
     before = [(0, 0)] * (of_nodes.ndim - 3)
@@ -109,7 +113,7 @@ def tree_transformer(
     num_blocks: int,
     num_heads: int,
 ) -> TreeTransformer:
-    """Weights as of :func:`morl.networks.transformer.transformer`, no bias for any relation; outputs about 0."""
+    """Return a tree transformer with weights as in :func:`morl.networks.transformer.transformer`; all biases are 0."""
 
     def embeddings(*shape: int) -> NDArray[np.float32]:
         return 0.1 * rng.standard_normal(shape, np.float32)

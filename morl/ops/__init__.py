@@ -1,1 +1,1 @@
-"""Pure mathematics that agents and the core share: returns, statistics, distributions, preferences, Pareto sets."""
+"""Pure mathematics that agents and the core share: returns, scalarisations, statistics, preferences, Pareto sets."""

@@ -1,4 +1,4 @@
-"""The Pareto archive: non-dominated policies as one stacked pytree of fixed capacity, under ``jit`` and ``vmap``."""
+"""Pareto archive: non-dominated policies as one stacked pytree of fixed capacity, under ``jit`` and ``vmap``."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from morl.types import PyTree
 
 
 class Archive(NamedTuple):
-    """Capacity C.
+    """Archive of capacity C.
 
     Attributes:
         returns: (C, R) float32 vector returns.
-        valid: (C,) bool, which rows are taken.
-        items: pytree with leading axis C: what the returns are of.
+        valid: (C,) bool, whether a row is taken.
+        items: pytree of arrays (C, ...), the policies that have these returns.
     """
 
     returns: jax.Array
@@ -27,23 +27,30 @@ class Archive(NamedTuple):
 
 
 def empty(capacity: int, num_objectives: int, item: PyTree) -> Archive:
-    """Nothing archived yet; ``item`` is one element, for its shapes."""
+    """Return an archive without rows.
+
+    Args:
+        capacity: C, the largest number of rows.
+        num_objectives: R.
+        item: one item, for its shapes and dtypes.
+    """
     items = jax.tree.map(lambda x: jnp.zeros((capacity, *jnp.shape(x)), jnp.asarray(x).dtype), item)
     return Archive(jnp.zeros((capacity, num_objectives)), jnp.zeros(capacity, bool), items)
 
 
 def insert(archive: Archive, returns: jax.Array, items: PyTree, valid: jax.Array) -> Archive:
-    """Offer N candidates: what is kept is non-dominated, each return once (the older stays), within capacity.
+    """Return the archive after offering it N candidates.
 
-    Beyond capacity the point of the smallest crowding distance goes, one at a time with distances computed anew, so
-    that of two close neighbours one stays. The extremes of each objective have infinite distance and are kept; only
-    when more than the capacity are extremes do the newest of them go.
+    It keeps the non-dominated rows, and of equal returns the oldest one. Beyond the capacity it drops the row of the
+    smallest crowding distance, one at a time with distances computed anew, so that one of two close neighbours stays.
+    The extremes of each objective have infinite distance and are kept. Only where there are more extremes than the
+    capacity, the newest of them are dropped.
 
     Args:
-        archive: what is there.
-        returns: (N, R); rows that are not finite are refused.
-        items: pytree with leading axis N.
-        valid: (N,) bool, candidates to look at.
+        archive: the archive.
+        returns: (N, R) vector returns; rows that are not finite are refused.
+        items: pytree of arrays (N, ...).
+        valid: (N,) bool, whether a candidate is offered.
     """
     capacity = archive.valid.shape[0]
     returns = returns.astype(jnp.float32)
@@ -61,7 +68,7 @@ def insert(archive: Archive, returns: jax.Array, items: PyTree, valid: jax.Array
         return kept.at[jnp.where(jnp.isfinite(distance.min()), distance.argmin(), last)].set(False)
 
     kept = jax.lax.while_loop(too_many, drop, kept)
-    # Positions of the kept rows, in order; a scatter, as XLA's sort is slow on CPU.
+    # the positions of the kept rows in order, by a scatter: XLA's sort is slow on CPU
     slot = jnp.where(kept, jnp.cumsum(kept) - 1, capacity)
     rows = jnp.zeros(capacity, jnp.int32).at[slot].set(jnp.arange(len(kept), dtype=jnp.int32), mode="drop")
     taken = jnp.arange(capacity) < kept.sum()
@@ -70,15 +77,20 @@ def insert(archive: Archive, returns: jax.Array, items: PyTree, valid: jax.Array
 
 
 def compact(archive: Archive) -> tuple[NDArray[np.float64], PyTree]:
-    """The taken rows: returns (n, R) and the items, stacked, as NumPy arrays."""
+    """Return the n taken rows as NumPy arrays: returns (n, R), and the pytree of items (n, ...)."""
     valid = np.asarray(archive.valid)
     items = jax.tree.map(lambda x: np.asarray(x)[valid], archive.items)
     return np.asarray(archive.returns, np.float64)[valid], items
 
 
 def non_dominated_masked(points: jax.Array, valid: jax.Array) -> jax.Array:
-    """Which of the valid points (n, R) no valid one dominates or precedes as an exact duplicate; (n,) bool."""
-    at_least = (points[:, None] >= points[None]).all(axis=-1)  # [i, j]: i is nowhere worse than j
+    """Return whether each point is valid and no valid one dominates it or is an equal one before it, (n,) bool.
+
+    Args:
+        points: (n, R) vector returns, every objective maximised.
+        valid: (n,) bool.
+    """
+    at_least = (points[:, None] >= points[None]).all(axis=-1)  # [i, j]: i is at least as good as j in each objective
     equal = at_least & at_least.T
     earlier = jnp.arange(len(points))[:, None] < jnp.arange(len(points))[None]
     beats = (at_least & ~equal) | (equal & earlier)
@@ -86,7 +98,12 @@ def non_dominated_masked(points: jax.Array, valid: jax.Array) -> jax.Array:
 
 
 def crowding_distance_masked(points: jax.Array, valid: jax.Array) -> jax.Array:
-    """:func:`morl.ops.pareto.crowding_distance` of the valid points (n, R); (n,), 0 for the others."""
+    """Return :func:`morl.ops.pareto.crowding_distance` among the valid points, and 0 for the others, (n,).
+
+    Args:
+        points: (n, R) vector returns.
+        valid: (n,) bool.
+    """
     invalid_last = jnp.where(valid[:, None], points, jnp.inf)
     order = jnp.argsort(invalid_last, axis=0)
     ordered = jnp.take_along_axis(points, order, axis=0)

@@ -22,7 +22,7 @@ Statistic = Callable[..., Any]
 
 @dataclass(frozen=True)
 class Interval:
-    """An estimate and its bootstrap interval at :data:`CONFIDENCE`.
+    """Estimate with its bootstrap interval at :data:`CONFIDENCE`.
 
     Attributes:
         value: the statistic of the samples themselves.
@@ -39,7 +39,7 @@ def bootstrap_interval(
 ) -> Interval:
     """Return a statistic of independent samples with its percentile bootstrap interval (Efron, 1979).
 
-    Each sample is drawn from anew with replacement. Of fewer than about ten values an interval is too narrow.
+    Each sample is drawn again with replacement. With fewer than about ten values an interval is too narrow.
 
     Args:
         samples: one or more arrays (n,), of any lengths.

@@ -1,9 +1,11 @@
-"""Statistics and logits of which a part does not count: invalid steps of a rollout, actions that are not allowed."""
+"""Masked statistics and logits, for the invalid steps of a rollout and for forbidden actions."""
 
 from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
+
+from morl.ops.batching import with_leading_axes
 
 MASKED_LOGIT = -1e9
 """Logit of a forbidden action: its probability is 0 in float32, and yet sums and gradients stay finite."""
@@ -12,20 +14,20 @@ Axis = int | tuple[int, ...] | None
 
 
 def masked_mean(x: jax.Array, weight: jax.Array, axis: Axis = None, *, keepdims: bool = False) -> jax.Array:
-    """Return the mean of what counts, Σ x w / max(Σ w, 1); 0 where nothing does.
+    """Return the mean of the values of weight 1, Σ x w / max(Σ w, 1); 0 where there are none.
 
     Args:
-        x: [...] finite values; one that is not finite makes the mean NaN even under a weight of 0.
-        weight: 0 or 1 for each value, bool or float; broadcasts against ``x``. Over the axes that are summed it has the
-            length of ``x``, so that each value is counted.
-        axis: the axes that the mean is over; by default all.
-        keepdims: keep these axes with length 1.
+        x: [...] finite values; a value that is not finite makes the mean NaN even with weight 0.
+        weight: 0 or 1 for each value, bool or float; broadcasts to ``x``. Along the axes of the mean it has the length
+            of ``x``, so that each value is counted.
+        axis: axes of the mean; by default all.
+        keepdims: whether to keep these axes with length 1.
     """
     return jnp.sum(x * weight, axis=axis, keepdims=keepdims) / _number(weight, axis, keepdims)
 
 
 def masked_variance(x: jax.Array, weight: jax.Array, axis: Axis = None) -> jax.Array:
-    """Return the variance of what counts about its own mean, without Bessel's correction; 0 where nothing does.
+    """Return the variance of the values of weight 1, without Bessel's correction; 0 where there are none.
 
     Arguments as for :func:`masked_mean`.
     """
@@ -36,10 +38,10 @@ def masked_variance(x: jax.Array, weight: jax.Array, axis: Axis = None) -> jax.A
 
 
 def standardise(x: jax.Array, weight: jax.Array) -> jax.Array:
-    """Return ``x`` less the mean and over the standard deviation of what counts, as advantages are before a PPO update.
+    """Return ``x`` shifted and scaled so that its values of weight 1 have mean 0 and standard deviation 1.
 
-    Values that do not count are moved and scaled alike. 1e-8 is added to the deviation, so values that are all equal
-    become 0.
+    PPO does so with advantages before an update. Values of weight 0 are shifted and scaled alike. 1e-8 is added to the
+    deviation, so that values that are all equal become 0.
 
     Args:
         x: [...] values.
@@ -50,16 +52,18 @@ def standardise(x: jax.Array, weight: jax.Array) -> jax.Array:
 
 
 def mask_logits(logits: jax.Array, mask: jax.Array | None) -> jax.Array:
-    """Return logits (..., A) with :data:`MASKED_LOGIT` in place of those that the mask forbids.
+    """Return logits (..., A) with :data:`MASKED_LOGIT` for the actions that the mask forbids.
 
     Args:
         logits: (..., A).
-        mask: (..., A), or what broadcasts to it; above 0 (or true) where allowed. None allows all.
+        mask: broadcasts to (..., A); above 0, or true, for allowed actions. None allows all.
     """
-    return logits if mask is None else jnp.where(mask > 0, logits, MASKED_LOGIT)
+    if mask is None:
+        return logits
+    return jnp.where(with_leading_axes(mask, logits.ndim) > 0, logits, MASKED_LOGIT)
 
 
 def _number(weight: jax.Array, axis: Axis, keepdims: bool = False) -> jax.Array:
-    """Return how many values count, at least 1; where all columns share it a scalar, which XLA inverts only once."""
+    """Return the sum of the weights, at least 1; a scalar where all columns share it, which XLA inverts only once."""
     number = jnp.maximum(jnp.sum(weight, axis=axis, keepdims=keepdims), 1.0)
     return number.reshape(()) if number.size == 1 and not keepdims else number

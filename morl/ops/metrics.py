@@ -1,4 +1,4 @@
-"""Quality of a front: an array (n, R) of vector returns, every objective maximised."""
+"""Quality metrics of a front: an array (n, R) of vector returns, every objective maximised."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from morl.ops.pareto import as_points, non_dominated
 
 Floats = NDArray[np.float64]
 
-# Points up to which moocore's exact hypervolume took about a second at most on one core, by number of objectives.
+# largest number of points for which moocore's exact hypervolume took at most about a second on one core, by objectives
 _EXACT_UP_TO = {5: 4000, 6: 600, 7: 200, 8: 100, 9: 60, 10: 40, 11: 30, 12: 25}
 _EXACT_BEYOND_12 = 15
 
 
 def check_reference_point(reference_point: ArrayLike, num_objectives: int) -> Floats:
-    """The reference point as an array (R,).
+    """Return the reference point as an array (R,).
 
     Raises:
         UserError: not R finite numbers.
@@ -30,7 +30,7 @@ def check_reference_point(reference_point: ArrayLike, num_objectives: int) -> Fl
 
 
 def _above(points: ArrayLike, reference_point: ArrayLike) -> tuple[Floats, Floats]:
-    """Non-dominated points that exceed the reference point in every objective, and the point."""
+    """Return the non-dominated points that exceed the reference point in every objective, and the reference point."""
     array = as_points(points)
     reference = check_reference_point(reference_point, array.shape[1])
     array = array[(array > reference).all(axis=1)]
@@ -38,44 +38,61 @@ def _above(points: ArrayLike, reference_point: ArrayLike) -> tuple[Floats, Float
 
 
 def hypervolume(points: ArrayLike, reference_point: ArrayLike) -> float:
-    """Volume dominated by the points (n, R) and bounded by the reference point (R,), exactly (moocore, in C).
+    """Return the exact volume dominated by the points and bounded by the reference point (moocore, in C).
 
-    Points that do not exceed the reference point add nothing. Time grows steeply with the objectives: see
+    Points that do not exceed the reference point add nothing. The time grows steeply with the number of objectives; see
     :func:`hypervolume_estimate`.
 
+    Args:
+        points: (n, R) vector returns.
+        reference_point: (R,).
+
     Raises:
-        UserError: points that are not finite, a reference point of the wrong length.
+        UserError: points that are not finite, or a reference point of the wrong length.
     """
     above, reference = _above(points, reference_point)
     return float(moocore.hypervolume(above, ref=reference, maximise=True)) if len(above) else 0.0
 
 
 def hypervolume_estimate(points: ArrayLike, reference_point: ArrayLike) -> tuple[float, bool]:
-    """Hypervolume, and whether it is exact: from 5 objectives on and many points it is moocore's approximation.
+    """Return the hypervolume, and whether it is exact; for many points of 5 or more objectives it is approximated.
 
-    The approximation is used where the exact one takes beyond about a second. It is the quasi-Monte-Carlo integration
-    of Deng and Zhang (2019) over moocore's Rphi-FWE+ directions, which is deterministic. On random fronts of 6 to 9
-    objectives it was off by less than 0.5 % mostly; expect a few percent where all points are close to the reference
-    point.
+    The approximation is used where the exact one would take more than about a second. It is the quasi-Monte-Carlo
+    integration of Deng and Zhang (2019) over moocore's Rphi-FWE+ directions, which is deterministic. On random fronts
+    of 6 to 9 objectives its error was mostly below 0.5 %. Where all points are close to the reference point, expect a
+    few percent.
+
+    Args:
+        points: (n, R) vector returns.
+        reference_point: (R,).
 
     Raises:
-        UserError: as :func:`hypervolume`.
+        UserError: as for :func:`hypervolume`.
     """
     above, reference = _above(points, reference_point)
     num_objectives = above.shape[1]
     if num_objectives <= 4 or len(above) <= _EXACT_UP_TO.get(num_objectives, _EXACT_BEYOND_12):
         return hypervolume(above, reference), True
-    # It samples directions, so an objective of a thousand times the range of the others makes it miss nearly all.
+    # scaled, as it samples directions: an objective of a much larger range than the others would make it miss most
     above = above - reference
     span = above.max(axis=0)
     origin = np.zeros(num_objectives)
-    # Named in full: the default method differs between releases of moocore.
+    # all arguments given, as the default method differs between releases of moocore
     value = moocore.hv_approx(above / span, ref=origin, maximise=True, nsamples=2**18, method="Rphi-FWE+")
     return float(value * span.prod()), False
 
 
 def _some_points(points: ArrayLike, num_objectives: int | None = None, what: str = "points") -> Floats:
-    """At least one point, of the wanted number of objectives."""
+    """Return points as an array (n, R) with n at least 1, of the wanted number of objectives.
+
+    Args:
+        points: (n, R).
+        num_objectives: R; ``None`` for any.
+        what: the word for the points in errors.
+
+    Raises:
+        UserError: no points, points that are not finite, or another number of objectives.
+    """
     array = as_points(points)
     if len(array) == 0:
         raise UserError(f"there must be at least one of the {what}")
@@ -85,15 +102,19 @@ def _some_points(points: ArrayLike, num_objectives: int | None = None, what: str
 
 
 def _utilities(points: Floats, preferences: ArrayLike) -> Floats:
-    """(k,) best preference-weighted return under each of the preferences (k, R)."""
+    """Return the best preference-weighted return under each of the preferences (k, R), (k,)."""
     weights = _some_points(preferences, points.shape[1], "preferences")
     return np.asarray((points @ weights.T).max(axis=0))
 
 
 def expected_utility(points: ArrayLike, preferences: ArrayLike) -> float:
-    """Mean over the preferences (k, R) of the best preference-weighted return of the points (n, R).
+    """Return the mean over preferences of the best preference-weighted return (Zintgraf et al., 2015).
 
-    Zintgraf et al. (2015); the number depends on which preferences are averaged over, so say which.
+    The number depends on the preferences, so say which they are.
+
+    Args:
+        points: (n, R) vector returns.
+        preferences: (k, R) weights.
 
     Raises:
         UserError: no points or preferences, ones not finite, or of different numbers of objectives.
@@ -102,10 +123,15 @@ def expected_utility(points: ArrayLike, preferences: ArrayLike) -> float:
 
 
 def maximum_utility_loss(points: ArrayLike, front: ArrayLike, preferences: ArrayLike) -> float:
-    """Largest utility given up, over preferences (k, R), by having the points (n, R) and not the known front (m, R).
+    """Return the largest loss of utility against the known front over preferences (Zintgraf et al., 2015).
 
-    Zintgraf et al. (2015). Where it is largest is often a corner of the simplex, so have the corners among the
-    preferences. Below 0 only if the points are better than the front under every preference.
+    It is often largest at a corner of the simplex, so include the corners in the preferences. It is below 0 only if the
+    points are better than the front under every preference.
+
+    Args:
+        points: (n, R) vector returns.
+        front: (m, R) known front.
+        preferences: (k, R) weights.
 
     Raises:
         UserError: no points, front or preferences, ones not finite, or of different numbers of objectives.
@@ -115,10 +141,12 @@ def maximum_utility_loss(points: ArrayLike, front: ArrayLike, preferences: Array
 
 
 def sparsity(points: ArrayLike) -> float:
-    """Sum over objectives of squared gaps between neighbours, over n − 1; lower is denser (Xu et al., 2020).
+    """Return the sum over objectives of squared gaps between neighbours, over n - 1 (Xu et al., 2020); lower is denser.
 
-    The points (n, R) are a front: non-dominated, each once. Zero for fewer than two. It says nothing of how good a
-    front is: read it beside the hypervolume.
+    It does not measure how good a front is: read it beside the hypervolume. It is 0 for fewer than two points.
+
+    Args:
+        points: (n, R) front of non-dominated, distinct points.
 
     Raises:
         UserError: points that are not finite numbers.
@@ -130,15 +158,20 @@ def sparsity(points: ArrayLike) -> float:
 
 
 def _pair(points: ArrayLike, front: ArrayLike) -> tuple[Floats, Floats]:
-    """Points and known front, checked here: moocore gives 0 or infinity for an empty set."""
+    """Return points (n, R) and known front (m, R), checked: moocore returns 0 or infinity for an empty set."""
     array = _some_points(points)
     return array, _some_points(front, array.shape[1], "known front's points")
 
 
 def igd(points: ArrayLike, front: ArrayLike) -> float:
-    """Inverted generational distance: mean distance from each point of the known front (m, R) to the nearest of (n, R).
+    """Return the inverted generational distance (Coello Coello and Reyes Sierra, 2004).
 
-    Coello Coello and Reyes Sierra (2004). Objectives of larger range count for more.
+    It is the mean distance from each point of the known front to the nearest of the points. Objectives of a larger
+    range count more.
+
+    Args:
+        points: (n, R) vector returns.
+        front: (m, R) known front.
 
     Raises:
         UserError: no points or front, ones not finite, or of different numbers of objectives.
@@ -148,27 +181,39 @@ def igd(points: ArrayLike, front: ArrayLike) -> float:
 
 
 def igd_plus(points: ArrayLike, front: ArrayLike) -> float:
-    """IGD+ (Ishibuchi et al., 2015): as :func:`igd`, counting only how far the points fall short; Pareto-compliant.
+    """Return IGD+ (Ishibuchi et al., 2015): :func:`igd` with only the shortfall of the points as distance.
+
+    It is weakly Pareto-compliant: a front that dominates another one never has a larger value.
+
+    Args:
+        points: (n, R) vector returns.
+        front: (m, R) known front.
 
     Raises:
-        UserError: as :func:`igd`.
+        UserError: as for :func:`igd`.
     """
     array, known = _pair(points, front)
     return float(moocore.igd_plus(array, ref=known, maximise=True))
 
 
 def epsilon_additive(points: ArrayLike, front: ArrayLike) -> float:
-    """Additive epsilon (Zitzler et al., 2003): the least amount to add to every point so that they dominate the front.
+    """Return the least amount that, added to every point, makes them weakly dominate the known front.
+
+    It is the additive epsilon indicator (Zitzler et al., 2003).
+
+    Args:
+        points: (n, R) vector returns.
+        front: (m, R) known front.
 
     Raises:
-        UserError: as :func:`igd`.
+        UserError: as for :func:`igd`.
     """
     array, known = _pair(points, front)
     return float(moocore.epsilon_additive(array, ref=known, maximise=True))
 
 
 def cardinality(points: ArrayLike) -> int:
-    """How many distinct non-dominated points there are.
+    """Return the number of distinct non-dominated points among the points (n, R).
 
     Raises:
         UserError: points that are not finite numbers.

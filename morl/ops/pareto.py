@@ -12,10 +12,10 @@ Floats = NDArray[np.float64]
 
 
 def as_points(points: ArrayLike) -> Floats:
-    """An (n, R) array of finite numbers.
+    """Return points as an array (n, R) of finite numbers.
 
     Raises:
-        UserError: another number of axes, or something not finite.
+        UserError: another number of axes, or a number that is not finite.
     """
     array = np.asarray(points, np.float64)
     if array.ndim != 2 or array.shape[1] == 0:
@@ -26,11 +26,13 @@ def as_points(points: ArrayLike) -> Floats:
 
 
 def non_dominated(points: ArrayLike, keep_duplicates: bool = True) -> NDArray[np.bool_]:
-    """Which of the points (n, R) no other one dominates: at least as good in all objectives and better in one.
+    """Return whether each point is dominated by no other one, (n,) bool.
+
+    A point dominates another that it is at least as good as in all objectives and better than in one.
 
     Args:
-        points: vector returns.
-        keep_duplicates: keep all of exactly equal points; else only the first.
+        points: (n, R) vector returns.
+        keep_duplicates: whether to keep all of several equal points, or only the first.
 
     Raises:
         UserError: points that are not finite numbers.
@@ -42,11 +44,14 @@ def non_dominated(points: ArrayLike, keep_duplicates: bool = True) -> NDArray[np
 
 
 def crowding_distance(points: ArrayLike) -> Floats:
-    """Crowding distance of each of the points (n, R) among the others (Deb et al., 2002, NSGA-II, section III-B).
+    """Return the crowding distance of each point among the others, (n,) (Deb et al., 2002, NSGA-II, section III-B).
 
-    The sum over objectives of the gap between a point's neighbours, in units of that objective's range; infinite for
-    the extremes, of which equal ones count as one: the last among the largest, the first among the smallest. An
-    objective in which all points are equal adds nothing and has no extremes.
+    It is the sum over objectives of the gap between a point's neighbours, in units of that objective's range, and
+    infinite for the extremes. Of several equal extremes one counts: the last of the largest, the first of the smallest.
+    An objective in which all points are equal adds nothing and has no extremes.
+
+    Args:
+        points: (n, R) vector returns.
 
     Raises:
         UserError: points that are not finite numbers.
@@ -65,15 +70,15 @@ def crowding_distance(points: ArrayLike) -> Floats:
 
 
 def convex_coverage_set(points: ArrayLike, tolerance: float = 1e-9) -> NDArray[np.bool_]:
-    """Which of the points (n, R) are the best of all for some preference on the simplex, by linear programming.
+    """Return whether each point is the best of all for some preference on the simplex, (n,) bool.
 
-    For each candidate the program finds the preference under which it leads the others by most (Roijers et al., 2013,
-    section 4.2.2, as in the pruning of POMDP policies). A point that only ties with others wherever it is best, on an
-    edge between two of them for example, is left out, and so are exact duplicates of an earlier point.
+    For each candidate a linear program finds the preference under which it leads the others by most (Roijers et al.,
+    2013, section 4.2.2, as in the pruning of POMDP policies). A point that only ties with others wherever it is best,
+    for example on an edge between two of them, is left out. So are exact duplicates of an earlier point.
 
     Args:
-        points: vector returns.
-        tolerance: lead that counts, in units of each objective's range.
+        points: (n, R) vector returns.
+        tolerance: least lead, in units of each objective's range.
 
     Raises:
         UserError: points that are not finite numbers.
@@ -84,7 +89,7 @@ def convex_coverage_set(points: ArrayLike, tolerance: float = 1e-9) -> NDArray[n
     if len(candidates) == 0:
         return chosen
     front = array[candidates]
-    # Scaling an objective only scales the preferences, so the set stays the same and the program well conditioned.
+    # scaling an objective only scales the preferences: the set stays the same, and the program is well conditioned
     span = np.ptp(front, axis=0)
     front = (front - front.min(axis=0)) / np.where(span > 0, span, 1.0)
     for i in range(len(front)):
@@ -94,7 +99,7 @@ def convex_coverage_set(points: ArrayLike, tolerance: float = 1e-9) -> NDArray[n
 
 
 def _largest_lead(point: Floats, others: Floats) -> float:
-    """max over preferences w of the smallest w·(point − other): variables (w, lead)."""
+    """Return the maximum over preferences w of the smallest w·(point − other); the variables are (w, lead)."""
     from scipy.optimize import linprog  # half a second to load
 
     size = len(point)

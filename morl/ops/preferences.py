@@ -1,4 +1,4 @@
-"""Preferences: weights of the objectives, on the simplex."""
+"""Preferences: weights of the objectives, at least 0 and with a sum of 1."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ Floats = NDArray[np.float64]
 
 
 def check_preference(preference: ArrayLike, num_objectives: int) -> Floats:
-    """The preference as an array (R,).
+    """Return the preference as an array (R,).
 
     Raises:
-        UserError: not R numbers, one below 0 or not finite, or a sum other than 1 (by more than 1e-6).
+        UserError: not R numbers, a number below 0 or not finite, or a sum that is not 1 (within 1e-6).
     """
     weights = np.asarray(preference, np.float64)
     if weights.ndim != 1:
@@ -42,10 +42,10 @@ def _text(weights: Floats) -> str:
 
 
 def lattice(num_objectives: int, divisions: int) -> Floats:
-    """All preferences whose weights are multiples of 1 / ``divisions`` (Das and Dennis, 1998), (n, R).
+    """Return all preferences whose weights are multiples of 1 / ``divisions`` (Das and Dennis, 1998), (n, R).
 
     Raises:
-        UserError: more than a million of them.
+        UserError: more than a million preferences.
     """
     size = _lattice_size(num_objectives, divisions)
     if size > 1_000_000:
@@ -56,9 +56,10 @@ def lattice(num_objectives: int, divisions: int) -> Floats:
 
 
 def simplex_lattice(num_objectives: int, step: float) -> Floats:
-    """Preferences ``step`` apart, (n, R), as C-MORL's published settings give them; step 1 is the corners.
+    """Return the lattice of preferences ``step`` apart, (n, R), as C-MORL's published settings name it.
 
-    A step that does not divide 1 (the published 0.3) is taken as one over the nearest whole number of divisions.
+    Step 1 gives the corners. A step that does not divide 1 (the published 0.3) is replaced by 1 over the nearest whole
+    number.
 
     Raises:
         UserError: a step outside (0, 1], or one so small that there are more than a million preferences.
@@ -73,7 +74,7 @@ def _lattice_size(num_objectives: int, divisions: int) -> int:
 
 
 def _smallest_lattice(num_objectives: int, number: int) -> Floats:
-    """The lattice of fewest points among those of at least ``number``."""
+    """Return the smallest lattice of at least ``number`` points."""
     divisions = 1
     while _lattice_size(num_objectives, divisions) < number:
         divisions += 1
@@ -81,12 +82,12 @@ def _smallest_lattice(num_objectives: int, number: int) -> Floats:
 
 
 def equally_spaced_weights(num_objectives: int, number: int) -> Floats:
-    """Exactly ``number`` preferences, equally spread over the simplex, (number, R); corners first where they fit.
+    """Return ``number`` preferences, equally spaced over the simplex, (number, R); corners first where they fit.
 
-    A lattice where one has that many points. Otherwise a finer one is thinned by always taking the point farthest from
-    those taken already (Gonzalez, 1985), starting from the corners; a copy of it, shrunk by half towards the centre, is
-    added to choose from, since with many objectives a lattice lies mostly on the boundary (Deb and Jain, 2014, section
-    V, do the same). One preference alone is the centre. Deterministic.
+    Where a lattice has that many points, the result is that lattice. Otherwise a finer one is thinned: starting from
+    the corners, the point farthest from those taken already is taken next (Gonzalez, 1985). A copy of the lattice,
+    shrunk by half towards the centre, is added to choose from, since with many objectives a lattice lies mostly on the
+    boundary (as Deb and Jain, 2014, section V). One preference alone is the centre. The result is deterministic.
 
     Raises:
         UserError: a number below 1.
@@ -112,7 +113,13 @@ def equally_spaced_weights(num_objectives: int, number: int) -> Floats:
 
 
 def dirichlet(key: jax.Array, num_objectives: int, number: int, concentration: float = 1.0) -> jax.Array:
-    """Random preferences (number, R) float32; concentration 1 is uniform on the simplex, below it favours corners.
+    """Draw preferences from a symmetric Dirichlet distribution, (number, R) float32.
+
+    Args:
+        key: random key.
+        num_objectives: R.
+        number: number of preferences.
+        concentration: 1 is uniform on the simplex, less favours the corners, more the centre.
 
     Raises:
         UserError: a concentration that is not above 0.

@@ -1,4 +1,4 @@
-"""A ring of past rows (transitions, finished objects) in device memory, under ``jit`` and ``vmap``."""
+"""Replay ring of past rows (transitions, finished objects) in device memory, under ``jit`` and ``vmap``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from morl.types import PyTree
 
 
 class Replay(NamedTuple):
-    """A ring of capacity C.
+    """Ring of capacity C.
 
     Attributes:
         rows: pytree of arrays with leading axis C.

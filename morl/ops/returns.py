@@ -1,8 +1,8 @@
 """Returns, temporal differences and advantages of vector rewards.
 
 Every function takes arrays with a leading time axis of length T and any axes behind it: [T] for one environment and one
-objective, [T, B, R] for B environments and R objectives. An array that belongs to a step and not to an objective
-(a discount, the end of an episode) has the leading axes of the rewards, [T, B], and counts for all objectives alike.
+objective, [T, B, R] for B environments and R objectives. An array that belongs to a step and not to an objective (a
+discount, the end of an episode) has the leading axes of the rewards, [T, B], and applies to all objectives.
 
 The names carry time as those of rlax (``rlax/_src/multistep.py``) do. For a step from s_{t-1} to s_t, ``r_t`` is its
 reward, ``discount_t`` is the factor of the value after it, ``v_t`` is the value of s_t, and ``v_tm1`` that of s_{t-1}.
@@ -55,7 +55,7 @@ def td_errors(r_t: jax.Array, discount_t: jax.Array, v_t: jax.Array, v_tm1: jax.
 
         delta_t = r_t + discount_t v_t - v_tm1
 
-    A value that is multiplied by a discount of 0 is not looked at, so it may be NaN.
+    A value with a discount of 0 is ignored, so it may be NaN.
 
     Args:
         r_t: [T, ...] rewards.
@@ -175,8 +175,8 @@ def n_step_returns(
 
         G_t = Σ_{i<k} γ^i r_{t+i},    with the target G_t + γ^k V(s_{t+k}), unless step t+k-1 terminated
 
-    k is n, or fewer: a sum ends with the episode's last step, with the rollout's, and before a lost step. The sum at a
-    lost step means nothing; its ``valid`` says so.
+    k is n or less: a sum ends with the last step of the episode, with the last step of the rollout, and before a lost
+    step. The sum that starts at a lost step is meaningless; ``valid`` is false there.
 
     Args:
         r_t: [T, ..., R] rewards.
@@ -208,7 +208,7 @@ def n_step_returns(
 
 
 def at_last_step(tree: PyTree, num_steps: jax.Array, n: int) -> PyTree:
-    """Return what a rollout holds at the last step of each n-step sum, for example its next observation.
+    """Return the entries of a rollout at the last step of each n-step sum, for example its next observation.
 
     Args:
         tree: pytree of arrays [T, ..., *] with the leading axes of ``num_steps``.

@@ -7,11 +7,16 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from morl.ops.batching import with_leading_axes
+
 
 class RunningStats(NamedTuple):
-    """Mean and variance of a stream of vectors (n,), and how many there were.
+    """Statistics of a stream of vectors (n,).
 
-    ``seen`` is float32: past 2**24 vectors it stops growing by ones, but batches still shift the mean.
+    Attributes:
+        mean: (n,) mean.
+        var: (n,) variance, without Bessel's correction.
+        seen: () float32 number of vectors. From 2**24 on single vectors no longer raise it, but batches still do.
     """
 
     mean: jax.Array
@@ -20,21 +25,26 @@ class RunningStats(NamedTuple):
 
 
 def init(size: int) -> RunningStats:
-    """Nothing seen yet; normalising with it changes nothing."""
+    """Return the statistics before the first vector, with mean 0 and variance 1: normalising by them only clips."""
     return RunningStats(jnp.zeros(size), jnp.ones(size), jnp.zeros(()))
 
 
 def update(stats: RunningStats, batch: jax.Array, weight: jax.Array) -> RunningStats:
-    """Fold in a batch (..., n) with weights (...) of 0 or 1 (Chan et al., 1979, pairwise update).
+    """Return the statistics with a batch added, by the pairwise update of Chan et al. (1979).
 
-    A batch of weight 0 in all changes nothing.
+    A batch whose weights are all 0 changes nothing.
+
+    Args:
+        stats: statistics so far.
+        batch: (..., n) vectors.
+        weight: (...) 0 or 1 for each vector, bool or float.
     """
     batch, weight = batch.reshape(-1, batch.shape[-1]), weight.reshape(-1, 1)
     n = jnp.sum(weight)
     total = stats.seen + n
     share = n / jnp.maximum(total, 1.0)
     mean = jnp.sum(batch * weight, axis=0) / jnp.maximum(n, 1.0)
-    var = jnp.sum((batch - mean) ** 2 * weight, axis=0) / jnp.maximum(n, 1.0)
+    var = jnp.sum((batch - mean[None]) ** 2 * weight, axis=0) / jnp.maximum(n, 1.0)
     delta = mean - stats.mean
     any_new = n > 0
     return RunningStats(
@@ -45,10 +55,11 @@ def update(stats: RunningStats, batch: jax.Array, weight: jax.Array) -> RunningS
 
 
 def deviation(stats: RunningStats) -> jax.Array:
-    """Standard deviations (n,); 1 for what does not vary, so that it can be divided by."""
+    """Return the standard deviations (n,) to divide by, 1 where the variance is at most 1e-8."""
     return jnp.where(stats.var > 1e-8, jnp.sqrt(stats.var), 1.0)
 
 
 def normalise(stats: RunningStats, x: jax.Array, clip: float = 10.0) -> jax.Array:
-    """``x`` (..., n) in standard deviations from the mean, clipped; a constant component is only centred."""
-    return jnp.clip((x - stats.mean) / deviation(stats), -clip, clip)
+    """Return ``x`` (..., n) in standard deviations from the mean, clipped; a constant component is only centred."""
+    mean, scale = (with_leading_axes(each, x.ndim) for each in (stats.mean, deviation(stats)))
+    return jnp.clip((x - mean) / scale, -clip, clip)

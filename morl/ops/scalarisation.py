@@ -82,7 +82,7 @@ def log_tchebycheff(values: Any, preference: Any, floor: float) -> Any:
 
 
 class FocusRegion(NamedTuple):
-    """A cone of objective vectors around a goal direction (Roy et al., 2023).
+    """Cone of objective vectors around a goal direction (Roy et al., 2023).
 
     Attributes:
         cosine: cosine of the angle between the goal and the edge of the cone, in (0, 1).

@@ -1,19 +1,21 @@
 
 // Metrics over the steps of training: the mean over a run's seeds, and a band from the least to the most.
 
-const METRICS = {
-  hypervolume: ["Hypervolume", "higher is better"],
-  expected_utility: ["Expected utility", "higher is better"],
-  sparsity: ["Sparsity", "lower is denser; says nothing of how good a front is"],
-  front_size: ["Size of the front", ""],
-};
+// Title and meaning of what is not said by the metric's registration.
+const TITLES = { front_size: ["Size of the front", ""], sparsity: ["Sparsity", "lower is denser; says nothing of how good a front is"] };
+const BETTER = { 1: "higher is better", "-1": "lower is better", 0: "" };
+function titled(name) {
+  const metric = data.metrics.find((m) => m.name === name);
+  return TITLES[name] || [capital(metric.summary), BETTER[metric.sign]];
+}
 const inThousands = (x) => (Math.abs(x) >= 1e6 ? `${number(x / 1e6, 3)}M` : Math.abs(x) >= 1e4 ? `${number(x / 1e3, 3)}k` : number(x, 3));
 
 // All panels are there before any is drawn: how wide one is depends on how many there are.
 function panels(holder, runs) {
-  const made = Object.keys(METRICS).map((metric) => {
+  const names = [...new Set(runs.flatMap((run) => Object.keys(run.history)))].filter((name) => name !== "step" && name !== "seeds");
+  const made = names.map((metric) => {
     const shown = runs.filter((run) => run.history[metric] && run.history.step.length);
-    const [title, meaning] = METRICS[metric], readout = html("p", {}, meaning), box = html("div", {});
+    const [title, meaning] = titled(metric), readout = html("p", {}, meaning), box = html("div", {});
     return { metric, shown, title, meaning, readout, box };
   }).filter((panel) => panel.shown.length);
   holder.replaceChildren(...made.map((panel) => html("div", {}, html("h3", {}, panel.title), panel.readout, panel.box)));

@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 
 from morl import __version__
-from morl.analysis.results import HISTORY, Result
+from morl.analysis.results import Result, history_columns
 from morl.ops import metrics
 from morl.ops.pareto import non_dominated
-from morl.ops.preferences import spread
+from morl.ops.preferences import equally_spaced_weights
+from morl.ops.quality import NUM_PREFERENCES, measure
+from morl.registry import metric_specs
 from morl.runs.directory import read_objects
 from morl.runs.front import Floats
-from morl.training.loop import EXPECTED_UTILITY_WEIGHTS
 
 OBJECTS = "objects.csv"  # of a run whose fronts are objects
 
@@ -35,12 +36,15 @@ def report_data(results: Sequence[Result]) -> dict[str, Any]:
         "trueFront": None if true_front is None else _rows(true_front),
         "axes": project["axes"],
         "explained": project["explained"],
+        "metrics": [
+            {"name": spec.name, "label": spec.label, "summary": spec.summary, "sign": spec.sign}
+            for spec in metric_specs().values()
+        ],
         "runs": [_run(result, project) for result in results],
     }
 
 
 def _run(result: Result, project: Mapping[str, Any]) -> dict[str, Any]:
-    weights = spread(len(result.objectives), EXPECTED_UTILITY_WEIGHTS)
     notes = result.notes
     objects = _objects(result)
     created = str(notes.get("created", ""))
@@ -54,9 +58,10 @@ def _run(result: Result, project: Mapping[str, Any]) -> dict[str, Any]:
         "settings": {name: _text(value) for name, value in result.settings.items()},
         "notes": {name: _text(value) for name, value in notes.items() if name not in ("format", "command")},
         "measured": _measured(result),
+        "labelled": result.labelled,
         "reference": " ".join(f"{x:g}" for x in result.reference_point),
         "fronts": [
-            {**_front(seed, table, result, weights, project), "objects": objects.get(seed)}
+            {**_front(seed, table, result, project), "objects": objects.get(seed)}
             for seed, table in result.tables.items()
         ],
         "history": _history(result.history),
@@ -65,6 +70,8 @@ def _run(result: Result, project: Mapping[str, Any]) -> dict[str, Any]:
 
 def _measured(result: Result) -> str:
     """How the rows of its front came to their returns."""
+    if result.labelled:
+        return "of labelled objects"
     if (result.path / OBJECTS).is_file():
         return "of the best objects drawn for spread preferences"
     return f"mean of {result.episodes} greedy episodes on seeds that training did not see"
@@ -76,27 +83,31 @@ def _objects(result: Result) -> dict[int, tuple[str, ...]]:
     return read_objects(path, result.tables) if path.is_file() else {}
 
 
-def _front(
-    seed: int, table: Mapping[str, Floats], result: Result, weights: Floats, project: Mapping[str, Any]
-) -> dict[str, Any]:
+def _front(seed: int, table: Mapping[str, Floats], result: Result, project: Mapping[str, Any]) -> dict[str, Any]:
     returns = table["returns"]
-    hypervolume, exact = metrics.hypervolume_estimate(returns, result.reference_point)
-    share = None
-    if result.true_front is not None:
-        share = hypervolume / metrics.hypervolume(result.true_front, result.reference_point)
     return {
         "seed": seed,
         **{name: _rows(table[name]) for name in ("preferences", "returns", "stderr", "undiscounted")},
         "length": _row(table["length"]),
         "projected": _rows((returns - project["centre"]) / project["span"] @ project["basis"]),
-        "metrics": {
-            "hypervolume": hypervolume,
-            "exact": exact,
-            "share": share,
-            "expected_utility": metrics.expected_utility(returns, weights),
-            "sparsity": metrics.sparsity(returns[non_dominated(returns, keep_duplicates=False)]),
-        },
+        "metrics": _metrics(returns, result),
     }
+
+
+def _metrics(returns: Floats, result: Result) -> dict[str, Any]:
+    """Return every metric of a front by name, ``null`` where it has none, and the hypervolume as a share."""
+    values = measure(
+        returns[non_dominated(returns, keep_duplicates=False)],
+        metric_specs().values(),
+        reference_point=result.reference_point,
+        preferences=equally_spaced_weights(len(result.objectives), NUM_PREFERENCES),
+        known_front=result.true_front,
+    )
+    share = None
+    if result.true_front is not None:
+        share = values["hypervolume"] / metrics.hypervolume(result.true_front, result.reference_point)
+    found = {name: _finite(values.get(name, math.nan)) for name in metric_specs()}
+    return {**found, "exact": bool(values["hypervolume_exact"]), "share": share}
 
 
 def _projection(fronts: Iterable[Floats]) -> dict[str, Any]:
@@ -119,7 +130,7 @@ def _projection(fronts: Iterable[Floats]) -> dict[str, Any]:
 def _history(history: Mapping[int, Mapping[str, Floats]]) -> dict[str, Any]:
     """Mean, least and most over the seeds of each metric, at each step that some seed has."""
     steps = sorted({step for table in history.values() for step in table["step"].tolist()})
-    shown = [name for name in HISTORY if any(name in table for table in history.values())]
+    shown = [name for name in history_columns() if any(name in table for table in history.values())]
     curves: dict[str, Any] = {name: {"mean": [], "low": [], "high": []} for name in shown}
     for step in steps:
         for name in shown:
@@ -136,7 +147,11 @@ def _rows(table: Floats) -> list[list[float | None]]:
 
 
 def _row(row: Floats) -> list[float | None]:
-    return [float(x) if math.isfinite(x) else None for x in row]
+    return [_finite(x) for x in row]
+
+
+def _finite(x: float) -> float | None:
+    return float(x) if math.isfinite(x) else None
 
 
 def _text(value: Any) -> str:

@@ -48,7 +48,7 @@ function header() {
   by("subtitle").textContent = `Discounted returns (γ = ${number(data.gamma)}), ${measured}. All objectives are maximised.`;
   by("focus-name").textContent = `${capital(things)} of `;
   by("policies-title").textContent = capital(things);
-  if (things === "objects") by("sliders-note").textContent = "Move a slider: the object with the largest preference-weighted value is chosen. It is the best of many that were drawn.";
+  if (things === "objects") by("sliders-note").textContent = `Move a slider: the object with the largest preference-weighted value is chosen.${fronts.some((front) => front.run.labelled) ? "" : " It is the best of many that were drawn."}`;
   by("picture").setAttribute("aria-label", `Picture of the front; left and right arrow keys go through its ${things}`);
   by("footer").textContent = `morl ${data.version}. This file is complete: it loads nothing.`;
 }
@@ -88,7 +88,7 @@ function choose() {
   const where = fronts.length > 1 ? ` of ${front.label}` : "";
   const own = front.preferences[i].map((x) => number(x, 3));
   by("choice-title").textContent = front.objects ? `Object ${i}${where}: ${front.objects[i]}` : `Policy ${i}${where}`;
-  by("choice-note").textContent = `${state.picked === null ? "It has the largest weighted return" : "Picked by hand; a slider chooses again"}. ${front.objects
+  by("choice-note").textContent = `${state.picked === null ? "It has the largest weighted return" : "Picked by hand; a slider chooses again"}. ${front.run.labelled ? `It was labelled: its values are exact. It has ${number(front.length[i])} letters.` : front.objects
     ? `Drawn for the preference ${own.join(" · ")}, in ${number(front.length[i])} steps.`
     : `Its own preference: ${own.join(" · ")}. An episode takes ${number(front.length[i])} steps.`}`;
   by("returns").replaceChildren(...objectives.map((objective, k) => {
@@ -102,7 +102,7 @@ function choose() {
       html("span", { class: `bar ${front.colour}`, title: `from ${number(ranges[k][0])} to ${number(ranges[k][1])} over all ${things} shown here` }, bar));
   }));
   const seed = front.run.fronts.length > 1 ? ` --training-seed ${front.seed}` : "";
-  by("choice-command").textContent = front.objects
+  by("choice-command").textContent = front.run.labelled ? `morl front ${front.run.path}${seed.replace("--training-seed", "--seed")}` : front.objects
     ? `morl sample ${front.run.path}${seed} --preference ${(state.picked === null ? weights : weighed(front.preferences[i])).join(" ")}`
     : `morl rollout ${front.run.path}${seed} --policy ${i}`;
   mark();
@@ -255,14 +255,18 @@ function legend() {
 
 function numbers() {
   const shares = fronts.some((front) => front.metrics.share !== null);
-  const heads = ["front", things, "hypervolume", ...(shares ? ["of the true front"] : []), "expected utility", "sparsity", ...objectives.map((o) => `${named(o)}, chosen`)];
-  by("numbers").append(html("thead", {}, html("tr", {}, ...heads.map((text) => html("th", { scope: "col" }, text)))));
+  const plain = ["hypervolume", "expected_utility", "sparsity"]; // with a column of their own making
+  const others = data.metrics.filter((metric) => !plain.includes(metric.name) && fronts.some((front) => front.metrics[metric.name] !== null));
+  const heads = ["front", things, "hypervolume", ...(shares ? ["of the true front"] : []), "expected utility", "sparsity", ...others.map((metric) => metric.label), ...objectives.map((o) => `${named(o)}, chosen`)];
+  const meanings = Object.fromEntries(others.map((metric) => [metric.label, `${metric.summary}${BETTER[metric.sign] ? `: ${BETTER[metric.sign]}` : ""}`]));
+  by("numbers").append(html("thead", {}, html("tr", {}, ...heads.map((text) => html("th", { scope: "col", title: meanings[text] || null }, text)))));
   const body = html("tbody", {});
   fronts.forEach((front, index) => {
     const m = front.metrics;
     const cells = [
       String(front.returns.length), `${m.exact ? "" : "≈ "}${number(m.hypervolume, 5)}`,
       ...(shares ? [m.share === null ? "–" : `${(100 * m.share).toFixed(1)} %`] : []), number(m.expected_utility, 5), number(m.sparsity),
+      ...others.map((metric) => number(m[metric.name])),
     ];
     const row = html("tr", { "data-front": index }, html("td", { class: `key ${front.colour}` }, html("i", {}), front.label), ...cells.map((text) => html("td", {}, text)));
     objectives.forEach(() => row.append(html("td", { class: "of-choice" })));

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import os
@@ -11,9 +12,9 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +30,14 @@ PACKAGES = ("morl-jax", "jax", "jaxlib", "numpy", "optax", "equinox", "gymnasium
 
 
 def create(out: Path | None, name: str) -> Path:
-    """A new run directory: ``out``, or ``runs/<name>-<time>`` when none is given.
+    """Make a new run directory: ``out``, or ``runs/<name>-<time>`` when none is given.
+
+    Slashes and colons of the name, as in an agent ``module:name``, become dashes.
 
     Raises:
         UserError: ``out`` holds something already, or cannot be written.
     """
-    named = Path("runs") / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
+    named = Path("runs") / f"{re.sub('[/:]', '-', name)}-{time.strftime('%Y%m%d-%H%M%S')}"
     path, number = out or named, 2
     while out is None and path.exists():
         path, number = named.with_name(f"{named.name}-{number}"), number + 1
@@ -62,10 +65,36 @@ def check_own_files(path: Path) -> None:
     for entry in (checkpoints, *path.iterdir(), *checkpoints.iterdir()):
         if entry.is_symlink():
             raise UserError(f"{entry} is a link; a run is resumed only in files of its own")
+    if any(checkpoints.glob("labelled-*.json")):
+        raise UserError(
+            f"{path} was written by an earlier version of morl, whose labels this one cannot go on from; "
+            "they are in checkpoints/labelled-SEED.json, and in candidates.csv where it was stopped"
+        )
 
 
-def provenance(device: str) -> dict[str, Any]:
-    """Where a run comes from: versions, device, git state and command."""
+def check_module(what: str, module: str, path: Path) -> None:
+    """Refuse to import a module from the directory that names it, which may come from somebody else.
+
+    Args:
+        what: whose module it is, for the error: ``agent mine:reinforce``.
+        module: its name as the directory's settings have it; empty where they name none.
+        path: the directory, of a run or a study.
+
+    Raises:
+        UserError: the working directory is inside that directory, or the module would be found there.
+    """
+    if not module:
+        return
+    own, parts = path.resolve(), module.split(".")
+    if Path.cwd().resolve().is_relative_to(own):
+        raise UserError(f"the {what} is of a module; do this from outside the run directory")
+    packages = [Path(*parts[: i + 1]) for i in range(len(parts))]
+    if any((Path(base) / package).resolve().is_relative_to(own) for base in ("", *sys.path) for package in packages):
+        raise UserError(f"the {what} is of a module inside {path} itself, which is not imported")
+
+
+def provenance(device: str, packages: Sequence[str] = ()) -> dict[str, Any]:
+    """Return where a run comes from: versions, those of optional ``packages`` too, device, git state and command."""
     return {
         "format": FORMAT,
         "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
@@ -74,9 +103,18 @@ def provenance(device: str) -> dict[str, Any]:
         "cpus": os.cpu_count(),
         "platform": platform.platform(),
         "python": platform.python_version(),
-        "versions": {name: version(name) for name in PACKAGES},
+        "versions": {name: version(name) for name in PACKAGES} | _installed(packages),
         "git": _git_state(),
     }
+
+
+def _installed(packages: Sequence[str]) -> dict[str, str]:
+    """Return the versions of those packages that are installed."""
+    found = {}
+    for name in packages:
+        with contextlib.suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found
 
 
 def _git_state() -> str | None:

@@ -94,6 +94,7 @@ class Front:
         conditional: the rows are one policy under n preferences; ``params`` are that policy's, not stacked.
         objects: n texts, where the rows are objects that a sampler drew for the preferences. What they reach is exact,
             so standard errors are 0; the policy of a row is the sampler under its preference, step by step.
+        labelled: the rows are objects with labels, for no preference, and there is no policy.
     """
 
     objectives: tuple[str, ...]
@@ -111,6 +112,7 @@ class Front:
     observation_ndim: int
     conditional: bool = False
     objects: tuple[str, ...] | None = None
+    labelled: bool = False
 
     @property
     def kind(self) -> str:
@@ -120,11 +122,15 @@ class Front:
     @property
     def how_measured(self) -> str:
         """How the rows came to their returns, at the end of a training."""
+        if self.labelled:
+            return "as labelled"
         return "re-evaluated" if self.objects is None else "drawn afresh"
 
     @property
     def caption(self) -> str:
         """What the axes of a picture show."""
+        if self.labelled:
+            return "labelled objects"
         if self.objects is not None:
             return f"best objects drawn for spread preferences (γ = {self.gamma:g})"
         return f"discounted return (γ = {self.gamma:g}), mean of {self.episodes} greedy episodes"
@@ -140,7 +146,8 @@ class Front:
         """The hypervolume in words, with what it depends on, and whether it is only an estimate."""
         value, exact = metrics.hypervolume_estimate(self.returns, self.reference_point)
         reference = " ".join(f"{x:g}" for x in self.reference_point)
-        return f"{'' if exact else 'approximate '}hypervolume {value:.6g} (γ = {self.gamma:g}, reference {reference})"
+        discount = "" if self.labelled else f"γ = {self.gamma:g}, "
+        return f"{'' if exact else 'approximate '}hypervolume {value:.6g} ({discount}reference {reference})"
 
     def assign(self, preference: Any) -> int:
         """Row of the policy with the largest preference-weighted return (C-MORL's policy assignment).
@@ -164,8 +171,10 @@ class Front:
         """The policy of a row.
 
         Raises:
-            UserError: no such row.
+            UserError: no such row, or labelled objects, which are no policies.
         """
+        if self.labelled:
+            raise UserError("this front holds labelled objects: there is no policy that acts")
         if not 0 <= row < len(self):
             raise UserError(f"policy {row} is not in this front; it has 0 to {len(self) - 1}")
         return Policy(
@@ -199,6 +208,7 @@ def from_evaluation(
     learner: Actor,
     observation_ndim: int,
     conditional: bool = False,
+    labelled: bool = False,
 ) -> Front:
     """The non-dominated rows (of equal ones the first) of an evaluation of policies, by falling first objective.
 
@@ -232,6 +242,7 @@ def from_evaluation(
         observation_ndim=observation_ndim,
         conditional=conditional,
         objects=None if evaluation.objects is None else tuple(map(str, evaluation.objects[rows, 0])),
+        labelled=labelled,
     )
 
 

@@ -194,7 +194,9 @@ class _Training:
 
     def _write_config(self, resolved: dict[str, Any]) -> str:
         """Write config.yaml and return its text."""
-        text: str = yaml.safe_dump({**resolved, "run": directory.provenance(self.device)}, sort_keys=False)
+        text: str = yaml.safe_dump(
+            {**resolved, "run": directory.provenance(self.device, self.setup.spec.packages)}, sort_keys=False
+        )
         files.write_text(self.path / "config.yaml", text)
         return text
 
@@ -231,9 +233,10 @@ class _Training:
         rounds = f" + {agent.extension.rounds} x {agent.extension.updates}" if agent.extension else ""
         policies = "1 policy" if self.per_seed == 1 else f"{self.per_seed} policies"
         steps = self.backend.steps(1) // self.per_seed
+        budget = agent.budget or f"{policies} x {agent.updates}{rounds} updates x {steps} steps"
         return (
-            f"{self.setup.spec.name} on {settings.env} ({self.setup.backend}, {self.device}): {seeds}{policies} x "
-            f"{agent.updates}{rounds} updates x {steps} steps = {self.total * settings.num_seeds:,} steps"
+            f"{self.setup.spec.name} on {settings.env} ({self.setup.backend}, {self.device}): {seeds}{budget} = "
+            f"{self.total * settings.num_seeds:,} steps"
         )
 
     def _note(self, text: str, record: Recorder) -> None:
@@ -422,6 +425,9 @@ class _Training:
                 f"seed {seed}: {self.solutions.describe(i)}, hypervolume {before:.6g} by training estimates, "
                 f"{front.hypervolume():.6g} {front.how_measured} ({len(front)} {front.kind})"
             )
+            if front.labelled:  # labels are exact: nothing was evaluated again
+                what = f"{self.solutions.describe(i)}, {len(front)} in the front"
+                text = f"seed {seed}: {what}, {front.describe_hypervolume()}"
             self._note(text, record)
             fronts[seed] = front
         return fronts
@@ -435,6 +441,8 @@ class _Training:
             (self.path / "front.csv").unlink(missing_ok=True)
         if self.setup.has_objects:
             files.write_text(self.path / "objects.csv", objects_csv(fronts))
+        for name, table in self.solutions.tables().items():
+            files.write_text(self.path / name, table)
         files.write_text(self.path / "front.csv", to_csv(fronts))
         title = f"{self.setup.spec.name} on {self.settings.env}, {self.progress.steps:,} steps"
         figure = plotting.draw_front(fronts, title, self.setup.true_front)

@@ -38,6 +38,7 @@ class Setup:
         objectives: R names.
         gamma: discount the front is reported at.
         reference_point: (R,) of the hypervolume.
+        seeds: training seeds.
         processes: worker processes of an environment on the host.
         overlap: step it for half of the policies while the other half updates.
     """
@@ -50,6 +51,7 @@ class Setup:
     objectives: tuple[str, ...]
     gamma: float
     reference_point: Floats
+    seeds: range = range(1)
     processes: int = 0
     overlap: bool = False
 
@@ -119,15 +121,16 @@ class Setup:
             "learner": self.agent.learner,
             "observation_ndim": len(self.env.observation_space.shape),
             "conditional": self.conditional,
+            "labelled": self.solution_set.labelled,
         }
 
     def resolved(self, settings: TrainSettings) -> dict[str, Any]:
         """Return all settings by name, as ``config.yaml`` holds them and ``--config`` takes them."""
+        given = dataclasses.asdict(settings)
+        known = {"gamma": self.gamma, "reference_point": self.reference_point.tolist(), "backend": self.backend}
         values = {
-            **dataclasses.asdict(settings),
-            "gamma": self.gamma,
-            "reference_point": self.reference_point.tolist(),
-            "backend": self.backend,
+            **given,
+            **{name: value for name, value in known.items() if name in given},
             **dataclasses.asdict(self.config),
         }
         del values["out"]  # a directory holds one run: a second one with the same settings needs another
@@ -136,7 +139,7 @@ class Setup:
     @property
     def defaults(self) -> dict[str, Any]:
         """Default training and agent settings, of those that have a default."""
-        fields = (*dataclasses.fields(TrainSettings), *dataclasses.fields(self.config))
+        fields = (*dataclasses.fields(load(self.spec.settings)), *dataclasses.fields(self.config))
         values = {
             field.name: field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
             for field in fields
@@ -153,6 +156,9 @@ def prepare(agent: str, settings: TrainSettings, config: Any = None) -> Setup:
             length, too few steps; before anything is compiled.
     """
     spec = agent_spec(agent)
+    settings_class = load(spec.settings)
+    if not isinstance(settings, settings_class):
+        raise UserError(f"a run of {agent} takes a {settings_class.__name__}, not a {type(settings).__name__}")
     devices.reserve(spec.split_cores)
     if reserved := {"id", "backend"} & settings.env_kwargs.keys():
         raise UserError(f"{settings.env} has no keyword {min(reserved)!r}")
@@ -161,16 +167,13 @@ def prepare(agent: str, settings: TrainSettings, config: Any = None) -> Setup:
     for name in ("processes", "overlap"):
         if backend == "jax" and getattr(settings, name):
             raise UserError(f"{settings.env} is compiled with JAX; --{name} is for environments on the host")
-    registered = env_spec(env.id)
     objectives = tuple(objective.name for objective in env.objectives)
-    if registered and len(registered.objectives) != len(objectives):  # a keyword has changed them
-        registered = None
     gamma = settings.gamma
     if gamma is None:
-        gamma = registered.gamma if registered else DEFAULT_GAMMA
-    reference: Any = settings.reference_point
-    if reference is None:
-        reference = registered.reference_point if registered else env.reference_point
+        registered = env_spec(env.id)
+        same = registered is not None and len(registered.objectives) == len(objectives)  # a keyword may change them
+        gamma = registered.gamma if registered and same else DEFAULT_GAMMA
+    reference: Any = env.reference_point if settings.reference_point is None else settings.reference_point
     if reference is None:
         raise UserError(
             f"{settings.env} has no reference point of its own; give --reference-point, one number an objective"
@@ -210,6 +213,7 @@ def prepare(agent: str, settings: TrainSettings, config: Any = None) -> Setup:
         objectives,
         gamma,
         reference,
+        range(settings.seed, settings.seed + settings.num_seeds),
         settings.processes,
         settings.overlap,
     )

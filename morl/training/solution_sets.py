@@ -35,11 +35,13 @@ class SolutionSet(Protocol):
     Attributes:
         kind: what the rows of its front are.
         conditional: the rows are one policy (or sampler) under several preferences.
+        labelled: the rows are objects as they were labelled in training, exactly and once.
         unsupported: commands that cannot work on such a run, with the reason in words.
     """
 
     kind: ClassVar[Literal["policies", "objects"]]
     conditional: ClassVar[bool]
+    labelled: ClassVar[bool] = False
     unsupported: ClassVar[Unsupported]
 
     def begin(self, policies: PyTree, preferences: Floats) -> None:
@@ -88,6 +90,10 @@ class SolutionSet(Protocol):
     def final(self, trainer: Trainer, keys: jax.Array, episodes: int) -> list[tuple[Evaluation, PyTree, Floats]]:
         """Evaluate each seed's set on fresh episodes; return it with the parameters and preferences behind its rows."""
         ...
+
+    def tables(self) -> dict[str, str]:
+        """Return further CSV files of the run directory, by name."""
+        return {}
 
     @staticmethod
     def evaluate_again(

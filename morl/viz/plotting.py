@@ -103,22 +103,25 @@ def _parallel_coordinates(fronts: Mapping[int, Front], title: str) -> Figure:
 
 def draw_comparison(found: Comparison) -> Figure:
     """A panel for each metric: every seed of a group, its interquartile mean and the interval that lies in."""
-    from morl.analysis.comparison import METRICS  # SciPy's statistics take a while to load
-
-    groups = found.groups
-    figure = Figure(figsize=(3.6 * len(METRICS), 1.9 + 0.45 * len(groups)), layout="constrained", dpi=110)
-    for column, metric in enumerate(METRICS):
-        axes = figure.add_subplot(1, len(METRICS), column + 1)
+    groups, metrics = found.groups, found.metrics
+    across = min(4, len(metrics))
+    down = -(-len(metrics) // across)
+    figure = Figure(figsize=(3.6 * across, down * (1.9 + 0.45 * len(groups))), layout="constrained", dpi=110)
+    for number, metric in enumerate(metrics):
+        axes = figure.add_subplot(down, across, number + 1)
         for row, (group, colour) in enumerate(zip(groups, itertools.cycle(COLOURS), strict=False)):
             values, mean = found.of(group, metric.name), found.means[group, metric.name]
             axes.plot([mean.low, mean.high], [row, row], color=colour, linewidth=9, alpha=0.25, solid_capstyle="butt")
             axes.scatter(values, np.full(len(values), row), s=14, color=colour, alpha=0.7, linewidths=0, zorder=2)
             axes.scatter([mean.value], [row], s=110, marker="|", color=colour, linewidths=2.5, zorder=3)
-        axes.set_yticks(range(len(groups)), [textwrap.fill(group, 28) for group in groups] if column == 0 else [])
+        axes.set_yticks(
+            range(len(groups)), [textwrap.fill(group, 28) for group in groups] if number % across == 0 else []
+        )
         axes.set_ylim(len(groups) - 0.4, -0.6)
         axes.tick_params(left=False)
         axes.locator_params(axis="x", nbins=4)
-        axes.set_title(f"{metric.short}, {'more' if metric.sign > 0 else 'less'} is better", fontsize=10)
+        better = {1: ", more is better", -1: ", less is better", 0: ""}[metric.sign]
+        axes.set_title(f"{metric.label}{better}", fontsize=10)
         axes.grid(axis="x", alpha=0.25)
         axes.spines[["top", "right", "left"]].set_visible(False)
     figure.suptitle(f"{found.env}: interquartile mean over seeds, 95 % bootstrap interval", fontsize=11)

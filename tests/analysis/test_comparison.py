@@ -8,6 +8,8 @@ import math
 import pytest
 from PIL import Image
 
+import morl
+from morl import registry
 from morl.analysis.comparison import compare
 from morl.analysis.results import read
 from morl.cli import main
@@ -50,6 +52,8 @@ def test_metrics_by_hand(found):
     assert first["expected_utility"] == pytest.approx(1)
     assert first["igd_plus"] == pytest.approx(math.hypot(9, 9))
     assert first["sparsity"] == 0
+    assert (first["epsilon_additive"], first["maximum_utility_loss"]) == (pytest.approx(9), pytest.approx(9))
+    assert [front.values["cardinality"] for front in found.measured] == [1, 1, 1, 1, 2, 1, 1, 1]
     assert found.measured[4].values["sparsity"] == pytest.approx(1 + 0.25)
 
 
@@ -70,6 +74,24 @@ def test_the_same_seed_gives_the_same_intervals(runs, found):
     results = read(runs)
     assert compare(results, resamples=500).means == found.means
     assert compare(results, resamples=500, seed=1).means != found.means
+
+
+def test_a_further_metric_changes_no_interval(runs, found, monkeypatch):
+    monkeypatch.setattr(registry, "_METRICS", dict(registry._METRICS))
+    morl.register_metric(morl.MetricSpec("tenfold", "X", "more", 1, "tests.analysis.test_comparison:broken"))
+    with pytest.warns(UserWarning, match="metric tenfold .* failed"):
+        more = compare(read(runs), resamples=500)
+    assert {key: mean for key, mean in more.means.items() if key[1] != "tenfold"} == found.means
+    assert {key: share for key, share in more.improvement.items() if key[2] != "tenfold"} == found.improvement
+    assert all(math.isnan(mean.value) for key, mean in more.means.items() if key[1] == "tenfold")
+
+
+def broken(points):
+    raise ZeroDivisionError
+
+
+def test_metrics_without_a_better_way_decide_nothing(found):
+    assert {metric for *_, metric in found.improvement} == {m.name for m in found.metrics} - {"cardinality"}
 
 
 def test_reference_points(runs, tmp_path):
@@ -115,6 +137,9 @@ def test_what_is_printed(runs, capsys, tmp_path):
         assert picture.width > 1000
     rows = list(csv.DictReader(io.StringIO(run(capsys, *runs, "--csv")[1])))
     assert [float(row["hypervolume"]) for row in rows] == [1, 1, 4, 100, 1.5, 9, 16, 4]
+    assert list(rows[0])[4:8] == ["hypervolume", "expected_utility", "igd_plus", "sparsity"]
+    assert list(rows[0])[8:] == ["epsilon_additive", "maximum_utility_loss", "cardinality", "hypervolume_exact"]
+    assert rows[4]["cardinality"] == "2"
     shown = json.loads(run(capsys, runs[1], "--json")[1])
     assert shown["interquartile_means"][0] == {
         "group": "cmorl", "metric": "hypervolume", "value": 1.5, "low": None, "high": None,

@@ -10,6 +10,7 @@ import pytest
 from gymnasium import spaces
 
 import morl
+from morl import cli
 from morl.agents.cmorl import presets
 from morl.cli import main
 from morl.registry import env_spec
@@ -33,12 +34,12 @@ def test_published_settings_of_gmorl(flags):
     from morl.cli.train import parse
     from morl.training.setup import prepare
 
-    settings, config = parse("gmorl", GMORLConfig, ["--env", "mec-offloading-v0", *flags.split(), "--polyak", "0.01"])
+    settings, config = parse("gmorl", GMORLConfig, ["--env", "mec-offloading-v0", *flags.split(), "--tau", "0.01"])
     agent = prepare("gmorl", settings, config).agent
     assert (settings.steps, agent.updates, agent.learner.gamma) == (4000 * 64 * 100, 4000, 0.95)
     assert (config.gradient_steps, config.batch_size, config.learning_rate) == (640, 4096, 1e-6)
     assert (config.network, config.channels, config.hidden) == ("convolution", 512, (1024, 1024))
-    assert (config.objective_scales, config.temperature, config.polyak) == ((0.01, 50.0), 0.05, 0.01)
+    assert (config.objective_scales, config.temperature, config.tau) == ((0.01, 50.0), 0.05, 0.01)
 
 
 def test_settings_of_gmorl_for_far_rewards():
@@ -47,7 +48,7 @@ def test_settings_of_gmorl_for_far_rewards():
 
     settings, config = parse("gmorl", GMORLConfig, ["--env", "minecart-v0", "--preset", "far", "--n-step", "5"])
     assert settings.env == "minecart-v0"
-    assert (config.n_step, config.temperature, config.hindsight) == (5, 0.2, False)
+    assert (config.n_step, config.temperature, config.relabel_preferences) == (5, 0.2, False)
 
 
 @pytest.mark.parametrize("args", [(), ("--help",), ("envs", "--help"), ("agents", "-h"), ("train", "--help")])
@@ -55,6 +56,32 @@ def test_help(args, capsys):
     code, out, err = run(capsys, *args)
     assert (code, err) == (0, "")
     assert out.startswith("usage: morl")
+
+
+def test_a_command_is_one_file(capsys, tmp_path, monkeypatch):
+    (tmp_path / "say_hello.py").write_text(
+        'COMMAND = (5, "NAME", "greet somebody")\n\n\ndef main(args):\n    print(f"hello {args[0]}")\n    return 7\n'
+    )
+    (tmp_path / "helper.py").write_text("OTHER = 1\n")
+    monkeypatch.setattr(cli, "files", lambda package: tmp_path)
+    monkeypatch.setattr(cli, "__path__", [str(tmp_path)])
+    cli.commands.cache_clear()
+    try:
+        assert cli.commands() == {"say-hello": ("NAME", "greet somebody")}
+        assert "  say-hello NAME  greet somebody\n" in run(capsys, "--help")[1]
+        assert run(capsys, "say-hello", "Ada") == (7, "hello Ada\n", "")
+    finally:
+        cli.commands.cache_clear()
+        sys.modules.pop("morl.cli.say_hello", None)
+
+
+def test_the_help_imports_no_command(tmp_path):
+    code = (
+        "import sys; from morl.cli import main; main(['--help']);"
+        "print({'jax', 'tyro', 'rich', 'matplotlib', 'scipy'} & set(sys.modules), file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stderr == "set()\n"
 
 
 def test_help_of_an_agent_names_every_setting(capsys):
@@ -227,6 +254,10 @@ def test_train_front_evaluate_and_train_again_from_the_config(capsys, tmp_path):
     code, again, _ = run(capsys, "evaluate", str(out), "--episodes", "3")
     assert code == 0
     assert "3 greedy episodes" in again
+    header, row, about = again.splitlines()[-3:]
+    assert header.split() == ["seed", "HV", "EU", "IGD+", "SP", "EPS+", "MUL", "N"]
+    assert len(row.split()) == 8
+    assert "IGD+, EPS+ and MUL against the true front" in about
 
     for flags, message in (
         (["--preference", "0.7", "0.7"], "the weights of a preference add up to 1, not 1.4; did you mean 0.5 0.5?"),

@@ -17,8 +17,8 @@ from morl.constructive import sampling, sheets
 from morl.constructive.sample_sets import best_objects
 from morl.envs.constructive.hypergrid import HyperGrid
 from morl.errors import UserError
-from morl.loading import plan_of
-from morl.ops.preferences import spread
+from morl.loading import setup_of
+from morl.ops.preferences import equally_spaced_weights
 from morl.settings import EvaluateSettings
 from morl.training.setup import prepare
 from morl.types import Evaluation
@@ -59,8 +59,9 @@ def cells(front):
 class TestTraining:
     def test_it_learns_the_target_and_finds_the_front(self, run):
         learner = prepared(run).agent.learner
-        exact = gfn_metrics.target(GRID.outcomes(), np.log(GRID.outcomes().values @ spread(2, 11).T).T)
-        untrained = learner.distribution(learner.init(jax.random.key(0)), learner.condition(spread(2, 11)))
+        exact = gfn_metrics.target(GRID.outcomes(), np.log(GRID.outcomes().values @ equally_spaced_weights(2, 11).T).T)
+        fresh = learner.policy(learner.init(jax.random.key(0)))
+        untrained = learner.distribution(fresh, learner.condition(equally_spaced_weights(2, 11)))
         assert gfn_metrics.l1_distance(untrained, exact.probability).mean() > 0.5
         last = [row for row in rows(run.path / "metrics.csv") if row["step"] == "25600"]
         assert [row["seed"] for row in last] == ["3", "4"]
@@ -68,7 +69,7 @@ class TestTraining:
             assert float(row["l1"]) < 0.15
             assert float(row["log_z_error"]) < 0.2
             assert float(row["hypervolume_share"]) > 0.999
-            learnt = learner.distribution(front.params, learner.condition(spread(2, 11)))
+            learnt = learner.distribution(front.params, learner.condition(equally_spaced_weights(2, 11)))
             found = gfn_metrics.l1_distance(learnt, exact.probability).mean()
             assert found == pytest.approx(float(row["l1"]), abs=1e-4)  # it is that sampler that was saved
 
@@ -82,7 +83,7 @@ class TestTraining:
         best = GRID.outcomes().values
         for row in rows(run.path / "metrics.csv"):
             found = {name: float(row[name]) for name in ("r2", "top_10_reward", "top_10_diversity", "pc_entropy")}
-            exact = gfn_metrics.r2(GRID.true_front(), spread(2, 11))
+            exact = gfn_metrics.r2(GRID.true_front(), equally_spaced_weights(2, 11))
             assert exact - 1e-6 <= found["r2"] < exact + 0.05
             assert 0.5 < found["top_10_reward"] <= best.max()
             assert 0.5 < found["top_10_diversity"] < 10
@@ -95,7 +96,7 @@ class TestTraining:
             assert not front.stderr.any()
             steps = np.array([text.split() for text in front.objects], int)
             np.testing.assert_array_equal(front.length, steps.sum(axis=1) + (steps < GRID.side - 1).all(axis=1))
-            lattice = {tuple(w) for w in spread(2, 11).round(6).tolist()}
+            lattice = {tuple(w) for w in equally_spaced_weights(2, 11).round(6).tolist()}
             assert {tuple(w) for w in front.preferences.tolist()} <= lattice
 
     def test_a_seed_alone_is_the_same_to_the_bit(self, run, tmp_path, capsys):
@@ -114,7 +115,7 @@ class TestTraining:
 
 
 def prepared(run):
-    return plan_of(run.path)[0]
+    return setup_of(run.path)[0]
 
 
 class TestAfterwards:
@@ -236,7 +237,10 @@ class TestSample:
             (f"sample {run.path} --preference 1 0 --known {tmp_path / 'none'}", "cannot read"),
             (f"sample {run.path} --preference 1 0 --sheet {tmp_path / 'a.pdf'}", "allowed: .png"),
             (f"sample {run.path} --preference 1 0 --top 0", "top must be at least 1"),
-            (f"sample {other} --preference 1 0", "a run of cmorl, which draws no objects"),
+            (
+                f"sample {other} --preference 1 0",
+                "morl sample cannot work on a run of cmorl: its policies draw no objects",
+            ),
             (f"sample {tmp_path} --preference 1 0", "is not a run directory"),
         ):
             code, out, err = command(capsys, line)
@@ -282,8 +286,9 @@ def test_published_settings(env):
         assert found == (tuple(value) if isinstance(value, list) else value), name
     if env == "ngrams-v0":
         assert (config.beta, agent.updates, agent.num_preferences) == (96.0, 10_000, 1275)
-        assert len(spread(3, 1275)) == 1275
-        assert (spread(3, 1275) * 49).round(6) == pytest.approx((spread(3, 1275) * 49).round())
+        weights = equally_spaced_weights(3, 1275)
+        assert len(weights) == 1275
+        assert (weights * 49).round(6) == pytest.approx((weights * 49).round())
 
 
 class TestParts:

@@ -1,5 +1,7 @@
-"""The examples of a user's own environment do what they say, run as a user runs them."""
+"""The examples of a user's own environment, agent and metric do what they say, run as a user runs them."""
 
+import importlib.util
+import json
 import os
 import re
 import shutil
@@ -23,9 +25,15 @@ FAST = [
 ]
 
 
-def run(*command, cwd, path=None):
-    env = {**os.environ, "JAX_PLATFORMS": "cpu"} | ({"PYTHONPATH": str(path)} if path else {})
-    done = subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, timeout=200, check=False)
+def run(*command, cwd, path=None, text=None):
+    """Standard output of a command given a text; ``path`` holds packages besides those that are installed."""
+    before = [os.environ["PYTHONPATH"]] if "PYTHONPATH" in os.environ else []
+    env = {**os.environ, "JAX_PLATFORMS": "cpu"}
+    if path:
+        env["PYTHONPATH"] = os.pathsep.join([str(path), *before])
+    done = subprocess.run(
+        command, cwd=cwd, env=env, input=text, capture_output=True, text=True, timeout=200, check=False
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -49,14 +57,18 @@ def test_a_module_is_checked_and_trained_on_from_its_folder(folder, id, flags, o
     assert objectives in run(MORL, "front", str(out), "--csv", cwd=EXAMPLES / folder)
 
 
-@pytest.fixture(scope="module")
-def installed(tmp_path_factory):
-    """The package as pip installs it, in a folder of its own."""
+def pip_installed(name, tmp_path_factory):
+    """An example's package as pip installs it, in a folder of its own."""
     source, target = tmp_path_factory.mktemp("source") / "package", tmp_path_factory.mktemp("site")
-    shutil.copytree(EXAMPLES / "jax_env_package", source)
+    shutil.copytree(EXAMPLES / name, source)
     pip = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--disable-pip-version-check"]
     run(*pip, "--target", str(target), str(source), cwd=target)
     return target
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory):
+    return pip_installed("jax_env_package", tmp_path_factory)
 
 
 def test_the_installed_package_is_listed_and_works_by_its_id(installed, tmp_path):
@@ -70,6 +82,98 @@ def test_the_installed_package_is_listed_and_works_by_its_id(installed, tmp_path
     out = tmp_path / "run"
     run(MORL, "train", "cmorl", "--env", "home-battery-v0", "--out", str(out), *FAST, cwd=tmp_path, path=installed)
     assert "money,wear" in (out / "front.csv").read_text()
+
+
+OWN_AGENT = EXAMPLES / "own_agent"
+LITTLE = ["--env", "deep-sea-treasure-v0", "--steps", "8192", "--evaluations", "2", "--eval-episodes", "2"]
+
+
+@pytest.fixture(scope="module")
+def reinforce_run(tmp_path_factory):
+    """A run of the agent of a module in the working directory."""
+    out = tmp_path_factory.mktemp("runs") / "reinforce"
+    flags = [*LITTLE, "--final-episodes", "2", "--out", str(out)]
+    told = run(MORL, "train", "reinforce:reinforce", *flags, cwd=OWN_AGENT)
+    assert f"front: {out / 'front.csv'}" in told
+    return out
+
+
+EVERY = """
+import sys
+from morl.cli import main
+for line in sys.stdin.read().splitlines():
+    print("#", line, flush=True)
+    try:
+        code = main(line.split())
+    except SystemExit as stop:  # of --help
+        code = stop.code
+    assert code == 0, line
+"""
+
+
+def test_every_command_works_on_a_run_of_an_own_agent(reinforce_run, tmp_path):
+    """In processes of their own, which know the agent only by what the run has written down."""
+    run_path, out = str(reinforce_run), tmp_path
+    assert "agent: reinforce:reinforce\n" in (reinforce_run / "config.yaml").read_text()
+    assert "discounted returns, mean" in run(MORL, "front", run_path, cwd=OWN_AGENT)
+    lines = {
+        f"evaluate {run_path} --episodes 2": r"mean ± standard error of 2 greedy episodes",
+        f"rollout {run_path} --preference 0.5 0.5": r"episode  treasure +time",
+        f"compare {run_path}": r"reinforce:reinforce",
+        f"report {run_path} --out {out}/report.html": r"report: ",
+        f"train --resume {run_path}": r"front: ",
+        "train reinforce:SPEC --help": r"Step size of the gradient\. \(default: 0\.3\)",
+        "tune --show-space reinforce:reinforce": r"learning_rate +0\.3 +0\.01 to 1, logarithmic",
+    }
+    if importlib.util.find_spec("torch"):
+        lines[f"export {run_path} --policy 0 --out {out}/policy.pt2"] = r"largest difference"
+    told = run(sys.executable, "-c", EVERY, cwd=OWN_AGENT, text="\n".join(lines))
+    parts = re.split(r"^# (.*)$", told, flags=re.M)[1:]
+    assert parts[::2] == list(lines)
+    for line, part in zip(parts[::2], parts[1::2], strict=True):
+        assert re.search(lines[line], part), (line, part)
+
+
+def test_an_own_agent_is_tuned(tmp_path):
+    pytest.importorskip("ray")
+    pytest.importorskip("optuna")
+    study = tmp_path / "study"
+    flags = [*LITTLE, "--num-seeds", "1", "--final-episodes", "2", "--num-samples", "2", "--scheduler", "none"]
+    told = run(MORL, "tune", "reinforce:reinforce", *flags, "--held-out-seeds", "0", "--out", str(study), cwd=OWN_AGENT)
+    assert "2 trials: 2 finished" in told
+    assert "agent: reinforce:reinforce" in (study / "best.yaml").read_text()
+    again = run(MORL, "tune", "--resume", str(study), cwd=OWN_AGENT)
+    assert "2 trials: 2 finished" in again
+
+
+def test_the_installed_agent_is_listed_and_works_by_its_name(tmp_path_factory, tmp_path):
+    site = pip_installed("own_agent", tmp_path_factory)
+    assert "reinforce  REINFORCE with linear policies" in run(MORL, "agents", cwd=tmp_path, path=site)
+    out = tmp_path / "run"
+    run(MORL, "train", "reinforce", *LITTLE, "--final-episodes", "2", "--out", str(out), cwd=tmp_path, path=site)
+    assert "agent: reinforce\n" in (out / "config.yaml").read_text()
+    assert "treasure" in run(MORL, "front", str(out), cwd=tmp_path, path=site)
+
+
+def test_the_installed_metric_is_measured_by_every_command(reinforce_run, tmp_path_factory, tmp_path):
+    """Worst-case utility, of a package: evaluate and report it, and compare by it."""
+    site = pip_installed("own_metric", tmp_path_factory)
+    out = str(reinforce_run)
+    lines = [f"evaluate {out} --episodes 2", f"compare {out} --json", f"report {out} --out {tmp_path}/report.html"]
+    told = run(sys.executable, "-c", EVERY, cwd=OWN_AGENT, path=site, text="\n".join(lines))
+    header, row = re.search(r"^(seed +HV.*)\n +(0 .*)$", told, re.M).groups()
+    evaluated = dict(zip(header.split(), row.replace("≈ ", "").split(), strict=True))
+    assert "WCU: worst-case utility" in told
+    compared = json.loads(re.search(r"^{\n.*?^}$", told, re.M | re.S)[0])
+    assert compared["fronts"][0]["worst_case_utility"] == pytest.approx(float(evaluated["WCU"]), rel=1e-4)
+    assert "worst_case_utility" in {mean["metric"] for mean in compared["interquartile_means"]}
+    assert '"worst_case_utility":' in (tmp_path / "report.html").read_text()
+
+
+@pytest.mark.slow
+def test_an_own_agent_from_python(tmp_path):
+    shutil.copytree(OWN_AGENT, tmp_path / "here")
+    assert "preference [1. 0.]: treasure" in run(sys.executable, "train.py", cwd=tmp_path / "here")
 
 
 def test_the_package_in_gymnasiums_registry(monkeypatch):

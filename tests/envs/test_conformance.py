@@ -7,7 +7,7 @@ from gymnasium import spaces
 
 import morl
 from morl.errors import UserError
-from morl.registry import EnvSpec, register_env
+from morl.registry import EnvSpec, Objective, env_spec, env_specs, register_env
 from morl.training.rollout import start_batch, step
 from tests.extras import native_specs
 
@@ -60,7 +60,7 @@ def starts(case):
 def test_the_registration_says_what_the_environment_says(case):
     spec, env = case
     assert env.id == spec.id
-    assert tuple(objective.name for objective in env.objectives) == spec.objectives
+    assert env.objectives == spec.objectives
     np.testing.assert_array_equal(env.reference_point, spec.reference_point)
     assert env.max_episode_steps == spec.max_episode_steps
     assert env.reward_space.shape == (len(spec.objectives),)
@@ -119,6 +119,47 @@ def test_one_by_one_is_the_same_as_batched(case):
         one = env.step(keys[i], state, actions[i], params)
         for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(batched), strict=True):
             np.testing.assert_allclose(a, b[i], rtol=1e-6, atol=1e-7)
+
+
+def test_registrations_hold_objectives_and_a_finite_reference_point():
+    for spec in env_specs(plug_ins=False).values():
+        assert all(isinstance(objective, Objective) for objective in spec.objectives), spec.id
+        assert len(set(spec.objective_names)) == len(spec.objectives) == len(spec.reference_point), spec.id
+        assert np.isfinite(spec.reference_point).all(), spec.id
+
+
+def test_names_are_accepted_for_objectives():
+    by_name = EnvSpec("x-v0", "", ["a", Objective("b", "m")], (0.0, 0.0))
+    assert by_name == EnvSpec("x-v0", "", (Objective("a"), Objective("b", "m")), (0.0, 0.0))
+    assert by_name.objective_names == ("a", "b")
+
+
+@pytest.mark.parametrize(
+    ("id", "kwargs", "names", "reference"),
+    [
+        (
+            "mo-mountaincar-v0",
+            {"add_speed_objective": True},
+            ("time", "reverse", "forward", "speed"),
+            (-200,) * 3 + (0,),
+        ),
+        ("hypergrid-v0", {"num_objectives": 3}, ("branin", "currin", "shubert"), (0,) * 3),
+        ("ngrams-v0", {"ngrams": ("A", "V")}, ("A", "V"), (0, 0)),
+        ("building-3d-v0", {"by_floor": True}, env_spec("building-9d-v0").objective_names, (0,) * 9),
+        (
+            "water-reservoir-v0",
+            {"nO": 3, "time_limit": 10},
+            ("flood_upstream", "water_deficit", "hydro_deficit"),
+            (-650, -500, -43.6),
+        ),
+        ("breakable-bottles-v0", {"time_penalty": -2.0}, ("time", "bottles", "mess"), (-200, 0, -1)),
+    ],
+)
+def test_keywords_change_objectives_and_reference_point(id, kwargs, names, reference):
+    env = morl.make(id, "jax", **kwargs)
+    assert tuple(objective.name for objective in env.objectives) == names
+    np.testing.assert_allclose(env.reference_point, reference)
+    assert env.reward_space.shape == (len(names),)
 
 
 def test_a_registration_is_checked():

@@ -1,4 +1,4 @@
-"""What networks of features of each action promise: they do not care for the order or the number of actions."""
+"""Networks conditioned on a preference: the order and the number of actions do not matter to them."""
 
 import jax
 import jax.numpy as jnp

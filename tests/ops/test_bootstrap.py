@@ -15,7 +15,7 @@ def test_as_rliable_does():
 
 
 def test_by_hand():
-    """Of five values the least and the largest are left out; of the six pairs one is larger and one is equal."""
+    """Leave out the least and the largest of five values; count one larger and one equal pair of six."""
     assert interquartile_mean(np.array([100.0, 1.0, 2.0, 3.0, -50.0])) == pytest.approx(2)
     assert interquartile_mean(np.array([1.0, 2.0, 9.0])) == pytest.approx(4)
     assert probability_of_improvement(np.array([1.0, 3.0]), np.array([2.0, 3.0, 4.0])) == pytest.approx(1.5 / 6)
@@ -29,7 +29,7 @@ def test_statistics_are_of_the_named_axis():
 
 
 def test_intervals_cover():
-    """Of normal samples the 95 % interval holds the mean in most of 200 cases, and is not the whole range."""
+    """Check on normal samples that the interval holds the mean in most of 200 cases, and is not the whole range."""
     rng, inside, wide = np.random.default_rng(0), 0, []
     for _ in range(200):
         x = rng.normal(size=20)

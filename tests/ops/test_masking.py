@@ -1,4 +1,4 @@
-"""Masked statistics against NumPy on what counts alone, and masked logits."""
+"""Masked statistics against NumPy on the values of weight 1 alone, and masked logits."""
 
 import jax
 import jax.numpy as jnp

@@ -65,6 +65,8 @@ def test_numbers_of_the_page(runs, page):
         for front, table in zip(run["fronts"], result.tables.values(), strict=True):
             np.testing.assert_array_equal(front["returns"], table["returns"])
             assert front["metrics"]["exact"] == (len(table["returns"]) == 20)
+            assert front["metrics"]["cardinality"] == len(table["returns"])
+            assert front["metrics"]["igd_plus"] is None  # no true front
     history = data["runs"][0]["history"]["hypervolume"]
     assert history == {"mean": [1.5, 2.5], "low": [1.0, 2.0], "high": [2.0, 3.0]}
 
@@ -209,6 +211,8 @@ def test_a_click_picks_the_policy_under_it(browser, dst_run, tmp_path):
     path = tmp_path / "dst.html"
     report.write(read([dst_run.path]), path)
     show(browser, path)
+    heads = [head.text for head in browser.find_elements("css selector", "#numbers th")]
+    assert heads[4:10] == ["expected utility", "sparsity", "IGD+", "EPS+", "MUL", "N"]
     point = browser.find_elements("css selector", "#picture .point")[1]
     ActionChains(browser).move_to_element(point).click().perform()
     assert text(browser, "choice-title") == "Policy 1 of seed 5"

@@ -22,7 +22,8 @@ from morl.runs import storage
 from morl.runs.directory import read_fronts
 from morl.settings import TrainSettings
 from morl.tune.journal import Journal
-from morl.tune.study import FORMAT, Study
+from morl.tune.study import Study
+from morl.tune.study_file import FORMAT
 
 WORDS = (
     *("cmorl", "gmorl", "dsac", "minecart-v0", "no-such-env", "--env", "--steps", "--seed", "--num-seeds", "--out"),

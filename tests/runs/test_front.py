@@ -14,7 +14,7 @@ from morl.types import Evaluation
 from morl.viz import plotting
 
 ENV = morl.make("deep-sea-treasure-v0")
-LEARNER = PPO(PPOConfig(hidden=(8,)), ENV.observation_space, ENV.action_space, 0.9, 1)
+LEARNER = PPO(PPOConfig(hidden=(8,)), ENV.observation_space, ENV.action_space, 2, 0.9, 1)
 
 
 def front(discounted, objectives=("treasure", "time")):

@@ -26,7 +26,7 @@ SMALL = {
     "gradient_steps": 4,
     "batch_size": 32,
     "replay_capacity": 800,
-    "warm_up": 80,
+    "learning_starts": 80,
     "hidden": (16,),
 }
 MEC = {"num_edges": 3, "max_edges": 4}
@@ -39,7 +39,7 @@ LEARNS = GMORLConfig(
     gradient_steps=8,
     batch_size=128,
     replay_capacity=16_000,
-    warm_up=1600,
+    learning_starts=1600,
     hidden=(32, 32),
     train_gamma=0.9,
     num_preferences=30,

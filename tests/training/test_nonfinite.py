@@ -11,7 +11,8 @@ import pytest
 from morl.agents.cmorl.constrained import ConstrainedPPO
 from morl.agents.ppo.algorithm import PPO
 from morl.agents.ppo.config import PPOConfig
-from morl.agents.sac import algorithm as discrete_sac
+from morl.agents.sac.algorithm import SAC
+from morl.agents.sac.config import SACConfig
 from morl.ops import replay
 from morl.training.backends.jax import JaxBackend
 from morl.training.diagnosis import environment_fault
@@ -22,8 +23,8 @@ from tests.probes import Probe
 PREFERENCES = np.array([[1.0, 0.0], [0.5, 0.5], [0.0, 1.0]])
 KEYS = list(jax.random.split(jax.random.key(0), 3))
 CONFIG = PPOConfig(num_envs=2, rollout_steps=4, minibatches=1, epochs=1, hidden=(4,))
-SAC = discrete_sac.SACConfig(
-    num_envs=2, rollout_steps=4, gradient_steps=1, batch_size=4, replay_capacity=80, warm_up=8, hidden=(4,)
+SAC_CONFIG = SACConfig(
+    num_envs=2, rollout_steps=4, gradient_steps=1, batch_size=4, replay_capacity=80, learning_starts=8, hidden=(4,)
 )
 
 
@@ -31,9 +32,9 @@ SAC = discrete_sac.SACConfig(
 class Fragile(PPO):
     """The learner of the first preference breaks at its third update."""
 
-    def update(self, state, batch, key, weights=None):
-        after, metrics = super().update(state, batch, key, weights)
-        bad = jnp.where((state.preference[0] == 1.0) & (state.updates == 2), jnp.nan, 0.0)
+    def update(self, state, batch, key):
+        after, metrics = super().update(state, batch, key)
+        bad = jnp.where((batch.preference[0, 0, 0] == 1.0) & (state.learning.updates == 2), jnp.nan, 0.0)
         return after, {**metrics, "actor_loss": metrics["actor_loss"] + bad}
 
 
@@ -47,7 +48,7 @@ class Leaky(Probe):
 
 
 def learner_of(kind, env):
-    return kind(CONFIG, env.observation_space, env.action_space, 0.9, 10)
+    return kind(CONFIG, env.observation_space, env.action_space, 2, 0.9, 10)
 
 
 def row(tree, i):
@@ -150,33 +151,35 @@ def test_whatever_is_not_finite_is_named_and_taken_back(learner, batch, source, 
 def test_episodes_go_on_through_an_update_that_is_dropped(kind):
     env = Probe("endless")
     spaces = env.observation_space, env.action_space
-    ppo = PPO(CONFIG, *spaces, 0.9, 10)
+    ppo = PPO(CONFIG, *spaces, 2, 0.9, 10)
     learners = {
         "ppo": ppo,
         "constrained": ConstrainedPPO(ppo, 0.9),
-        "sac": discrete_sac.DiscreteSAC(SAC, *spaces, 0.9, 10),
+        "sac": SAC(SAC_CONFIG, *spaces, 2, 0.9, 10),
     }
     learner = learners[kind]
     flags, obs = jnp.zeros((4, 2), bool), jnp.zeros((4, 2, 2))
-    batch = Transition(obs, jnp.int32(flags), obs + jnp.array([1.0, 2.0]), obs, flags, flags, ~flags)
-    before = learner.init(KEYS[0], jnp.array([0.5, 0.5]))
+    half = jnp.full((4, 2, 2), 0.5)
+    batch = Transition(obs, jnp.int32(flags), obs + jnp.array([1.0, 2.0]), obs, flags, flags, ~flags, half)
+    before = learner.init(KEYS[0])
     after, _ = jax.jit(learner.update)(before, batch, KEYS[1])
-    assert not all(map(np.array_equal, *map(jax.tree.leaves, map(learner.learnt, (before, after)))))
+    assert not all(map(np.array_equal, *map(jax.tree.leaves, (before.params, after.params))))
 
     nonfinite = jax.tree.map(lambda x: x[0], no_nonfinite(1))
     left, *_ = settle(before, after, {"loss": jnp.float32(np.nan)}, nonfinite, jnp.int32(0), skip=True)
-    assert all(map(np.array_equal, *map(jax.tree.leaves, map(learner.learnt, (before, left)))))
+    assert all(map(np.array_equal, *map(jax.tree.leaves, (before.params, left.params))))
+    assert all(map(np.array_equal, *map(jax.tree.leaves, (before.learning, left.learning))))
     so_far = [[3.439, 6.878]] * 2  # 1 + 0.9 + 0.81 + 0.729
-    np.testing.assert_allclose((left.ppo if kind == "constrained" else left).discounted_return, so_far, rtol=1e-6)
+    np.testing.assert_allclose(left.episode.ppo if kind == "constrained" else left.episode, so_far, rtol=1e-6)
     if kind == "constrained":
-        np.testing.assert_allclose(left.so_far, so_far, rtol=1e-6)
-        assert left.age.tolist() == [4, 4]
+        np.testing.assert_allclose(left.episode.partial_return, so_far, rtol=1e-6)
+        assert left.episode.age.tolist() == [4, 4]
 
 
 @pytest.mark.slow
 def test_a_replay_never_holds_what_is_not_finite():
     env = Leaky("endless")
-    learner = discrete_sac.DiscreteSAC(SAC, env.observation_space, env.action_space, 0.9, 10)
+    learner = SAC(SAC_CONFIG, env.observation_space, env.action_space, 2, 0.9, 10)
     backend = JaxBackend(
         env, learner, np.repeat(PREFERENCES[:, None], 2, 1), eval_episodes=1, gamma=0.9, skip_nonfinite=True
     )

@@ -51,9 +51,9 @@ AGENTS = {
     # all but gmorl: ten updates, six and two rounds of two
     "tiny": TinyConfig(),
     "cmorl": CMORLConfig(num_policies=2, num_envs=8, rollout_steps=16, hidden=(8,), extension_updates=2, epochs=2),
-    "gmorl": GMORLConfig(**REPLAY, warm_up=64, hidden=(8,), num_preferences=5),
+    "gmorl": GMORLConfig(**REPLAY, learning_starts=64, hidden=(8,), num_preferences=5),
     "mogfn": MOGFNConfig(batch=8, width=8, num_blocks=1, num_heads=1, replay_batch=4, num_preferences=5),
-    "dsac": SeparateSACConfig(**REPLAY, warm_up=64, hidden=(8,), num_policies=2),
+    "dsac": SeparateSACConfig(**REPLAY, learning_starts=64, hidden=(8,), num_policies=2),
 }
 
 

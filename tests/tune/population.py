@@ -1,4 +1,4 @@
-"""An agent that compiles fast and whose step may change while it goes on: for population-based training."""
+"""Agent for tests of population-based training: it compiles fast, and its step may change during a training."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""What a search may choose: declared for every agent, changed by YAML and flags, drawn from within its bounds."""
+"""Search spaces: declared for every agent, changed by YAML and flags, drawn from within their bounds."""
 
 import dataclasses
 
@@ -16,7 +16,7 @@ OURS = {name: spec for name, spec in agent_specs().items() if spec.entry_point.s
 
 @pytest.mark.parametrize("name", OURS)
 def test_every_agent_takes_what_its_space_proposes(name):
-    """Fifty points each: with its own defaults no combination is refused, and the defaults are among them."""
+    """Draw fifty points from each space: none is refused, every setting is drawn, and the defaults are in the space."""
     pytest.importorskip("optuna")
     spec = OURS[name]
     space, config = load(spec.space), load(spec.config)()

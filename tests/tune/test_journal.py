@@ -1,4 +1,4 @@
-"""The journal, what is next by it, and what searchers learn from it; without Ray."""
+"""The journal, the next trial by it, and what searchers learn from it; without Ray."""
 
 import math
 
@@ -20,7 +20,7 @@ OWN = {"rate": 0.01, "kind": (1,), "more": 0.5}
 
 
 class Counting:
-    """Proposes its calls; keeps what it learns."""
+    """Searcher that proposes the number of its calls and keeps the trials it learns from."""
 
     def __init__(self):
         self.calls, self.known = 0, []
@@ -197,7 +197,7 @@ def test_results_as_a_table(tmp_path):
 
 
 def past(number, rate, state="finished", kind=(1,)):
-    """Trials as JSON gives them back, of scores that are best at a rate of 0.01."""
+    """Return a trial as JSON gives it back, with a score that is best at a rate of 0.01."""
     score = -abs(math.log10(rate) + 2)
     params = {"rate": rate, "kind": list(kind), **({"more": 0.2} if len(kind) == 2 else {})}
     result = {"score": score, "steps": 100.0} if state == "finished" else {}
@@ -218,7 +218,7 @@ def test_a_searcher_that_is_told_goes_where_scores_are_best():
     spread = {}
     for kind in ("tpe", "random"):
         searcher = told(kind)
-        rates = [searcher.propose(100 + i)["rate"] for i in range(30)]
+        rates = [searcher.propose(number)["rate"] for number in range(1, 31)]
         spread[kind] = np.abs(np.log10(rates) + 2).mean()
     assert spread["tpe"] < 0.7 * spread["random"]
 
@@ -228,6 +228,15 @@ def test_the_same_trials_give_the_same_proposals():
     one, two, other = told("tpe"), told("tpe"), told("tpe", seed=1)
     proposals = [[s.propose(100 + i) for i in range(3)] for s in (one, two, other)]
     assert proposals[0] == proposals[1] != proposals[2]
+
+
+def test_a_resumed_study_is_not_proposed_the_same_settings_again():
+    pytest.importorskip("optuna")
+    whole, resumed = (searchers.make("random", SPACE, OWN, 0) for _ in range(2))
+    proposals = [whole.propose(number) for number in range(1, 7)]
+    for number, params in enumerate(proposals[:3], 1):
+        resumed.learn(Trial(number, params, "finished", {}, {"score": 0.5}))
+    assert [resumed.propose(number) for number in range(4, 7)] == proposals[3:]
 
 
 def test_trials_of_another_space_are_no_obstacle():

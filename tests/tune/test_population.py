@@ -1,4 +1,4 @@
-"""Population-based training: a training that goes on from another one's checkpoint with other settings."""
+"""Population-based training: trainings that continue another one's checkpoint with other settings."""
 
 import dataclasses
 
@@ -24,7 +24,7 @@ SETTINGS = TrainSettings(
 
 
 class Half:
-    """Ends a training half-way, with a checkpoint."""
+    """Reporter that ends a training half-way, after a checkpoint."""
 
     def start(self, headline, path): ...
 

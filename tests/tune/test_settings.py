@@ -1,4 +1,4 @@
-"""What a study refuses before it starts anything, and what the command prints; without Ray."""
+"""Checks of a study before it starts, and output of the command; without Ray."""
 
 import dataclasses
 import os
@@ -136,7 +136,7 @@ def test_gpus_are_shared_by_the_memory_too():
 
 
 def test_trials_have_cores_of_their_own(tmp_path):
-    """Two processes at once, of which each takes one core."""
+    """Start two processes at once, each of which takes one core."""
     import subprocess
     import sys
 
@@ -153,7 +153,7 @@ def test_trials_have_cores_of_their_own(tmp_path):
 
 
 def test_a_trial_without_ray(tmp_path, monkeypatch):
-    """What a worker sends, of a run that is new, and of one that was there already."""
+    """Check the messages of a worker for a new run, a finished one, a stopped one and one that fails."""
     job = worker.Job("toy", {"num_seeds": 2}, {}, "eu", (), str(tmp_path), 1, 0, False, str(tmp_path / "stop"))
     sent = []
     worker.execute(job, tmp_path / "run", {"rate": 0.01, "kind": "good"}, sent.append)

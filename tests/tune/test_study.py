@@ -1,4 +1,4 @@
-"""Studies on Ray, of an agent that is the user's own and takes no time: what is found, what fails, what is resumed."""
+"""Studies on Ray with an agent of the user's own that takes no time: results, failures, resuming."""
 
 import csv
 import json
@@ -20,13 +20,13 @@ from morl.settings import SearchSettings
 from morl.tune import Study, StudySettings, on_ray
 from tests.tune.toy import ToyConfig, steps_of
 
-pytestmark = pytest.mark.filterwarnings("ignore")  # of Ray's own
+pytestmark = pytest.mark.filterwarnings("ignore")  # Ray warns
 ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module", autouse=True)
 def ray_here():
-    with on_ray.cluster(StudySettings(), str(ROOT)):
+    with on_ray.cluster(StudySettings()):
         yield
 
 
@@ -35,18 +35,9 @@ def study(out, number, *, space=None, config=None, **more):
     return Study("toy", SearchSettings(out=out, num_seeds=2), config, settings, space)
 
 
-def test_a_broken_connection_is_a_lost_machine_only_where_one_is_gone(monkeypatch):
-    broken = "The actor is temporarily unavailable: RpcError: RPC error: Socket closed rpc_code: 14."
-    alive = [frozenset("ab"), frozenset("ab"), frozenset("a")]
-    monkeypatch.setattr(on_ray, "_nodes", lambda: alive.pop(0) if len(alive) > 1 else alive[0])
-    assert on_ray._is_lost(broken, frozenset("ab"))
-    assert not on_ray._is_lost(broken, frozenset("a"))  # the only machine there is
-    alive[:] = [frozenset("ab")]
-    assert not on_ray._is_lost(broken, frozenset("ab"), seconds=0.1)
-    assert on_ray._is_lost("The actor died because its node has died.", frozenset("a"))
-
-
 class Notes:
+    """Reporter that keeps the headline and the notes."""
+
     def __init__(self):
         self.texts = []
 

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from morl.agents.cmorl.lengths import Lengths, horizon, nothing, survival, worth
+from morl.agents.cmorl.lengths import Lengths, horizon, no_episodes, survival, value_factor
 
 NEVER = math.inf
 
@@ -46,7 +46,7 @@ def test_before_an_episode_has_ended_its_limit_is_what_ends_it():
     counts = Lengths(np.float32(640.0), np.float32(0.0), np.float32(0.0))
     assert float(horizon(survival(counts, 1000), 1.0, 1000)) == pytest.approx(1000, rel=1e-3)
     assert float(horizon(survival(counts, None), 1.0)) == pytest.approx(640, rel=1e-3)
-    assert math.isfinite(float(horizon(survival(nothing(), None), 1.0)))
+    assert math.isfinite(float(horizon(survival(no_episodes(), None), 1.0)))
 
 
 @pytest.mark.parametrize("steps", [1024, 4096, 100_000])
@@ -60,16 +60,16 @@ def test_what_a_value_is_worth_goes_on_to_the_limit(gamma):
     """A critic at 0.995 sees 200 ahead, for ever; a return of 1 a step is of the steps that are left."""
     counts, _ = seen(np.full(10, NEVER), 288)
     left = np.array([288, 100, 1, 0])
-    got = worth(survival(counts, 288), 0.995, gamma, left) * 200
+    got = value_factor(survival(counts, 288), 0.995, gamma, left) * 200
     np.testing.assert_allclose(got, [total(np.array([float(n)]), gamma) for n in left], rtol=1e-3, atol=1e-3)
 
 
 def test_values_are_worth_themselves_where_nothing_differs():
     counts, _ = seen(np.random.default_rng(0).geometric(0.02, 1000), None)
-    assert float(worth(survival(counts, None), 0.99, 0.99)) == pytest.approx(1)
+    assert float(value_factor(survival(counts, None), 0.99, 0.99)) == pytest.approx(1)
     counts, _ = seen(np.random.default_rng(0).geometric(0.02, 1000), 5000)  # a limit that nothing comes near
-    assert float(worth(survival(counts, 5000), 0.99, 0.99, 5000)) == pytest.approx(1, abs=1e-3)
+    assert float(value_factor(survival(counts, 5000), 0.99, 0.99, 5000)) == pytest.approx(1, abs=1e-3)
     cut = Lengths(np.float32(2880.0), np.float32(0.0), np.float32(10.0))  # by the environment itself, at 288
-    assert float(worth(survival(cut, None), 0.995, 1.0)) * 200 == pytest.approx(288, rel=1e-3)
+    assert float(value_factor(survival(cut, None), 0.995, 1.0)) * 200 == pytest.approx(288, rel=1e-3)
     one = survival(seen(np.full(10, 6.0), 6)[0], 6)  # as steps go by nothing changes: none was cut off
-    np.testing.assert_allclose(worth(one, 0.99, 0.99, np.array([6, 3, 1])), 1, rtol=1e-4)
+    np.testing.assert_allclose(value_factor(one, 0.99, 0.99, np.array([6, 3, 1])), 1, rtol=1e-4)

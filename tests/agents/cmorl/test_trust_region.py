@@ -1,11 +1,13 @@
 """The trust region's step against SciPy's solver and linear algebra."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy.optimize import minimize
 
-from morl.agents.cmorl.trust_region import DAMPING, LARGEST, Outlook, conjugate_gradients, multipliers, step
+from morl.agents.cmorl.trust_region import DAMPING, LARGEST, conjugate_gradients, multipliers, step
+from morl.agents.ppo.losses import SurrogateEstimate
 
 RADIUS = 0.02
 
@@ -65,19 +67,24 @@ def test_what_cannot_be_mended_counts_most():
     np.testing.assert_allclose(nu, [0, LARGEST, 0, 0])
 
 
-def outlook_of(gradients, curvature):
+def estimate_of(gradients, curvature):
     gradients, curvature = jnp.asarray(gradients, jnp.float32), jnp.asarray(curvature, jnp.float32)
 
-    def outlook(params):
+    def estimate(params):
         x = jnp.concatenate([params["a"], params["b"]])
-        return Outlook(gradients @ x, x @ curvature @ x / 2)
+        return SurrogateEstimate(gradients @ x, x @ curvature @ x / 2)
 
-    return outlook
+    return estimate
+
+
+def stepped(params, estimate, preference, slack):
+    gradients = jax.jacrev(lambda params: estimate(params).gains)(params)
+    return step(params, estimate, gradients, preference, slack, RADIUS)
 
 
 def moved(preference, slack, gradients, curvature):
     zero = {"a": jnp.zeros(3), "b": jnp.zeros(4)}
-    out = step(zero, outlook_of(gradients, curvature), jnp.asarray(preference), jnp.asarray(slack), RADIUS)
+    out = stepped(zero, estimate_of(gradients, curvature), jnp.asarray(preference), jnp.asarray(slack))
     return np.concatenate([out["a"], out["b"]])
 
 
@@ -94,16 +101,16 @@ def test_a_step_keeps_what_holds_and_mends_what_is_broken():
 
 
 def test_where_no_step_is_good_nothing_moves():
-    """An outlook that is worse wherever one goes, whatever its gradient says; and one that is not a number."""
+    """An estimate that is worse wherever one goes, whatever its gradient says; and one that is not a number."""
     zero = {"a": jnp.zeros(3), "b": jnp.zeros(4)}
     gradients, curvature = (jnp.asarray(x, jnp.float32) for x in problem(4))
     for spoil in (-1e6, jnp.nan):
 
-        def outlook(params, spoil=spoil):
+        def estimate(params, spoil=spoil):
             x = jnp.concatenate([params["a"], params["b"]])
-            return Outlook(gradients @ x + spoil * (x**4).sum(), x @ curvature @ x / 2)
+            return SurrogateEstimate(gradients @ x + spoil * (x**4).sum(), x @ curvature @ x / 2)
 
-        out = step(zero, outlook, jnp.array([1.0, 0, 0, 0]), jnp.full(4, jnp.inf), RADIUS)
+        out = stepped(zero, estimate, jnp.array([1.0, 0, 0, 0]), jnp.full(4, jnp.inf))
         assert all(np.isfinite(x).all() for x in out.values())
         if np.isfinite(spoil):
             assert all((np.asarray(x) == 0).all() for x in out.values())

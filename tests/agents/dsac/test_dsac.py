@@ -5,10 +5,9 @@ import numpy as np
 import pytest
 
 from morl.agents.dsac import SeparateSAC, SeparateSACConfig
-from morl.training.backends.jax import JaxBackend
 from morl.types import Task
 from tests.agents.sac.learning import GAMMA, SMALL
-from tests.probes import Probe
+from tests.probes import Probe, trainer
 
 
 def trained_returns(kind, updates=400):
@@ -18,7 +17,7 @@ def trained_returns(kind, updates=400):
     agent = SeparateSAC(config, Task(env.observation_space, env.action_space, 2, GAMMA, 3 * 32 * updates))
     assert agent.updates == updates
     np.testing.assert_array_equal(agent.preferences, [[1, 0], [0, 1], [0.5, 0.5]])
-    backend = JaxBackend(env, agent.learner, agent.preferences, eval_episodes=1, gamma=GAMMA, devices=jax.devices()[:1])
+    backend = trainer(env, agent.learner, agent.preferences, devices=jax.devices()[:1])
     keys = jax.random.split(jax.random.key(3), 3)
     state, _ = backend.run(backend.init(list(keys)), updates)
     return backend.evaluate(backend.policies(state), agent.preferences, keys, 1).discounted[:, 0]

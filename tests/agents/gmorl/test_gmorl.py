@@ -9,10 +9,9 @@ import morl
 from morl.agents.gmorl import GMORL, GMORLConfig
 from morl.ops.preferences import equally_spaced_weights
 from morl.settings import TrainSettings
-from morl.training.backends.jax import JaxBackend
 from morl.types import Task
 from tests.agents.sac.learning import GAMMA, SMALL
-from tests.probes import Probe
+from tests.probes import Probe, trainer
 
 SETTINGS = {**SMALL, "train_gamma": GAMMA, "num_preferences": 5}
 
@@ -23,16 +22,8 @@ def agent_for(env, steps=12_800, **changes):
 
 
 def backend_for(env, agent):
-    return JaxBackend(
-        env,
-        agent.learner,
-        agent.preferences,
-        eval_episodes=1,
-        gamma=GAMMA,
-        width=agent.num_preferences,
-        devices=jax.devices()[:1],
-        draw_preference=agent.draw_preference,
-    )
+    options = {"width": agent.num_preferences, "draw_preference": agent.draw_preference}
+    return trainer(env, agent.learner, agent.preferences, devices=jax.devices()[:1], **options)
 
 
 def stored_preferences(agent, updates=2):

@@ -1,24 +1,30 @@
 """MOGFN: its parts by hand, exact flows, and samplers that learn a target known exactly."""
 
+import ast
 import math
+import re
 from functools import partial
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from morl.agents.mogfn import MOGFNConfig, encoding, rewards
+from morl.agents.mogfn import MOGFNConfig, conditions, rewards
 from morl.agents.mogfn import losses as mogfn_losses
-from morl.agents.mogfn import replay as mogfn_replay
-from morl.agents.mogfn.algorithm import MOGFN, Condition, parameter_groups, train_sampler
-from morl.agents.mogfn.rewards import Focus
+from morl.agents.mogfn.algorithm import MOGFN, parameter_groups
+from morl.agents.mogfn.conditions import Condition
+from morl.agents.mogfn.diagnostics import log_weight
 from morl.agents.mogfn.trajectories import Finished, backward, forward, log_forward
 from morl.constructive import metrics as gfn_metrics
 from morl.envs.classic.deep_sea_treasure import DeepSeaTreasure
 from morl.envs.constructive.hypergrid import STOP, HyperGrid
 from morl.envs.constructive.ngrams import NGrams
 from morl.errors import UserError
+from morl.ops import replay as replays
+from morl.ops.scalarisation import FocusRegion, temper
+from tests.samplers import Training, trained
 
 KEY = jax.random.key(0)
 ELEVEN = np.stack([np.linspace(0, 1, 11), 1 - np.linspace(0, 1, 11)], axis=1)
@@ -51,21 +57,21 @@ class TestRewards:
         [("weighted_sum", 0.275), ("log_sum", 0.5**0.25 * 0.2**0.75), ("tchebycheff", 0.4)],
     )
     def test_by_hand(self, name, reward):
-        of = rewards.WEIGHTED[name]
-        assert of(self.values, self.preference, 1e-8) == pytest.approx(math.log(reward), rel=1e-9)
-        found = jax.jit(of)(jnp.array(self.values), jnp.array(self.preference), 1e-8)
+        of = partial(rewards.log_reward, scalarisation=name, floor=1e-8, region=FocusRegion(0.98, 0.2))
+        assert of(self.values, self.preference) == pytest.approx(math.log(reward), rel=1e-9)
+        found = jax.jit(of)(jnp.array(self.values), jnp.array(self.preference))
         assert float(found) == pytest.approx(math.log(reward), rel=1e-5)
 
     def test_a_corner_sees_one_objective(self):
         corner = np.array([0.0, 1.0])
-        assert rewards.weighted_sum(np.array([1.0, 1e-20]), corner, 1e-30) == pytest.approx(math.log(1e-20))
-        assert float(rewards.weighted_sum(jnp.array([1.0, 0.0]), jnp.array(corner), 1e-30)) == pytest.approx(
-            math.log(1e-30), rel=1e-6
-        )
+        of = partial(rewards.log_reward, scalarisation="weighted_sum", floor=1e-30, region=FocusRegion(0.98, 0.2))
+        assert of(np.array([1.0, 1e-20]), corner) == pytest.approx(math.log(1e-20))
+        assert float(of(jnp.array([1.0, 0.0]), jnp.array(corner))) == pytest.approx(math.log(1e-30), rel=1e-6)
 
     def test_a_region_of_focus(self):
-        region = Focus(cosine=0.8, edge=0.25)
-        of = partial(rewards.focus, direction=np.array([3.0, 4.0]), floor=1e-8, region=region)
+        region = FocusRegion(cosine=0.8, edge=0.25)
+        goal = np.array([3.0, 4.0])
+        of = partial(rewards.log_reward, preference=goal, scalarisation="focus", floor=1e-8, region=region)
         assert of(np.array([0.3, 0.4])) == pytest.approx(math.log(0.7))  # the goal itself
         assert of(np.array([0.0, 0.5])) == pytest.approx(math.log(0.5 * 0.25), rel=1e-6)  # cosine 0.8, the edge
         assert of(np.array([0.5, 0.1])) == pytest.approx(math.log(1e-8))  # outside
@@ -73,12 +79,12 @@ class TestRewards:
 
     def test_the_clamp(self):
         log_reward = np.log(np.array([1e-8, 0.5]))
-        np.testing.assert_allclose(rewards.tempered(log_reward, 96.0, -75.0), [-75.0, 96 * math.log(0.5)])
+        np.testing.assert_allclose(temper(log_reward, 96.0, -75.0), [-75.0, 96 * math.log(0.5)])
 
 
 class TestEncoding:
     def test_a_thermometer_fills_up(self):
-        found = encoding.thermometer(jnp.array([0.0, 0.4, 0.5, 1.0]), 4)
+        found = conditions.thermometer(jnp.array([0.0, 0.4, 0.5, 1.0]), 4)
         np.testing.assert_allclose(found, [[0, 0, 0, 0], [1, 0.6, 0, 0], [1, 1, 0, 0], [1, 1, 1, 1]], atol=1e-6)
 
     @pytest.mark.parametrize(
@@ -91,9 +97,9 @@ class TestEncoding:
         ],
     )
     def test_of_a_condition(self, beta_range, bins, row):
-        found = encoding.encode(jnp.array([[0.25, 0.75]]), jnp.array([4.0]), beta_range, bins)
+        found = conditions.encode(jnp.array([[0.25, 0.75]]), jnp.array([4.0]), beta_range, bins)
         np.testing.assert_allclose(found, [row], atol=1e-6)
-        assert encoding.encoded_size(2, beta_range, bins) == len(row)
+        assert conditions.encoded_size(2, beta_range, bins) == len(row)
 
 
 class TestLosses:
@@ -193,7 +199,7 @@ def test_exact_flows_are_in_balance(direction):
         assert loss.shape[0] >= 63
         assert float(loss.max()) < 1e-10
         flow = jnp.asarray(log_flow)[paths.obs[..., 0], paths.obs[..., 1]]
-        flow = MOGFN._flows(flow, paths.length, jnp.full(len(cells), log_z), rewards)
+        flow = mogfn_losses.log_flows(flow, paths.length, jnp.full(len(cells), log_z), rewards)
         for balance in (
             mogfn_losses.detailed_balance,
             partial(mogfn_losses.subtrajectory_balance, decay=0.9),
@@ -244,9 +250,9 @@ class TestTrajectories:
     def test_strings_are_the_same_built_and_taken_apart(self):
         """One way leads to a string, so that the backward trajectory is the forward one."""
         agent = MOGFN(SMALL_STRINGS, STRINGS, 1)
-        state = disturbed(agent, 0.1)
+        policy = agent.policy(disturbed(agent, 0.1))
         condition = agent.condition([[0.5, 0.5]] * 128)
-        built = agent.sample(state, condition, KEY)
+        built = agent.sample(policy, condition, KEY)
         back = backward(STRINGS, STRINGS.default_params, built.end, KEY)
         assert len(set(built.length.tolist())) > 1
         np.testing.assert_array_equal(back.length, built.length)
@@ -254,7 +260,7 @@ class TestTrajectories:
         np.testing.assert_array_equal(np.asarray(back.action)[valid], np.asarray(built.action)[valid])
         np.testing.assert_array_equal(np.asarray(back.obs)[valid], np.asarray(built.obs)[valid])
         np.testing.assert_allclose(
-            agent.log_weight(state, condition, back), agent.log_weight(state, condition, built), rtol=1e-6
+            log_weight(agent, policy, condition, back), log_weight(agent, policy, condition, built), rtol=1e-6
         )
 
     def test_steps_moved_together_give_the_gradient_of_each_by_itself(self):
@@ -263,7 +269,7 @@ class TestTrajectories:
         agent = MOGFN(MOGFNConfig(hidden=(8,)), env, 1)
         state = disturbed(agent)
         condition = agent.draw_condition(KEY, 64)
-        paths = agent.rollout(state, condition, KEY, env.default_params, epsilon=1.0)
+        paths = agent.rollout(agent.policy(state), condition, KEY, env.default_params, epsilon=1.0)
         order = jnp.argsort(paths.length)
         paths, condition = jax.tree.map(lambda x: x[order], (paths, condition))
         assert int(paths.length[-1]) == env.horizon > int(paths.length[0])
@@ -288,7 +294,7 @@ class TestTrajectories:
         agent = MOGFN(SMALL_STRINGS, STRINGS, 1)
         state = disturbed(agent)
         condition = agent.draw_condition(KEY, 6)
-        paths = agent.sample(state, condition, KEY)
+        paths = agent.sample(agent.policy(state), condition, KEY)
         encoded = agent._encode(condition)
         whole = agent._network.outputs(state.params.policy, paths, encoded)
         reader = agent._network.reader(state.params.policy, encoded)
@@ -311,12 +317,12 @@ class TestTrajectories:
 
     def test_frequencies_are_those_of_the_distribution(self):
         agent = MOGFN(MOGFNConfig(hidden=(16,)), HyperGrid(4), 1)
-        state = disturbed(agent)
+        policy = agent.policy(disturbed(agent))
         number = 20_000
-        paths = agent.sample(state, agent.condition([[0.3, 0.7]] * number), KEY)
+        paths = agent.sample(policy, agent.condition([[0.3, 0.7]] * number), KEY)
         cells = np.asarray(paths.end.obs[:, 0] * 4 + paths.end.obs[:, 1])
         frequency = np.bincount(cells, minlength=15) / number
-        probability = np.asarray(agent.distribution(state, agent.condition([0.3, 0.7])))[0]
+        probability = np.asarray(agent.distribution(policy, agent.condition([0.3, 0.7])))[0]
         assert probability.sum() == pytest.approx(1, abs=1e-5)
         assert probability.max() > 0.15  # far from uniform
         error = np.abs(frequency - probability) / np.sqrt(probability / number + 1e-9)
@@ -335,14 +341,14 @@ class TestTrajectories:
     def test_bounds_enclose_log_z(self):
         env = HyperGrid(8)
         agent = MOGFN(SMALL, env, 1)
-        state, preference, number = disturbed(agent, 0.2), [0.3, 0.7], 4000
+        policy, preference, number = agent.policy(disturbed(agent, 0.2)), [0.3, 0.7], 4000
         exactly = exact(agent, [preference], 1.0)
         condition = agent.condition([preference] * number)
-        lower = agent.log_weight(state, condition, agent.sample(state, condition, KEY)).mean()
+        lower = log_weight(agent, policy, condition, agent.sample(policy, condition, KEY)).mean()
         drawn = np.random.default_rng(0).choice(63, number, p=exactly.probability[0])
         states = jax.tree.map(lambda x: x[drawn], env.finished_states())
         end = Finished(states, states.position, jnp.asarray(env.outcomes().values[drawn], jnp.float32))
-        upper = agent.log_weight(state, condition, backward(env, env.default_params, end, KEY)).mean()
+        upper = log_weight(agent, policy, condition, backward(env, env.default_params, end, KEY)).mean()
         assert float(lower) < exactly.log_z[0] - 0.1
         assert float(upper) > exactly.log_z[0] + 0.1
 
@@ -353,22 +359,20 @@ class TestReplay:
             rows = jnp.array(numbers, jnp.float32)
             return Finished((), rows, rows[:, None])
 
-        replay = mogfn_replay.empty(Finished((), jnp.float32(0), jnp.zeros(1)), 4)
-        replay = mogfn_replay.add(replay, objects(1, 2, 3))
-        assert set(np.asarray(mogfn_replay.draw(replay, KEY, 200).obs).tolist()) == {1, 2, 3}
-        replay = mogfn_replay.add(replay, objects(4, 5, 6))
-        drawn = mogfn_replay.draw(replay, KEY, 200)
+        replay = replays.empty(4, Finished((), jnp.float32(0), jnp.zeros(1)))
+        replay = replays.add(replay, objects(1, 2, 3))
+        assert set(np.asarray(replays.sample(replay, KEY, 200).obs).tolist()) == {1, 2, 3}
+        replay = replays.add(replay, objects(4, 5, 6))
+        drawn = replays.sample(replay, KEY, 200)
         assert set(np.asarray(drawn.obs).tolist()) == {3, 4, 5, 6}
         np.testing.assert_array_equal(drawn.obs, drawn.values[:, 0])
 
     def test_the_best_candidates_for_a_preference_are_taken(self):
         agent = MOGFN(MOGFNConfig(batch=8, replay_batch=4, replay_candidates=100), HyperGrid(4), 1)
         values = jnp.array([[0.9, 0.1], [0.1, 0.8], [0.6, 0.6], [0.3, 0.3]])
-        replay = mogfn_replay.add(
-            mogfn_replay.empty(Finished((), jnp.zeros(2), jnp.zeros(2)), 4), Finished((), values, values)
-        )
+        replay = replays.add(replays.empty(4, Finished((), jnp.zeros(2), jnp.zeros(2))), Finished((), values, values))
         preference = jnp.array([[1.0, 0.0], [0.0, 1.0], [0.5, 0.5]])
-        drawn = agent._draw_again(replay, KEY, Condition(preference, jnp.ones(3)))
+        drawn = agent._draw_stored(replay, KEY, Condition(preference, jnp.ones(3)))
         np.testing.assert_array_equal(drawn.values, values[:3])
         np.testing.assert_array_equal(drawn.obs, values[:3])
 
@@ -379,7 +383,9 @@ class TestTraining:
         state = disturbed(agent)
         groups = parameter_groups(state.params)
         assert set(jax.tree.leaves(groups)) == {"policy", "log_z"}
-        after, _ = agent.run(state, KEY, 1)
+        training = Training(agent, KEY, state)
+        training.run(1)
+        after = training.state
         for group, old, new in zip(
             *(jax.tree.leaves(tree) for tree in (groups, state.params, after.params)), strict=True
         ):
@@ -389,37 +395,43 @@ class TestTraining:
     def test_more_updates_are_the_same_in_two_calls(self):
         config = MOGFNConfig(batch=8, hidden=(8,), ema=0.9, replay_batch=4, replay_capacity=16, max_grad_norm=1.0)
         agent = MOGFN(config, HyperGrid(4), 6)
-        whole, metrics = agent.run(agent.init(KEY), KEY, 6)
-        half, _ = agent.run(agent.init(KEY), KEY, 3)
-        half, later = agent.run(half, KEY, 3)
-        for one, two in zip(jax.tree.leaves(whole), jax.tree.leaves(half), strict=True):
+        backend = Training(agent, KEY).backend
+        whole, metrics = backend.run(backend.init([KEY]), 6)
+        half, earlier = backend.run(backend.init([KEY]), 3)
+        half, later = backend.run(half, 3, earlier)
+        assert set(metrics.metrics) == {"loss", "log_z", "log_reward", "length"}
+        assert float(earlier.metrics["loss"][0]) != float(later.metrics["loss"][0])
+        saved = (backend.saved(whole), metrics), (backend.saved(half), later)
+        for one, two in zip(*map(jax.tree.leaves, saved), strict=True):
             np.testing.assert_array_equal(one, two)
-        np.testing.assert_array_equal(metrics["loss"][3:], later["loss"])
 
     def test_the_average_samples(self):
         agent = MOGFN(MOGFNConfig(batch=8, hidden=(8,), ema=0.75, anneal=False), HyperGrid(4), 1)
         state = disturbed(agent)
-        after, _ = agent.run(state, KEY, 1)
-        for old, new, average in zip(
-            *(jax.tree.leaves(tree) for tree in (state.average, after.params.policy, after.average)), strict=True
-        ):
+        training = Training(agent, KEY, state)
+        training.run(1)
+        after = training.state
+        averages = state.learning.average, after.params.policy, after.learning.average
+        for old, new, average in zip(*map(jax.tree.leaves, averages), strict=True):
             np.testing.assert_allclose(average, 0.75 * old + 0.25 * new, atol=1e-6)
         condition = agent.condition([0.5, 0.5])
         changed = after._replace(params=jax.tree.map(jnp.zeros_like, after.params))
-        np.testing.assert_array_equal(agent.distribution(after, condition), agent.distribution(changed, condition))
+        one, two = (agent.distribution(agent.policy(each), condition) for each in (after, changed))
+        np.testing.assert_array_equal(one, two)
 
     def test_exploration_does_not_enter_the_loss(self):
         """All steps are random here, and yet it is the learnt policy's own log-probabilities that count."""
         agent = MOGFN(MOGFNConfig(batch=8, hidden=(8,), epsilon=1.0), HyperGrid(4), 1)
         state = disturbed(agent)
-        key_condition, key_forward, *_ = jax.random.split(jax.random.fold_in(KEY, 0), 4)
+        key_run = jax.random.split(KEY)[1]
+        key_condition, key_forward, *_ = jax.random.split(jax.random.fold_in(key_run, 0), 4)
         condition = agent.draw_condition(key_condition, 8)
         encoded = agent._encode(condition)
         reader = agent._network.reader(state.params.policy, encoded)
         paths = forward(agent.env, agent.env.default_params, reader, 8, 1.0, key_forward)
-        expected = jnp.mean((agent.log_z(state, condition) - agent.log_weight(state, condition, paths)) ** 2)
-        _, metrics = agent.run(state, KEY, 1)
-        assert float(metrics["loss"][0]) == pytest.approx(float(expected), rel=1e-4)
+        policy = agent.policy(state)
+        expected = jnp.mean((agent.log_z(policy, condition) - log_weight(agent, policy, condition, paths)) ** 2)
+        assert Training(agent, KEY, state).run(1)["loss"] == pytest.approx(float(expected), rel=1e-4)
 
     @pytest.mark.parametrize(
         ("loss", "scalarisation"),
@@ -438,29 +450,31 @@ class TestTraining:
         env = HyperGrid(16, 5)
         assert float(env.default_params.values.min()) == 0
         agent = MOGFN(config, env, 5)
-        state, metrics = agent.run(agent.init(KEY), KEY, 5)
-        assert np.isfinite(metrics["loss"]).all()
-        assert float(metrics["log_reward"].min()) >= -75
-        assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(state.params))
+        training = Training(agent, KEY)
+        metrics = [training.run(1) for _ in range(5)]
+        assert np.isfinite([one["loss"] for one in metrics]).all()
+        assert min(one["log_reward"] for one in metrics) >= -75
+        assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(training.state.params))
 
     @pytest.mark.parametrize("config", [SMALL_STRINGS, MOGFNConfig(batch=8, hidden=(8,), replay_batch=8, bins=10)])
     def test_strings_by_either_network(self, config):
         agent = MOGFN(config, STRINGS, 30)
-        state, metrics = agent.run(agent.init(KEY), KEY, 30)
-        assert np.isfinite(metrics["loss"]).all()
-        assert metrics["loss"][-5:].mean() < metrics["loss"][:5].mean()
-        end = agent.sample(state, agent.condition([[0.5, 0.5]] * 50), KEY).end
+        training = Training(agent, KEY)
+        first, middle, last = (training.run(updates)["loss"] for updates in (5, 20, 5))
+        assert np.isfinite([first, middle, last]).all()
+        assert last < first
+        end = agent.sample(agent.policy(training.state), agent.condition([[0.5, 0.5]] * 50), KEY).end
         assert {len(STRINGS.text(row)) for row in end.obs} <= {3, 4, 5}
 
     def test_learns_the_grid(self):
-        agent, state, _ = train_sampler(HyperGrid(8), MOGFNConfig(), 1000, seed=1)
+        agent, policy = trained(HyperGrid(8), MOGFNConfig(), 1000, seed=1)
         condition = agent.condition(ELEVEN)
         exactly = exact(agent, ELEVEN, 1.0)
-        untrained = agent.distribution(agent.init(KEY), condition)
-        learnt = agent.distribution(state, condition)
+        untrained = agent.distribution(agent.policy(agent.init(KEY)), condition)
+        learnt = agent.distribution(policy, condition)
         assert gfn_metrics.l1_distance(untrained, exactly.probability).mean() > 0.5
         assert gfn_metrics.l1_distance(learnt, exactly.probability).mean() < 0.04
-        assert np.abs(np.asarray(agent.log_z(state, condition)) - exactly.log_z).max() < 0.05
+        assert np.abs(np.asarray(agent.log_z(policy, condition)) - exactly.log_z).max() < 0.05
 
     @pytest.mark.parametrize(
         "config",
@@ -476,13 +490,13 @@ class TestTraining:
         ids=["subtrajectory", "detailed", "replay", "replay of the best", "tchebycheff"],
     )
     def test_learns_the_small_grid_by_other_settings(self, config):
-        agent, state, _ = train_sampler(HyperGrid(5), config, 600)
+        agent, policy = trained(HyperGrid(5), config, 600)
         for beta in {config.beta_range[0], config.beta_range[1]}:
             condition = agent.condition(ELEVEN, beta)
             exactly = exact(agent, ELEVEN, beta).probability
-            untrained = agent.distribution(agent.init(KEY), condition)
+            untrained = agent.distribution(agent.policy(agent.init(KEY)), condition)
             assert gfn_metrics.l1_distance(untrained, exactly).mean() > 0.3
-            assert gfn_metrics.l1_distance(agent.distribution(state, condition), exactly).mean() < 0.1
+            assert gfn_metrics.l1_distance(agent.distribution(policy, condition), exactly).mean() < 0.1
 
 
 @pytest.mark.parametrize(
@@ -512,7 +526,7 @@ def test_tasks_and_conditions_are_checked():
         MOGFN(MOGFNConfig(network="transformer"), HyperGrid(), 1)
     strings = MOGFN(SMALL, STRINGS, 1)
     with pytest.raises(UserError, match="ngrams-v0 is not tabular"):
-        strings.distribution(strings.init(KEY), strings.condition([0.5, 0.5]))
+        strings.distribution(strings.policy(strings.init(KEY)), strings.condition([0.5, 0.5]))
     agent = MOGFN(MOGFNConfig(beta=(1.0, 4.0)), HyperGrid(), 1)
     with pytest.raises(UserError, match="add up to 1"):
         agent.condition([0.5, 0.6])
@@ -520,3 +534,17 @@ def test_tasks_and_conditions_are_checked():
         agent.condition([0.5, 0.5], 5.0)
     assert isinstance(agent.condition([0.5, 0.5]), Condition)
     assert agent.condition([0.5, 0.5]).beta.tolist() == [4.0]
+
+
+def test_the_functions_that_the_page_names_for_equations_exist():
+    root = Path(__file__).parents[3]
+    named = {}
+    for line in (root / "docs" / "mogfn.md").read_text().splitlines():
+        if found := re.fullmatch(r"\|.*\| `([\w/]+\.py)`: ((?:`\w+`(?:, )?)+) \|", line):
+            named.setdefault(found[1], set()).update(re.findall(r"\w+", found[2]))
+    assert {"agents/mogfn/losses.py", "agents/mogfn/trajectories.py", "morl/ops/scalarisation.py"} <= named.keys()
+    assert "trajectory_balance" in named["agents/mogfn/losses.py"]
+    for path, functions in named.items():
+        tree = ast.parse((root / path).read_text())
+        defined = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
+        assert functions <= defined, path

@@ -1,7 +1,6 @@
 """MOGFN-AL: surrogate and acquisition, the sampler of edits, and searches that count, resume and find."""
 
 import fcntl
-import json
 import shutil
 
 import jax
@@ -9,20 +8,24 @@ import numpy as np
 import pytest
 
 import morl
-from morl.agents.mogfn_al import loop as mogfn_al_loop
-from morl.agents.mogfn_al import string_features, string_proposers
-from morl.agents.mogfn_al.algorithm import MOGFNALConfig, MutationSampler, remembered
+from morl.agents.mogfn_al import MOGFNALConfig, string_features, string_proposers
+from morl.agents.mogfn_al import agent as mogfn_al_agent
+from morl.agents.mogfn_al.algorithm import ActiveLearner
 from morl.agents.mogfn_al.labels import Labelled, oracle_of
+from morl.agents.mogfn_al.mutation_sampler import MutationSampler, remembered
 from morl.cli import main
+from morl.constructive import labelling
 from morl.envs.constructive.mutations import Mutations
 from morl.envs.constructive.ngrams import NGrams
 from morl.errors import UserError
-from morl.settings import SearchSettings
+from morl.runs import storage
+from morl.settings import SearchSettings, TrainSettings
 
 ENV = NGrams()
 TINY = {"rounds": 2, "round_size": 3, "initial": 8, "bases": 4, "max_edits": 2}
 GFLOWNET = MOGFNALConfig(**TINY, updates=3, batch=8, pool=6, hidden=(8,), posterior_samples=4)
 RANDOM = MOGFNALConfig(**TINY, proposer="random")
+GENETIC = MOGFNALConfig(**TINY, proposer="genetic")
 
 
 def strings(*texts):
@@ -46,7 +49,7 @@ class Counting:
 @pytest.fixture
 def oracle(monkeypatch):
     def use(counting):
-        monkeypatch.setattr(mogfn_al_loop, "oracle_of", lambda env: counting)
+        monkeypatch.setattr(labelling, "oracle_of", lambda env: counting)
         return counting
 
     return use
@@ -218,18 +221,31 @@ class TestGFlowNet:
         for name in ("candidates.csv", "front.csv"):
             assert (one / name).read_text() == (other / name).read_text()
         tables = [[row.split(",") for row in (run / "metrics.csv").read_text().splitlines()] for run in (one, other)]
-        seconds = tables[0][0].index("seconds")
+        timed = [tables[0][0].index(name) for name in ("seconds", "steps_per_second")]
         for row in tables[0] + tables[1]:
-            row[seconds] = ""
+            for place in timed:
+                row[place] = ""
         assert tables[0] == tables[1]
 
     def test_what_is_left_behind(self, whole):
         names = {path.name for path in whole.path.iterdir()}
-        assert {"config.yaml", "metrics.csv", "log.txt", "front.csv", "front.png", "candidates.csv"} <= names
+        assert {
+            "config.yaml",
+            "metrics.csv",
+            "log.txt",
+            "front.csv",
+            "front.png",
+            "objects.csv",
+            "candidates.csv",
+        } <= names
         config = (whole.path / "config.yaml").read_text()
         assert "agent: mogfn-al" in config
         assert "botorch: " in config
-        assert len((whole.path / "metrics.csv").read_text().splitlines()) == 1 + 3
+        header, *rows = (line.split(",") for line in (whole.path / "metrics.csv").read_text().splitlines())
+        assert [int(row[header.index("step")]) for row in rows] == [8, 11, 14]
+        assert [int(row[header.index("round")]) for row in rows] == [0, 1, 2]
+        for name in ("loss", "log_z", "log_acquisition", "surrogate_error"):
+            assert np.isfinite([float(row[header.index(name)]) for row in rows]).tolist() == [False, True, True]
         assert whole.finished
 
     def test_cut_off_in_a_round_and_resumed_it_is_the_same(self, whole, tmp_path, oracle):
@@ -244,7 +260,7 @@ class TestGFlowNet:
         self.same(whole.path, tmp_path / "run")
 
     def test_stopped_between_rounds_and_resumed_it_is_the_same(self, whole, tmp_path):
-        asked = iter([False, False, True])
+        asked = iter([False, True])  # after the start, and after the first round
         found = search(tmp_path / "run", GFLOWNET, should_stop=lambda: next(asked))
         assert not found.finished
         assert len((tmp_path / "run" / "candidates.csv").read_text().splitlines()) == 1 + 8 + 3
@@ -266,23 +282,49 @@ class TestMistakes:
     def finished(tmp_path_factory):
         return search(tmp_path_factory.mktemp("al") / "random", RANDOM).path
 
+    @pytest.fixture(scope="class")
+    @staticmethod
+    def stopped(tmp_path_factory):
+        """A run with eleven labels, two rounds of three, and a checkpoint."""
+        asked = iter([False, True])
+        return search(tmp_path_factory.mktemp("al") / "stopped", RANDOM, should_stop=lambda: next(asked)).path
+
     @pytest.mark.parametrize(
         ("spoil", "message"),
         [
-            (lambda state: {**state, "values": state["values"][:-1]}, "it is damaged"),
-            (lambda state: {**state, "strings": [[99] * 36] * 14}, "it is damaged"),
-            (lambda state: {name: rows[:-1] for name, rows in state.items()}, "13 labels after round 1"),
+            (lambda labels: labels.values.fill(np.nan), "a value is not finite"),
+            (lambda labels: labels.strings.fill(99), "a string is not of this task"),
+            (lambda labels: labels.number.fill(10), "10 labels are not those of whole rounds"),
+            (lambda labels: labels.strings[0].__setitem__(1, labels.strings[0, 0]), "a string has two labels"),
+            (lambda labels: labels.rounds.fill(1), "a label is of another round"),
         ],
     )
-    def test_damaged_states(self, finished, tmp_path, capsys, spoil, message):
+    def test_damaged_states(self, stopped, tmp_path, capsys, spoil, message):
         copy = tmp_path / "copy"
-        shutil.copytree(finished, copy)
-        path = copy / "checkpoints" / "labelled-0.json"
-        path.write_text(json.dumps(spoil(json.loads(path.read_text()))))
+        shutil.copytree(stopped, copy)
+        path = storage.states(copy / "checkpoints")[0]
+        backend = labelling.LabellingBackend(ActiveLearner(RANDOM, ENV), [0], np.zeros(3))
+        like = {"trainer": backend.saved(backend.init([jax.random.key(0)])), "kept": ()}
+        tree, notes = storage.load_state(path, like), storage.load_notes(path)
+        assert tree["trainer"].learning.number.tolist() == [11]
+        spoil(tree["trainer"].learning)
+        storage.save_state(copy / "checkpoints", tree, notes, keep=1)
+        assert main(["train", "--resume", str(copy)]) == 2
+        error = capsys.readouterr().err.splitlines()
+        assert "the labels are damaged, or of another task: " + message in error[-1]
+
+    def test_runs_of_another_format_are_refused(self, stopped, tmp_path, capsys):
+        copy = tmp_path / "copy"
+        shutil.copytree(stopped, copy)
+        (copy / "checkpoints" / "labelled-0.json").write_text("{}")
         assert main(["train", "--resume", str(copy)]) == 2
         error = capsys.readouterr().err
-        assert message in error
+        assert "was written by an earlier version of morl" in error
         assert error.count("\n") == 1
+
+    def test_settings_of_other_agents(self):
+        with pytest.raises(UserError, match="a run of mogfn-al takes a SearchSettings, not a TrainSettings"):
+            morl.train("mogfn-al", TrainSettings(env="ngrams-v0"), RANDOM)
 
     @pytest.mark.parametrize(
         ("line", "message"),
@@ -300,7 +342,7 @@ class TestMistakes:
     )
     def test_mistakes(self, line, message, capsys, tmp_path, monkeypatch):
         monkeypatch.chdir(tmp_path)
-        monkeypatch.setattr(mogfn_al_loop.importlib.util, "find_spec", lambda name: name)
+        monkeypatch.setattr(mogfn_al_agent.importlib.util, "find_spec", lambda name: name)
         assert main(line.split()) == 2
         error = capsys.readouterr().err
         assert message in error
@@ -309,19 +351,73 @@ class TestMistakes:
 
     def test_without_the_extra(self, capsys, tmp_path, monkeypatch):
         monkeypatch.chdir(tmp_path)
-        monkeypatch.setattr(mogfn_al_loop.importlib.util, "find_spec", lambda name: None)
+        monkeypatch.setattr(mogfn_al_agent.importlib.util, "find_spec", lambda name: None)
         assert main(["train", "mogfn-al"]) == 2
         assert "needs the 'bo' extra: pip install 'morl-jax[bo]'" in capsys.readouterr().err
 
-    def test_a_run_that_another_process_writes_is_left_to_it(self, finished):
-        with (finished / "log.txt").open("a") as log:
+    def test_a_run_that_another_process_writes_is_left_to_it(self, stopped):
+        with (stopped / "log.txt").open("a") as log:
             fcntl.flock(log, fcntl.LOCK_EX)
             with pytest.raises(UserError, match="is being written by another process"):
-                morl.train(resume=finished)
+                morl.train(resume=stopped)
 
-    def test_there_are_no_policies(self, finished, capsys):
-        assert main(["front", str(finished)]) == 2
-        assert "mogfn-al finds objects, not policies" in capsys.readouterr().err
+
+class TestCommands:
+    @pytest.fixture(scope="class")
+    @staticmethod
+    def run(tmp_path_factory):
+        settings = SearchSettings(out=tmp_path_factory.mktemp("al") / "two", num_seeds=2)
+        return morl.train("mogfn-al", settings, RANDOM)
+
+    def test_the_front_is_of_labels(self, run):
+        read = morl.load(run.path)
+        assert list(read.fronts) == [0, 1]
+        for seed, front in read.fronts.items():
+            known = Labelled.from_arrays(front.params)
+            assert len(known) == RANDOM.budget
+            np.testing.assert_array_equal(front.returns, known.values[known.front()])
+            np.testing.assert_array_equal(front.returns, run.fronts[seed].returns)
+            assert front.objects == tuple(ENV.text(known.strings[i]) for i in known.front())
+            assert front.length.tolist() == [len(text) for text in front.objects]
+            assert not front.stderr.any()
+            np.testing.assert_array_equal(front.undiscounted, front.returns)
+
+    def test_front_report_and_compare(self, run, tmp_path, capsys):
+        assert main(["front", str(run.path), "--seed", "1", "--preference", "0", "0", "1"]) == 0
+        title, header, row = capsys.readouterr().out.splitlines()
+        assert title.startswith("seed 1: ")
+        assert title.endswith("; labelled")
+        assert header.split() == ["id", "AV", "VC", "CA", "steps", "object"]
+        assert row.split()[-1] in run.fronts[1].objects
+        assert main(["report", str(run.path), "--out", str(tmp_path / "report.html")]) == 0
+        page = (tmp_path / "report.html").read_text()
+        assert '"measured": "of labelled objects"' in page or '"measured":"of labelled objects"' in page
+        assert run.front.objects[0] in page
+        other = morl.train("mogfn-al", SearchSettings(out=tmp_path / "genetic", num_seeds=2), GENETIC).path
+        assert main(["compare", str(run.path), str(other)]) == 0
+        shown = capsys.readouterr().out
+        assert "proposer=random" in shown
+        assert "proposer=genetic" in shown
+
+    @pytest.mark.parametrize(
+        ("line", "reason"),
+        [
+            ("evaluate {run}", "morl evaluate cannot work on a run of mogfn-al: its labels are exact"),
+            ("rollout {run} --policy 0", "morl rollout cannot work on a run of mogfn-al: it holds labelled objects"),
+            ("sample {run} --preference 1 0 0", "morl sample cannot work on a run of mogfn-al: it holds labelled"),
+            (
+                "export {run} --policy 0 --format jax --out {out}",
+                "morl export cannot work on a run of mogfn-al: it holds labelled",
+            ),
+        ],
+    )
+    def test_what_cannot_work_is_one_line(self, run, tmp_path, line, reason, capsys):
+        assert main(line.format(run=run.path, out=tmp_path / "a.jax").split()) == 2
+        error = capsys.readouterr().err
+        assert reason in error
+        assert error.count("\n") == 1
+        with pytest.raises(UserError, match="there is no policy that acts"):
+            run.front.policy([1.0, 0.0, 0.0])
 
 
 def test_what_is_linked_is_not_written_to(tmp_path):

@@ -8,12 +8,17 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from morl.agents.cmorl.constrained import ConstrainedPPO
-from morl.agents.ppo.algorithm import PPO, next_caution
+from morl.agents.cmorl import CMORL, CMORLConfig
+from morl.agents.ppo import PPOAgent, PPOAgentConfig, losses
+from morl.agents.ppo.algorithm import PPO
 from morl.agents.ppo.config import PPOConfig
+from morl.agents.ppo.types import Minibatch
 from morl.errors import UserError
-from morl.training.rollout import rollout, start_batch
-from tests.probes import Probe, training
+from morl.ops.gradients import gram_matrix
+from morl.ops.masking import masked_mean
+from morl.ops.preferences import equally_spaced_weights
+from morl.types import Task
+from tests.probes import Probe, experience, trainer, training
 
 GAMMA = 0.9
 CONFIG = PPOConfig(
@@ -28,33 +33,30 @@ CONFIG = PPOConfig(
 )
 
 
+def make(env, config=CONFIG, updates=1):
+    return PPO(config, env.observation_space, env.action_space, 2, GAMMA, updates)
+
+
 @cache
-def program(env, config, updates, in_stages):
-    """A learner and what trains it; one for all kinds of probes with the same actions."""
-    learner = PPO(config, env.observation_space, env.action_space, GAMMA, updates)
-    if in_stages:
-        learner = ConstrainedPPO(learner, GAMMA, "ipo", barrier=20.0, radius=0.01)
+def program(kind, config, updates):
+    """Return a learner and the function that trains it."""
+    env = Probe(kind)
+    learner = make(env, config, updates)
     return learner, training(env, learner)
 
 
-def learn(kind, preference=(0.5, 0.5), updates=300, config=CONFIG, in_stages=False):
-    env = Probe(kind)
-    learner, run = program(env, config, updates, in_stages)
-    key_init, key_start, key_run = jax.random.split(jax.random.key(3), 3)
-    state = learner.init(key_init, jnp.array(preference))
-    lanes = start_batch(env, env.default_params, key_start, config.num_envs)
-    keys = jax.random.split(key_run, updates)
-    (state, _), (metrics, _) = run(env.default_params, state, lanes, state.preference, keys)
-    return learner, state, jax.tree.map(np.asarray, metrics)
+def learn(kind, preference=(0.5, 0.5), updates=300, config=CONFIG):
+    learner, run = program(kind, config, updates)
+    return learner, *run(preference, updates)
 
 
 def values(learner, state, obs):
-    return np.asarray(state.params.critic(learner._features(state.obs_stats, jnp.asarray(obs, jnp.float32))))
+    return np.asarray(state.params.critic(learner.features(state.learning.obs_stats, jnp.asarray(obs, jnp.float32))))
 
 
 def greedy(learner, state, obs=(0.0, 0.0)):
     obs = jnp.asarray([obs], jnp.float32)
-    action = learner.act(learner.policy(state), obs, state.preference, jax.random.key(1), greedy=True)
+    action = learner.act(learner.policy(state), obs, jnp.array([0.5, 0.5]), jax.random.key(1), greedy=True)
     return np.asarray(learner.to_env(action))[0]
 
 
@@ -93,41 +95,56 @@ def test_continuous_actions_in_the_units_of_the_environment(preference, best):
     assert greedy(learner, state)[0] == pytest.approx(best, abs=0.12)
 
 
-@pytest.mark.parametrize("in_stages", [False, True], ids=["PPO", "first stage of C-MORL"])
+def first_stage(agent, config_class, config):
+    """Return the learner that an agent makes for a probe, and the function that trains it."""
+    env = Probe("apart")
+    task = Task(env.observation_space, env.action_space, 2, GAMMA, steps=10**6)
+    learner = agent(config_class(**vars(config)), task).learner
+    return learner, training(env, learner)
+
+
+@pytest.mark.parametrize(
+    ("agent", "config_class"), [(PPOAgent, PPOAgentConfig), (CMORL, CMORLConfig)], ids=["PPO", "first stage of C-MORL"]
+)
 @pytest.mark.parametrize(("units", "action"), [("scaled", 1), ("raw", 0)])
-def test_a_preference_weighs_scaled_or_raw_objectives(units, action, in_stages):
+def test_a_preference_weighs_scaled_or_raw_objectives(units, action, agent, config_class):
     """(100, 0) or (0, 1): scaled, each is worth its weight."""
     config = replace(CONFIG, normalise_rewards=True, preference_units=units)
-    learner, state, _ = learn("apart", (0.2, 0.8), config=config, in_stages=in_stages)
+    learner, run = first_stage(agent, config_class, config)
+    state, _ = run((0.2, 0.8), 300)
     assert greedy(learner, state) == action
 
 
 def test_an_update_moves_the_policy_by_no_more_than_its_target():
     """At a learning rate that is far too large for a policy that is sure of itself; it still finds what is best."""
     config = replace(CONFIG, learning_rate=0.02, entropy_coefficient=0.0, epochs=10)
-    _, _, free = learn("steer", updates=100, config=config, in_stages=True)
-    learner, state, metrics = learn("steer", updates=100, config=replace(config, target_kl=0.02), in_stages=True)
-    assert "caution" not in free
+    _, _, free = learn("steer", updates=100, config=config)
+    learner, state, metrics = learn("steer", updates=100, config=replace(config, target_kl=0.02))
+    assert "kl_step_scale" not in free
     assert np.median(free["approx_kl"]) > 0.1
     assert np.median(metrics["approx_kl"]) < 0.03
-    assert metrics["caution"].max() <= 1
+    assert metrics["kl_step_scale"].max() <= 1
     assert greedy(learner, state)[0] == pytest.approx(0.2, abs=0.12)
 
 
-def test_caution_grows_where_a_policy_is_moved_too_far():
+def test_kl_step_scale_falls_where_a_policy_is_moved_too_far():
     divergences = jnp.array([0.05, 0.015, 0.001])
-    np.testing.assert_allclose(next_caution(jnp.full(3, 0.3), divergences, 0.02), [0.2, 0.3, 0.45], rtol=1e-6)
-    assert next_caution(jnp.float32(0.9), jnp.float32(0.0), jnp.float32(0.02)) == 1.0  # the learning rate is the most
+    got = losses.next_kl_step_scale(jnp.full(3, 0.3), divergences, 0.02)
+    np.testing.assert_allclose(got, [0.2, 0.3, 0.45], rtol=1e-6)
+    largest = losses.next_kl_step_scale(jnp.float32(0.9), jnp.float32(0.0), jnp.float32(0.02))
+    assert largest == 1.0  # the learning rate is the largest step
 
 
-def one_rollout(kind):
-    """A fresh learner, its state, and 16 steps of its 16 environments."""
+def one_rollout(kind, preference=(0.5, 0.5), config=CONFIG):
+    """Return a fresh learner, its state, and 16 steps of its 16 environments."""
     env = Probe(kind)
-    learner = PPO(CONFIG, env.observation_space, env.action_space, GAMMA, 1)
-    state = learner.init(jax.random.key(0), jnp.array([0.5, 0.5]))
-    lanes = start_batch(env, env.default_params, jax.random.key(1), 16)
-    policy, key = learner.policy(state), jax.random.key(2)
-    return learner, state, rollout(env, env.default_params, learner, policy, state.preference, lanes, key, 16)[1]
+    learner = make(env, config)
+    state = learner.init(jax.random.key(0))
+    return learner, state, experience(env, learner, state, preference)
+
+
+def largest_difference(one, two):
+    return max(float(np.abs(a - b).max()) for a, b in zip(*map(jax.tree.leaves, (one, two)), strict=True))
 
 
 def test_invalid_steps_are_not_learnt_from():
@@ -146,46 +163,133 @@ def test_invalid_steps_are_not_learnt_from():
         np.testing.assert_array_equal(one, two)
 
 
-def test_nor_does_a_lost_step_say_anything_of_those_before_it():
-    """A host's worker was lost in the middle of an episode: what it is said to have come to is made up."""
+def test_a_lost_step_does_not_make_up_advantages_of_steps_before_it():
+    """A host's worker was lost in the middle of an episode: the observation and reward of that step are made up."""
     learner, state, batch = one_rollout("endless")
     valid = jnp.ones((16, 16), bool).at[7, ::2].set(False)
     assert not (batch.terminated | batch.truncated)[7].any()
-    made_up = [jnp.where(valid[..., None], batch.next_obs, value) for value in (0.0, 7.0)]
-    looks = [learner.look(state, batch._replace(valid=valid, next_obs=obs))[1] for obs in made_up]
-    whole = learner.look(state, batch)[1].advantage
-    for look in looks:
-        np.testing.assert_array_equal(look.advantage[:, 1::2], whole[:, 1::2])
+
+    def lost(made_up):
+        obs, next_obs = (jnp.where(valid[..., None], x, made_up) for x in (batch.obs, batch.next_obs))
+        reward = jnp.where(valid[..., None], batch.reward, made_up)
+        return batch._replace(valid=valid, obs=obs, next_obs=next_obs, reward=reward)
+
+    processed = [learner.process_rollout(state, lost(made_up)) for made_up in (0.0, 7.0)]
+    whole = learner.process_rollout(state, batch)[1].advantage
+    for _, rollout in processed:
+        np.testing.assert_array_equal(rollout.advantage[:, 1::2], whole[:, 1::2])
         # the step before is the last of its episode, and bootstraps
-        np.testing.assert_allclose(look.advantage[6, ::2], look.delta[6, ::2])
-    np.testing.assert_array_equal(looks[0].advantage, looks[1].advantage)
+        np.testing.assert_allclose(rollout.advantage[6, ::2], rollout.delta[6, ::2])
+        np.testing.assert_array_equal(rollout.advantage[7, ::2], 0)
+    np.testing.assert_array_equal(processed[0][1].advantage, processed[1][1].advantage)
+    for one, two in zip(*(jax.tree.leaves(after) for after, _ in processed), strict=True):
+        np.testing.assert_array_equal(one, two)  # nor do the running statistics see it
+
+
+LANES = np.where(np.arange(16)[:, None] % 2, [1.0, 0.0], [0.0, 1.0])  # environments of either objective in turn
+
+
+def test_each_step_is_learnt_from_for_its_own_preference():
+    """The critic heeds both objectives wherever; the actor each by the preference of the step."""
+    learner, state, batch = one_rollout("choice", LANES)
+    assert batch.preference.shape == (16, 16, 2)
+    key = jax.random.key(3)
+    _, rollout = learner.process_rollout(state, batch)
+    advantage = np.where(np.arange(16) % 2, rollout.advantage[..., 0], rollout.advantage[..., 1])
+    standardised = (advantage - advantage.mean()) / advantage.std()
+    expected, _ = learner.fit(state, rollout, jnp.asarray(standardised), key)
+    got, _ = learner.update(state, batch, key)
+    assert largest_difference(got.params, expected.params) < 1e-5
+    other, _ = learner.update(state, batch._replace(preference=batch.preference[..., ::-1]), key)
+    assert largest_difference(got.params, other.params) > 1e-4
+
+
+def test_a_preference_may_be_drawn_for_each_episode():
+    """Three in five weigh the second action higher, but the first action is worth more over all."""
+    env = Probe("choice")
+    learner = make(env)
+
+    def draw(key):
+        return jnp.where(jax.random.uniform(key) < 0.4, jnp.array([0.95, 0.05]), jnp.array([0.3, 0.7]))
+
+    backend = trainer(env, learner, np.full((1, 16, 2), 0.5), draw_preference=draw)
+    state, _ = backend.run(backend.init([jax.random.key(0)]), 300)  # on average 0.56, 0.44
+    assert len(np.unique(np.asarray(state.preferences)[0], axis=0)) == 2
+    assert greedy(learner, jax.tree.map(lambda x: np.asarray(x)[0], state.learners)) == 0
+
+
+def rollout_of_objectives(kind):
+    """Return a learner of some experience, its state, a rollout, and a mask of steps that were lost."""
+    learner, run = program(kind, CONFIG, 300)
+    state, _ = run((0.3, 0.7), 3)
+    batch = experience(Probe(kind), learner, state, (0.3, 0.7))
+    valid = jnp.asarray(np.random.default_rng(0).random((16, 16)) < 0.9)
+    return learner, state, learner.process_rollout(state, batch._replace(valid=valid))[1]
+
+
+@pytest.mark.parametrize("kind", ["choice", "steer"])
+def test_gradients_of_objectives_add_up_to_that_of_their_weighted_sum(kind):
+    """At the policy that acted, where nothing is clipped; of PPO's own loss, without entropy and critic."""
+    learner, state, rollout = rollout_of_objectives(kind)
+    gradients = learner.objective_gradients(state.params, rollout, rollout.advantage)
+    preference = jnp.array([0.3, 0.7])
+    got = jax.tree.map(lambda leaf: jnp.tensordot(preference, leaf, 1), gradients)
+
+    summed = rollout.advantage @ preference
+    summed = summed - masked_mean(summed, rollout.weight)
+    plain = replace(learner, config=replace(CONFIG, entropy_coefficient=0.0, value_coefficient=0.0))
+    shared = {name: getattr(rollout, name) for name in ("features", "action", "mask", "log_prob", "weight")}
+    steps = Minibatch(**shared, advantage=summed, target=rollout.value)
+    gradient = jax.grad(lambda params: plain.loss(params, steps)[0])(state.params)
+    assert largest_difference(got, jax.tree.map(jnp.negative, (gradient.actor, gradient.log_std))) < 1e-6
+    assert largest_difference(gradient.critic, jax.tree.map(jnp.zeros_like, gradient.critic)) == 0
+
+
+def test_the_gram_matrix_tells_objectives_in_conflict():
+    """One action earns the first objective, the other the second: what raises the one lowers the other."""
+    learner, state, rollout = rollout_of_objectives("choice")
+    gram = np.asarray(gram_matrix(learner.objective_gradients(state.params, rollout, rollout.advantage)))
+    assert gram.shape == (2, 2)
+    assert gram[0, 0] > 0 < gram[1, 1]
+    assert gram[0, 1] / np.sqrt(gram[0, 0] * gram[1, 1]) < -0.9
+
+
+def test_losses_are_those_of_the_paper_by_hand():
+    log_ratio = jnp.log(jnp.array([1.5, 1.5, 0.5, 0.5, 1.1, 9.0]))
+    advantage = jnp.array([1.0, -1.0, 1.0, -1.0, 2.0, 9.0])
+    weight = jnp.array([1.0, 1, 1, 1, 1, 0])
+    # clipped where the ratio has gone the way the advantage points by more than 0.2
+    expected = -np.mean([1.2, -1.5, 0.5, -0.8, 2.2])
+    got = losses.clipped_surrogate_loss(log_ratio, advantage, weight, 0.2)
+    np.testing.assert_allclose(got, expected, rtol=1e-6)
+    value, target = jnp.array([[1.0, 2.0], [3.0, 4.0], [9.0, 9.0]]), jnp.array([[0.0, 0.0], [3.0, 0.0], [0.0, 0.0]])
+    np.testing.assert_allclose(losses.value_loss(value, target, jnp.array([1.0, 1.0, 0.0])), 0.5 * (1 + 4 + 0 + 16) / 4)
+    ratio = np.array([1.5, 1.5, 0.5, 0.5, 1.1])
+    np.testing.assert_allclose(losses.approximate_kl(log_ratio, weight), np.mean(ratio - 1 - np.log(ratio)), rtol=1e-5)
 
 
 def test_update_compiles_once():
-    env = Probe("choice")
-    learner = PPO(CONFIG, env.observation_space, env.action_space, GAMMA, 1)
-    state = learner.init(jax.random.key(0), jnp.array([0.5, 0.5]))
-    lanes = start_batch(env, env.default_params, jax.random.key(1), 16)
     traces = []
 
-    @jax.jit
-    def run(state, lanes, key):
-        traces.append(None)
-        lanes, batch = rollout(
-            env, env.default_params, learner, learner.policy(state), state.preference, lanes, key, 16
-        )
-        return learner.update(state, batch, key)[0], lanes
+    class Counted(PPO):
+        def update(self, state, batch, key):
+            traces.append(None)
+            return super().update(state, batch, key)
 
-    for i in range(3):
-        state, lanes = run(jax.device_put(state), lanes, jax.random.key(i))
-    assert len(traces) <= 2  # NumPy leaves of a fresh learner may count once more
+    env = Probe("choice")
+    run = training(env, Counted(CONFIG, env.observation_space, env.action_space, 2, GAMMA, 1))
+    state, _ = run((0.5, 0.5), 1)
+    number = len(traces)
+    assert number <= 3  # for the shapes of the metrics, and for the loop, whose carry may be traced twice
+    run((0.2, 0.8), 3, state=state)  # another preference, and a learner that goes on
+    assert len(traces) == number
 
 
 @pytest.mark.parametrize("kind", ["choice", "steer"])
 def test_a_fresh_learner_has_the_types_of_one_that_goes_on(kind):
     """A weak type would compile the update twice: for the first stage of C-MORL, and for the second."""
     env = Probe(kind)
-    state = PPO(CONFIG, env.observation_space, env.action_space, GAMMA, 1).init(jax.random.key(0), jnp.ones(2) / 2)
+    state = make(env).init(jax.random.key(0))
     assert not any(leaf.weak_type for leaf in map(jnp.asarray, jax.tree.leaves(state)))
 
 
@@ -195,7 +299,7 @@ def test_observation_statistics_are_part_of_the_policy():
     assert float(policy.obs_stats.seen) == 300 * 16 * 16
     moved = policy._replace(obs_stats=policy.obs_stats._replace(mean=policy.obs_stats.mean + 3.0))
     obs = jnp.array([[1.0, 0.0]])
-    before, after = (p.actor(learner._features(p.obs_stats, obs)) for p in (policy, moved))
+    before, after = (p.actor(learner.features(p.obs_stats, obs)) for p in (policy, moved))
     assert not np.allclose(before, after)
 
 
@@ -203,6 +307,7 @@ def test_observation_statistics_are_part_of_the_policy():
     ("wrong", "message"),
     [
         ({"learning_rate": 0.0}, "learning_rate must be greater than 0"),
+        ({"clip_eps": 0.0}, "clip_eps must be greater than 0"),
         ({"gae_lambda": 1.5}, "gae_lambda must be at least 0 and at most 1"),
         ({"minibatches": 3}, "minibatches must divide"),
         ({"hidden": ()}, "hidden must be one or more widths"),
@@ -221,7 +326,7 @@ def test_spaces_it_cannot_work_with_are_refused():
     from gymnasium import spaces
 
     box = spaces.Box(-1, 1, (2,), np.float32)
-    make = partial(PPO, PPOConfig(), gamma=0.9, total_updates=1)
+    make = partial(PPO, PPOConfig(), num_objectives=2, gamma=0.9, total_updates=1)
     with pytest.raises(UserError, match=r"action space MultiDiscrete.* is not supported; allowed: Discrete"):
         make(observation_space=box, action_space=spaces.MultiDiscrete([2, 2]))
     with pytest.raises(UserError, match="bounded Box"):
@@ -230,3 +335,23 @@ def test_spaces_it_cannot_work_with_are_refused():
         make(observation_space=box, action_space=spaces.Box(0, 5, (2,), np.int32))
     with pytest.raises(UserError, match="observation space Dict"):
         make(observation_space=spaces.Dict(x=box), action_space=spaces.Discrete(2))
+
+
+def test_the_agent_has_one_fixed_preference_for_each_policy():
+    env = Probe("choice")
+
+    def agent(size=2, steps=10**6, **changes):
+        return PPOAgent(PPOAgentConfig(**changes), Task(env.observation_space, env.action_space, size, 0.9, steps))
+
+    np.testing.assert_array_equal(agent(num_policies=3).preferences, equally_spaced_weights(2, 3))
+    np.testing.assert_allclose(agent(4, num_policies=3, min_weight=0.2).preferences[0], [0.4, 0.2, 0.2, 0.2])
+    assert (agent().updates, agent().extension, agent().notes) == (10**6 // (6 * 16 * 64), None, ())
+    assert agent().learner.gamma == 0.9
+    assert agent(train_gamma=0.5).learner.gamma == 0.5
+    with pytest.raises(UserError, match=r"min_weight must be below 1/4 with 4 objectives, not 0\.25"):
+        agent(4, min_weight=0.25)
+    with pytest.raises(UserError, match=r"steps must be at least 6144 \(one update of 6 policies x 16 environments"):
+        agent(steps=6143)
+    for wrong in ({"num_policies": 1}, {"min_weight": 0.5}):
+        with pytest.raises(UserError, match=next(iter(wrong))):
+            PPOAgentConfig(**wrong)

@@ -9,8 +9,7 @@ import numpy as np
 from morl.agents.sac.algorithm import SAC
 from morl.agents.sac.config import SACConfig
 from morl.ops.preferences import equally_spaced_weights
-from morl.training.backends.jax import JaxBackend
-from tests.probes import Probe
+from tests.probes import Probe, training
 
 GAMMA = 0.9
 SMALL = {
@@ -40,15 +39,8 @@ def learn(env, updates=400, preferences=None, **changes):
     learner = learner_for(env, updates, **changes)
     if preferences is None:
         preferences = equally_spaced_weights(2, learner.num_envs)
-    backend = JaxBackend(
-        env, learner, np.asarray(preferences)[None], eval_episodes=1, gamma=GAMMA, devices=jax.devices()[:1]
-    )
-    state, metrics = backend.init([jax.random.key(3)]), []
-    for _ in range(updates):
-        state, sums = backend.run(state, 1)
-        metrics.append(sums.metrics)
-    per_update = {name: np.array([one[name][0] for one in metrics]) for name in metrics[0]}
-    return learner, jax.tree.map(lambda x: x[0], state.learners), per_update
+    state, metrics = training(env, learner)(preferences, updates)
+    return learner, state, metrics
 
 
 @cache

@@ -11,10 +11,11 @@ from morl.agents.gmorl import GMORL, GMORLConfig
 from morl.agents.sac.algorithm import Params, clip_each_by_norm, next_utopia
 from morl.errors import UserError
 from morl.ops.preferences import equally_spaced_weights
-from morl.training.rollout import rollout, start_batch
 from morl.types import Task, Transition
 from tests.agents.sac.learning import GAMMA, act, learn, learn_once, learner_for
-from tests.probes import Probe
+from tests.probes import Probe, experience
+
+EACH = equally_spaced_weights(2, 8)  # for as many environments
 
 
 def values(learner, state, obs, preference=(0.5, 0.5)):
@@ -165,19 +166,11 @@ def test_rewards_are_scaled_by_their_deviation():
     np.testing.assert_allclose(found, [10, -1], rtol=0.1)
 
 
-def one_rollout(learner, env, state):
-    """Return a rollout of four steps of eight environments."""
-    preferences = jnp.asarray(equally_spaced_weights(2, 8), jnp.float32)
-    runners = start_batch(env, env.default_params, jax.random.key(1), 8)
-    policy = learner.policy(state)
-    return rollout(env, env.default_params, learner, policy, preferences, runners, jax.random.key(2), 4)[2]
-
-
 def test_invalid_steps_are_not_learnt_from():
     env = Probe("constant")
     learner = learner_for(env, 10)
     state = learner.init(jax.random.key(0))
-    batch = one_rollout(learner, env, state)
+    batch = experience(env, learner, state, EACH)
     state = state._replace(replay=state.replay._replace(filled=jnp.int32(64)))  # learning has started
     valid = jnp.broadcast_to(jnp.arange(4)[:, None] % 2 == 0, batch.valid.shape)
     poisoned = batch._replace(valid=valid, reward=jnp.where(valid[..., None], batch.reward, 1e9))
@@ -215,7 +208,7 @@ def test_nothing_is_learnt_before_learning_starts():
     state = learner.init(jax.random.key(0))
     moved = []
     for i in range(3):
-        batch = one_rollout(learner, env, state)
+        batch = experience(env, learner, state, EACH)
         after, _ = jax.jit(learner.update)(state, batch, jax.random.key(i))
         moved.append(any((np.asarray(a) != np.asarray(b)).any() for a, b in _pairs(after.params, state.params)))
         state = after
@@ -226,7 +219,7 @@ def test_preferences_come_with_the_transitions():
     env = Probe("constant")
     learner = learner_for(env, 10)
     state = learner.init(jax.random.key(0))
-    batch = one_rollout(learner, env, state)
+    batch = experience(env, learner, state, EACH)
     each = jnp.linspace(0, 1, 32).reshape(4, 8)
     preference = jnp.stack([each, 1 - each], axis=-1)
     after, _ = jax.jit(learner.update)(state, batch._replace(preference=preference), jax.random.key(0))

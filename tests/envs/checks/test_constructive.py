@@ -11,12 +11,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from morl.agents.mogfn import MOGFNConfig, train_sampler
+from morl.agents.mogfn import MOGFNConfig
 from morl.cli import main
-from morl.envs.checks.check import Report, check_env
+from morl.envs.checks.check import check_env
 from morl.envs.checks.constructive import check_constructive
+from morl.envs.checks.report import Report
 from morl.envs.constructive.oracle import Oracle, OracleError
 from morl.envs.gymnasium.to_gymnasium import GymnasiumEnv
+from tests.samplers import trained
 
 PATH = Path(__file__).parents[3] / "examples" / "constructive_task" / "lunch_box.py"
 
@@ -180,7 +182,7 @@ def test_an_oracle_that_fails_is_one_line_wherever_it_is_asked(lunch, monkeypatc
     env = Closed()
     message = r"^lunch-box-python-v0: its oracle raised RuntimeError: the shop is closed \(.*\) for \('"
     with pytest.raises(OracleError, match=message):
-        train_sampler(env, MOGFNConfig(batch=4, hidden=(4,)), 1)
+        trained(env, MOGFNConfig(batch=4, hidden=(4,)), 1)
     gym = GymnasiumEnv(env)
     gym.reset(seed=0)
     gym.step(0)

@@ -8,11 +8,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from morl.agents.mogfn import MOGFN, MOGFNConfig, train_sampler
+from morl.agents.mogfn import MOGFN, MOGFNConfig
 from morl.envs.constructive.oracle import Counts
 from morl.errors import MissingExtraError, UserError
 from morl.ops.preferences import lattice
 from tests.envs.constructive.constructing import check_backward_steps, follow
+from tests.samplers import Training, trained
 
 RNA = pytest.importorskip("RNA", reason="needs the chem extra")
 
@@ -100,10 +101,10 @@ def test_a_batch_is_one_call_of_the_oracle_after_its_last_step():
     env = DNAFolding(lengths=(20, 30))
     agent = MOGFN(SMALL, env, 3)
     env.oracle.forget()
-    state, metrics = agent.run(agent.init(KEY), KEY, 3)
-    assert np.isfinite(metrics["loss"]).all()
+    training = Training(agent, KEY)
+    assert np.isfinite(training.run(3)["loss"])
     assert env.oracle.counts.asked == 3 * 8
-    end = agent.sample(state, agent.condition([[0.2, 0.3, 0.5]] * 6), KEY).end
+    end = agent.sample(agent.policy(training.state), agent.condition([[0.2, 0.3, 0.5]] * 6), KEY).end
     np.testing.assert_allclose(end.values, [objectives_of(env.text(row)) for row in end.obs], rtol=1e-6)
     assert {len(env.text(row)) for row in end.obs} <= set(range(20, 31))
 
@@ -149,7 +150,7 @@ def test_a_sampler_learns_better_strands_than_random():
         log_z_learning_rate=0.3,
         max_grad_norm=10.0,
     )
-    agent, state, _ = train_sampler(env, config, 200)
+    agent, policy = trained(env, config, 200)
     weights = np.repeat(lattice(3, 3), 16, axis=0)
     condition = agent.condition(weights)
 
@@ -157,4 +158,4 @@ def test_a_sampler_learns_better_strands_than_random():
         values = np.asarray(agent.sample(of, condition, KEY).end.values)
         return float((values * weights).sum(axis=1).mean())
 
-    assert reward(state) > 1.5 * reward(agent.init(KEY))
+    assert reward(policy) > 1.5 * reward(agent.policy(agent.init(KEY)))

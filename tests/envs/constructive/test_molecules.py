@@ -8,12 +8,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from morl.agents.mogfn import MOGFN, MOGFNConfig, train_sampler
+from morl.agents.mogfn import MOGFN, MOGFNConfig
 from morl.envs.constructive.ngrams import NGrams
 from morl.errors import MissingExtraError, UserError
 from morl.networks.tree_transformer import FIRST_SITE, OF_WHOLE, SELF, TO_WHOLE, Trees, _relations, tree_transformer
 from morl.ops.preferences import lattice
 from tests.envs.constructive.constructing import check_backward_steps, follow, same
+from tests.samplers import Training, trained
 
 pytest.importorskip("rdkit", reason="needs the chem extra")
 
@@ -250,11 +251,12 @@ class TestGraphNetwork:
     def test_learns_finite_steps_and_draws_by_the_policy_it_learns(self):
         env = Molecules(most_fragments=2)
         agent = MOGFN(self.config, env, 2)
-        state, metrics = agent.run(agent.init(KEY), KEY, 2)
-        assert np.isfinite(metrics["loss"]).all()
+        training = Training(agent, KEY)
+        assert np.isfinite(training.run(2)["loss"])
+        state = training.state
         moved = jax.tree.map(lambda x: x + 0.3 * jax.random.normal(KEY, x.shape), state.params.policy)
         encoded = jnp.array([[0.2, 0.3, 0.5]] * 4)
-        paths = agent.sample(state, agent.condition([[0.2, 0.3, 0.5]] * 4), KEY)
+        paths = agent.sample(agent.policy(state), agent.condition([[0.2, 0.3, 0.5]] * 4), KEY)
         whole = agent._network.outputs(moved, paths, encoded)
         assert whole.shape == (4, env.horizon, env.action_space.n + 1)
         for t in range(env.horizon):
@@ -284,7 +286,7 @@ def test_a_sampler_learns_better_molecules_than_random():
         log_z_learning_rate=0.1,
         max_grad_norm=10.0,
     )
-    agent, state, _ = train_sampler(env, config, 150)
+    agent, policy = trained(env, config, 150)
     weights = np.repeat(lattice(3, 3), 16, axis=0)
     condition = agent.condition(weights)
 
@@ -292,4 +294,4 @@ def test_a_sampler_learns_better_molecules_than_random():
         values = np.asarray(agent.sample(of, condition, KEY).end.values)
         return float((values * weights).sum(axis=1).mean())
 
-    assert reward(state) > reward(agent.init(KEY)) + 0.05
+    assert reward(policy) > reward(agent.policy(agent.init(KEY))) + 0.05

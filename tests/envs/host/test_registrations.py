@@ -37,7 +37,7 @@ def test_it_steps_and_follows_its_seed(spec):
             if error.extra == spec.extra:
                 pytest.skip(str(error))
             raise
-        assert tuple(objective.name for objective in env.objectives) == spec.objectives
+        assert env.objectives == spec.objectives
         np.testing.assert_array_equal(env.reference_point, spec.reference_point)
         number = 5 if len(env.observation_space.shape) == 3 else 50  # pixels take a tenth of a second
         obs, outs = steps(env, seed=3, number=number)

@@ -122,7 +122,7 @@ def test_spaces_and_starts(id: str) -> None:
     assert env.reward_space == reference.unwrapped.reward_space
     spec = morl.registry.env_specs()[id]
     assert spec.backend == "host"  # unless asked for
-    assert tuple(objective.name for objective in env.objectives) == spec.objectives
+    assert env.objectives == spec.objectives
     np.testing.assert_array_equal(env.reference_point, spec.reference_point)
     assert env.max_episode_steps == spec.max_episode_steps == reference.spec.max_episode_steps
     _, ours = jax.vmap(lambda key: env.reset(key, env.default_params))(jax.random.split(jax.random.key(0), 500))

@@ -26,7 +26,7 @@ PREFERENCES = np.array([[1.0, 0.0], [0.5, 0.5], [0.0, 1.0]])
 
 
 def learner(env=ENV, config=CONFIG):
-    return PPO(config, env.observation_space, env.action_space, 0.9, 10)
+    return PPO(config, env.observation_space, env.action_space, 2, 0.9, 10)
 
 
 def backend(devices=None, **changes):
@@ -115,7 +115,7 @@ def test_halves_go_on_where_the_whole_was_saved(whole, halves):
 def test_one_half_steps_while_the_other_updates(halves, monkeypatch, updating):
     """The update ends only after a step that the other half begins only once it has begun."""
     state, _ = halves.run(halves.init(KEYS), 1)
-    assert [len(half.begun) for half in state] == [0, CONFIG.rollout_steps // 2]
+    assert [len(half.started) for half in state] == [0, CONFIG.rollout_steps // 2]
     begun, stepped, met = threading.Event(), threading.Event(), []
     update = halves._halves[updating]._update
     envs = halves._halves[1 - updating]._train_envs
@@ -162,7 +162,7 @@ def test_a_failure_of_one_half_ends_the_other(monkeypatch):
 @pytest.mark.parametrize("method", ["ipo", pytest.param("cpo", marks=pytest.mark.slow)])
 def test_nor_does_it_in_a_round_of_the_extension(trained, method):
     constrained = ConstrainedPPO(learner(), 1.0, method)
-    extension = Extension(constrained, 2, num_learners=3, rounds=2, updates=2, keep=0.9)
+    extension = Extension(constrained, num_learners=3, rounds=2, updates=2, constraint_beta=0.9)
     policies = trained[1]
     returns = np.array([[1.0, -1.0], [3.0, -5.0], [8.0, -8.0]])
     outcomes = []

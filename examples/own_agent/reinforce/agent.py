@@ -1,9 +1,7 @@
-"""An agent of one's own: REINFORCE (Williams, 1992) with a linear policy for each of a few preferences.
+"""REINFORCE with a linear policy for each of a few preferences.
 
 The core does the rest: it steps the environments, maps the learner over policies and seeds, evaluates, keeps the
-archive, writes the run directory and checkpoints. Run it::
-
-    python reinforce.py
+archive, writes the run directory and checkpoints.
 """
 
 from __future__ import annotations
@@ -16,23 +14,9 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
-import morl
 from morl.ops.preferences import spread
 from morl.types import Agent, LearnerState, Task, Transition
-
-
-@dataclass(frozen=True)
-class ReinforceConfig:
-    """Settings; what is written here is what ``config.yaml`` of a run has."""
-
-    num_policies: int = 4
-    """Policies, each for one of as many preferences spread over the simplex."""
-    learning_rate: float = 0.3
-    """Step size of the gradient."""
-    num_envs: int = 16
-    """Environments that feed one policy."""
-    rollout_steps: int = 32
-    """Steps of each environment before an update."""
+from reinforce.config import ReinforceConfig
 
 
 @dataclass(frozen=True)
@@ -90,7 +74,7 @@ def _features(obs: jax.Array) -> jax.Array:
 
 @dataclass(frozen=True)
 class Reinforce(Agent):
-    """The agent: learners, their preferences and their number of updates, from the settings and the task."""
+    """Agent for one task: its learner, the preferences of its policies, and how many updates each gets."""
 
     config: ReinforceConfig
     task: Task
@@ -110,21 +94,3 @@ class Reinforce(Agent):
     @property
     def updates(self) -> int:
         return self.task.steps // (self.config.num_policies * self.config.num_envs * self.config.rollout_steps)
-
-
-morl.register_agent(
-    morl.AgentSpec(
-        name="reinforce",
-        summary="REINFORCE with linear policies, an example",
-        entry_point=f"{__name__}:Reinforce",
-        config=f"{__name__}:ReinforceConfig",
-    )
-)
-
-if __name__ == "__main__":
-    settings = morl.TrainSettings(
-        env="deep-sea-treasure-v0", steps=200_000, evaluations=5, eval_episodes=4, final_episodes=4
-    )
-    run = morl.train("reinforce", settings)
-    for returns, preference in zip(run.front.returns, run.front.preferences, strict=True):
-        print(f"preference {preference.round(2)}: treasure {returns[0]:.1f}, time {returns[1]:.0f}")

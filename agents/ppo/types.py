@@ -1,0 +1,93 @@
+"""Structures of a PPO learner: ``T`` time, ``B`` environments, ``R`` objectives, ``F`` features, ``N`` steps."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax
+
+from morl.networks.mlp import MLP
+from morl.ops.running_statistics import RunningStats
+from morl.types import PyTree
+
+ActorParams = tuple[MLP, jax.Array]  # the actor network and the logarithm of its standard deviations
+
+
+class Policy(NamedTuple):
+    """Parameters for acting, and for another learner to start from.
+
+    Attributes:
+        actor: network of the action distribution.
+        log_std: logarithm of its standard deviations; () for discrete actions, which have none.
+        obs_stats: running statistics of the observation features.
+        critic: network of the values (R,).
+        return_stats: running statistics of the discounted return of each objective, (R,).
+    """
+
+    actor: MLP
+    log_std: jax.Array
+    obs_stats: RunningStats
+    critic: MLP
+    return_stats: RunningStats
+
+
+class Params(NamedTuple):
+    """Trainable parameters: the ``params`` of a learner's state."""
+
+    actor: MLP
+    log_std: jax.Array
+    critic: MLP
+
+
+class PPOLearning(NamedTuple):
+    """The ``learning`` of a learner's state.
+
+    Attributes:
+        opt_state: moments of Adam.
+        obs_stats: running statistics of the observation features.
+        return_stats: running statistics of the discounted return of each objective, (R,).
+        updates: () int32.
+        kl_step_scale: () factor of the actor's steps; None without ``target_kl``.
+    """
+
+    opt_state: PyTree
+    obs_stats: RunningStats
+    return_stats: RunningStats
+    updates: jax.Array
+    kl_step_scale: jax.Array | None
+
+
+class ProcessedRollout(NamedTuple):
+    """Rollout (T, B, ...) with the estimates that the losses need.
+
+    Attributes:
+        features: (T, B, F) of the observations acted on.
+        action: (T, B, ...) taken.
+        mask: (T, B, A) 1 for allowed actions; None where all are.
+        log_prob: (T, B) of the actions, by the policy that acted.
+        delta: (T, B, R) temporal differences, in units of the scaled rewards; 0 for lost steps.
+        advantage: (T, B, R), in units of the scaled rewards.
+        value: (T, B, R), in units of the scaled rewards.
+        weight: (T, B) 1 for steps to learn from, 0 for lost ones.
+    """
+
+    features: jax.Array
+    action: jax.Array
+    mask: jax.Array | None
+    log_prob: jax.Array
+    delta: jax.Array
+    advantage: jax.Array
+    value: jax.Array
+    weight: jax.Array
+
+
+class Minibatch(NamedTuple):
+    """Steps of a rollout for one gradient step, (N, ...)."""
+
+    features: jax.Array
+    action: jax.Array
+    mask: jax.Array | None
+    log_prob: jax.Array
+    advantage: jax.Array
+    target: jax.Array
+    weight: jax.Array

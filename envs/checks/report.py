@@ -1,0 +1,102 @@
+"""Report of an environment check, and the findings that both kinds of environment share."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from morl.errors import MissingExtraError, blame
+
+ENDLESS = "no episode ended in {} steps"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of a report.
+
+    Attributes:
+        status: ``ok``, ``fix`` (to be mended), ``note`` (for information), ``skip`` (not looked at).
+        subject: what was looked at.
+        text: what was seen and, to be mended, what to do; why it was skipped.
+    """
+
+    status: Literal["ok", "fix", "note", "skip"]
+    subject: str
+    text: str = ""
+
+    def __str__(self) -> str:
+        status = "FIX" if self.status == "fix" else self.status
+        return f"{status:<4}  {self.subject}{f': {self.text}' if self.text else ''}"
+
+
+class Fault(Exception):
+    """What the environment did wrong, where nothing more can be looked at because of it."""
+
+
+class Report:
+    """Findings in the order of the checks; ``str`` has them line by line."""
+
+    def __init__(self) -> None:
+        self.findings: list[Finding] = []
+
+    def fix(self, subject: str, text: str) -> None:
+        """Something to be mended; only the first of a subject is kept."""
+        if not any(f.subject == subject and f.status == "fix" for f in self.findings):
+            self.findings.append(Finding("fix", subject, " ".join(text.split())))
+
+    def note(self, subject: str, text: str) -> None:
+        """Something to know."""
+        self.findings.append(Finding("note", subject, " ".join(text.split())))
+
+    def skip(self, subject: str, why: str) -> None:
+        """Something that was not looked at."""
+        self.findings.append(Finding("skip", subject, why))
+
+    @contextlib.contextmanager
+    def about(self, subject: str, told: str = "") -> Iterator[None]:
+        """``ok`` unless the block finds something else to say; what the environment raises is to be mended."""
+        before = len(self.findings)
+        try:
+            yield
+        except Fault as fault:
+            self.fix(subject, str(fault))
+        except MissingExtraError:  # to be installed, not mended
+            raise
+        except Exception as error:  # of any kind: it is the environment's
+            self.fix(subject, f"raised {blame(error)}")
+        if not any(f.status in ("fix", "skip") for f in self.findings[before:]):
+            self.findings.insert(before, Finding("ok", subject, told))
+
+    def passed(self) -> bool:
+        """Nothing is to be mended."""
+        return not any(f.status == "fix" for f in self.findings)
+
+    def __str__(self) -> str:
+        return "\n".join(map(str, self.findings))
+
+
+def check_reference_point(report: Report, point: Any, names: Any, returns: NDArray[Any]) -> None:
+    """A note where random policies, of ``returns`` (n, R), do not do better than the reference point (R,)."""
+    mean = returns.mean(axis=0)
+    below = [str(name) for name, low, value in zip(names, point, mean, strict=True) if value < low]
+    if below:
+        report.note(
+            "reference point",
+            f"random actions return {np.round(mean, 3).tolist()} on average, worse than {np.asarray(point).tolist()} in"
+            f" {', '.join(below)}: what is worse than it there counts nothing in the hypervolume",
+        )
+
+
+def check_terminations_at_limit(report: Report, ends: list[tuple[int, bool]], limit: int) -> None:
+    """``ends`` are (length, terminated) of episodes: all of one length, the limit, look like a limit of their own."""
+    if len(ends) > 1 and all(length == limit and terminated for length, terminated in ends):
+        report.fix(
+            "time limit",
+            f"every episode terminates at step {limit}, its max_episode_steps: if that is only where time is up, leave"
+            " terminated False; if the task is over there, register no max_episode_steps",
+        )
