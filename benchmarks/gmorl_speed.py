@@ -23,13 +23,15 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 import jax
 import numpy as np
 
-from morl.agents.sac.algorithm import DiscreteSAC, Step
+from morl.agents.sac.algorithm import SAC
 from morl.agents.sac.config import SACConfig
+from morl.agents.sac.types import Params, SACLearning
 from morl.envs.mec import MecOffloading
-from morl.ops.preferences import spread
+from morl.ops.preferences import equally_spaced_weights
 from morl.training.backends.jax import JaxBackend
 
 ROUNDS = 3
+PREFERENCES = equally_spaced_weights(2, 64)[None]
 CASES = [  # network, sizes, batch
     ("rows", (32, 32), 256),
     ("rows", (32, 32), 1024),
@@ -41,7 +43,7 @@ CASES = [  # network, sizes, batch
 ENV = MecOffloading(max_edges=8)
 
 
-def learner_of(network: str, sizes: tuple[int, ...], batch: int, gradient_steps: int = 16) -> DiscreteSAC:
+def learner_of(network: str, sizes: tuple[int, ...], batch: int, gradient_steps: int = 16) -> SAC:
     hidden = sizes if network == "rows" else sizes[1:]
     config = SACConfig(
         network=network,  # type: ignore[arg-type]
@@ -54,7 +56,7 @@ def learner_of(network: str, sizes: tuple[int, ...], batch: int, gradient_steps:
         objective_scales=(0.003, 1.5),
     )
     spaces = (ENV.observation_space, ENV.action_space)
-    return DiscreteSAC(config, *spaces, 0.95, 10_000, ENV.action_mask, ENV.action_features)
+    return SAC(config, *spaces, 2, 0.95, 10_000, ENV.action_mask, ENV.action_features)
 
 
 class Gradient:
@@ -63,26 +65,28 @@ class Gradient:
     def __init__(self, network: str, sizes: tuple[int, ...], batch: int) -> None:
         learner = learner_of(network, sizes, batch)
         filler = learner_of(network, sizes, 8, gradient_steps=1)  # which has no need of large batches
-        backend = JaxBackend(ENV, filler, spread(2, 64)[None], eval_episodes=1, gamma=1.0, devices=jax.devices()[:1])
+        backend = JaxBackend(ENV, filler, PREFERENCES, eval_episodes=1, gamma=1.0, devices=jax.devices()[:1])
         state, _ = backend.run(backend.init([jax.random.key(0)]), 30)
         state = jax.tree.map(lambda x: x[0], state.learners)
-        self.parameters = sum(x.size for x in jax.tree.leaves(state.actor))
+        self.parameters = sum(x.size for x in jax.tree.leaves(state.params.actor))
 
         @jax.jit
-        def run(step: Step, key: jax.Array) -> Step:
-            return jax.lax.scan(lambda s, k: (learner.gradient_step(s, state, k)[0], None), step, keys(key))[0]
+        def run(learnt: tuple[Params, SACLearning], key: jax.Array) -> tuple[Params, SACLearning]:
+            return jax.lax.scan(lambda x, k: (learner.gradient_step(*x, state.replay, k)[0], None), learnt, keys(key))[
+                0
+            ]
 
         def keys(key: jax.Array) -> jax.Array:
             return jax.random.split(key, self.number)
 
         self.number = max(2, 25_600 // batch)
         self.run, self.key = run, jax.random.key(1)
-        self.step = Step(learner.learnt(state), state.targets, state.opt_state, state.utopia)
+        self.learnt = (state.params, state.learning)
         self.rate()
 
     def rate(self) -> float:
         started = time.perf_counter()
-        self.step = jax.block_until_ready(self.run(self.step, self.key))
+        self.learnt = jax.block_until_ready(self.run(self.learnt, self.key))
         return self.number / (time.perf_counter() - started)
 
 
@@ -121,7 +125,7 @@ def loop() -> None:
     print("|---|---|---|---|---|")
     for batch, steps in ((256, 16), (1024, 4), (4096, 1), (256, 1)):
         learner = learner_of("rows", (32, 32), batch, steps)
-        backend = JaxBackend(ENV, learner, spread(2, 64)[None], eval_episodes=1, gamma=1.0, devices=jax.devices()[:1])
+        backend = JaxBackend(ENV, learner, PREFERENCES, eval_episodes=1, gamma=1.0, devices=jax.devices()[:1])
         started = time.perf_counter()
         state, _ = backend.run(backend.init([jax.random.key(0)]), 1)
         jax.block_until_ready(state)

@@ -1,4 +1,4 @@
-"""Separate discrete soft actor-critics, one for each preference: their registration, as plain data."""
+"""Registration of separate soft actor-critics, one for each preference, as plain data."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from morl.registry import AgentSpec, register_agent
 
 if TYPE_CHECKING:
     from morl.agents.dsac.algorithm import SeparateSAC as SeparateSAC
-    from morl.agents.dsac.algorithm import SeparateSACConfig as SeparateSACConfig
+    from morl.agents.dsac.config import SeparateSACConfig as SeparateSACConfig
 
 register_agent(
     AgentSpec(
         name="dsac",
-        summary="one discrete soft actor-critic for each preference: what one policy for all is measured by",
+        summary="one soft actor-critic for each preference: the reference for one policy for all",
         entry_point="morl.agents.dsac.algorithm:SeparateSAC",
-        config="morl.agents.dsac.algorithm:SeparateSACConfig",
-        space="morl.agents.dsac.algorithm:SPACE",
+        config="morl.agents.dsac.config:SeparateSACConfig",
+        space="morl.agents.dsac.config:SPACE",
     )
 )
 __getattr__ = lazy_names(
     __name__,
     {
         "SeparateSAC": "morl.agents.dsac.algorithm:SeparateSAC",
-        "SeparateSACConfig": "morl.agents.dsac.algorithm:SeparateSACConfig",
+        "SeparateSACConfig": "morl.agents.dsac.config:SeparateSACConfig",
     },
 )

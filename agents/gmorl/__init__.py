@@ -1,4 +1,4 @@
-"""GMORL (Yang et al., 2025): its registration, as plain data."""
+"""Registration of GMORL (Yang et al., 2025), as plain data."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from morl.registry import AgentSpec, register_agent
 
 if TYPE_CHECKING:
     from morl.agents.gmorl.algorithm import GMORL as GMORL
-    from morl.agents.gmorl.algorithm import GMORLConfig as GMORLConfig
+    from morl.agents.gmorl.config import GMORLConfig as GMORLConfig
 
 register_agent(
     AgentSpec(
         name="gmorl",
-        summary="GMORL: one discrete soft actor-critic for every preference (Yang et al., 2025)",
+        summary="GMORL: one soft actor-critic for every preference (Yang et al., 2025)",
         entry_point="morl.agents.gmorl.algorithm:GMORL",
-        config="morl.agents.gmorl.algorithm:GMORLConfig",
-        space="morl.agents.gmorl.algorithm:SPACE",
+        config="morl.agents.gmorl.config:GMORLConfig",
+        space="morl.agents.gmorl.config:SPACE",
         protocols={
             "gmorl-paper": "morl.agents.gmorl.presets:paper",
             "gmorl-far": "morl.agents.gmorl.presets:far",
@@ -30,6 +30,6 @@ __getattr__ = lazy_names(
     __name__,
     {
         "GMORL": "morl.agents.gmorl.algorithm:GMORL",
-        "GMORLConfig": "morl.agents.gmorl.algorithm:GMORLConfig",
+        "GMORLConfig": "morl.agents.gmorl.config:GMORLConfig",
     },
 )

@@ -1,7 +1,7 @@
 """GMORL (Yang et al., 2025, arXiv 2509.10474): one soft actor-critic for every preference and every system.
 
-Each environment of the one learner is acted for a preference of its own, fixed and equally spaced over the simplex or
-drawn anew for each episode. Each episode draws its system from the environment's contexts (domain randomisation).
+Each environment of the one learner acts for a preference of its own, and each episode draws its system from the
+environment's contexts (domain randomisation). The publication is for discrete actions.
 """
 
 from __future__ import annotations
@@ -9,52 +9,25 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal, get_args
 
 import jax
 import numpy as np
 from numpy.typing import NDArray
 
+from morl.agents.gmorl.config import GMORLConfig
 from morl.agents.sac.algorithm import SAC
-from morl.agents.sac.config import SACConfig
-from morl.agents.sac.setup import SPACE as SAC_SPACE
 from morl.agents.sac.setup import check_budget, make_learner, replay_note
-from morl.errors import unknown_name
-from morl.ops.preferences import dirichlet, spread
-from morl.search_space import Choice, Parameter, Space
+from morl.ops.preferences import dirichlet, equally_spaced_weights
 from morl.types import Agent, Task
-from morl.validation import check_integer
-
-PreferenceDraws = Literal["fixed", "per_episode"]
-
-
-@dataclass(frozen=True)
-class GMORLConfig(SACConfig):
-    """Settings of GMORL."""
-
-    num_preferences: int = 101
-    """Preferences, equally spaced, that the one policy is evaluated for at the end: what front.csv reports."""
-    preference_draws: PreferenceDraws = "fixed"
-    """Preferences acted for. fixed: one for each environment, equally spaced; per_episode: a random one for each
-    episode, uniform on the simplex."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_integer(self, "num_preferences", low=2)
-        if self.preference_draws not in get_args(PreferenceDraws):
-            raise unknown_name("preference_draws", self.preference_draws, get_args(PreferenceDraws))
-
-
-SPACE: Space = {**SAC_SPACE, "relabel_preferences": Parameter(Choice((False, True)))}
 
 
 @dataclass(frozen=True)
 class GMORL(Agent):
-    """Agent of one learner, whose policy takes any preference.
+    """One learner, whose policy takes any preference.
 
     Raises:
         UserError: spaces the learner cannot work with, scales of another number of objectives, or fewer steps than one
-            rollout takes.
+            gradient step takes.
     """
 
     config: GMORLConfig
@@ -69,14 +42,6 @@ class GMORL(Agent):
         return self.config.num_preferences
 
     @property
-    def draw_preference(self) -> Callable[[jax.Array], jax.Array] | None:
-        """Return the function that draws a preference for each episode, if so set."""
-        return self._drawn if self.config.preference_draws == "per_episode" else None
-
-    def _drawn(self, key: jax.Array) -> jax.Array:
-        return dirichlet(key, self.task.num_objectives, 1)[0]
-
-    @property
     def notes(self) -> tuple[str, ...]:
         return (replay_note(self.learner, 1),)
 
@@ -87,8 +52,16 @@ class GMORL(Agent):
 
     @cached_property
     def preferences(self) -> NDArray[np.float64]:
-        """Return (1, B, R) preferences, one for each environment, equally spaced."""
-        return spread(self.task.num_objectives, self.config.num_envs)[None]
+        """Return (1, B, R), one for each environment."""
+        return equally_spaced_weights(self.task.num_objectives, self.config.num_envs)[None]
+
+    @cached_property
+    def draw_preference(self) -> Callable[[jax.Array], jax.Array] | None:
+        """Return a function of a key that draws the preference (R,) of an episode; None for fixed preferences."""
+        if self.config.preference_draws == "lanes":
+            return None
+        num_objectives = self.task.num_objectives
+        return lambda key: dirichlet(key, num_objectives, 1)[0]
 
     @cached_property
     def learner(self) -> SAC:

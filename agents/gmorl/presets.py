@@ -11,13 +11,13 @@ ENV = "mec-offloading-v0"
 
 
 def paper(env: str) -> dict[str, Any]:
-    """Settings by name, of the training and of GMORL.
+    """Return settings by name, of the training and of GMORL, as published.
 
     The buffer of 1e5 transitions is rounded to whole rollouts. The residual blocks and the depth of the MLP are not
     published: two of each here.
 
     Raises:
-        UserError: another environment than the one of the publication.
+        UserError: another environment than the published one.
     """
     if env != ENV:
         raise UserError(f"gmorl-paper has settings for {ENV}, not for {env!r}")
@@ -46,9 +46,9 @@ def paper(env: str) -> dict[str, Any]:
 
 
 def far(env: str) -> dict[str, Any]:
-    """Settings by name, for any environment.
+    """Return settings by name, for rare and distant rewards in any environment.
 
-    Ten rewards are summed before the critic takes over. They ask for what was done for the preference that is learnt
-    for, so nothing is relabelled. The higher temperature goes on trying what seems to be worth nothing.
+    Ten rewards are summed before the critic's value. The actions behind them were taken for the acting preference, so
+    no preference is relabelled. The higher temperature explores for longer.
     """
     return {"n_step": 10, "temperature": 0.2, "relabel_preferences": False}

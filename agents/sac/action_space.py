@@ -1,8 +1,7 @@
-"""Action spaces of soft actor-critics: the policies and critics over them that the losses are written for.
+"""Policies over an action space: categorical for ``Discrete``, tanh-squashed normal for a bounded ``Box``.
 
-A policy is looked at through K candidate actions for each of N observations. Discrete policies show all their actions
-with their probabilities, so that expectations are exact. Continuous policies show one sampled action of probability 1,
-through which gradients flow (the reparameterisation trick).
+The losses need expectations over the actions of a policy. :class:`PolicyActions` gives them in one form for both kinds:
+an exact sum over all actions of ``Discrete``, a sample of one action otherwise.
 """
 
 from __future__ import annotations
@@ -15,211 +14,226 @@ import jax.numpy as jnp
 import numpy as np
 from gymnasium import Space, spaces
 
-from morl.agents.sac.inputs import Inputs, Seen
 from morl.errors import UserError
-from morl.ops.masking import MASKED_LOGIT, mask_logits
-from morl.types import PyTree
+from morl.ops.masking import MASKED_LOGIT
 
-MIN_LOG_STD, MAX_LOG_STD = -5.0, 2.0
+MIN_STD = 1e-3
 
 
-class Candidates(NamedTuple):
-    """Candidate actions of a policy for N observations.
+class PolicyActions(NamedTuple):
+    """Actions of a policy for observations (...): all K actions of ``Discrete``, or one sample, where K is 1.
 
     Attributes:
-        action: (N, D) sampled actions of a continuous policy; None where the candidates are all A actions.
-        probability: (N, K) probabilities of the candidates.
-        log_probability: (N, K) their logarithms, or log-densities.
-        entropy: (N,) of the policy, estimated by -log π(a|s) where it is continuous.
+        action: (..., n) the sample, which depends on the policy's parameters; None for all actions, in their order.
+        probability: (..., K) weights of an expectation: exact probabilities, or 1 for a sample.
+        log_prob: (..., K) logarithm of the probability, or of the density of a sample as it is recorded.
+        target_entropy: (...) entropy to aim at.
     """
 
     action: jax.Array | None
     probability: jax.Array
-    log_probability: jax.Array
-    entropy: jax.Array
+    log_prob: jax.Array
+    target_entropy: jax.Array
+
+    def expectation(self, values: jax.Array) -> jax.Array:
+        """Return E[values] (...), of values (..., K) of the actions."""
+        return jnp.sum(self.probability * values, axis=-1)
+
+    @property
+    def entropy(self) -> jax.Array:
+        """Return the entropy (...), exact or estimated by the sample."""
+        return -self.expectation(self.log_prob)
 
 
 class ActionSpace(Protocol):
-    """Policy and critic networks over a space of actions."""
+    """Family of policies over one action space.
+
+    Attributes:
+        num_outputs: outputs of the actor that describe one policy; ``output`` is (..., num_outputs).
+        num_values: actions that a critic has values of in one call: A, or 1 where an action is among its inputs.
+        action_size: numbers of an action among the critic's inputs; 0 where a critic has values of all actions.
+        recorded: shape and dtype of one action as it is recorded.
+    """
 
     @property
-    def example(self) -> jax.ShapeDtypeStruct:
-        """Shape and dtype of one recorded action."""
+    def num_outputs(self) -> int: ...
+    @property
+    def num_values(self) -> int: ...
+    @property
+    def action_size(self) -> int: ...
+    @property
+    def recorded(self) -> jax.ShapeDtypeStruct: ...
+
+    def sample(self, output: jax.Array, key: jax.Array) -> jax.Array:
+        """Return one action for each policy, as it is recorded."""
         ...
 
-    def init(self, rng: np.random.Generator, num_objectives: int) -> tuple[PyTree, list[PyTree]]:
-        """Make an actor and two critics, which give a value for each of R objectives."""
+    def mode(self, output: jax.Array) -> jax.Array:
+        """Return the greedy action of each policy, as it is recorded."""
         ...
 
-    def act(self, actor: Any, seen: Seen, preference: jax.Array, key: jax.Array, *, greedy: bool) -> jax.Array:
-        """Return recorded actions (N, ...) for preferences (N, R)."""
+    def policy_actions(self, output: jax.Array, key: jax.Array, target_share: float) -> PolicyActions:
+        """Return the actions that expectations under each policy are over.
+
+        Args:
+            output: (..., num_outputs).
+            key: of a sample.
+            target_share: share that sets the target entropy, in (0, 1).
+        """
+        ...
+
+    def value_of(self, values: jax.Array, action: jax.Array) -> jax.Array:
+        """Return the values (..., R) of recorded actions among those of a critic (..., num_values, R)."""
         ...
 
     def to_env(self, action: jax.Array) -> jax.Array:
         """Convert recorded actions to what the environment takes."""
         ...
 
-    def candidates(self, actor: Any, seen: Seen, preference: jax.Array, key: jax.Array) -> Candidates:
-        """Return candidate actions of the policy."""
-        ...
-
-    def taken_values(
-        self, critic: Any, seen: Seen, preference: jax.Array, action: jax.Array
-    ) -> tuple[jax.Array, jax.Array | None]:
-        """Return values (N, R) of recorded actions, and those of all actions (N, A, R) where they come with them."""
-        ...
-
-    def candidate_values(self, critic: Any, seen: Seen, preference: jax.Array, candidates: Candidates) -> jax.Array:
-        """Return values (N, K, R) of candidates."""
-        ...
-
-    def target_entropy(self, share: float, candidates: Candidates) -> jax.Array:
-        """Return the entropy (N,) or () that an adapted temperature aims at, from the setting ``target_entropy``."""
-        ...
-
-
-def action_space(inputs: Inputs, mask_actions: bool) -> ActionSpace:
-    """Return the action space of a Gymnasium space.
-
-    Raises:
-        UserError: neither ``Discrete`` nor a bounded, one-dimensional ``Box`` of floats.
-    """
-    space: Space[Any] = inputs.action_space
-    if isinstance(space, spaces.Discrete):
-        return DiscreteActions(inputs, int(space.n), int(space.start), mask_actions)
-    real = isinstance(space, spaces.Box) and np.issubdtype(space.dtype, np.floating)
-    if isinstance(space, spaces.Box) and real and len(space.shape) == 1 and space.is_bounded():
-        bounds = (np.asarray(space.low, float), np.asarray(space.high, float))
-        return SquashedGaussian(inputs, *(tuple(bound.tolist()) for bound in bounds))
-    raise UserError(
-        f"action space {space} is not supported; allowed: Discrete, or a bounded Box of floats of shape (n,)"
-    )
-
 
 @dataclass(frozen=True)
 class DiscreteActions:
-    """Categorical policies over A actions; actor and critics have R outputs for each action.
+    """Categorical policies over A actions; an actor's outputs are logits, recorded actions count from 0."""
 
-    The logit of an action is the preference-weighted sum of its R outputs. The mask forbids actions unless
-    ``mask_actions`` is off.
-    """
-
-    inputs: Inputs
     num_actions: int
-    start: int
-    mask_actions: bool = True
+    start: int = 0
 
     @property
-    def example(self) -> jax.ShapeDtypeStruct:
+    def num_outputs(self) -> int:
+        return self.num_actions
+
+    @property
+    def num_values(self) -> int:
+        return self.num_actions
+
+    @property
+    def action_size(self) -> int:
+        return 0
+
+    @property
+    def recorded(self) -> jax.ShapeDtypeStruct:
         return jax.ShapeDtypeStruct((), jnp.int32)
 
-    def init(self, rng: np.random.Generator, num_objectives: int) -> tuple[PyTree, list[PyTree]]:
-        actor, *critics = (
-            self.inputs.network_by_action(rng, self.num_actions, num_objectives, num_objectives) for _ in range(3)
+    def sample(self, output: jax.Array, key: jax.Array) -> jax.Array:
+        return jax.random.categorical(key, output).astype(jnp.int32)
+
+    def mode(self, output: jax.Array) -> jax.Array:
+        return jnp.argmax(output, axis=-1).astype(jnp.int32)
+
+    def policy_actions(self, output: jax.Array, key: jax.Array, target_share: float) -> PolicyActions:
+        """Return all A actions; the target is a share of log A', the entropy of A' allowed actions at random."""
+        num_allowed = jnp.sum(output > MASKED_LOGIT / 2, axis=-1)
+        return PolicyActions(
+            action=None,
+            probability=jax.nn.softmax(output),
+            log_prob=jax.nn.log_softmax(output),
+            target_entropy=target_share * jnp.log(num_allowed),
         )
-        return actor, critics
 
-    def logits(self, actor: Any, seen: Seen, preference: jax.Array) -> jax.Array:
-        """Return the logits (N, A); without a shown preference all objectives weigh the same."""
-        shown = self.inputs.show_preference
-        weights = preference if shown else jnp.full_like(preference, 1 / preference.shape[-1])
-        outputs = self.inputs.apply_by_action(actor, seen, preference)
-        logits = jnp.sum(outputs * weights[..., None, :], axis=-1)
-        return mask_logits(logits, seen.mask) if self.mask_actions else logits
-
-    def act(self, actor: Any, seen: Seen, preference: jax.Array, key: jax.Array, *, greedy: bool) -> jax.Array:
-        logits = self.logits(actor, seen, preference)
-        chosen = jnp.argmax(logits, axis=-1) if greedy else jax.random.categorical(key, logits)
-        return chosen.astype(jnp.int32)
+    def value_of(self, values: jax.Array, action: jax.Array) -> jax.Array:
+        # one-hot and not a gather: its gradient is a scatter, which XLA's CPU backend runs one element at a time
+        taken = jax.nn.one_hot(action, self.num_actions)
+        return jnp.sum(values * taken[..., None], axis=-2)
 
     def to_env(self, action: jax.Array) -> jax.Array:
         return action + self.start
 
-    def candidates(self, actor: Any, seen: Seen, preference: jax.Array, key: jax.Array) -> Candidates:
-        logits = self.logits(actor, seen, preference)
-        probability, log = jax.nn.softmax(logits), jax.nn.log_softmax(logits)
-        entropy = -jnp.sum(probability * jnp.where(probability > 0, log, 0.0), axis=-1)
-        return Candidates(None, probability, log, entropy)
-
-    def taken_values(
-        self, critic: Any, seen: Seen, preference: jax.Array, action: jax.Array
-    ) -> tuple[jax.Array, jax.Array | None]:
-        values = self.inputs.apply_by_action(critic, seen, preference)
-        taken = jax.nn.one_hot(action, self.num_actions)  # not a gather: its gradient is a scatter, slow on CPU
-        return jnp.sum(values * taken[..., None], axis=-2), values
-
-    def candidate_values(self, critic: Any, seen: Seen, preference: jax.Array, candidates: Candidates) -> jax.Array:
-        return self.inputs.apply_by_action(critic, seen, preference)
-
-    def target_entropy(self, share: float, candidates: Candidates) -> jax.Array:
-        """Return that share of the entropy of a uniform choice among the allowed actions."""
-        allowed = jnp.sum(candidates.log_probability > MASKED_LOGIT / 2, axis=-1)
-        return share * jnp.log(allowed)
-
 
 @dataclass(frozen=True)
 class SquashedGaussian:
-    """Diagonal normal policies squashed by tanh over a bounded box (Haarnoja et al., 2018b, appendix C).
+    """Diagonal normal policies, squashed by tanh into a bounded ``Box`` of n numbers.
 
-    Actions are recorded in units where the bounds are -1 and 1; densities and entropies are per such units.
+    An actor's outputs are n means and n parameters of standard deviations, softplus(x) + 0.001, before squashing.
+    Recorded actions are in [-1, 1].
     """
 
-    inputs: Inputs
     low: tuple[float, ...]
     high: tuple[float, ...]
 
     @property
-    def example(self) -> jax.ShapeDtypeStruct:
+    def num_outputs(self) -> int:
+        return 2 * len(self.low)
+
+    @property
+    def num_values(self) -> int:
+        return 1
+
+    @property
+    def action_size(self) -> int:
+        return len(self.low)
+
+    @property
+    def recorded(self) -> jax.ShapeDtypeStruct:
         return jax.ShapeDtypeStruct((len(self.low),), jnp.float32)
 
-    def init(self, rng: np.random.Generator, num_objectives: int) -> tuple[PyTree, list[PyTree]]:
-        size = len(self.low)
-        actor = self.inputs.network(rng, num_objectives, 0, 2 * size)
-        return actor, [self.inputs.network(rng, num_objectives, size, num_objectives) for _ in range(2)]
+    def sample(self, output: jax.Array, key: jax.Array) -> jax.Array:
+        return self.sample_with_log_prob(output, key)[0]
 
-    def distribution(self, actor: Any, seen: Seen, preference: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """Return mean and log standard deviation (N, D) of the normal distribution before tanh."""
-        mean, log_std = jnp.split(self.inputs.apply(actor, seen, preference), 2, axis=-1)
-        return mean, MIN_LOG_STD + 0.5 * (MAX_LOG_STD - MIN_LOG_STD) * (jnp.tanh(log_std) + 1.0)
+    def sample_with_log_prob(self, output: jax.Array, key: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Return actions a (..., n) in [-1, 1] and the log density (...) of b + h a, the environment's actions.
 
-    def act(self, actor: Any, seen: Seen, preference: jax.Array, key: jax.Array, *, greedy: bool) -> jax.Array:
-        mean, log_std = self.distribution(actor, seen, preference)
-        noise = 0.0 if greedy else jnp.exp(log_std) * jax.random.normal(key, mean.shape)
-        return jnp.tanh(mean + noise)
+        With a = tanh(u), the half range h and the middle b of the box, and μ the normal density of u,
+
+            log π(b + h a) = log μ(u) - Σ_i log(1 - tanh²(u_i)) - Σ_i log h_i
+
+        (Haarnoja et al., 2018, arXiv 1812.05905, appendix C; the last sum is the correction for the affine scale).
+        """
+        mean, raw_std = jnp.split(output, 2, axis=-1)
+        std = jax.nn.softplus(raw_std) + MIN_STD
+        noise = jax.random.normal(key, mean.shape)
+        u = mean + std * noise
+        log_normal = -0.5 * noise**2 - jnp.log(std) - 0.5 * jnp.log(2 * jnp.pi)
+        log_slope = 2 * (jnp.log(2.0) - u - jax.nn.softplus(-2 * u))  # log(1 - tanh²(u)), finite for any u
+        return jnp.tanh(u), jnp.sum(log_normal - log_slope - jnp.log(self._half_range), axis=-1)
+
+    def mode(self, output: jax.Array) -> jax.Array:
+        """Return the action of the mean before squashing."""
+        return jnp.tanh(output[..., : len(self.low)])
+
+    def policy_actions(self, output: jax.Array, key: jax.Array, target_share: float) -> PolicyActions:
+        """Return a sample; the target is the entropy of uniform actions from that share of each number's range.
+
+        Densities are those of actions from -1 to 1: in the environment's units, a change of units would change the
+        entropy, which counts as a reward. A share of exp(-1/2) / 2 = 0.30 is the target of Brax, minus half the number
+        of dimensions, and 0.18 that of Haarnoja et al. (2018), minus this number.
+        """
+        action, log_prob = self.sample_with_log_prob(output, key)
+        log_prob = log_prob + jnp.sum(jnp.log(self._half_range))
+        return PolicyActions(
+            action=action,
+            probability=jnp.ones((*log_prob.shape, 1)),
+            log_prob=log_prob[..., None],
+            target_entropy=jnp.full(log_prob.shape, self.action_size * jnp.log(2 * target_share)),
+        )
+
+    def value_of(self, values: jax.Array, action: jax.Array) -> jax.Array:
+        return values[..., 0, :]
 
     def to_env(self, action: jax.Array) -> jax.Array:
-        low, high = jnp.asarray(self.low), jnp.asarray(self.high)
-        return low + (action + 1.0) / 2.0 * (high - low)
+        low, high = jnp.asarray(self.low, jnp.float32), jnp.asarray(self.high, jnp.float32)
+        return jnp.clip(low + (action + 1.0) * self._half_range, low, high)  # rounding may leave the box
 
-    def candidates(self, actor: Any, seen: Seen, preference: jax.Array, key: jax.Array) -> Candidates:
-        mean, log_std = self.distribution(actor, seen, preference)
-        noise = jax.random.normal(key, mean.shape)
-        raw = mean + jnp.exp(log_std) * noise
-        log_density = squashed_log_density(raw, noise, log_std)
-        return Candidates(jnp.tanh(raw), jnp.ones((len(mean), 1)), log_density[:, None], -log_density)
-
-    def taken_values(
-        self, critic: Any, seen: Seen, preference: jax.Array, action: jax.Array
-    ) -> tuple[jax.Array, jax.Array | None]:
-        return self.inputs.apply(critic, seen, preference, action), None
-
-    def candidate_values(self, critic: Any, seen: Seen, preference: jax.Array, candidates: Candidates) -> jax.Array:
-        assert candidates.action is not None  # noqa: S101  # a continuous policy has sampled it
-        return self.inputs.apply(critic, seen, preference, candidates.action)[:, None]
-
-    def target_entropy(self, share: float, candidates: Candidates) -> jax.Array:
-        """Return the entropy of a uniform policy over that share of each axis' range, D log(2 share)."""
-        return jnp.asarray(len(self.low) * np.log(2.0 * share), jnp.float32)
+    @property
+    def _half_range(self) -> jax.Array:
+        return jnp.asarray((np.asarray(self.high) - np.asarray(self.low)) / 2, jnp.float32)
 
 
-def squashed_log_density(raw: jax.Array, noise: jax.Array, log_std: jax.Array) -> jax.Array:
-    """Return log π(tanh u) (N,) for u = mean + std * noise (Haarnoja et al., 2018b, equation 21).
+def for_space(space: Space[Any]) -> ActionSpace:
+    """Return the policies over an action space.
 
-        log π(a|s) = Σ_i log N(u_i) - log(1 - tanh(u_i)²)
-
-    The last term is computed as 2 (log 2 - u - softplus(-2u)), which does not overflow.
+    Raises:
+        UserError: neither ``Discrete`` nor a bounded, one-dimensional ``Box`` of floats.
     """
-    normal = -0.5 * noise**2 - log_std - 0.5 * jnp.log(2 * jnp.pi)
-    squash = 2.0 * (jnp.log(2.0) - raw - jax.nn.softplus(-2.0 * raw))
-    density: jax.Array = jnp.sum(normal - squash, axis=-1)
-    return density
+    if isinstance(space, spaces.Discrete):
+        return DiscreteActions(int(space.n), int(space.start))
+    if (
+        isinstance(space, spaces.Box)
+        and np.issubdtype(space.dtype, np.floating)
+        and len(space.shape) == 1
+        and space.is_bounded()
+        and (space.low < space.high).all()
+    ):
+        return SquashedGaussian(*(tuple(np.asarray(bound, float).tolist()) for bound in (space.low, space.high)))
+    raise UserError(
+        f"action space {space} is not supported; allowed: Discrete, or a bounded Box of floats of shape (n,)"
+    )

@@ -1,15 +1,17 @@
-"""Soft actor-critic with a preference among its inputs and a critic of vectors, for discrete and continuous actions.
+"""Soft actor-critic with a vector critic and the preference as an input, for discrete or continuous actions.
 
-Christodoulou (2019, arXiv 1910.07207) and Haarnoja et al. (2018, arXiv 1812.05905) for the algorithm, Yang et al.
-(2025, arXiv 2509.10474) for one policy of all preferences. The critic has a value for each objective and sees the
-preference; what scalarises them is chosen apart, so that a transition can be learnt from for any preference.
+Haarnoja et al. (2018, arXiv 1812.05905), and Christodoulou (2019, arXiv 1910.07207) for discrete actions; Yang et al.
+(2025, arXiv 2509.10474) for one policy for all preferences. Critics have a value for each objective and are scalarised
+outside, so that a transition can be learnt from for any preference. :meth:`SAC.update` stores a rollout and takes
+gradient steps; :meth:`SAC.gradient_step` reads from top to bottom like the published algorithm. The losses are in
+:mod:`.losses`, what differs between discrete and continuous actions in :mod:`.action_space`.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -18,99 +20,36 @@ import optax
 from gymnasium import Space
 
 from morl.agents.sac import losses
-from morl.agents.sac.action_space import ActionSpace, action_space
+from morl.agents.sac.action_space import ActionSpace, PolicyActions, for_space
 from morl.agents.sac.config import SACConfig
-from morl.agents.sac.inputs import Inputs, Seen
+from morl.agents.sac.networks import NetworkInput, Networks
+from morl.agents.sac.types import Batch, Params, Policy, ReplayRow, SACLearning
 from morl.ops import replay, running_statistics, scalarisation
-from morl.ops.batching import with_leading_axes
 from morl.ops.masking import masked_mean
 from morl.ops.preferences import dirichlet
+from morl.ops.replay import Replay
 from morl.ops.returns import at_last_step, episode_over, n_step_returns, partial_returns
 from morl.ops.running_statistics import RunningStats
 from morl.types import Features, LearnerState, Metrics, PyTree, Transition
 
 
-class ReplayRow(NamedTuple):
-    """Stored transition of up to ``n_step`` steps.
-
-    Attributes:
-        obs, action: at its first step.
-        reward: (R,) discounted sum.
-        next_obs, terminated: at its last step.
-        discount: () of the value that follows.
-        valid: () as in :class:`morl.types.Transition`.
-        preference: (R,) acted for.
-    """
-
-    obs: Any
-    action: Any
-    reward: Any
-    next_obs: Any
-    terminated: Any
-    discount: Any
-    valid: Any
-    preference: Any
-
-
-class Policy(NamedTuple):
-    """Parameters that acting needs."""
-
-    actor: PyTree
-    obs_stats: RunningStats | None
-
-
-class Params(NamedTuple):
-    """Trainable parameters; each has a loss and an optimiser of its own.
-
-    Attributes:
-        actor: policy network.
-        critics: two critic networks, stacked.
-        log_temperature: () log α.
-    """
-
-    actor: PyTree
-    critics: PyTree
-    log_temperature: jax.Array
-
-
-class Learning(NamedTuple):
-    """State of learning besides the parameters.
-
-    Attributes:
-        targets: target networks, which follow the critics slowly.
-        opt_state: Adam's moments of the three optimisers.
-        obs_stats: running statistics of the features, where they are normalised.
-        return_stats: running statistics of the discounted return of each objective, (R,).
-        utopia: (R,) best values seen, in scaled units.
-        updates: () int32.
-    """
-
-    targets: PyTree
-    opt_state: PyTree
-    obs_stats: RunningStats | None
-    return_stats: RunningStats
-    utopia: jax.Array
-    updates: jax.Array
-
-
-class GradientState(NamedTuple):
-    """Part of the state that a gradient step changes."""
-
-    params: Params
-    targets: PyTree
-    opt_state: PyTree
-    utopia: jax.Array
-
-
 @dataclass(frozen=True)
 class SAC:
-    """Learner by soft actor-critic, for the spaces it is made for. ``total_updates`` is for annealing only.
+    """Soft actor-critic learner.
 
-    Its ``episode`` state is the discounted return (B, R) of the episodes under way, its ``replay`` a ring of
+    Its state is of :class:`Params`, :class:`SACLearning`, (B, R) partial returns of the episodes, and a ring of
     :class:`ReplayRow`.
 
+    Attributes:
+        config: settings.
+        observation_space, action_space: of one environment.
+        num_objectives: R.
+        gamma: discount it learns at.
+        total_updates: number of updates, which the learning rate is annealed over.
+        action_mask, action_features: as in :class:`morl.types.Task`.
+
     Raises:
-        UserError: spaces or networks it cannot work with.
+        UserError: a space, or a kind of network, that it cannot work with.
     """
 
     config: SACConfig
@@ -123,7 +62,7 @@ class SAC:
     action_features: Features | None = None
 
     def __post_init__(self) -> None:
-        _ = self._actions  # checks the spaces
+        _ = self.networks  # checks the spaces
 
     @property
     def num_envs(self) -> int:
@@ -134,189 +73,250 @@ class SAC:
         return self.config.rollout_steps
 
     @cached_property
-    def _inputs(self) -> Inputs:
+    def actions(self) -> ActionSpace:
+        """Return the family of policies."""
+        return for_space(self.action_space)
+
+    @cached_property
+    def networks(self) -> Networks:
+        """Return the networks of actor and critics."""
         c = self.config
-        return Inputs(
+        return Networks(
             kind=c.network,
             hidden=c.hidden,
             channels=c.channels,
             blocks=c.blocks,
-            show_preference=c.preference_input,
+            preference_input=c.preference_input,
+            mask_actions=c.mask_actions,
+            num_objectives=self.num_objectives,
             observation_space=self.observation_space,
-            action_space=self.action_space,
+            actions=self.actions,
             action_mask=self.action_mask,
             action_features=self.action_features,
         )
 
-    @cached_property
-    def _actions(self) -> ActionSpace:
-        return action_space(self._inputs, self.config.mask_actions)
-
     @property
     def _optimiser(self) -> optax.GradientTransformation:
-        """Three optimisers: Adam with a clipped gradient for each loss; none for a fixed temperature."""
         c = self.config
         steps = self.total_updates * c.gradient_steps
         rate = optax.linear_schedule(c.learning_rate, 0.0, steps) if c.anneal else c.learning_rate
-        adam = optax.chain(optax.clip_by_global_norm(c.max_grad_norm), optax.adam(rate, eps=1e-5))
-        each = {
-            "actor": adam,
-            "critics": adam,
-            "log_temperature": adam if c.learn_temperature else optax.set_to_zero(),
-        }
-        return optax.multi_transform(each, Params(*Params._fields))  # type: ignore[arg-type]  # labels
+        return optax.chain(clip_each_by_norm(c.max_grad_norm), optax.adam(rate, eps=1e-5))
 
-    def row(self) -> ReplayRow:
-        """Return the shapes of a stored transition."""
+    @property
+    def replay_row(self) -> ReplayRow:
+        """Return the shapes of one stored transition."""
         obs = jax.ShapeDtypeStruct(self.observation_space.shape or (), self.observation_space.dtype)
         vector = jax.ShapeDtypeStruct((self.num_objectives,), jnp.float32)
-        flag, scalar = jax.ShapeDtypeStruct((), jnp.bool_), jax.ShapeDtypeStruct((), jnp.float32)
-        return ReplayRow(obs, self._actions.example, vector, obs, flag, scalar, flag, vector)
+        discount, flag = jax.ShapeDtypeStruct((), jnp.float32), jax.ShapeDtypeStruct((), jnp.bool_)
+        return ReplayRow(obs, self.actions.recorded, vector, obs, flag, discount, flag, vector)
 
     def init(self, key: jax.Array) -> LearnerState:
         """Return a fresh learner."""
+        c = self.config
         rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))
-        actor, twins = self._actions.init(rng, self.num_objectives)
+        actor = self.networks.init_actor(rng)
+        twins = [self.networks.init_critic(rng) for _ in range(2)]
         critics = jax.tree.map(lambda *x: np.stack(x), *twins)
-        params = Params(actor, critics, jnp.float32(np.log(self.config.temperature)))
-        learning = Learning(
+        params = Params(actor, critics, jnp.float32(np.log(c.temperature)))
+        learning = SACLearning(
             targets=jax.tree.map(np.copy, critics),
             opt_state=self._optimiser.init(params),
-            obs_stats=self._inputs.first_stats(),
+            obs_stats=self.networks.init_stats(),
             return_stats=running_statistics.init(self.num_objectives),
             utopia=jnp.full(self.num_objectives, -jnp.inf),
             updates=jnp.int32(0),
         )
-        discounted_return = jnp.zeros((self.num_envs, self.num_objectives))
-        ring = replay.empty(self.config.replay_capacity, self.row())
-        return LearnerState(params, learning, discounted_return, ring)
+        partial_return = jnp.zeros((c.num_envs, self.num_objectives))
+        return LearnerState(params, learning, partial_return, replay.empty(c.replay_capacity, self.replay_row))
 
     def policy(self, state: LearnerState) -> Policy:
-        """Extract the acting parameters."""
+        """Extract the parameters that acting needs."""
         return Policy(state.params.actor, state.learning.obs_stats)
 
     def act(self, policy: Policy, obs: jax.Array, preference: jax.Array, key: jax.Array, *, greedy: bool) -> jax.Array:
         """Return actions for observations (B, ...) and preferences (R,) or (B, R)."""
         preference = jnp.broadcast_to(preference, (obs.shape[0], preference.shape[-1]))
-        seen = self._inputs.seen(policy.obs_stats, obs)
-        return self._actions.act(policy.actor, seen, preference, key, greedy=greedy)
+        inputs = self.networks.inputs(policy.obs_stats, obs)
+        output = self.networks.actor_output(policy.actor, inputs, preference)
+        return self.actions.mode(output) if greedy else self.actions.sample(output, key)
 
     def to_env(self, action: jax.Array) -> jax.Array:
         """Convert recorded actions to what the environment takes."""
-        return self._actions.to_env(action)
+        return self.actions.to_env(action)
 
     def update(self, state: LearnerState, batch: Transition, key: jax.Array) -> tuple[LearnerState, Metrics]:
-        """Store one rollout (T, B), then take gradient steps on stored transitions; return scalar metrics."""
+        """Store one rollout (T, B), and take gradient steps once ``learning_starts`` transitions are stored."""
         c = self.config
-        state = self._stored(state, batch)
-        learning: Learning = state.learning
-        before = GradientState(state.params, learning.targets, learning.opt_state, learning.utopia)
+        state = self._store(state, batch)
 
-        def one(step: GradientState, key: jax.Array) -> tuple[GradientState, Metrics]:
-            return self.gradient_step(step, state, key)
+        def step(carry: tuple[Params, SACLearning], key: jax.Array) -> tuple[tuple[Params, SACLearning], Metrics]:
+            return self.gradient_step(*carry, state.replay, key)
 
-        after, metrics = jax.lax.scan(one, before, jax.random.split(key, c.gradient_steps))
+        before = state.params, state.learning
+        after, metrics = jax.lax.scan(step, before, jax.random.split(key, c.gradient_steps))
         ready = state.replay.filled >= min(c.learning_starts, c.replay_capacity)
-        step: GradientState = jax.tree.map(lambda new, old: jnp.where(ready, new, old), after, before)
-        learning = learning._replace(targets=step.targets, opt_state=step.opt_state, utopia=step.utopia)
-        state = state._replace(params=step.params, learning=learning)
-        return state, {name: jnp.mean(value) for name, value in metrics.items()}
+        params, learning = jax.tree.map(partial(jnp.where, ready), after, before)
+        return state._replace(params=params, learning=learning), jax.tree.map(jnp.mean, metrics)
 
-    def _stored(self, state: LearnerState, batch: Transition) -> LearnerState:
-        """Add a rollout to the replay and to the running statistics."""
-        learning: Learning = state.learning
+    def _store(self, state: LearnerState, batch: Transition) -> LearnerState:
+        """Add a rollout (T, B) to the replay, its observations and returns to the running statistics."""
+        learning: SACLearning = state.learning
         over = episode_over(batch.terminated, batch.truncated, batch.valid)
-        discounted_return, returns = partial_returns(batch.reward, over, self.gamma, state.episode)
-        flat = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), self.rows(batch))
+        partial_return, returns = partial_returns(batch.reward, over, self.gamma, state.episode)
+        rows = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), self.replay_rows(batch))
         learning = learning._replace(
-            obs_stats=self._inputs.update_stats(learning.obs_stats, batch.obs, batch.valid),
+            obs_stats=self.networks.update_stats(learning.obs_stats, batch.obs, batch.valid),
             return_stats=running_statistics.update(learning.return_stats, returns, batch.valid),
             updates=learning.updates + 1,
         )
-        return LearnerState(state.params, learning, discounted_return, replay.add(state.replay, flat))
+        return LearnerState(state.params, learning, partial_return, replay.add(state.replay, rows))
 
-    def rows(self, batch: Transition) -> ReplayRow:
-        """Convert a rollout to stored transitions (T, B, ...)."""
+    def replay_rows(self, batch: Transition) -> ReplayRow:
+        """Return the transitions (T, B) of up to ``n_step`` steps that a rollout is stored as."""
         n = self.config.n_step
         sums = n_step_returns(batch.reward, batch.terminated, batch.truncated, batch.valid, self.gamma, n)
         next_obs, terminated = at_last_step((batch.next_obs, batch.terminated), sums.num_steps, n)
         return ReplayRow(
-            batch.obs, batch.action, sums.returns, next_obs, terminated, sums.discount, batch.valid, batch.preference
+            obs=batch.obs,
+            action=batch.action,
+            reward=sums.returns,
+            next_obs=next_obs,
+            terminated=terminated,
+            discount=sums.discount,
+            valid=batch.valid,
+            preference=batch.preference,
         )
 
-    def gradient_step(self, step: GradientState, state: LearnerState, key: jax.Array) -> tuple[GradientState, Metrics]:
-        """Take one step of each optimiser on a batch of stored transitions, then one of the target networks."""
-        c, params, actions = self.config, step.params, self._actions
-        key_batch, key_target, key_actor = jax.random.split(key, 3)
-        batch = self._batch(state, key_batch)
-        scalarise = partial(self._scalarise, utopia=step.utopia)
-        temperature = jnp.exp(params.log_temperature)
+    def gradient_step(
+        self, params: Params, learning: SACLearning, stored: Replay, key: jax.Array
+    ) -> tuple[tuple[Params, SACLearning], Metrics]:
+        """Take one step of Adam for critics, actor and temperature, and move the target networks after the critics."""
+        key_batch, key_next, key_action = jax.random.split(key, 3)
+        batch = self._sample(learning, stored, key_batch)
 
-        target = losses.critic_target(actions, params.actor, step.targets, batch, temperature, scalarise, key_target)
-        of_critics = jax.value_and_grad(losses.critic_loss, has_aux=True)
-        (critic_loss, known), critics_gradient = of_critics(params.critics, actions, batch, target)
+        # 1. the target of both critics
+        target = self._critic_target(params, learning, batch, key_next)
 
-        of_actor = jax.value_and_grad(losses.actor_loss, has_aux=True)
-        (actor_loss, (candidates, utility)), actor_gradient = of_actor(
-            params.actor, actions, params.critics, known, batch, temperature, scalarise, key_actor
+        # 2. the gradient of each loss for its own parameters, all at the parameters of before
+        critic_loss, critic_gradient = jax.value_and_grad(self._critic_loss)(params.critics, batch, target)
+        actor_loss_of = jax.value_and_grad(self._actor_loss, has_aux=True)
+        (actor_loss, (policy, worth)), actor_gradient = actor_loss_of(params.actor, params, learning, batch, key_action)
+        temperature_gradient = jnp.zeros_like(params.log_temperature)
+        if self.config.learn_temperature:
+            temperature_gradient = jax.grad(losses.temperature_loss)(params.log_temperature, policy, batch.weight)
+        gradients = Params(actor_gradient, critic_gradient, temperature_gradient)
+
+        # 3. one step of Adam for each, then of the target networks
+        changes, opt_state = self._optimiser.update(gradients, learning.opt_state, params)
+        after: Params = optax.apply_updates(params, changes)
+        learning = learning._replace(
+            targets=optax.incremental_update(after.critics, learning.targets, self.config.tau),
+            opt_state=opt_state,
+            utopia=next_utopia(learning.utopia, target, batch.weight),
         )
-        target_entropy = actions.target_entropy(c.target_entropy, candidates)
-        temperature_gradient = jax.grad(losses.temperature_loss)(
-            params.log_temperature, candidates.entropy, target_entropy, batch.weight
-        )
-
-        gradient = Params(actor_gradient, critics_gradient, temperature_gradient)
-        changes, opt_state = self._optimiser.update(gradient, step.opt_state, params)
-        params = optax.apply_updates(params, changes)
-        targets = optax.incremental_update(params.critics, step.targets, c.tau)
         metrics = {
             "critic_loss": critic_loss,
             "actor_loss": actor_loss,
-            "entropy": masked_mean(candidates.entropy, batch.weight),
-            "temperature": temperature,
-            "value": masked_mean(jnp.sum(candidates.probability * utility, axis=-1), batch.weight),
+            "entropy": masked_mean(policy.entropy, batch.weight),
+            "temperature": jnp.exp(params.log_temperature),
+            "value": masked_mean(policy.expectation(worth), batch.weight),
         }
-        return GradientState(params, targets, opt_state, self._next_utopia(step.utopia, target)), metrics
+        return (after, learning), metrics
 
-    def _batch(self, state: LearnerState, key: jax.Array) -> losses.Batch:
-        """Draw stored transitions, half of them relabelled with random preferences if so set."""
-        c, learning = self.config, state.learning
+    def _sample(self, learning: SACLearning, stored: Replay, key: jax.Array) -> Batch:
+        """Return sampled transitions, half of them for random preferences where ``relabel_preferences`` is set."""
+        c = self.config
         key_rows, key_preferences, key_relabelled = jax.random.split(key, 3)
-        rows: ReplayRow = replay.sample(state.replay, key_rows, c.batch_size)
+        rows: ReplayRow = replay.sample(stored, key_rows, c.batch_size)
         preference = rows.preference
         if c.relabel_preferences:
             drawn = dirichlet(key_preferences, self.num_objectives, c.batch_size)
             relabelled = jax.random.bernoulli(key_relabelled, 0.5, (c.batch_size, 1))
             preference = jnp.where(relabelled, drawn, preference)
-
-        def seen(obs: jax.Array) -> Seen:
-            return self._inputs.seen(learning.obs_stats, obs)
-
-        return losses.Batch(
-            seen=seen(rows.obs),
-            next_seen=seen(rows.next_obs),
+        return Batch(
+            inputs=self.networks.inputs(learning.obs_stats, rows.obs),
+            next_inputs=self.networks.inputs(learning.obs_stats, rows.next_obs),
             action=rows.action,
-            reward=rows.reward * self.scales(learning.return_stats)[None],
-            discount=jnp.where(rows.terminated, 0.0, rows.discount),
-            preference=preference,
+            reward=rows.reward * self.reward_scales(learning.return_stats),
+            discount=rows.discount,
+            terminated=rows.terminated,
             weight=rows.valid.astype(jnp.float32),
+            preference=preference,
         )
 
-    def scales(self, return_stats: RunningStats) -> jax.Array:
+    def _critic_target(self, params: Params, learning: SACLearning, batch: Batch, key: jax.Array) -> jax.Array:
+        """Return the targets (N, R) of both critics."""
+        policy = self._policy_actions(params.actor, batch.next_inputs, batch.preference, key)
+        values = self._twin_values(learning.targets, batch.next_inputs, policy.action, batch.preference)
+        least = losses.least_by_worth(values, self._scalarise(batch, learning))
+        next_value = losses.soft_value(policy, least, jnp.exp(params.log_temperature))
+        return losses.critic_target(batch.reward, batch.discount, batch.terminated, next_value)
+
+    def _critic_loss(self, critics: PyTree, batch: Batch, target: jax.Array) -> jax.Array:
+        values = self._twin_values(critics, batch.inputs, batch.action, batch.preference)
+        return losses.critic_loss(self.actions.value_of(values, batch.action), target, batch.weight)
+
+    def _actor_loss(
+        self, actor: PyTree, params: Params, learning: SACLearning, batch: Batch, key: jax.Array
+    ) -> tuple[jax.Array, tuple[PolicyActions, jax.Array]]:
+        """Return the loss, the actions it is over and their worth (N, K)."""
+        policy = self._policy_actions(actor, batch.inputs, batch.preference, key)
+        values = self._twin_values(params.critics, batch.inputs, policy.action, batch.preference)
+        scalarise = self._scalarise(batch, learning)
+        worth = scalarise(losses.least_by_worth(values, scalarise))
+        loss = losses.actor_loss(policy, worth, jnp.exp(params.log_temperature), batch.weight)
+        return loss, (policy, worth)
+
+    def _policy_actions(
+        self, actor: PyTree, inputs: NetworkInput, preference: jax.Array, key: jax.Array
+    ) -> PolicyActions:
+        output = self.networks.actor_output(actor, inputs, preference)
+        return self.actions.policy_actions(output, key, self.config.target_entropy)
+
+    def _twin_values(
+        self, critics: PyTree, inputs: NetworkInput, action: jax.Array | None, preference: jax.Array
+    ) -> jax.Array:
+        """Return the values (2, N, K, R) of all actions, or of the given ones, by both critics."""
+        return jax.vmap(self.networks.critic_values, (0, None, None, None))(critics, inputs, action, preference)
+
+    def _scalarise(self, batch: Batch, learning: SACLearning) -> losses.Scalarise:
+        """Return the function from values (N, K, R) to their worth (N, K) for the preferences of a batch."""
+        weights = batch.preference[:, None, :]
+        if self.config.scalarisation == "linear":
+            return partial(scalarisation.linear, weights=weights)
+        utopia = jnp.where(jnp.isfinite(learning.utopia), learning.utopia, 0.0)
+        return partial(scalarisation.tchebycheff, weights=weights, utopia=utopia)
+
+    def reward_scales(self, return_stats: RunningStats) -> jax.Array:
         """Return the factors (R,) of the rewards."""
         if self.config.objective_scales is not None:
             return jnp.asarray(self.config.objective_scales, jnp.float32)
         return 1.0 / running_statistics.deviation(return_stats)
 
-    def _scalarise(self, values: jax.Array, preference: jax.Array, *, utopia: jax.Array) -> jax.Array:
-        """Return the scalarised values (N, K) of values (N, K, R) for preferences (N, 1, R)."""
-        if self.config.scalarisation == "linear":
-            return jnp.asarray(scalarisation.linear(values, preference))
-        utopia = with_leading_axes(jnp.where(jnp.isfinite(utopia), utopia, 0.0), values.ndim)
-        return jnp.asarray(scalarisation.tchebycheff(values, preference, utopia))
 
-    @staticmethod
-    def _next_utopia(utopia: jax.Array, target: jax.Array) -> jax.Array:
-        """Return the best values seen, forgotten slowly, as early estimates may be far too high."""
-        best = jnp.max(target, axis=0)
-        return jnp.where(jnp.isfinite(utopia), jnp.maximum(best, utopia + 0.01 * (best - utopia)), best)
+def clip_each_by_norm(max_norm: float) -> optax.GradientTransformation:
+    """Return a transformation that clips the gradient of each field of :class:`Params` to a norm of its own.
+
+    Followed by one Adam it is three optimisers, as Adam treats every number by itself, in fewer kernels.
+    """
+    clip = optax.clip_by_global_norm(max_norm)
+
+    def update(gradients: Params, state: PyTree, params: PyTree = None) -> tuple[Params, PyTree]:
+        return Params(*(clip.update(gradient, optax.EmptyState())[0] for gradient in gradients)), state
+
+    return optax.GradientTransformation(lambda params: optax.EmptyState(), update)  # type: ignore[arg-type]
+
+
+def next_utopia(utopia: jax.Array, target: jax.Array, weight: jax.Array) -> jax.Array:
+    """Return the best value (R,) after the targets (N, R) of a gradient step.
+
+    It rises at once and falls by a hundredth of the distance, as early estimates may be far too high.
+
+    Args:
+        utopia: (R,), -inf before the first targets.
+        target: (N, R).
+        weight: (N,) 0 for targets to leave out.
+    """
+    best = jnp.max(jnp.where(weight[:, None] > 0, target, -jnp.inf), axis=0)
+    following = jnp.where(jnp.isfinite(utopia), jnp.maximum(best, utopia + 0.01 * (best - utopia)), best)
+    return jnp.where(jnp.isfinite(best), following, utopia)

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import ClassVar, Literal
 
-from morl.agents.sac.inputs import NetworkKind
 from morl.errors import UserError
+from morl.search_space import Choice, Parameter, Real, Space, log_real
 from morl.validation import check_integer, check_range
 
+NetworkKind = Literal["auto", "flat", "rows", "convolution"]
 Scalarisation = Literal["linear", "tchebycheff"]
 
 
@@ -31,38 +32,38 @@ class SACConfig:
     batch_size: int = 256
     """Transitions in a gradient step."""
     replay_capacity: int = 96_000
-    """Transitions kept; a multiple of num_envs * rollout_steps."""
+    """Transitions stored; a multiple of num_envs * rollout_steps."""
     learning_starts: int = 6_400
-    """Stored transitions before the first gradient step."""
+    """Transitions stored before the first gradient step."""
     learning_rate: float = 1e-3
-    """Step size of each of the three Adam optimisers, of actor, critics and temperature."""
+    """Step size of Adam, of actor, critics and temperature."""
     anneal: bool = True
     """Let the learning rate fall linearly to zero over the run."""
     max_grad_norm: float = 10.0
-    """Global norm that the gradient of each loss is clipped to."""
+    """Norm that the gradient of each loss (actor, critics, temperature) is clipped to."""
     train_gamma: float | None = None
     """Discount of the learner; by default the environment's own, at most 0.99."""
     n_step: int = 1
-    """Rewards summed before the critic takes over, within a rollout and an episode. More carry rare rewards back
-    faster, but what followed was done for the preference that was acted for, whatever one is learnt for."""
+    """Rewards summed before the critic's value, within a rollout and an episode. More carry rare rewards back faster,
+    but the later actions were taken for the acting preference, whatever preference is learnt for."""
     tau: float = 0.005
-    """Share of the critics that goes into their target networks after each gradient step."""
+    """Step size of the target networks towards the critics, after each gradient step."""
     temperature: float = 0.05
-    """Weight α of the policy's entropy; where it is learnt, its first value."""
+    """Weight α of the policy's entropy; with learn_temperature its first value."""
     learn_temperature: bool = False
-    """Adapt the temperature to a target of entropy."""
+    """Adapt the temperature to a target entropy."""
     target_entropy: float = 0.3
-    """Target of the entropy: of discrete actions, the share of the entropy of a uniform choice among the allowed ones;
-    of continuous ones, the entropy of a uniform policy over that share of each axis' range."""
+    """Target entropy. Discrete: share of the entropy of uniformly random allowed actions. Continuous: entropy of
+    uniformly random actions from this share of each number's range."""
     scalarisation: Scalarisation = "linear"
     """Weighted sum of the objectives, or least weighted distance to the best values seen (Tchebycheff)."""
     relabel_preferences: bool = True
-    """Relabel half of the transitions of a gradient step with random preferences, besides the one acted for."""
+    """Learn from half of each batch for random preferences instead of those that the actions were taken for."""
     objective_scales: tuple[float, ...] | None = None
     """Factors of the rewards before preferences weigh them; by default from their running deviation."""
     network: NetworkKind = "auto"
-    """Kind of network. flat: an MLP; rows: the same weights for each action's features, where the environment has them;
-    convolution: the published network of such features. The latter two are for discrete actions."""
+    """flat: an MLP; rows: the same weights for the features of each action, for environments that have them;
+    convolution: the published network of such features. Continuous actions: flat only."""
     hidden: tuple[int, ...] = (64, 64)
     """Widths of the hidden layers of actor and critics."""
     channels: int = 64
@@ -70,7 +71,7 @@ class SACConfig:
     blocks: int = 2
     """Residual blocks of the convolution network."""
     mask_actions: bool = True
-    """Never choose what the environment does not allow."""
+    """Give forbidden actions no probability; discrete actions only."""
     preference_input: bool = True
     """Show actor and critics the preference."""
 
@@ -101,3 +102,18 @@ class SACConfig:
             )
         if self.objective_scales is not None and not all(0 < x < float("inf") for x in self.objective_scales):
             raise UserError(f"objective_scales must be greater than 0 and finite, not {self.objective_scales}")
+
+
+SPACE: Space = {
+    "learning_rate": Parameter(log_real(1e-4, 5e-3), live=True),
+    "tau": Parameter(log_real(1e-3, 5e-2), live=True),
+    "max_grad_norm": Parameter(log_real(1.0, 50.0), live=True),
+    "temperature": Parameter(log_real(3e-3, 0.5)),  # the first one only with learn_temperature
+    "learn_temperature": Parameter(Choice((False, True))),
+    "target_entropy": Parameter(Real(0.05, 0.6), live=True, when={"learn_temperature": (True,)}),
+    "anneal": Parameter(Choice((False, True))),
+    "gradient_steps": Parameter(Choice((8, 16, 32))),
+    "batch_size": Parameter(Choice((128, 256, 512))),
+    "n_step": Parameter(Choice((1, 3, 5, 10))),
+    "hidden": Parameter(Choice(((64, 64), (128, 128)))),
+}

@@ -1,4 +1,4 @@
-"""Shared parts of agents made of soft actor-critics: check of the budget, the learner, and the search space."""
+"""Shared parts of the agents of soft actor-critics: check of the budget, learner, note on memory."""
 
 from __future__ import annotations
 
@@ -6,28 +6,13 @@ from morl.agents.sac.algorithm import SAC
 from morl.agents.sac.config import SACConfig
 from morl.errors import UserError
 from morl.ops import replay
-from morl.search_space import Choice, Parameter, Real, Space, log_real
 from morl.types import Task
 
-LONGEST_HORIZON = 0.99  # discount that a learner is given at most by default: bootstrapping on more learns slowly
-
-SPACE: Space = {
-    "learning_rate": Parameter(log_real(1e-4, 5e-3), live=True),
-    "tau": Parameter(log_real(1e-3, 5e-2), live=True),
-    "max_grad_norm": Parameter(log_real(1.0, 50.0), live=True),
-    "temperature": Parameter(log_real(3e-3, 0.5)),  # of use only at the start, where it is learnt
-    "learn_temperature": Parameter(Choice((False, True))),
-    "target_entropy": Parameter(Real(0.05, 0.6), live=True, when={"learn_temperature": (True,)}),
-    "anneal": Parameter(Choice((False, True))),
-    "gradient_steps": Parameter(Choice((8, 16, 32))),
-    "batch_size": Parameter(Choice((128, 256, 512))),
-    "n_step": Parameter(Choice((1, 3, 5, 10))),
-    "hidden": Parameter(Choice(((64, 64), (128, 128)))),
-}
+LONGEST_HORIZON = 0.99  # largest default discount of a learner: bootstrapping on more learns slowly
 
 
 def check_budget(config: SACConfig, task: Task, updates: int, policies: int) -> None:
-    """Raise UserError if the steps do not reach one gradient step, or scales are not one an objective."""
+    """Raise UserError for fewer steps than one gradient step takes, or another number of scales than of objectives."""
     if updates < 1:
         each = policies * config.num_envs * config.rollout_steps
         raise UserError(
@@ -58,8 +43,8 @@ def make_learner(config: SACConfig, task: Task, updates: int) -> SAC:
 
 
 def replay_note(learner: SAC, policies: int) -> str:
-    """Say how much memory the replay of a seed takes."""
+    """Describe the memory that the replay of a seed takes."""
     capacity = learner.config.replay_capacity
-    size = policies * replay.size_in_bytes(capacity, learner.row())
+    size = policies * replay.size_in_bytes(capacity, learner.replay_row)
     whose = "" if policies == 1 else f" for each of {policies} policies"
     return f"replay of {capacity:,} transitions{whose}: {size:,} bytes a seed"

@@ -1,4 +1,4 @@
-"""The gradient step of GMORL in plain PyTorch: the same networks, batch and arithmetic as `agents/discrete_sac.py`.
+"""The gradient step of GMORL in plain PyTorch: the same networks, batch and arithmetic as `agents/sac/algorithm.py`.
 
 Written for `benchmarks/gmorl_speed.py`, which runs it in a process of its own with one thread or two and reads the
 steps a second that it prints.

@@ -172,7 +172,7 @@ def test_lists(capsys):
         ("train cmorl --activation gelu", "invalid choice 'gelu'"),
         ("train cmorl --config nowhere.yaml", "cannot read nowhere.yaml: No such file or directory"),
         ("train gmorl --preset paper", "gmorl-paper has settings for mec-offloading-v0, not for 'minecart-v0'"),
-        ("train gmorl --env mo-hopper-v5", "action space Box"),
+        ("train gmorl --env water-reservoir-v0", "action space Box"),
         ("train gmorl --network rows", "network rows needs features of each action"),
         ("train gmorl --scalarisation chebyshev", "invalid choice 'chebyshev'"),
         ("train cmorl --protocol cmorl-papr", "unknown protocol of cmorl 'cmorl-papr'; did you mean cmorl-paper?"),

@@ -63,6 +63,7 @@ def test_what_is_not_known_is_refused():
         ("gmorl", "minecart-v0", {"network": "flat"}),
         ("gmorl", "mec-offloading-v0", {"network": "rows"}),
         ("gmorl", "mec-offloading-v0", {"network": "convolution", "channels": 8}),
+        ("gmorl", "building-9d-v0", {}),  # continuous
         ("dsac", "deep-sea-treasure-v0", {}),
     ],
 )
@@ -70,12 +71,11 @@ def test_policies(agent, env, own):
     config = load(agent_spec(agent).config)(hidden=(16, 16), **own)
     plan = prepare(agent, TrainSettings(env=env), config)
     learner, space, rng = plan.agent.learner, plan.env.observation_space, np.random.default_rng(0)
-    preference = jnp.asarray(plan.agent.preferences[0], jnp.float32)
 
     def trained(x):  # like no network at its start: away from ties, with statistics of observations
         return x if np.ndim(x) == 0 else (np.asarray(x) + 0.3 * np.abs(rng.normal(size=np.shape(x)))).astype(np.float32)
 
-    policy = jax.tree.map(trained, learner.policy(learner.init(jax.random.key(0), preference)))
+    policy = jax.tree.map(trained, learner.policy(learner.init(jax.random.key(0))))
     key = jax.random.key(0)
 
     def one(obs, weights):
@@ -95,7 +95,8 @@ def test_policies(agent, env, own):
     if agent == "gmorl":
 
         def logits(obs, weights):
-            return learner._logits(policy.actor, learner._inputs.seen(policy.obs_stats, obs[None]), weights[None])[0]
+            inputs = learner.networks.inputs(policy.obs_stats, obs[None])
+            return learner.networks.actor_output(policy.actor, inputs, weights[None])[0]
 
         wanted = np.asarray(jax.vmap(logits)(obs, weights))
         got = Translated(logits, examples)(torch.from_numpy(obs), torch.from_numpy(weights)).numpy()

@@ -13,7 +13,7 @@ from morl.agents.gmorl import GMORLConfig
 from morl.errors import UserError
 from morl.loading import reevaluate
 from morl.ops import metrics
-from morl.ops.preferences import spread
+from morl.ops.preferences import equally_spaced_weights
 from morl.settings import EvaluateSettings, TrainSettings
 from morl.training.backends.host import HostBackend
 from morl.training.backends.host_double_buffered import DoubleBufferedHost
@@ -118,9 +118,9 @@ def test_evaluating_one_policy_for_many_preferences_is_evaluating_as_many_copies
     plan = prepare("gmorl", settings, GMORLConfig(**SMALL))
     learner, env = plan.agent.learner, plan.env
     keys = jax.random.split(jax.random.key(5), 2)
-    states = [learner.init(key, jnp.asarray(plan.agent.preferences[0], jnp.float32)) for key in keys]
+    states = [learner.init(key) for key in keys]
     policies = jax.tree.map(lambda *x: np.stack(x), *(learner.policy(state) for state in states))
-    preferences = np.stack([spread(2, 25)] * 2)  # more than are evaluated at a time
+    preferences = np.stack([equally_spaced_weights(2, 25)] * 2)  # more than are evaluated at a time
     backend = plan.make_backend(
         np.concatenate([plan.agent.preferences] * 2), eval_episodes=3, devices=jax.devices()[:2]
     )

@@ -1,7 +1,5 @@
 """Discrete SAC on probe environments with known values and best actions: each isolates one thing that can go wrong."""
 
-from functools import cache
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,87 +8,49 @@ from gymnasium import spaces
 
 from morl.agents.dsac import SeparateSAC, SeparateSACConfig
 from morl.agents.gmorl import GMORL, GMORLConfig
-from morl.agents.sac.algorithm import DiscreteSAC
-from morl.agents.sac.config import SACConfig
+from morl.agents.sac.algorithm import Params, clip_each_by_norm, next_utopia
 from morl.errors import UserError
-from morl.ops.preferences import spread
-from morl.training.rollout import rollout, start_batch
+from morl.ops.preferences import equally_spaced_weights
 from morl.types import Task, Transition
-from tests.probes import Probe, training
+from tests.agents.sac.learning import GAMMA, act, learn, learn_once, learner_for
+from tests.probes import Probe, experience
 
-GAMMA = 0.9
-KEY = jax.random.key(1)
-SMALL = {
-    "num_envs": 8,
-    "rollout_steps": 4,
-    "gradient_steps": 8,
-    "batch_size": 64,
-    "replay_capacity": 1024,
-    "learning_starts": 64,
-    "learning_rate": 3e-3,
-    "polyak": 0.05,
-    "temperature": 1e-3,
-    "objective_scales": (1.0, 1.0),
-    "hidden": (32,),
-}
-
-
-@cache
-def program(env, config, updates):
-    """A learner and what trains it; one for all kinds of probes with the same actions."""
-    mask = getattr(env, "action_mask", None)
-    learner = DiscreteSAC(config, env.observation_space, env.action_space, GAMMA, updates, mask)
-    return learner, training(env, learner)
-
-
-def learn(kind, updates=400, env=None, **changes):
-    env = env or Probe(kind)
-    config = SACConfig(**{**SMALL, **changes})
-    learner, run = program(env, config, updates)
-    key_init, key_start, key_run = jax.random.split(jax.random.key(3), 3)
-    preferences = jnp.asarray(spread(2, config.num_envs), jnp.float32)
-    lanes = start_batch(env, env.default_params, key_start, config.num_envs)
-    state = jax.device_put(learner.init(key_init, preferences))
-    keys = jax.random.split(key_run, updates)
-    (state, _), (metrics, _) = run(env.default_params, state, lanes, preferences, keys)
-    return learner, state, jax.tree.map(np.asarray, metrics)
+EACH = equally_spaced_weights(2, 8)  # for as many environments
 
 
 def values(learner, state, obs, preference=(0.5, 0.5)):
-    """(N, A, R) of the first critic."""
+    """Return (N, A, R) of the first critic."""
     obs = jnp.asarray(obs, jnp.float32)
     preference = jnp.broadcast_to(jnp.array(preference), (len(obs), 2))
-    seen = learner._inputs.seen(state.obs_stats, obs)
-    return np.asarray(learner._twin(state.critics, seen, preference))[0]
+    inputs = learner.networks.inputs(state.learning.obs_stats, obs)
+    return np.asarray(learner._twin_values(state.params.critics, inputs, None, preference))[0]
 
 
-def greedy(learner, state, preference, obs=(0.0, 0.0)):
-    obs = jnp.asarray([obs], jnp.float32)
-    action = learner.act(learner.policy(state), obs, jnp.array(preference), jax.random.key(1), greedy=True)
-    return int(learner.to_env(action)[0])
+def greedy(learner, state, preference):
+    return int(act(learner, state, preference)[0])
 
 
 def test_value_of_a_constant_reward():
-    learner, state, metrics = learn("constant")
+    learner, state, metrics = learn_once("constant")
     np.testing.assert_allclose(values(learner, state, [[0, 0]])[0], [[1, 2], [1, 2]], atol=0.05)
     assert metrics["critic_loss"][5] > 0.1 > 0.01 > metrics["critic_loss"][-1]
 
 
 def test_value_depends_on_the_observation():
-    learner, state, _ = learn("cue")
+    learner, state, _ = learn_once("cue")
     found = values(learner, state, [[1, 0], [-1, 0]])[:, 0]
     np.testing.assert_allclose(found, [[1, -1], [-1, 1]], atol=0.1)
 
 
 def test_a_delayed_reward_is_discounted_once():
-    learner, state, _ = learn("delayed")
+    learner, state, _ = learn_once("delayed")
     found = values(learner, state, [[0, 0], [0, 1]])[:, 0]
     np.testing.assert_allclose(found, [[0.9, 1.8], [1, 2]], atol=0.1)
 
 
 def test_truncation_bootstraps():
     """Cut off every 5 steps but never over: worth 1 / (1 - gamma) = 10 a unit, not the 4.1 of five steps."""
-    learner, state, _ = learn("endless", temperature=0.02)
+    learner, state, _ = learn(Probe("endless"), temperature=0.02)
     bonus = GAMMA * 0.02 * np.log(2) / (1 - GAMMA)
     np.testing.assert_allclose(values(learner, state, [[0, 0]])[0], [[10 + bonus, 20 + bonus]] * 2, rtol=0.05)
 
@@ -98,7 +58,7 @@ def test_truncation_bootstraps():
 def test_rewards_of_several_steps():
     """By hand: rewards 1, 2, 4, ... of one environment, cut off after the second step and ended by the fourth."""
     env = Probe("constant")
-    learner = DiscreteSAC(SACConfig(**SMALL, n_step=3), env.observation_space, env.action_space, 0.5, 10)
+    learner = learner_for(env, 10, gamma=0.5, n_step=3)
     t = jnp.arange(6.0)
     batch = Transition(
         obs=t[:, None, None] * jnp.ones(2),
@@ -108,61 +68,62 @@ def test_rewards_of_several_steps():
         terminated=(t == 3)[:, None],
         truncated=(t == 1)[:, None],
         valid=jnp.ones((6, 1), bool),
+        preference=jnp.tile(jnp.array([0.25, 0.75]), (6, 1, 1)),
     )
-    rows = jax.jit(learner._rows)(batch, jnp.array([[0.5, 0.5]]))
+    rows = jax.jit(learner.replay_rows)(batch)
     np.testing.assert_allclose(rows.reward[:, 0, 0], [1 + 2 / 2, 2, 4 + 8 / 2, 8, 16 + 32 / 2, 32])
     np.testing.assert_allclose(rows.next_obs[:, 0, 0], [1.5, 1.5, 3.5, 3.5, 5.5, 5.5])
     np.testing.assert_allclose(rows.discount[:, 0], [0.25, 0.5, 0.25, 0.5, 0.25, 0.5])
     assert rows.terminated[:, 0].tolist() == [False, False, True, True, False, False]
+    np.testing.assert_array_equal(rows.preference, batch.preference)
     unbroken = jax.tree.map(lambda x: x, batch)._replace(truncated=jnp.zeros((6, 1), bool))
-    three = learner._rows(unbroken, jnp.array([[0.5, 0.5]]))
+    three = learner.replay_rows(unbroken)
     assert float(three.reward[0, 0, 0]) == 1 + 2 / 2 + 4 / 4
     assert float(three.discount[0, 0]) == 0.125
 
 
 def test_several_steps_at_once_carry_a_delayed_reward_as_far():
-    learner, state, _ = learn("delayed", n_step=4)
+    learner, state, _ = learn(Probe("delayed"), n_step=4)
     found = values(learner, state, [[0, 0], [0, 1]])[:, 0]
     np.testing.assert_allclose(found, [[0.9, 1.8], [1, 2]], atol=0.1)
 
 
 def test_entropy_is_worth_its_temperature():
     """Two equal actions for ever: each next step adds temperature * log 2 to every objective's value."""
-    learner, state, metrics = learn("endless", temperature=0.5)
+    learner, state, metrics = learn(Probe("endless"), temperature=0.5)
     assert metrics["entropy"][-1] == pytest.approx(np.log(2), abs=0.02)
     bonus = GAMMA * 0.5 * np.log(2) / (1 - GAMMA)
     np.testing.assert_allclose(values(learner, state, [[0, 0]])[0], [[10 + bonus, 20 + bonus]] * 2, rtol=0.05)
 
 
 def test_one_policy_serves_every_preference():
-    learner, state, _ = learn("choice")
+    learner, state, _ = learn_once("choice")
     assert [greedy(learner, state, w) for w in ((1.0, 0.0), (0.7, 0.3), (0.3, 0.7), (0.0, 1.0))] == [0, 0, 1, 1]
 
 
 def test_without_its_preference_it_cannot():
-    learner, state, _ = learn("choice", preference_input=False)
+    learner, state, _ = learn(Probe("choice"), preference_input=False)
     assert greedy(learner, state, (1.0, 0.0)) == greedy(learner, state, (0.0, 1.0))
 
 
 @pytest.mark.parametrize(("scalarisation", "action"), [("linear", (0, 1)), ("tchebycheff", (2,))])
 def test_only_tchebycheff_chooses_what_no_weighted_sum_prefers(scalarisation, action):
-    learner, state, _ = learn("dent", scalarisation=scalarisation)
+    learner, state, _ = learn(Probe("dent"), scalarisation=scalarisation)
     assert greedy(learner, state, (0.5, 0.5)) in action
     assert greedy(learner, state, (0.95, 0.05)) == 0
 
 
-@pytest.mark.parametrize("hindsight", [True, False])
-def test_relabelling_teaches_preferences_nobody_acted_for(hindsight):
+@pytest.mark.parametrize("relabel", [True, False])
+def test_relabelling_teaches_preferences_nobody_acted_for(relabel):
     """All act for the first objective alone; only by relabelling is the second weight of a preference ever not 0."""
-    env = Probe("choice")
-    learner, run = program(env, SACConfig(**{**SMALL, "hindsight": hindsight}), 400)
-    preferences = jnp.tile(jnp.array([1.0, 0.0]), (8, 1))
-    state, lanes = learner.init(jax.random.key(0), preferences), start_batch(env, env.default_params, KEY, 8)
-    before = np.asarray(state.actor.body.layers[0].weight)[-2:]  # of the two weights of a preference
-    keys = jax.random.split(KEY, 400)
-    (state, _), _ = run(env.default_params, jax.device_put(state), lanes, preferences, keys)
-    moved = (np.asarray(state.actor.body.layers[0].weight)[-2:] != before).any(axis=1)
-    assert moved.tolist() == [True, hindsight]
+    learner, state, _ = learn(Probe("choice"), preferences=[[1.0, 0.0]] * 8, relabel_preferences=relabel)
+    key_init = jax.random.split(jax.random.key(3), 3)[0]  # of the loop
+
+    def preference_weights(state):
+        return np.asarray(state.params.actor.body.layers[0].weight)[-2:]
+
+    moved = (preference_weights(state) != preference_weights(learner.init(key_init))).any(axis=1)
+    assert moved.tolist() == [True, relabel]
 
 
 class Masked(Probe):
@@ -173,14 +134,14 @@ class Masked(Probe):
 
 
 def test_masked_actions_are_never_taken_nor_bootstrapped_from():
-    learner, state, metrics = learn("choice", env=Masked("choice"))
+    learner, state, metrics = learn(Masked("choice"))
     assert greedy(learner, state, (0.0, 1.0)) == 0
     sampled = learner.act(
         learner.policy(state), jnp.zeros((1000, 2)), jnp.array([0.0, 1.0]), jax.random.key(0), greedy=False
     )
     assert not np.asarray(sampled).any()
     assert abs(metrics["entropy"]).max() < 1e-6
-    free, state, _ = learn("choice", env=Masked("choice"), mask_actions=False)
+    free, state, _ = learn(Masked("choice"), mask_actions=False)
     assert greedy(free, state, (0.0, 1.0)) == 1
 
 
@@ -189,59 +150,97 @@ def test_a_learnt_temperature_finds_its_entropy():
         "constant", updates=600, learn_temperature=True, target_entropy=0.5, temperature=1.0, anneal=False
     )
     assert metrics["temperature"][-1] < 0.5  # even choice is above the target: the bonus has to go
-    _, _, low = learn("choice", updates=600, learn_temperature=True, target_entropy=0.5, temperature=0.02, anneal=False)
+    _, _, low = learn(
+        Probe("choice"), updates=600, learn_temperature=True, target_entropy=0.5, temperature=0.02, anneal=False
+    )
     assert low["temperature"][-1] > 0.04  # one action is best: without a bonus there would be less entropy
     assert low["entropy"][-1] == pytest.approx(0.5 * np.log(2), abs=0.1)
 
 
 def test_rewards_are_scaled_by_their_deviation():
-    learner, state, _ = learn("cue", objective_scales=None)
-    scale = np.asarray(learner.scales(state.return_stats))
+    learner, state, _ = learn(Probe("cue"), objective_scales=None)
+    scale = np.asarray(learner.reward_scales(state.learning.return_stats))
     np.testing.assert_allclose(scale, [1, 1], rtol=0.05)  # of -1 and 1 the deviation is 1
-    fixed, state, _ = learn("cue", objective_scales=(10.0, 1.0))
+    fixed, state, _ = learn(Probe("cue"), objective_scales=(10.0, 1.0))
     found = values(fixed, state, [[1, 0]])[0, 0]
     np.testing.assert_allclose(found, [10, -1], rtol=0.1)
 
 
 def test_invalid_steps_are_not_learnt_from():
     env = Probe("constant")
-    learner = DiscreteSAC(SACConfig(**SMALL), env.observation_space, env.action_space, GAMMA, 10)
-    preferences = jnp.asarray(spread(2, 8), jnp.float32)
-    state, lanes = (
-        learner.init(jax.random.key(0), preferences),
-        start_batch(env, env.default_params, jax.random.key(1), 8),
-    )
-    _, batch = rollout(
-        env, env.default_params, learner, learner.policy(state), preferences, lanes, jax.random.key(2), 4
-    )
-    state = state._replace(replay=state.replay._replace(filled=jnp.int32(64)))  # past the warm-up
+    learner = learner_for(env, 10)
+    state = learner.init(jax.random.key(0))
+    batch = experience(env, learner, state, EACH)
+    state = state._replace(replay=state.replay._replace(filled=jnp.int32(64)))  # learning has started
     valid = jnp.broadcast_to(jnp.arange(4)[:, None] % 2 == 0, batch.valid.shape)
     poisoned = batch._replace(valid=valid, reward=jnp.where(valid[..., None], batch.reward, 1e9))
     update = jax.jit(learner.update)
     ones, twos = (update(state, x, jax.random.key(3))[0] for x in (poisoned, batch._replace(valid=valid)))
-    for one, two in zip(jax.tree.leaves(ones.critics), jax.tree.leaves(twos.critics), strict=True):
+    for one, two in _pairs((ones.params, ones.learning), (twos.params, twos.learning)):
         np.testing.assert_array_equal(one, two)
 
 
-def test_nothing_is_learnt_before_the_warm_up_is_over():
+def test_a_lost_step_ends_the_partial_return():
+    """By hand, discount 0.9: 1 + 0.9 of the first environment; the second lost its second step, and starts again."""
+    env = Probe("endless")
+    learner = learner_for(env, 10, num_envs=2, rollout_steps=3, replay_capacity=60, learning_starts=60)
+    flags = jnp.zeros((3, 2), bool)
+    batch = Transition(
+        obs=jnp.zeros((3, 2, 2)),
+        action=jnp.zeros((3, 2), jnp.int32),
+        reward=jnp.ones((3, 2, 2)) * jnp.array([1.0, 2.0]),
+        next_obs=jnp.zeros((3, 2, 2)),
+        terminated=flags,
+        truncated=flags,
+        valid=~flags.at[1, 1].set(True),
+        preference=jnp.full((3, 2, 2), 0.5),
+    )
+    state, _ = jax.jit(learner.update)(learner.init(jax.random.key(0)), batch, jax.random.key(1))
+    whole = 1 + GAMMA + GAMMA**2
+    np.testing.assert_allclose(state.episode, [[whole, 2 * whole], [1.0, 2.0]], rtol=1e-6)
+    seen = np.array([1, 1 + GAMMA, whole, 1, 1])  # without the lost one
+    np.testing.assert_allclose(state.learning.return_stats.mean, [seen.mean(), 2 * seen.mean()], rtol=1e-6)
+
+
+def test_nothing_is_learnt_before_learning_starts():
     env = Probe("constant")
-    learner = DiscreteSAC(
-        SACConfig(**{**SMALL, "learning_starts": 64}), env.observation_space, env.action_space, GAMMA, 10
-    )
-    preferences = jnp.asarray(spread(2, 8), jnp.float32)
-    state, lanes = (
-        learner.init(jax.random.key(0), preferences),
-        start_batch(env, env.default_params, jax.random.key(1), 8),
-    )
+    learner = learner_for(env, 10)
+    state = learner.init(jax.random.key(0))
     moved = []
     for i in range(3):
-        _, batch = rollout(
-            env, env.default_params, learner, learner.policy(state), preferences, lanes, jax.random.key(2), 4
-        )
+        batch = experience(env, learner, state, EACH)
         after, _ = jax.jit(learner.update)(state, batch, jax.random.key(i))
-        moved.append(any((np.asarray(a) != np.asarray(b)).any() for a, b in _pairs(after.actor, state.actor)))
+        moved.append(any((np.asarray(a) != np.asarray(b)).any() for a, b in _pairs(after.params, state.params)))
         state = after
     assert moved == [False, True, True]
+
+
+def test_preferences_come_with_the_transitions():
+    env = Probe("constant")
+    learner = learner_for(env, 10)
+    state = learner.init(jax.random.key(0))
+    batch = experience(env, learner, state, EACH)
+    each = jnp.linspace(0, 1, 32).reshape(4, 8)
+    preference = jnp.stack([each, 1 - each], axis=-1)
+    after, _ = jax.jit(learner.update)(state, batch._replace(preference=preference), jax.random.key(0))
+    np.testing.assert_array_equal(after.replay.rows.preference[:32], preference.reshape(32, 2))
+
+
+def test_each_loss_has_its_gradient_clipped_by_itself():
+    gradients = Params({"a": jnp.array([3.0, 4.0])}, [jnp.array([0.3]), jnp.array([0.4])], jnp.float32(-2.0))
+    transformation = clip_each_by_norm(1.0)
+    clipped, _ = transformation.update(gradients, transformation.init(gradients))
+    np.testing.assert_allclose(clipped.actor["a"], [0.6, 0.8], rtol=1e-6)
+    np.testing.assert_allclose(clipped.critics, gradients.critics)  # of norm 0.5
+    assert float(clipped.log_temperature) == -1.0
+
+
+def test_the_utopia_rises_at_once_and_falls_slowly():
+    """A hundredth of the way down; what is not to be learnt from does not count."""
+    target, weight = jnp.array([[1.0, 5.0], [2.0, 3.0], [99.0, 99.0]]), jnp.array([1.0, 1.0, 0.0])
+    np.testing.assert_allclose(next_utopia(jnp.full(2, -jnp.inf), target, weight), [2, 5])
+    np.testing.assert_allclose(next_utopia(jnp.array([1.0, 15.0]), target, weight), [2, 14.9])
+    np.testing.assert_allclose(next_utopia(jnp.array([1.0, 15.0]), target, jnp.zeros(3)), [1, 15])
 
 
 def _pairs(one, two):
@@ -253,17 +252,21 @@ def _pairs(one, two):
     [
         ({"replay_capacity": 1000}, r"replay_capacity must be a multiple of num_envs \* rollout_steps = 640, not 1000"),
         ({"n_step": 11}, "n_step must be at most rollout_steps = 10, not 11"),
-        ({"learning_starts": 10**6}, "warm_up must be at most replay_capacity = 96000"),
+        ({"learning_starts": 10**6}, "learning_starts must be at most replay_capacity = 96000"),
         ({"temperature": 0.0}, "temperature must be greater than 0"),
         ({"target_entropy": 1.0}, "target_entropy must be greater than 0 and below 1"),
         ({"objective_scales": (1.0, -1.0)}, "objective_scales must be greater than 0"),
         ({"hidden": ()}, "hidden must be one or more widths"),
         ({"num_preferences": 1}, "num_preferences must be at least 2"),
+        ({"preference_draws": "steps"}, "unknown preference_draws 'steps'"),
     ],
 )
 def test_settings_out_of_range_are_named(wrong, message):
     with pytest.raises(UserError, match=message):
         GMORLConfig(**wrong)
+
+
+BOX = spaces.Box(-1, 1, (1,), np.float32)
 
 
 def task(steps=100_000, **changes):
@@ -283,10 +286,15 @@ def task(steps=100_000, **changes):
 @pytest.mark.parametrize(
     ("changes", "settings", "message"),
     [
-        ({"action_space": spaces.Box(-1, 1, (1,), np.float32)}, {}, r"action space Box.* allowed: Discrete"),
+        ({"action_space": spaces.Box(-1, np.inf, (1,), np.float32)}, {}, r"action space Box.* allowed: Discrete, or a"),
+        ({"action_space": spaces.Box(-1, 1, (1, 2), np.float32)}, {}, r"action space Box.* allowed: Discrete, or a"),
+        ({"action_space": spaces.Box(-1, -1, (1,), np.float32)}, {}, r"action space Box.* allowed: Discrete, or a"),
+        ({"action_space": spaces.MultiBinary(2)}, {}, r"action space MultiBinary.* allowed: Discrete, or a"),
+        ({"action_space": BOX}, {"network": "rows"}, "network rows needs discrete actions; allowed.*: auto, flat"),
+        ({"action_space": BOX}, {"network": "convolution"}, "network convolution needs discrete actions"),
         ({}, {"network": "rows"}, "network rows needs features of each action.*allowed: auto, flat"),
         ({"steps": 639}, {}, "steps must be at least 640"),
-        ({"steps": 6400}, {}, "steps must be at least 7040 to learn anything after warm_up, not 6400"),
+        ({"steps": 6400}, {}, "steps must be at least 7040 to learn anything after learning_starts, not 6400"),
         ({}, {"objective_scales": (1.0, 1.0, 1.0)}, "objective_scales must be 2 numbers, one an objective, not 3"),
     ],
 )

@@ -1,0 +1,167 @@
+"""Networks of actor and critics by environment and settings, and the inputs they take."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from gymnasium import Space
+
+from morl.agents.sac.action_space import ActionSpace
+from morl.agents.sac.config import NetworkKind
+from morl.errors import UserError
+from morl.networks.encoders import Encoder, encoder
+from morl.networks.preference import convolution_network, flat_network, row_network
+from morl.ops import running_statistics
+from morl.ops.masking import mask_logits
+from morl.ops.running_statistics import RunningStats
+from morl.types import Features, PyTree
+
+
+class NetworkInput(NamedTuple):
+    """Batch of observations, as networks take them.
+
+    Attributes:
+        features: (..., F), or (..., A, F) features of each action.
+        mask: (..., A) 1 for allowed actions, 0 for others; None where it is not known.
+    """
+
+    features: jax.Array
+    mask: jax.Array | None
+
+
+@dataclass(frozen=True)
+class Networks:
+    """Makes and applies the networks of actor and critics.
+
+    Attributes:
+        kind: as in the settings.
+        hidden, channels, blocks: sizes of the networks.
+        preference_input: the preference is among the inputs.
+        mask_actions: forbidden actions have no probability.
+        num_objectives: R.
+        observation_space: of one environment.
+        actions: policies over its action space.
+        action_mask, action_features: as in :class:`morl.types.Task`; only for discrete actions.
+
+    Raises:
+        UserError: an observation space or a kind of network that cannot work.
+    """
+
+    kind: NetworkKind
+    hidden: tuple[int, ...]
+    channels: int
+    blocks: int
+    preference_input: bool
+    mask_actions: bool
+    num_objectives: int
+    observation_space: Space[Any]
+    actions: ActionSpace
+    action_mask: Features | None
+    action_features: Features | None
+
+    def __post_init__(self) -> None:
+        if not self.by_action:
+            encoder(self.observation_space)
+        elif self._continuous:
+            raise UserError(f"network {self.kind} needs discrete actions; allowed for continuous ones: auto, flat")
+        elif self.action_features is None:
+            raise UserError(
+                f"network {self.kind} needs features of each action, which this environment does not have; "
+                "allowed: auto, flat"
+            )
+
+    @property
+    def by_action(self) -> bool:
+        """Return whether networks take features of each action."""
+        if self.kind == "auto":
+            return self.action_features is not None and not self._continuous
+        return self.kind != "flat"
+
+    @property
+    def _continuous(self) -> bool:
+        return self.actions.action_size > 0
+
+    @cached_property
+    def _encoder(self) -> Encoder:
+        return encoder(self.observation_space)
+
+    @cached_property
+    def _num_features(self) -> int:
+        """Return the number of features of one observation, or of one action."""
+        if self.action_features is None or not self.by_action:
+            return self._encoder.size
+        obs = jax.ShapeDtypeStruct(self.observation_space.shape or (), jnp.float32)
+        return int(jax.eval_shape(self.action_features, obs).shape[-1])
+
+    @property
+    def normalised(self) -> bool:
+        """Return whether features are normalised; not one-hot ones, nor those of actions, which are of order 1."""
+        return not self.by_action and not self._encoder.one_hot
+
+    def init_stats(self) -> RunningStats | None:
+        """Return statistics of no features; None where they are not normalised."""
+        return running_statistics.init(self._encoder.size) if self.normalised else None
+
+    def update_stats(self, stats: RunningStats | None, obs: jax.Array, weight: jax.Array) -> RunningStats | None:
+        """Add the features of observations (..., *shape), with weights (...), to the statistics."""
+        return None if stats is None else running_statistics.update(stats, self._encoder.encode(obs), weight)
+
+    def inputs(self, stats: RunningStats | None, obs: jax.Array) -> NetworkInput:
+        """Convert observations (..., *shape) to what networks take."""
+        mask = None if self.action_mask is None or self._continuous else self.action_mask(obs)
+        if self.by_action and self.action_features is not None:
+            return NetworkInput(self.action_features(obs), mask)
+        features = self._encoder.encode(obs)
+        return NetworkInput(features if stats is None else running_statistics.normalise(stats, features), mask)
+
+    def init_actor(self, rng: np.random.Generator) -> PyTree:
+        """Return a new actor, with R outputs for each output of :meth:`actor_output`."""
+        return self._init(rng, 0, self.actions.num_outputs)
+
+    def init_critic(self, rng: np.random.Generator) -> PyTree:
+        """Return a new critic."""
+        return self._init(rng, self.actions.action_size, self.actions.num_values)
+
+    def actor_output(self, actor: Any, inputs: NetworkInput, preference: jax.Array) -> jax.Array:
+        """Return the description (..., num_outputs) of policies for preferences (..., R), with masked logits.
+
+        Each output is the preference-weighted sum of R outputs of the network. So the functions that the network has to
+        represent are smooth in the preference.
+        """
+        weights = preference if self.preference_input else jnp.full_like(preference, 1 / preference.shape[-1])
+        output = jnp.sum(self._apply(actor, inputs, preference) * weights[..., None, :], axis=-1)
+        return mask_logits(output, inputs.mask if self.mask_actions else None)
+
+    def critic_values(
+        self, critic: Any, inputs: NetworkInput, action: jax.Array | None, preference: jax.Array
+    ) -> jax.Array:
+        """Return the values (..., K, R) of all actions, or of the given ones (..., n), for preferences (..., R)."""
+        if action is not None and self._continuous:
+            inputs = inputs._replace(features=jnp.concatenate([inputs.features, action], axis=-1))
+        return self._apply(critic, inputs, preference)
+
+    def _init(self, rng: np.random.Generator, action_size: int, rows: int) -> PyTree:
+        """Return a new network of R outputs for each of so many rows."""
+        sizes = (self._num_features + action_size, self.num_objectives if self.preference_input else 0)
+        if not self.by_action:
+            return flat_network(rng, *sizes, rows, self.num_objectives, self.hidden)
+        if self.kind == "convolution":
+            widths = (self.channels, self.blocks, self.hidden)
+            return convolution_network(rng, *sizes, rows, self.num_objectives, *widths)
+        return row_network(rng, *sizes, self.num_objectives, self.hidden)
+
+    def _apply(self, network: Any, inputs: NetworkInput, preference: jax.Array) -> jax.Array:
+        """Return the outputs (..., rows, R) of a network."""
+        shown = preference if self.preference_input else preference[..., :0]
+        out: jax.Array
+        if not self.by_action:
+            out = network(inputs.features, shown)
+        else:
+            exists = jnp.ones(inputs.features.shape[:-1]) if inputs.mask is None else inputs.mask
+            out = network(inputs.features, shown, exists)
+        return out

@@ -1,0 +1,56 @@
+"""Training of one soft actor-critic on a probe by the library's own loop."""
+
+from functools import cache
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from morl.agents.sac.algorithm import SAC
+from morl.agents.sac.config import SACConfig
+from morl.ops.preferences import equally_spaced_weights
+from tests.probes import Probe, training
+
+GAMMA = 0.9
+SMALL = {
+    "num_envs": 8,
+    "rollout_steps": 4,
+    "gradient_steps": 8,
+    "batch_size": 64,
+    "replay_capacity": 1024,
+    "learning_starts": 64,
+    "learning_rate": 3e-3,
+    "tau": 0.05,
+    "temperature": 1e-3,
+    "objective_scales": (1.0, 1.0),
+    "hidden": (32,),
+}
+
+
+def learner_for(env, updates=400, gamma=GAMMA, **changes):
+    """Return the learner of an environment with two objectives."""
+    mask = getattr(env, "action_mask", None)
+    config = SACConfig(**{**SMALL, **changes})
+    return SAC(config, env.observation_space, env.action_space, 2, gamma, updates, mask)
+
+
+def learn(env, updates=400, preferences=None, **changes):
+    """Return a trained learner, its state, and the metrics of each update."""
+    learner = learner_for(env, updates, **changes)
+    if preferences is None:
+        preferences = equally_spaced_weights(2, learner.num_envs)
+    state, metrics = training(env, learner)(preferences, updates)
+    return learner, state, metrics
+
+
+@cache
+def learn_once(kind):
+    """Return :func:`learn` of a probe with the small settings, for several tests to look at."""
+    return learn(Probe(kind))
+
+
+def act(learner, state, preference, obs=(0.0, 0.0), number=1, *, greedy=True, key=1):
+    """Return actions (number, ...) of a learner for one observation, as the environment takes them."""
+    obs = jnp.broadcast_to(jnp.asarray(obs, jnp.float32), (number, 2))
+    action = learner.act(learner.policy(state), obs, jnp.array(preference), jax.random.key(key), greedy=greedy)
+    return np.asarray(learner.to_env(action))
