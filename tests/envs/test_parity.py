@@ -105,8 +105,8 @@ def assert_eventful(trace: Trace) -> None:
 class Watch:
     """Recorder of the state before each step of the reference, and of steps on a knife's edge.
 
-    On a knife's edge, a sub-step lands within 1e-6 of a wall because the cart returned to it by a closed curve. Rounding
-    then decides the side, differently in single and in double precision.
+    On a knife's edge, a sub-step lands within 1e-6 of a wall as the cart returned to it by a closed curve. Rounding
+    then decides the side, differently in single and double precision.
     """
 
     def __init__(self, env: Any) -> None:
