@@ -282,7 +282,7 @@ def register_metric(spec: MetricSpec) -> MetricSpec:
 
 def metric_specs() -> dict[str, MetricSpec]:
     """Return all registered metrics by name, in the order of their registration: the library's own come first."""
-    importlib.import_module("morl.ops.quality")  # registers ours
+    importlib.import_module("morl.quality")  # registers ours
     if (METRICS, "", "") not in _asked:  # once a process: a training asks at every evaluation
         _asked.add((METRICS, "", ""))
         load_plug_ins(METRICS)

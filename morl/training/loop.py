@@ -18,7 +18,7 @@ from morl.envs.constructive.host_values import oracle_errors
 from morl.errors import UserError, WorkerError
 from morl.ops import metrics
 from morl.ops.preferences import spread
-from morl.ops.quality import front_metrics
+from morl.quality import front_metrics
 from morl.registry import agent_spec, load
 from morl.runs import directory, files, storage
 from morl.runs.directory import Run

@@ -99,7 +99,7 @@ def test_help_of_an_agent_names_every_setting(capsys):
         "--config",
     ):
         assert flag in out
-    assert "Adam's step size. (default: 0.001)" in " ".join(out.split())
+    assert "Step size of Adam. (default: 0.001)" in " ".join(out.split())
 
 
 def test_flags_win_over_a_protocol():
