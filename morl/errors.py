@@ -30,7 +30,7 @@ class WorkerError(UserError):
 
 
 def unknown_name(kind: str, name: str, valid: Iterable[str]) -> UserError:
-    """An error for a name nobody registered, with up to three nearest valid ones (or all, when none is near)."""
+    """Return an error for an unknown name, with up to three nearest valid ones (or all, when none is near)."""
     names = sorted(valid)
     near = difflib.get_close_matches(str(name), names, n=3, cutoff=0.5)  # YAML has keys that are no texts
     hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(names)}"
@@ -38,7 +38,7 @@ def unknown_name(kind: str, name: str, valid: Iterable[str]) -> UserError:
 
 
 def blame(error: BaseException) -> str:
-    """What was raised and where, in one line: the place is the last one in code that is not of a library."""
+    """Describe an error in one line, with the last place in code that is not of a library."""
     libraries = {"jax", "jaxlib", "numpy", "gymnasium", "equinox", "morl", *sys.stdlib_module_names}
     places = [
         (code.co_filename, line)

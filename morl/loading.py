@@ -45,7 +45,7 @@ def split_settings(values: Mapping[str, Any], agent: str, *, source: str) -> tup
 
 
 def settings_of(path: Path) -> tuple[str, Any, Any]:
-    """What a run directory's ``config.yaml`` says: the agent, the settings of its run, and its own.
+    """Read a run directory's ``config.yaml``: the agent, the settings of its run, and its own.
 
     Raises:
         UserError: not a run directory, or settings that are not this version's.
@@ -68,7 +68,7 @@ def settings_of(path: Path) -> tuple[str, Any, Any]:
 
 
 def setup_of(path: Path, env_kwargs: Mapping[str, Any] | None = None) -> tuple[Setup, TrainSettings]:
-    """What a run directory's ``config.yaml`` describes, but for keywords of the environment that are given."""
+    """Set up the training that a run directory describes, with other keywords of the environment if given."""
     agent, settings, config = settings_of(path)
     settings = dataclasses.replace(settings, env_kwargs={**settings.env_kwargs, **(env_kwargs or {})})
     return prepare(agent, settings, config), settings
@@ -86,7 +86,7 @@ def load(path: str | Path) -> Run:
 
 
 def fronts_of(path: Path, setup: Setup, settings: TrainSettings) -> dict[int, Front]:
-    """The fronts of a finished run, which ``setup_of`` has read the settings of, by training seed."""
+    """Read the fronts of a finished run by training seed, given what ``setup_of`` returned for it."""
     if not (path / "front.csv").is_file():
         raise UserError(f"{path} has no front.csv: the run has not finished; to go on: morl train --resume {path}")
     tables = read_fronts(path / "front.csv", setup.objectives)
@@ -109,7 +109,7 @@ def fronts_of(path: Path, setup: Setup, settings: TrainSettings) -> dict[int, Fr
 
 
 def front_of_seed(fronts: Mapping[int, Front], seed: int | None) -> Front:
-    """The front of a training seed; without one the first.
+    """Return the front of a training seed; without one the first.
 
     Raises:
         UserError: no such seed.

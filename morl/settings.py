@@ -31,14 +31,14 @@ class TrainSettings:
     out: Path | None = None
     """Run directory, new or empty; by default runs/<agent>-<env>-<time>."""
     backend: Backend | None = None
-    """Where the environment runs; by default in JAX where there is a native one."""
+    """Back-end of the environment; by default jax if there is a native one."""
     processes: int = 0
     """Worker processes that step an environment on the host; 0 steps it in this one. The numbers are the same."""
     overlap: bool = False
     """Step an environment on the host for half of the policies while the other half acts or updates, each half with as
     many `processes`; for more cores than these fill. The numbers are the same up to rounding."""
     device: Device = "auto"
-    """Where JAX runs."""
+    """Device that JAX runs on."""
     gamma: float | None = None
     """Discount the front is reported at; by default the environment's."""
     reference_point: tuple[float, ...] | None = None
@@ -53,8 +53,8 @@ class TrainSettings:
     archive_capacity: int = 200
     """Non-dominated policies kept; beyond it the most crowded go."""
     on_nan: Literal["stop", "skip"] = "stop"
-    """Where an update of a policy is not finite (observation, reward, loss or gradient): stop that policy as it was, or
-    skip the update. The others go on either way."""
+    """Reaction to a non-finite update of a policy (observation, reward, loss or gradient): stop that policy as it was,
+    or skip the update. The others go on either way."""
     checkpoint_minutes: float | None = None
     """Minutes between checkpoints that --resume goes on from; by default 10, or as many more as keep them under 2 % of
     the time; 0 for one whenever the training looks up, about every second."""
@@ -130,7 +130,7 @@ class EvaluateSettings:
     gamma: float | None = None
     """Discount; by default the run's."""
     device: Device = "auto"
-    """Where JAX runs."""
+    """Device that JAX runs on."""
 
     def __post_init__(self) -> None:
         check_integer(self, "episodes", low=1)

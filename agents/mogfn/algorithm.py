@@ -100,8 +100,6 @@ class MOGFN:
         """Return 1: objects are counted, each of them rewarded once, and not the steps that build them."""
         return 1
 
-    # Learner
-
     def init(self, key: jax.Array) -> LearnerState:
         """Return a fresh sampler, about uniform over actions; not to be called under ``jit``."""
         c = self.config
@@ -319,9 +317,8 @@ class MOGFN:
             steps = max(1, self.total_updates)
             return optax.adam(optax.cosine_decay_schedule(rate, steps, alpha=0.01) if c.anneal else rate)
 
-        grouped = optax.multi_transform(
-            {"policy": adam(c.learning_rate), "log_z": adam(c.log_z_learning_rate)}, parameter_groups
-        )
+        each = {"policy": adam(c.learning_rate), "log_z": adam(c.log_z_learning_rate)}
+        grouped = optax.multi_transform(each, parameter_groups)
         clip = optax.identity() if c.max_grad_norm is None else optax.clip_by_global_norm(c.max_grad_norm)
         return optax.chain(clip, grouped)
 

@@ -1,4 +1,4 @@
-"""Runs against each other: what they reach on one scale, how sure that is, and how likely one is the better.
+"""Comparison of runs: metrics on one scale, bootstrap intervals, and probabilities of improvement.
 
 Interquartile means with bootstrap intervals and probabilities of improvement (Agarwal et al., 2021, NeurIPS).
 """
@@ -39,7 +39,7 @@ UNLIKE = ("seed", "num_seeds", "processes", "overlap")  # settings that runs of 
 
 @dataclass(frozen=True)
 class Measured:
-    """The front of one training seed.
+    """Metrics of the front of one training seed.
 
     Attributes:
         group, run, seed: where it is from.
@@ -55,13 +55,13 @@ class Measured:
 
     @property
     def exact(self) -> bool:
-        """Whether the hypervolume is not approximated."""
+        """Return whether the hypervolume is exact."""
         return bool(self.values["hypervolume_exact"])
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """What :func:`compare` finds.
+    """Result of :func:`compare`.
 
     Attributes:
         env, gamma: of all runs.
@@ -90,7 +90,7 @@ class Comparison:
         return list(dict.fromkeys(front.group for front in self.measured))
 
     def of(self, group: str, metric: str) -> Floats:
-        """(seeds,) values of a group."""
+        """Return the values of a group, (seeds,)."""
         return np.array([front.values[metric] for front in self.measured if front.group == group])
 
 
@@ -184,7 +184,7 @@ def _interval(samples: tuple[Floats, ...], statistic: Statistic, resamples: int,
 
 
 def _groups(results: Sequence[Result]) -> list[str]:
-    """Names of the groups the runs belong to: the agent, and settings in which groups differ."""
+    """Return the group of each run: the agent, and the settings in which groups differ."""
     alike = [{name: value for name, value in r.settings.items() if name not in UNLIKE} for r in results]
     names, shared = [], field_names(TrainSettings)
     for settings in alike:

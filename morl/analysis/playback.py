@@ -45,13 +45,13 @@ class Episode:
 
     @property
     def returns(self) -> NDArray[np.float64]:
-        """(R,) undiscounted vector return."""
+        """Return the undiscounted vector return, (R,)."""
         total: NDArray[np.float64] = self.rewards.sum(axis=0, dtype=np.float64)
         return total
 
     @property
     def discounted(self) -> NDArray[np.float64]:
-        """(R,) discounted vector return, the first reward undiscounted."""
+        """Return the discounted vector return (R,), the first reward undiscounted."""
         weights = self.gamma ** np.arange(len(self.rewards), dtype=np.float64)
         total: NDArray[np.float64] = weights @ self.rewards.astype(np.float64)
         return total
@@ -59,7 +59,7 @@ class Episode:
 
 @dataclass(frozen=True)
 class Playback:
-    """A policy of a run with the environment it was trained on.
+    """Policy of a run together with the environment it was trained on.
 
     Attributes:
         setup: the run's agent and environment.
@@ -94,7 +94,7 @@ class Playback:
     def episodes(
         self, number: int = 1, *, seed: int = 0, max_steps: int | None = None, on_frame: OnFrame | None = None
     ) -> Iterator[Episode]:
-        """Greedy episodes, one after another; those of a sampler draw every step, as it does.
+        """Yield greedy episodes, one after another; a sampler draws every step.
 
         Args:
             number: of episodes; episode i starts from ``seed + i``.
@@ -154,7 +154,7 @@ class Playback:
         )
 
     def _array(self, obs: Any) -> Any:
-        """What the policy was trained on: through Gymnasium, the mask of actions stands beside it."""
+        """Return the observation that the policy takes, without the action mask that Gymnasium's has beside it."""
         return obs[self.setup.env.observation_key] if isinstance(obs, dict) else obs
 
     def _show(self, env: gymnasium.Env[Any, Any], on_frame: OnFrame | None) -> None:
@@ -173,7 +173,7 @@ class Playback:
 def play(
     run: str | Path, preference: Any = None, *, policy: int | None = None, training_seed: int | None = None
 ) -> Playback:
-    """The policy of a finished run that fits a preference, ready to be watched.
+    """Return the policy of a finished run that fits a preference, ready to be watched.
 
     >>> import morl
     >>> frames = []  # doctest: +SKIP

@@ -1,4 +1,4 @@
-"""Finished runs as numbers: what reports and comparisons are made of. No policy is loaded and nothing compiled."""
+"""Numbers of finished runs, for reports and comparisons. No policy is loaded and nothing compiled."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def history_columns() -> list[str]:
 
 @dataclass(frozen=True)
 class Result:
-    """The numbers of a finished run.
+    """Numbers of a finished run.
 
     Attributes:
         path: its directory.
@@ -67,12 +67,12 @@ class Result:
 
     @property
     def labelled(self) -> bool:
-        """Whether the rows of its fronts are labelled objects."""
+        """Return whether the rows of its fronts are labelled objects."""
         return bool(load_entry_point(agent_spec(self.agent).solution_set).labelled)
 
     @property
     def command(self) -> str:
-        """A command line that repeats the training, with every setting that is not the default."""
+        """Return a command line that repeats the training, with every setting that is not the default."""
         spec, source = agent_spec(self.agent), str(self.path / "config.yaml")
         settings = {name: value for name, value in self.settings.items() if name != "agent"}
         training, own = split_settings(settings, self.agent, source=source)
@@ -82,7 +82,7 @@ class Result:
 
 
 def read(paths: Sequence[Path]) -> list[Result]:
-    """The numbers of runs that can be shown together.
+    """Read the numbers of runs that can be shown together.
 
     Raises:
         UserError: no run or one twice, not a finished run, or runs whose returns are not of the same kind.
@@ -152,7 +152,7 @@ def _read(path: Path, label: str) -> Result:
 
 
 def _of_environment(path: Path, objectives: tuple[str, ...]) -> tuple[tuple[str, ...], Floats | None]:
-    """Units and the true front; a run from elsewhere may be of an environment that is not installed here."""
+    """Return units and the true front; neither if the environment is not installed here."""
     try:
         setup, _ = setup_of(path)
     except UserError:
@@ -163,7 +163,7 @@ def _of_environment(path: Path, objectives: tuple[str, ...]) -> tuple[tuple[str,
 
 
 def _history(path: Path) -> dict[int, dict[str, Floats]]:
-    """What ``metrics.csv`` says of the fronts, by seed.
+    """Read the metrics of the fronts from ``metrics.csv``, by seed.
 
     Raises:
         UserError: missing, without steps and seeds, or not numbers.

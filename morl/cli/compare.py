@@ -36,7 +36,7 @@ class CompareOptions:
     runs: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN [RUN ...]")]
     """Run directories."""
     by: Literal["settings", "run"] = "settings"
-    """What makes a group: the same agent and settings but for the seed, or each run."""
+    """Grouping of runs: the same agent and settings but for the seed, or each run by itself."""
     reference_point: tuple[float, ...] | None = None
     """Reference point of the hypervolume; by default the runs' own, of different ones the lowest in each objective."""
     resamples: int = 10_000
@@ -93,7 +93,7 @@ def main(args: Sequence[str]) -> int:
 
 
 def describe(found: Comparison) -> str:
-    """Three tables: fronts, groups, and pairs of groups."""
+    """Return three tables: fronts, groups, and pairs of groups."""
     metrics = found.metrics
     lowest = "" if found.own_reference else ", the lowest of the runs'"
     known = "the true front" if found.against_true else "the best points of all these runs"
@@ -137,14 +137,14 @@ def describe(found: Comparison) -> str:
 
 
 def interval(x: Interval) -> str:
-    """A number and its interval, where it has one."""
+    """Format a number with its interval, if it has one."""
     if math.isnan(x.value):
         return "-"
     return f"{x.value:.5g}" if math.isnan(x.low) else f"{x.value:.5g} [{x.low:.5g}, {x.high:.5g}]"
 
 
 def as_csv(found: Comparison) -> str:
-    """One row a front."""
+    """Return one row for each front."""
     names = [metric.name for metric in found.metrics]
     exact = [f"{name}_exact" for name in names if f"{name}_exact" in found.measured[0].values]
     return csv_text(
@@ -163,7 +163,7 @@ def as_csv(found: Comparison) -> str:
 
 
 def as_json(found: Comparison) -> dict[str, Any]:
-    """Everything; what there is no interval of is null."""
+    """Return all results as JSON holds them; a missing interval is null."""
     from morl.ops.bootstrap import CONFIDENCE
 
     def finite(x: float) -> float | None:

@@ -39,7 +39,7 @@ def main(args: Sequence[str]) -> int:
 
 
 def metrics_of(fronts: Mapping[int, Front], true_front: Floats | None) -> str:
-    """A table of every registered metric, a row a seed, and what the numbers mean.
+    """Format a table of every registered metric, a row for each seed, and what the numbers mean.
 
     Args:
         fronts: by training seed.

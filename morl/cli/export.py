@@ -46,7 +46,7 @@ class ExportOptions:
 
 
 def main(args: Sequence[str]) -> int:
-    """Write and say what."""
+    """Write the file and print its size."""
     options = parse(ExportOptions, args, prog="morl export")
     from morl.export import CHECKED, export
 

@@ -89,7 +89,7 @@ def _print(fronts: Mapping[int, Front], chosen: Mapping[int, Sequence[int]], *, 
 
 
 def describe(seed: int, front: Front, rows: Sequence[int]) -> str:
-    """A title line and a table of policies, or of objects."""
+    """Format a title line and a table of policies, or of objects."""
     title = f"seed {seed}: {len(front)} {front.kind}, {front.describe_hypervolume()}; "
     if front.objects is not None:
         return title + _described_objects(front, front.objects, rows)
@@ -108,7 +108,7 @@ def describe(seed: int, front: Front, rows: Sequence[int]) -> str:
 
 
 def as_json(seed: int, front: Front, rows: Sequence[int]) -> dict[str, Any]:
-    """A front as JSON holds it; what is not a number, as the standard error of one episode, is null."""
+    """Convert a front to JSON values; NaN, as the standard error of one episode, becomes null."""
     parts = ("preferences", "returns", "stderr", "undiscounted", "undiscounted_stderr")
     return {
         "seed": seed,
@@ -130,7 +130,7 @@ def as_json(seed: int, front: Front, rows: Sequence[int]) -> dict[str, Any]:
 
 
 def _described_objects(front: Front, objects: Sequence[str], rows: Sequence[int]) -> str:
-    """The rest of the title, and the table."""
+    """Format the rest of the title, and the table."""
     header = ["id", "drawn for", *front.objectives, "steps", "object"]
     body = [
         [

@@ -96,7 +96,7 @@ def main(args: Sequence[str]) -> int:
 
 
 def describe(episodes: Sequence[Episode], objectives: Sequence[str], title: str) -> str:
-    """A title and a line an episode, their mean at the end."""
+    """Format a title, a line for each episode, and their mean."""
     gamma = episodes[0].gamma
     header = ["episode", *objectives, *(f"{name} (γ = {gamma:g})" for name in objectives), "steps", "ended"]
     numbers = [np.concatenate([e.returns, e.discounted, [len(e.rewards)]]) for e in episodes]
@@ -108,7 +108,7 @@ def describe(episodes: Sequence[Episode], objectives: Sequence[str], title: str)
 
 
 def write_trace(path: Path, episodes: Sequence[Episode], objectives: Sequence[str]) -> None:
-    """One row a step; arrays are spread over columns."""
+    """Write one row for each step; arrays take several columns."""
     first = episodes[0]
     observed, acted = first.observations[0].size, first.actions[0].size
     header = [

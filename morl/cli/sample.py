@@ -56,7 +56,7 @@ class SampleOptions:
     training_seed: int | None = None
     """Whose sampler, in a run of several seeds; by default that of the first."""
     device: Device = "auto"
-    """Where JAX runs."""
+    """Device that JAX runs on."""
 
     def __post_init__(self) -> None:
         if not self.preference:
@@ -103,7 +103,7 @@ def main(args: Sequence[str]) -> int:
 
 
 def describe(drawn: Candidates, best: Candidates) -> str:
-    """A title and a table of the best of each preference."""
+    """Format a title and a table of the best objects for each preference."""
     different = len(set(drawn.objects))
     title = f"{len(drawn)} objects drawn at beta {drawn.beta:g}, {different} of them different; the best:"
     header = ["drawn for", "reward", *drawn.objectives, "novelty", "object"]

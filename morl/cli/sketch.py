@@ -16,7 +16,7 @@ WIDTH, HEIGHT = 64, 16
 
 
 def sketch(points: Floats, names: Sequence[str], encoding: str = "utf-8") -> str:
-    """Points (n, R): for two objectives a plane, for more how many policies lie where along each.
+    """Draw points (n, R): a plane for two objectives, for more a histogram along each.
 
     Where the encoding has no braille or block characters, in ASCII.
     """
@@ -36,7 +36,7 @@ def _encodes(characters: str, encoding: str) -> bool:
 
 
 def _plane(points: Floats, names: Sequence[str], fine: bool) -> str:
-    """A scatter plot; of many points with four by two dots in each character."""
+    """Draw a scatter plot; of many points with four by two dots in each character."""
     dots = fine and len(points) > _FEW
     rows, columns = (4, 2) if dots else (1, 1)
     low, high = points.min(axis=0), points.max(axis=0)
@@ -67,7 +67,7 @@ def _plane(points: Floats, names: Sequence[str], fine: bool) -> str:
 
 
 def _strips(points: Floats, names: Sequence[str], fine: bool) -> str:
-    """A line an objective, from its worst value to its best, darker where more policies are."""
+    """Draw a line for each objective, from its worst value to its best, darker where more policies are."""
     shades = _SHADES if fine else " .:*#"
     lines = []
     wide = max(map(len, names))

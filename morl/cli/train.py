@@ -37,7 +37,7 @@ an agent of your own, in a module of the working directory for example: module:a
 
 @dataclass(frozen=True)
 class _File:
-    """Where settings come from besides the flags."""
+    """Sources of settings besides the flags."""
 
     config: Path | None = None
     """YAML file of settings by name (a run's config.yaml, for example); flags given here win over it."""
@@ -89,7 +89,7 @@ def main(args: Sequence[str]) -> int:
 
 
 def parse(agent: str, config_class: type[Any], flags: Sequence[str]) -> tuple[Any, Any]:
-    """Settings from flags over a YAML file or a protocol over defaults."""
+    """Read settings: flags over a YAML file or a protocol over defaults."""
     parsed = parse_all(agent, config_class, flags, prog=f"morl train {agent}")
     return parsed.training, parsed.config
 
@@ -171,7 +171,7 @@ def parse_all(
 
 
 def _config_path(flags: Sequence[str]) -> Path | None:
-    """The value of ``--config``; the parser proper reads it again, with its checks."""
+    """Return the value of ``--config``; the parser proper reads it again, with its checks."""
     for i, flag in enumerate(flags):
         if flag == "--config" and i + 1 < len(flags):
             return Path(flags[i + 1])
@@ -182,7 +182,7 @@ def _config_path(flags: Sequence[str]) -> Path | None:
 
 @contextmanager
 def stop_on_interrupt(what: str) -> Iterator[list[int]]:
-    """The first SIGINT or SIGTERM only fills the list, and tells ``what`` is done now; a second interrupts at once."""
+    """Catch the first SIGINT or SIGTERM, which fills the list and prints ``what`` is done; a second interrupts."""
     received: list[int] = []
 
     def handle(number: int, frame: FrameType | None) -> None:
@@ -200,7 +200,7 @@ def stop_on_interrupt(what: str) -> Iterator[list[int]]:
 
 
 def summary(run: Any) -> str:
-    """Closing lines: each seed's front in numbers, and where to look."""
+    """Format the closing lines: each seed's front in numbers, and the files."""
     lines = [
         f"seed {seed}: {len(front)} {front.kind}, {front.describe_hypervolume()}, {front.how_measured}"
         f"{'' if front.objects else f' on {front.episodes} fresh episodes each'}"

@@ -63,7 +63,7 @@ class _Resume:
 
 @dataclass(frozen=True)
 class _Show:
-    """Print what is searched."""
+    """Print the search space."""
 
     show_space: Annotated[str, tyro.conf.arg(metavar="AGENT")]
     """Agent."""
@@ -102,7 +102,7 @@ def main(args: Sequence[str]) -> int:
 
 
 def _study(agent: str, flags: Sequence[str]) -> Any:
-    """From flags; the agent's own that are given among them are fixed."""
+    """Make a study from flags; settings of the agent given as flags are not searched."""
     from morl.parsing import field_names
     from morl.renaming import current_flags
     from morl.tune import Study, worker
@@ -136,7 +136,7 @@ def _study(agent: str, flags: Sequence[str]) -> Any:
 
 
 def _described(agent: str) -> str:
-    """The search space as a table."""
+    """Format the search space as a table."""
     spec = agent_spec(agent)
     space: Space = load(spec.space) if spec.space else {}
     config = load(spec.config)()
@@ -155,7 +155,7 @@ def _described(agent: str) -> str:
 
 
 class _Terminal:
-    """A live table on a terminal; elsewhere a line for each trial that ends."""
+    """Live table on a terminal; elsewhere a line for each trial that ends."""
 
     def __init__(self, number: int) -> None:
         self.console = Console(stderr=True, soft_wrap=True)
@@ -172,14 +172,14 @@ class _Terminal:
         self._live.stop()
 
     def start(self, headline: str, path: Path) -> None:
-        """Print what is going to happen."""
+        """Print the headline and the study directory."""
         self.note(headline)
         self.note(f"study directory: {path}")
         if self.console.is_terminal:
             self._live.start()
 
     def note(self, text: str) -> None:
-        """A line that stays."""
+        """Print a line."""
         if self._live.is_started:
             self._live.console.print(text, markup=False, highlight=False)
         else:
@@ -222,7 +222,7 @@ def _row(trial: Trial, active: dict[int, dict[str, float]]) -> list[str]:
 
 
 def _live_table(trials: list[Trial], active: dict[int, dict[str, float]], number: int) -> Table:
-    """What runs, the best, and the latest."""
+    """Return a table of the running, the best and the latest trials."""
     running = [trial for trial in trials if trial.number in active]
     ended = [trial for trial in trials if trial.state != "started"]
     finished = sorted((t for t in ended if t.state == "finished"), key=lambda t: -t.score)
@@ -243,7 +243,7 @@ def _live_table(trials: list[Trial], active: dict[int, dict[str, float]], number
 
 
 def summary(result: Any) -> str:
-    """Closing lines: what was found, how sure that is, and where to look."""
+    """Format the closing lines: the best settings, how sure that is, and the files."""
     trials = result.trials.values()
     counts = ", ".join(f"{n} {s}" for s in ("finished", "pruned", "failed") if (n := sum(t.state == s for t in trials)))
     lines = [f"{len(result.trials)} trials: {counts or 'none has ended'}"]

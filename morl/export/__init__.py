@@ -1,4 +1,4 @@
-"""Policies as programs that need neither this library nor, in PyTorch's format, JAX.
+"""Export of policies as programs that need neither this library nor, in PyTorch's format, JAX.
 
 Everything between an observation as the environment gives it and an action as the environment takes it is inside:
 normalisation, one-hot encoding, masks and the greedy choice.
@@ -35,7 +35,7 @@ TIES = 0.01  # share of greedy choices among near equals that rounding may turn
 
 @dataclass(frozen=True)
 class Program:
-    """What is exported: a function of one observation, and of a preference where the policy takes any.
+    """Program to export: a function of one observation, and of a preference if the policy takes any.
 
     Attributes:
         one: traceable by JAX.
@@ -51,14 +51,14 @@ class Program:
 
 
 class Written(Protocol):
-    """A format: a program as bytes, and how those act, from arrays (B, ...) to actions (B, ...)."""
+    """Format of programs: writes one as bytes, and runs them on arrays (B, ...) to give actions (B, ...)."""
 
     def __call__(self, program: Program) -> tuple[bytes, Callable[..., NDArray[Any]]]: ...
 
 
 @dataclass(frozen=True)
 class Exported:
-    """What was written.
+    """Description of the file that was written.
 
     Attributes:
         path, size: the file and its bytes.
@@ -123,7 +123,7 @@ def export(
 
 
 def _program(front: Front, row: int | None, env: Any, name: str) -> Program:
-    """A row of a front; without one the policy that takes any preference."""
+    """Return the program of a row of a front; without one, of the policy that takes any preference."""
     space, learner = env.observation_space, front.learner
     policy = front.at(row or 0)
     key = jax.random.key(0)  # greedy: not drawn from
@@ -152,7 +152,7 @@ def _program(front: Front, row: int | None, env: Any, name: str) -> Program:
 
 
 def _samples(program: Program, env: Any, number: int) -> list[NDArray[Any]]:
-    """Random arguments (number, ...) of a program."""
+    """Draw random arguments (number, ...) of a program."""
     space = env.observation_space
     space.seed(0)
     arguments = [np.stack([np.asarray(space.sample()) for _ in range(number)])]
@@ -163,7 +163,7 @@ def _samples(program: Program, env: Any, number: int) -> list[NDArray[Any]]:
 
 
 def _difference(program: Program, act: Callable[..., NDArray[Any]], env: Any) -> float:
-    """See :class:`Exported`.
+    """Return the largest difference of actions, see :class:`Exported`.
 
     Raises:
         UserError: it is larger than rounding makes it.

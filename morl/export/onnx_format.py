@@ -19,7 +19,7 @@ NAMES = ("observation", "preference")
 
 
 def write(program: Program) -> tuple[bytes, Callable[..., NDArray[Any]]]:
-    """See :class:`morl.export.Written`; what is compared with the policy is ONNX's reference implementation."""
+    """Write a program, see :class:`morl.export.Written`; ONNX's reference implementation runs it."""
     names = NAMES[: len(program.inputs)]
     log = logging.getLogger("torch.onnx")
     level = log.level

@@ -16,7 +16,7 @@ from morl.export.to_torch import Translated, dtype
 
 
 def exported(program: Program) -> torch.export.ExportedProgram:
-    """The program for batches of any size."""
+    """Export the program for batches of any size."""
     module = Translated(program.one, program.traced).eval()
     example = tuple(torch.zeros(2, *shape, dtype=dtype(kind)) for shape, kind in program.inputs)
     batch = torch.export.Dim("batch")
@@ -26,7 +26,7 @@ def exported(program: Program) -> torch.export.ExportedProgram:
 
 
 def write(program: Program) -> tuple[bytes, Callable[..., NDArray[Any]]]:
-    """See :class:`morl.export.Written`."""
+    """Write a program, see :class:`morl.export.Written`."""
     found, buffer = exported(program), io.BytesIO()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -1,4 +1,4 @@
-"""What the page of a report shows, as plain values that JSON holds."""
+"""Data of a report's page, as plain values that JSON holds."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ OBJECTS = "objects.csv"  # of a run whose fronts are objects
 
 
 def report_data(results: Sequence[Result]) -> dict[str, Any]:
-    """Everything the page's script reads, with the runs in the order given."""
+    """Return all that the page's script reads, with the runs in the order given."""
     first = results[0]
     objectives = [{"name": n, "unit": u} for n, u in zip(first.objectives, first.units, strict=True)]
     true_front = next((r.true_front for r in results if r.true_front is not None), None)
@@ -69,7 +69,7 @@ def _run(result: Result, project: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _measured(result: Result) -> str:
-    """How the rows of its front came to their returns."""
+    """Describe how the rows of a front came to their returns."""
     if result.labelled:
         return "of labelled objects"
     if (result.path / OBJECTS).is_file():
@@ -78,7 +78,7 @@ def _measured(result: Result) -> str:
 
 
 def _objects(result: Result) -> dict[int, tuple[str, ...]]:
-    """By seed, of a run whose fronts are objects that a sampler drew, their texts; else nothing."""
+    """Return the texts of objects by seed, of a run whose fronts are objects; else nothing."""
     path = result.path / OBJECTS
     return read_objects(path, result.tables) if path.is_file() else {}
 
@@ -111,7 +111,7 @@ def _metrics(returns: Floats, result: Result) -> dict[str, Any]:
 
 
 def _projection(fronts: Iterable[Floats]) -> dict[str, Any]:
-    """The plane of largest variance of all points, objectives scaled by their ranges (principal components)."""
+    """Project all points on their first two principal components, objectives scaled by their ranges."""
     points = np.concatenate(list(fronts))
     span = np.ptp(points, axis=0)
     span = np.where(span > 0, span, 1.0)
@@ -128,7 +128,7 @@ def _projection(fronts: Iterable[Floats]) -> dict[str, Any]:
 
 
 def _history(history: Mapping[int, Mapping[str, Floats]]) -> dict[str, Any]:
-    """Mean, least and most over the seeds of each metric, at each step that some seed has."""
+    """Return mean, minimum and maximum over the seeds of each metric, at each step that some seed has."""
     steps = sorted({step for table in history.values() for step in table["step"].tolist()})
     shown = [name for name in history_columns() if any(name in table for table in history.values())]
     curves: dict[str, Any] = {name: {"mean": [], "low": [], "high": []} for name in shown}

@@ -13,7 +13,7 @@ from morl.runs.files import GrowingFile
 
 
 def csv_text(header: Iterable[str], rows: Iterable[Iterable[Any]]) -> str:
-    """A header and rows; floats are written so that they read back exactly."""
+    """Format a header and rows; floats are written so that they read back exactly."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(header)
@@ -52,7 +52,7 @@ class CsvWriter:
         self._columns = list(writer.fieldnames)
 
     def position(self) -> int:
-        """Bytes so far; they survive a loss of power."""
+        """Return the bytes so far; they survive a loss of power."""
         return self._file.position()
 
     def close(self) -> None:

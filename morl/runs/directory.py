@@ -54,7 +54,7 @@ def create(out: Path | None, name: str) -> Path:
 
 
 def check_own_files(path: Path) -> None:
-    """Refuse to go on writing in a run directory that holds links: what is written there is to stay there.
+    """Refuse to go on writing in a run directory that holds links, so that nothing is written elsewhere.
 
     Raises:
         UserError: naming the first of them, or what the directory lacks.
@@ -118,7 +118,7 @@ def _installed(packages: Sequence[str]) -> dict[str, str]:
 
 
 def _git_state() -> str | None:
-    """Commit of the working directory, with ``-dirty`` if it has changes; ``None`` outside a repository."""
+    """Return the commit of the working directory, with ``-dirty`` if it has changes; ``None`` outside a repository."""
     try:
         done = subprocess.run(
             ["git", "describe", "--always", "--dirty", "--abbrev=12"],  # noqa: S607
@@ -133,7 +133,7 @@ def _git_state() -> str | None:
 
 
 def read_config(path: Path) -> dict[str, Any]:
-    """A YAML mapping by the safe loader.
+    """Read a YAML mapping by the safe loader.
 
     Raises:
         UserError: missing, not YAML, or not a mapping.
@@ -150,7 +150,7 @@ def read_config(path: Path) -> dict[str, Any]:
 
 
 def read_settings(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """A settings file as the settings by name, and what a run notes about itself (nothing, where no run wrote it).
+    """Read a settings file: the settings by name, and the notes of the run that wrote it, if one did.
 
     Raises:
         UserError: unreadable, or made by a version whose format this one does not know.
@@ -169,7 +169,7 @@ def read_settings(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
 
 @dataclass(frozen=True)
 class Run:
-    """A run that has a front, read back.
+    """Run that has a front, read back.
 
     Attributes:
         path: its directory.
@@ -183,17 +183,17 @@ class Run:
 
     @property
     def front(self) -> Front:
-        """The front of the first seed."""
+        """Return the front of the first seed."""
         return next(iter(self.fronts.values()))
 
     @property
     def finished(self) -> bool:
-        """Whether it was trained to its end; else it can be resumed."""
+        """Return whether it was trained to its end; else it can be resumed."""
         return not storage.states(self.path / "checkpoints")
 
 
 def read_rows(path: Path) -> list[list[str]]:
-    """The rows of a CSV file, header first.
+    """Read the rows of a CSV file, header first.
 
     Raises:
         UserError: missing, or not CSV.
@@ -205,7 +205,7 @@ def read_rows(path: Path) -> list[list[str]]:
 
 
 def read_fronts(path: Path, objectives: tuple[str, ...]) -> dict[int, dict[str, Floats]]:
-    """The numbers of ``front.csv`` by seed: ``preferences``, ``returns``, ... as in :class:`morl.runs.front.Front`.
+    """Read ``front.csv`` by seed: ``preferences``, ``returns``, ... as in :class:`morl.runs.front.Front`.
 
     Raises:
         UserError: missing, of other columns, or not numbers.
@@ -234,7 +234,7 @@ def read_fronts(path: Path, objectives: tuple[str, ...]) -> dict[int, dict[str, 
 
 
 def read_objects(path: Path, tables: Mapping[int, Mapping[str, Floats]]) -> dict[int, tuple[str, ...]]:
-    """The texts of ``objects.csv`` by seed, for the fronts that :func:`read_fronts` has read.
+    """Read the texts of ``objects.csv`` by seed, for the fronts that :func:`read_fronts` has read.
 
     Raises:
         UserError: missing, or not of those fronts.

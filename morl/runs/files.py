@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 class GrowingFile:
-    """A file that grows by whole pieces, each written at once, so that a killed run keeps them.
+    """File that grows by whole pieces, each written at once, so that a killed run keeps them.
 
     Args:
         path: of the file.
@@ -33,7 +33,7 @@ class GrowingFile:
         self._end += len(data)
 
     def position(self) -> int:
-        """Bytes so far; they survive a loss of power."""
+        """Return the bytes so far; they survive a loss of power."""
         os.fsync(self._file.fileno())
         return self._end
 

@@ -1,4 +1,4 @@
-"""A Pareto front of trained policies, and the policy of it that fits a preference."""
+"""Pareto front of trained policies, and the policy of it that fits a preference."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Policy:
     conditional: bool = False
 
     def __call__(self, obs: Any, preference: Any = None, *, key: jax.Array | None = None) -> np.ndarray[Any, Any]:
-        """The action for one observation, or one each for a batch of them.
+        """Return the action for one observation, or one each for a batch of them.
 
         Args:
             obs: of the observation space's shape, or with one leading axis more.
@@ -116,19 +116,19 @@ class Front:
 
     @property
     def kind(self) -> str:
-        """What the rows are."""
+        """Name the rows."""
         return "policies" if self.objects is None else "objects"
 
     @property
     def how_measured(self) -> str:
-        """How the rows came to their returns, at the end of a training."""
+        """Describe how the rows came to their returns, at the end of a training."""
         if self.labelled:
             return "as labelled"
         return "re-evaluated" if self.objects is None else "drawn afresh"
 
     @property
     def caption(self) -> str:
-        """What the axes of a picture show."""
+        """Describe the axes of a picture."""
         if self.labelled:
             return "labelled objects"
         if self.objects is not None:
@@ -139,18 +139,18 @@ class Front:
         return len(self.returns)
 
     def hypervolume(self) -> float:
-        """Volume between the front and the reference point (see :func:`morl.ops.metrics.hypervolume_estimate`)."""
+        """Return the volume between front and reference point (see :func:`morl.ops.metrics.hypervolume_estimate`)."""
         return metrics.hypervolume_estimate(self.returns, self.reference_point)[0]
 
     def describe_hypervolume(self) -> str:
-        """The hypervolume in words, with what it depends on, and whether it is only an estimate."""
+        """Describe the hypervolume with its discount and reference point, and whether it is only an estimate."""
         value, exact = metrics.hypervolume_estimate(self.returns, self.reference_point)
         reference = " ".join(f"{x:g}" for x in self.reference_point)
         discount = "" if self.labelled else f"γ = {self.gamma:g}, "
         return f"{'' if exact else 'approximate '}hypervolume {value:.6g} ({discount}reference {reference})"
 
     def assign(self, preference: Any) -> int:
-        """Row of the policy with the largest preference-weighted return (C-MORL's policy assignment).
+        """Return the row of the policy with the largest preference-weighted return (C-MORL's policy assignment).
 
         Raises:
             UserError: the preference is not on the simplex of R objectives.
@@ -158,7 +158,7 @@ class Front:
         return int(np.argmax(self.returns @ check_preference(preference, len(self.objectives))))
 
     def policy(self, preference: Any) -> Policy:
-        """The policy for a preference (R,) on the simplex; see :meth:`assign`.
+        """Return the policy for a preference (R,) on the simplex; see :meth:`assign`.
 
         Of objects it is the sampler under this preference itself, whatever the best object for it was drawn for.
         """
@@ -168,7 +168,7 @@ class Front:
         return replace(policy, preference=check_preference(preference, len(self.objectives)))
 
     def at(self, row: int) -> Policy:
-        """The policy of a row.
+        """Return the policy of a row.
 
         Raises:
             UserError: no such row, or labelled objects, which are no policies.
@@ -189,7 +189,7 @@ class Front:
 
     @cached_property
     def _act(self) -> Callable[..., jax.Array]:
-        """Compiled once for all policies of the front."""
+        """Return the acting function, compiled once for all policies of the front."""
 
         def act(params: PyTree, obs: jax.Array, preference: jax.Array, key: jax.Array, greedy: bool) -> jax.Array:
             return self.learner.to_env(self.learner.act(params, obs, preference, key, greedy=greedy))
@@ -210,7 +210,7 @@ def from_evaluation(
     conditional: bool = False,
     labelled: bool = False,
 ) -> Front:
-    """The non-dominated rows (of equal ones the first) of an evaluation of policies, by falling first objective.
+    """Return the non-dominated rows (of equal ones the first) of an evaluation, by falling first objective.
 
     Which rows are non-dominated is decided by the same means that are reported: of policies closer than their standard
     errors the luckier stays. ``morl evaluate`` gives numbers that have not been selected by.
@@ -247,7 +247,7 @@ def from_evaluation(
 
 
 def _mean_and_stderr(samples: Any, exact: bool) -> tuple[Floats, Floats]:
-    """Over the episodes: (N, E, R) to two of (N, R); one episode has no standard error (NaN) unless it is exact (0)."""
+    """Average over episodes, (N, E, R) to two of (N, R); one episode has no standard error (NaN) unless exact (0)."""
     samples = np.asarray(samples, np.float64)
     episodes = samples.shape[1]
     alone = 0.0 if exact else np.nan
@@ -256,7 +256,7 @@ def _mean_and_stderr(samples: Any, exact: bool) -> tuple[Floats, Floats]:
 
 
 def columns(objectives: tuple[str, ...]) -> list[str]:
-    """Header of ``front.csv``."""
+    """Return the header of ``front.csv``."""
     return [
         "seed",
         "id",
@@ -271,7 +271,7 @@ def columns(objectives: tuple[str, ...]) -> list[str]:
 
 
 def to_csv(fronts: dict[int, Front]) -> str:
-    """``front.csv``: one row a policy, by training seed. Floats are written so that they read back exactly."""
+    """Format ``front.csv``: one row for each policy, by training seed. Floats read back exactly."""
     rows = []
     for seed, front in fronts.items():
         table = (front.preferences, front.returns, front.stderr, front.undiscounted, front.undiscounted_stderr)
@@ -285,6 +285,6 @@ OBJECT_COLUMNS = ["seed", "id", "object"]
 
 
 def objects_csv(fronts: dict[int, Front]) -> str:
-    """``objects.csv``: the object of each row of ``front.csv``, as text; of fronts of objects."""
+    """Format ``objects.csv``: the object of each row of ``front.csv``, as text."""
     rows = ([seed, i, text] for seed, front in fronts.items() for i, text in enumerate(front.objects or ()))
     return csv_text(OBJECT_COLUMNS, rows)

@@ -1,4 +1,4 @@
-"""Saving and loading of policies and of trainings under way. The one file that knows how they are stored.
+"""Storage of policies and of trainings under way. The one file that knows their formats.
 
 Policies are stored by Orbax. A training under way is one file, a zip archive of NumPy arrays with a checksum for each:
 it is there whole or not at all, and a damaged one is noticed. Both hold arrays only, nothing that could run, and what
@@ -76,7 +76,7 @@ def load(path: Path, like: PyTree) -> Any:
 
 
 def states(directory: Path) -> list[Path]:
-    """The files of trainings under way in a directory, the newest first."""
+    """Return the files of trainings under way in a directory, the newest first."""
     found = [(int(match[1]), path) for path in directory.glob("state-*.npz") if (match := _STATE.fullmatch(path.name))]
     return [path for _, path in sorted(found, reverse=True)]
 
@@ -125,7 +125,7 @@ def forget_states(directory: Path, keep: int = 0) -> None:
 
 
 def load_notes(path: Path) -> dict[str, Any]:
-    """The notes of a training under way; they are what its file holds, of whatever values.
+    """Read the notes of a training under way, of whatever values its file holds.
 
     Raises:
         UserError: damaged.
@@ -141,7 +141,7 @@ def load_notes(path: Path) -> dict[str, Any]:
 
 
 def load_state(path: Path, like: PyTree) -> Any:
-    """A pytree of NumPy arrays of the shapes and dtypes of ``like``, from the file of a training under way.
+    """Read a pytree of NumPy arrays of the shapes and dtypes of ``like`` from the file of a training under way.
 
     Raises:
         UserError: damaged, or of other shapes.
@@ -167,7 +167,7 @@ def load_state(path: Path, like: PyTree) -> Any:
 
 
 def _members(tree: PyTree) -> dict[str, np.ndarray[Any, Any]]:
-    """The arrays of a pytree by their names in an archive, of types that NumPy's format knows."""
+    """Return the arrays of a pytree by their names in an archive, of types that NumPy's format knows."""
     members = {}
     for where, leaf in jax.tree.leaves_with_path(tree):
         array = np.asarray(leaf, order="C")
@@ -178,7 +178,7 @@ def _members(tree: PyTree) -> dict[str, np.ndarray[Any, Any]]:
 
 
 def _header(member: Any) -> tuple[tuple[int, ...], np.dtype[Any]]:
-    """Shape and dtype that an array in an archive says it has."""
+    """Read the shape and dtype of an array in an archive."""
     if npy.read_magic(member) != (1, 0):
         raise ValueError("an array is of another format")
     shape, _, dtype = npy.read_array_header_1_0(member, max_header_size=_MAX_HEADER)
@@ -187,7 +187,7 @@ def _header(member: Any) -> tuple[tuple[int, ...], np.dtype[Any]]:
 
 @contextlib.contextmanager
 def _readable(path: Path) -> Iterator[zipfile.ZipFile]:
-    """The archive at a path; whatever goes wrong in reading it is the file's fault, and one error."""
+    """Open the archive at a path; turn whatever goes wrong in reading it into one UserError."""
     try:
         with zipfile.ZipFile(path) as archive:
             yield archive

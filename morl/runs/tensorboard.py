@@ -17,7 +17,7 @@ from morl.runs.files import GrowingFile
 
 
 class TensorBoardWriter:
-    """TensorBoard events; scalars of seed s under ``seed_s/``, at the environment step.
+    """Writer of TensorBoard events; scalars of seed s under ``seed_s/``, at the environment step.
 
     They are written here and now, not by the package's thread, which would tell of a full disk at some later write.
 
@@ -41,7 +41,7 @@ class TensorBoardWriter:
             self._write(step=purge, session_log=event_pb2.SessionLog(status=event_pb2.SessionLog.START))
 
     def write(self, row: dict[str, float | int]) -> None:
-        """Write every scalar of a row but its step and seed, and but what is not finite: it has no place for that."""
+        """Write every finite scalar of a row but its step and seed; TensorBoard has no place for the others."""
         values = {
             f"seed_{row['seed']}/{n}": v for n, v in row.items() if n not in ("step", "seed") and math.isfinite(v)
         }
@@ -68,7 +68,7 @@ class TensorBoardWriter:
         self._add(step, self._summary.Value(tag=name, image=encoded))
 
     def hparams(self, settings: Mapping[str, Any], results: Mapping[str, float], step: int) -> None:
-        """Write what a run was set to and what came of it, for the table of runs under HPARAMS."""
+        """Write settings and results for the table of runs under HPARAMS."""
         from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2
 
         start, experiment = plugin_data_pb2.SessionStartInfo(), api_pb2.Experiment()

@@ -22,7 +22,7 @@ MAX_PAIRS = 3  # objectives up to which every pair gets a panel; beyond, paralle
 
 
 def draw_front(fronts: Mapping[int, Front], title: str, true_front: Floats | None = None) -> Figure:
-    """The fronts of the training seeds of one run, one colour a seed; error bars are two standard errors.
+    """Draw the fronts of the seeds of one run, a colour for each seed; error bars are two standard errors.
 
     Two objectives in one panel, three in a panel for each pair, more as parallel coordinates.
     """
@@ -51,7 +51,7 @@ def draw_front(fronts: Mapping[int, Front], title: str, true_front: Floats | Non
 
 
 def _panel(axes: Axes, front: Front, x: int, y: int, colour: str, label: str) -> None:
-    """One pair of objectives; of more than two, the shade says how good the others are."""
+    """Draw one pair of objectives; of more than two, the size shows how good the others are."""
     others = [i for i in range(len(front.objectives)) if i not in (x, y)]
     points, errors = front.returns, np.nan_to_num(2 * front.stderr)
     axes.errorbar(
@@ -102,7 +102,7 @@ def _parallel_coordinates(fronts: Mapping[int, Front], title: str) -> Figure:
 
 
 def draw_comparison(found: Comparison) -> Figure:
-    """A panel for each metric: every seed of a group, its interquartile mean and the interval that lies in."""
+    """Draw a panel for each metric: every seed of a group, its interquartile mean and interval."""
     groups, metrics = found.groups, found.metrics
     across = min(4, len(metrics))
     down = -(-len(metrics) // across)
@@ -136,7 +136,7 @@ def save(figure: Figure, path: Path) -> None:
 
 
 def pixels(figure: Figure) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
-    """The figure as an (H, W, 3) uint8 image."""
+    """Convert the figure to an (H, W, 3) uint8 image."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     canvas = FigureCanvasAgg(figure)

@@ -42,7 +42,7 @@ def check_new_file(path: Path) -> None:
 
 
 class Video:
-    """Collects pictures of one size, up to :data:`MAX_PICTURES`, and writes them as an animation.
+    """Collector of pictures of one size, up to :data:`MAX_PICTURES`, and writes them as an animation.
 
     Args:
         path: ``.gif``, ``.webp`` or ``.png`` (animated).
@@ -63,7 +63,7 @@ class Video:
         return len(self._images)
 
     def add(self, frame: NDArray[np.uint8]) -> None:
-        """The next picture, (H, W, 3)."""
+        """Add the next picture, (H, W, 3)."""
         if len(self) == MAX_PICTURES:
             self.left_out += 1
             return
