@@ -15,6 +15,7 @@ from morl.errors import UserError
 from morl.parsing import field_names, from_mapping
 from morl.registry import agent_spec
 from morl.registry import load as load_entry_point
+from morl.renaming import current_names
 from morl.runs import storage
 from morl.runs.directory import Run, check_module, read_fronts, read_objects, read_settings
 from morl.runs.front import Front
@@ -24,9 +25,20 @@ from morl.training.setup import Setup, prepare
 from morl.types import PyTree
 
 
-def split_settings(values: Mapping[str, Any], agent: Any = None) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Settings by name as those of the training, which depend on the kind of agent, and those of the agent."""
-    settings = load_entry_point(agent_spec(agent).settings) if isinstance(agent, str) else TrainSettings
+def split_settings(values: Mapping[str, Any], agent: str, *, source: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return settings by name as those of the run and those of the agent, under the names they have now.
+
+    Args:
+        values: settings of both kinds by name, without the agent's name.
+        agent: a registered agent, or ``module:name``.
+        source: where they come from, for the error.
+
+    Raises:
+        UserError: no such agent, or a setting under both an old and its new name.
+    """
+    spec = agent_spec(agent)
+    settings = load_entry_point(spec.settings)
+    values = current_names(values, settings, load_entry_point(spec.config), source=source)
     names = field_names(settings)
     training = {name: value for name, value in values.items() if name in names}
     return training, {name: value for name, value in values.items() if name not in names}
@@ -47,7 +59,7 @@ def settings_of(path: Path) -> tuple[str, Any, Any]:
         raise UserError(f"{source} names no agent")
     check_module(f"agent {agent}", agent.rpartition(":")[0], path)
     spec = agent_spec(agent)
-    training, own = split_settings(values, agent)
+    training, own = split_settings(values, agent, source=str(source))
     settings_class = load_entry_point(spec.settings)
     settings = from_mapping(settings_class, training, source=str(source))
     check_module(f"environment {settings.env}", settings.env.rpartition(":")[0], path)

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import tyro
 
 from morl.errors import UserError, unknown_name
+from morl.renaming import current_flags, current_names
 
 Options = TypeVar("Options")
 
@@ -33,11 +34,11 @@ def parse(cls: type[Options], args: Sequence[str], *, prog: str, default: Option
     Raises:
         UserError: a wrong flag; the message is one line that names it and what is allowed.
     """
-    errors = io.StringIO()
+    args, errors = current_flags(args, cls), io.StringIO()
     try:
         with contextlib.redirect_stderr(errors):
             parsed: Options = tyro.cli(  # type: ignore[assignment]  # its overload for a default that may be None
-                cls, args=list(args), prog=prog, default=default, config=(tyro.conf.OmitArgPrefixes,)
+                cls, args=args, prog=prog, default=default, config=(tyro.conf.OmitArgPrefixes,)
             )
             return parsed
     except SystemExit as stop:
@@ -72,7 +73,7 @@ def from_mapping(cls: type[Options], values: Mapping[str, Any], *, source: str, 
 
     Args:
         cls: the dataclass.
-        values: values by field name.
+        values: values by field name, or by an old name of a field (:mod:`morl.renaming`).
         source: where they come from, for errors.
         also: names that are valid there besides the fields, for the suggestion after a misspelt one.
 
@@ -80,7 +81,7 @@ def from_mapping(cls: type[Options], values: Mapping[str, Any], *, source: str, 
         UserError: an unknown name, or a value that its flag would not take; the message starts with ``source``.
     """
     args = []
-    for name, value in values.items():
+    for name, value in current_names(values, cls, source=source).items():
         if name not in field_names(cls):
             raise UserError(f"{source}: {unknown_name('setting', name, [*field_names(cls), *also])}")
         args += _flag(cls, name, value, f"{source}: {name}")
@@ -109,6 +110,7 @@ def to_flags(cls: type[Any], values: Mapping[str, Any], *, source: str) -> list[
         UserError: as for :func:`from_mapping`.
     """
     settings, default = from_mapping(cls, values, source=source), cls()
+    values = current_names(values, cls, source=source)
     flags: list[str] = []
     for name in values:
         value = getattr(settings, name)

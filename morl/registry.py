@@ -179,7 +179,11 @@ _METRICS: dict[str, MetricSpec] = {}
 
 
 def register_env(spec: EnvSpec) -> EnvSpec:
-    """Add an environment; a second one of the same id is refused unless it is identical."""
+    """Add an environment.
+
+    Raises:
+        UserError: a different environment has this id.
+    """
     there = _ENVS.setdefault(spec.id, spec)
     if there != spec:
         first, second = (s.entry_point or f"on the host, {s.summary!r}" for s in (there, spec))
@@ -278,7 +282,7 @@ def register_metric(spec: MetricSpec) -> MetricSpec:
 
 def metric_specs() -> dict[str, MetricSpec]:
     """Return all registered metrics by name, in the order of their registration: the library's own come first."""
-    importlib.import_module("morl.ops.quality")  # registers ours
+    importlib.import_module("morl.quality")  # registers ours
     if (METRICS, "", "") not in _asked:  # once a process: a training asks at every evaluation
         _asked.add((METRICS, "", ""))
         load_plug_ins(METRICS)

@@ -94,7 +94,7 @@ class SearchSettings:
     out: Path | None = None
     """Run directory, new or empty; by default runs/<agent>-<env>-<time>."""
     device: Device = "auto"
-    """Where JAX runs."""
+    """Platform that JAX runs on."""
     reference_point: tuple[float, ...] | None = None
     """Reference point of the hypervolume, one number an objective; by default the environment's."""
 

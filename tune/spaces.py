@@ -12,6 +12,7 @@ from morl import search_space
 from morl.errors import UserError, unknown_name
 from morl.parsing import field_names, field_values, from_mapping, plain_fields
 from morl.registry import agent_spec, load
+from morl.renaming import current_names
 from morl.runs import directory
 from morl.search_space import Space
 from morl.tune.settings import StudySettings
@@ -39,7 +40,8 @@ def searched(agent: str, config: Any, settings: StudySettings, changes: Mapping[
     argument = {name: x.plain() if isinstance(x, search_space.Parameter) else x for name, x in changes.items()}
     sources = (from_file, str(settings.space_file)), (of_flags(settings.space), "--space"), (argument, "space")
     fixed: dict[str, Any] = {}
-    for part, source in sources:
+    for named, source in sources:
+        part = with_current_names(named, type(config), source)
         if unknown := [name for name in part if name not in field_names(type(config))]:
             raise UserError(f"{source}: {unknown_name('setting', unknown[0], field_names(type(config)))}")
         space, more = search_space.overridden(space, part, source)
@@ -61,6 +63,22 @@ def searched(agent: str, config: Any, settings: StudySettings, changes: Mapping[
         what = "that may change during a training " if population else ""
         raise UserError(f"{agent} has no settings {what}to search; name some: --space NAME='{{log: [1e-4, 1e-2]}}'")
     return space, config
+
+
+def with_current_names(changes: Mapping[str, Any], config_class: type[Any], source: str) -> dict[str, Any]:
+    """Return changes to a space under the names that settings have now, those in conditions too.
+
+    Raises:
+        UserError: a setting is there under an old name and its new one.
+    """
+
+    def conditions(change: Any) -> Any:
+        if isinstance(change, Mapping) and isinstance(when := change.get("when"), Mapping):
+            return {**change, "when": current_names(when, config_class, source=source)}
+        return change
+
+    named = current_names(changes, config_class, source=source)
+    return {name: conditions(change) for name, change in named.items()}
 
 
 def of_flags(flags: tuple[str, ...]) -> dict[str, Any]:

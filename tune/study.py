@@ -15,6 +15,7 @@ from morl import search_space
 from morl.errors import UserError
 from morl.parsing import field_values, plain_fields
 from morl.registry import agent_spec, load
+from morl.renaming import current_names
 from morl.runs import directory, files
 from morl.settings import TrainSettings
 from morl.tune import heldout, searchers, spaces, study_file
@@ -119,6 +120,8 @@ class Study:
         except OSError as error:
             raise UserError(f"cannot write to the study directory {path}: {error.strerror}") from error
         try:
+            for trial in journal.trials.values():
+                trial.params = current_names(trial.params, type(self.config), source=str(journal.path))
             with closing(TensorBoard(path / "tensorboard", field_values(self.config))) as board:
                 return self._run(path, self._ledger(path, journal, board, reporter, should_stop), reporter)
         except OSError as error:

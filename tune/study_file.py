@@ -15,6 +15,7 @@ from morl.registry import agent_spec, load
 from morl.runs import directory, files
 from morl.search_space import Space
 from morl.tune.settings import StudySettings
+from morl.tune.spaces import with_current_names
 from morl.tune.worker import import_modules
 
 NAME = "study.yaml"
@@ -100,7 +101,7 @@ def read(path: Path, changes: dict[str, Any]) -> Written:
         dataclasses.replace(training, out=path),
         config,
         dataclasses.replace(settings, **changes),
-        {**declared, **(parts["space"] or {})},
+        {**declared, **with_current_names(parts["space"] or {}, load(spec.config), source)},
     )
 
 

@@ -1,8 +1,8 @@
 """C-MORL (Liu et al., ICLR 2025, arXiv 2410.02236): Pareto initialisation, then Pareto extension.
 
-1. One PPO learner for each preference on the simplex, all trained in parallel (section 4.1; :mod:`morl.agents.ppo`).
-2. In rounds, policies of the archive are extended along each objective under constraints on the others (sections 4.2
-   and 4.3; :mod:`.extension` selects them, :mod:`.constrained` trains them).
+1. One PPO learner for each preference on the simplex, all trained in parallel (:mod:`morl.agents.ppo`).
+2. In rounds, policies of the archive are extended along each objective under constraints on the others:
+   :mod:`.extension` selects them, :mod:`.constrained` trains them.
 
 Every policy met at an evaluation is a candidate for the archive of non-dominated ones, which the core keeps and
 re-evaluates at the end.

@@ -27,6 +27,7 @@ from morl.agents.cmorl import lengths, trust_region
 from morl.agents.cmorl.lengths import Lengths
 from morl.agents.ppo.algorithm import PPO
 from morl.agents.ppo.types import Policy, PPOLearning
+from morl.ops.batching import with_leading_axes
 from morl.ops.masking import masked_mean, standardise
 from morl.ops.returns import episode_over, gae, td_errors
 from morl.types import LearnerState, Metrics, Transition
@@ -177,11 +178,11 @@ class ConstrainedPPO:
         learning: ConstrainedLearning = state.learning
         # advantages are of rewards in PPO's scale, slopes are in the scale of the constraints
         unit = self.ppo.reward_scale(learning.ppo.return_stats) / learning.scale
-        weights = barrier_weights(batch.preference, slack, self.barrier) * unit
+        weights = barrier_weights(batch.preference, slack, self.barrier) * unit[None, None]
 
         threshold = learning.origin - learning.allowance
-        before, after = ((x - threshold) / learning.scale for x in returns)
-        of_episodes = (batch.preference + secants(before, after, self.barrier)) * unit
+        before, after = ((x - threshold[None, None]) / learning.scale[None, None] for x in returns)
+        of_episodes = (batch.preference + secants(before, after, self.barrier)) * unit[None, None]
         weights = jnp.where(
             learning.episodic,
             of_episodes / masked_mean(of_episodes.mean(axis=-1), batch.valid),
@@ -202,7 +203,7 @@ class ConstrainedPPO:
         params = ppo_state.params
         # a change of the return is the advantage of the new actions, summed over an episode
         unit = self.ppo.reward_scale(ppo_state.learning.return_stats) * self.horizon(state) / state.learning.scale
-        advantage = rollout.advantage * unit
+        advantage = rollout.advantage * unit[None, None]
         actor, log_std = trust_region.step(
             (params.actor, params.log_std),
             self.ppo.surrogate_estimate(params, rollout, advantage),
@@ -282,7 +283,7 @@ class ConstrainedPPO:
 
     def _values(self, policy: Policy, batch: Transition) -> tuple[jax.Array, jax.Array]:
         """Return the values (T, B, R) of the observations acted on and of the next ones, in units of the rewards."""
-        scale = self.ppo.reward_scale(policy.return_stats)
+        scale = self.ppo.reward_scale(policy.return_stats)[None, None]
         value, next_value = self.ppo.values(policy, batch)
         return value * scale, next_value * scale
 
@@ -309,6 +310,7 @@ def barrier_weights(preference: jax.Array, slack: jax.Array, barrier: float) -> 
         slack: (R,) distance of each return from its threshold, negative beyond it; infinite without a constraint.
         barrier: t.
     """
+    slack = with_leading_axes(slack, preference.ndim)
     broken = slack <= 0
     inside = jnp.minimum(1.0 / (barrier * jnp.maximum(slack, 1e-6)), STEEPEST)
     return jnp.where(broken.any(), jnp.where(broken, 1e-3 - slack, 0.0), preference + inside)

@@ -22,7 +22,7 @@ MARGINS = (0.05, 0.5)  # thresholds as shares of a gap's width from its far end:
 class Extension:
     """Second stage: ``rounds`` of ``updates`` updates, all learners of a round side by side.
 
-    Half of the learners extend the least crowded policies (Liu et al., 2025, section 4.2), and keep the share β of the
+    Half of the learners extend the least crowded policies (Liu et al., 2025), and keep the share β of the
     other returns as published. The other half go for the widest gaps of the front: above one end of a gap in one
     objective, beyond its other end in the rest. With the interior-point method their constraints are on single episodes
     (:mod:`.constrained`).

@@ -64,8 +64,8 @@ def step(
     trials = jax.vmap(lambda fraction: estimate(unravel(start + fraction * move)))(fractions)
     broken = slack < 0
     # the sum of the broken constraints has to rise, and the others may give way; or none may break and p has to gain
-    mends = (jnp.where(broken, trials.gains, 0.0).sum(axis=-1) > 0) & broken.any()
-    holds = (trials.gains >= -slack - TOLERANCE).all(axis=-1) & (trials.gains @ preference > 0)
+    mends = (jnp.where(broken[None], trials.gains, 0.0).sum(axis=-1) > 0) & broken.any()
+    holds = (trials.gains >= (-slack - TOLERANCE)[None]).all(axis=-1) & (trials.gains @ preference > 0)
     good = jnp.isfinite(trials.gains).all(axis=-1) & (trials.divergence <= 1.5 * max_kl) & (mends | holds)
     first = jnp.argmax(good)
     return unravel(start + jnp.where(good.any(), fractions[first], 0.0) * jnp.where(jnp.isfinite(move), move, 0.0))

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 
 from morl.errors import UserError
 from morl.ops import preferences
+from morl.ops.batching import with_leading_axes
 
 BetaRange = tuple[float, float]
 
@@ -60,7 +61,7 @@ def thermometer(x: jax.Array, bins: int) -> jax.Array:
 
     Jain et al. (2023), appendix C.1: the feature of a bin is the share of it that lies below x.
     """
-    return jnp.clip(x[..., None] * bins - jnp.arange(bins), 0.0, 1.0)
+    return jnp.clip(x[..., None] * bins - with_leading_axes(jnp.arange(bins), x.ndim + 1), 0.0, 1.0)
 
 
 def encode(preference: jax.Array, beta: jax.Array, beta_range: BetaRange, bins: int) -> jax.Array:

@@ -59,6 +59,6 @@ def log_flows(inner: jax.Array, length: jax.Array, log_z: jax.Array, log_reward:
         log_z: (B,) flow of the start.
         log_reward: (B,) β log R, flow of the finished object.
     """
-    place = jnp.arange(inner.shape[1] + 1)
+    place = jnp.arange(inner.shape[1] + 1)[None]
     flow = jnp.where(place == 0, log_z[:, None], jnp.pad(inner, ((0, 0), (0, 1))))
     return jnp.where(place == length[:, None], log_reward[:, None], flow)

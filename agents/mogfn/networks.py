@@ -83,7 +83,7 @@ class PerStateNetwork(ABC):
         whose = jnp.minimum(jnp.searchsorted(ends, place, side="right", method="scan_unrolled"), batch - 1)
         step = jnp.minimum(place - (ends - length)[whose], steps - 1)
         some = self.of(params, trajectories.obs[whose, step], condition[whose])
-        there = jnp.minimum((ends - length)[:, None] + jnp.arange(steps), rows - 1)
+        there = jnp.minimum((ends - length)[:, None] + jnp.arange(steps)[None], rows - 1)
         return jnp.where(trajectories.valid[..., None], _apart(some, there, (whose, step, place < ends[-1])), 0.0)
 
     def row_numbers(self, number: int) -> tuple[int, ...]:

@@ -49,7 +49,7 @@ class Trajectories(NamedTuple):
     @property
     def valid(self) -> jax.Array:
         """Mask of the steps, (B, T) bool."""
-        return jnp.arange(self.action.shape[1]) < self.length[:, None]
+        return jnp.arange(self.action.shape[1])[None] < self.length[:, None]
 
 
 class Reader(Protocol[Memory]):
@@ -154,5 +154,5 @@ def log_forward(logits: jax.Array, trajectories: Trajectories, mask: jax.Array) 
     """
     log_prob = jax.nn.log_softmax(mask_logits(logits, mask))
     # one-hot and not a gather: its gradient is a scatter, which XLA's CPU backend runs one element at a time
-    taken = jnp.arange(logits.shape[-1]) == trajectories.action[..., None]
+    taken = jnp.arange(logits.shape[-1])[None, None] == trajectories.action[..., None]
     return jnp.where(trajectories.valid, jnp.sum(jnp.where(taken, log_prob, 0.0), axis=-1), 0.0)

@@ -128,7 +128,7 @@ class PPO:
 
     def update(self, state: LearnerState, batch: Transition, key: jax.Array) -> tuple[LearnerState, Metrics]:
         """Learn from one rollout (T, B), for the preference (T, B, R) of each step."""
-        weights = batch.preference * self.preference_scale(state.learning.return_stats)
+        weights = batch.preference * self.preference_scale(state.learning.return_stats)[None, None]
         state, rollout = self.process_rollout(state, batch)
         advantage = standardise(jnp.sum(weights * rollout.advantage, axis=-1), rollout.weight)
         return self.fit(state, rollout, advantage, key)
@@ -143,7 +143,7 @@ class PPO:
         over = episode_over(batch.terminated, batch.truncated, batch.valid)
         carried, returns = partial_returns(batch.reward, over, self.gamma, state.episode)
         return_stats = running_statistics.update(learning.return_stats, returns, batch.valid)
-        reward = batch.reward / self.reward_scale(return_stats)
+        reward = batch.reward / self.reward_scale(return_stats)[None, None]
         # 2. estimate an advantage for each objective
         value, next_value = self.values(self.policy(state), batch)
         discount = self.gamma * (1.0 - batch.terminated)

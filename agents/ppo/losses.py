@@ -46,7 +46,7 @@ def objective_surrogates(log_ratio: jax.Array, advantage: jax.Array, weight: jax
     Centring leaves the gradient's expectation as it is, and makes the surrogate 0 for the policy that acted.
     """
     weight = weight[..., None]
-    centred = advantage - masked_mean(advantage, weight, (0, 1))
+    centred = advantage - masked_mean(advantage, weight, (0, 1))[None, None]
     return masked_mean(jnp.exp(log_ratio)[..., None] * centred, weight, (0, 1))
 
 

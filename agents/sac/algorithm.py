@@ -304,7 +304,7 @@ def clip_each_by_norm(max_norm: float) -> optax.GradientTransformation:
     def update(gradients: Params, state: PyTree, params: PyTree = None) -> tuple[Params, PyTree]:
         return Params(*(clip.update(gradient, optax.EmptyState())[0] for gradient in gradients)), state
 
-    return optax.GradientTransformation(lambda params: optax.EmptyState(), update)  # type: ignore[arg-type]
+    return optax.GradientTransformation(lambda params: optax.EmptyState(), update)
 
 
 def next_utopia(utopia: jax.Array, target: jax.Array, weight: jax.Array) -> jax.Array:

@@ -151,8 +151,8 @@ class Networks:
         if not self.by_action:
             return flat_network(rng, *sizes, rows, self.num_objectives, self.hidden)
         if self.kind == "convolution":
-            widths = (self.channels, self.blocks, self.hidden)
-            return convolution_network(rng, *sizes, rows, self.num_objectives, *widths)
+            outputs, channels, blocks = self.num_objectives, self.channels, self.blocks
+            return convolution_network(rng, *sizes, rows, outputs, channels, blocks, self.hidden)
         return row_network(rng, *sizes, self.num_objectives, self.hidden)
 
     def _apply(self, network: Any, inputs: NetworkInput, preference: jax.Array) -> jax.Array:

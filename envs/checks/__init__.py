@@ -1,4 +1,4 @@
-"""Checks of environments: what ``morl check-env`` asks, and a user's own tests can."""
+"""Checks of environments, for ``morl check-env`` and for a user's own tests."""
 
 from __future__ import annotations
 

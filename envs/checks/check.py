@@ -1,4 +1,4 @@
-"""Does an environment keep its promises? What ``morl check-env`` asks, and a user's own tests can."""
+"""Check of an environment against its contract, for ``morl check-env`` and for a user's own tests."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from gymnasium.envs.registration import load_env_creator
 from gymnasium.error import DependencyNotInstalled
 
 from morl.environments import find, make
+from morl.envs.checks.episodes import Builder, Subject
 from morl.envs.checks.generators import global_generators_restored
-from morl.envs.checks.gymnasium import Builder, Subject, check_by_gymnasium, check_gymnasium
+from morl.envs.checks.gymnasium import check_by_gymnasium, check_gymnasium
 from morl.envs.checks.jax import check_functional
 from morl.envs.checks.report import Fault, Report
 from morl.envs.gymnasium.to_gymnasium import GymnasiumEnv
@@ -24,7 +25,7 @@ from morl.registry import Backend, EnvSpec, env_spec
 
 
 def check_env(env: Any, backend: Backend | None = None, seed: int = 0) -> Report:
-    """Check an environment, and say what is to be mended.
+    """Check an environment and report what to fix.
 
     In a test: ``report = check_env("my_module:my-env-v0"); assert report.passed(), report``.
 
@@ -32,15 +33,15 @@ def check_env(env: Any, backend: Backend | None = None, seed: int = 0) -> Report
     ok    attributes: spaces, objectives, reference point, parameters
 
     Args:
-        env: an id as :func:`morl.make` takes it, a functional environment, a Gymnasium environment, or what makes one
-            (its class, for example). MO-Gymnasium's are checked as they come, without our repairs. One that is given
-            made is stepped and reset, and not closed.
-        backend: of an id, which of the two environments if there are two.
-        seed: of resets, keys and actions.
+        env: an id as :func:`morl.make` takes it, a functional environment, a Gymnasium environment, or a callable that
+            makes one (such as its class). MO-Gymnasium's environments are checked without the library's repairs. A
+            Gymnasium environment is reset and stepped, but not closed.
+        backend: back-end to check where an id has two.
+        seed: seed of resets, keys and actions.
 
     Raises:
-        UserError: no such environment, or not one.
-        MissingExtraError: it needs an optional package that is not installed.
+        UserError: unknown id, or not an environment.
+        MissingExtraError: the environment needs an optional package that is not installed.
     """
     report = Report()
     with global_generators_restored():
@@ -49,7 +50,7 @@ def check_env(env: Any, backend: Backend | None = None, seed: int = 0) -> Report
         elif hasattr(env, "default_params"):
             _check_functional(report, env, seed)
         elif isinstance(env, gymnasium.Env):
-            check_gymnasium(report, Subject(env, _again(env), None, _nondeterministic(env)), seed)
+            check_gymnasium(report, Subject(env, _builder(env), None, _nondeterministic(env)), seed)
         elif callable(env):
             _check_made(report, env, seed)
         else:
@@ -73,9 +74,9 @@ def _check_id(report: Report, id: str, backend: Backend | None, seed: int) -> No
 
 
 def _make_as_it_comes(spec: GymnasiumSpec) -> gymnasium.Env[Any, Any]:
-    """Without a time limit: its flags are seen as the environment sets them."""
+    """Make an environment without Gymnasium's time limit, to see the flags that it sets itself."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # as when it is used
+        warnings.simplefilter("ignore")  # as in training
         env: gymnasium.Env[Any, Any] = gymnasium.make(spec, disable_env_checker=True, max_episode_steps=-1)
     return env
 
@@ -99,7 +100,7 @@ def _made(build: Callable[[], Any], spec: GymnasiumSpec | None) -> gymnasium.Env
         env = build()
     except (ImportError, DependencyNotInstalled):
         if spec is not None:
-            make(spec.id, "host")  # says what to install
+            make(spec.id, "host")  # raises an error that names the extra
         raise
     if not isinstance(env, gymnasium.Env):
         raise Fault(f"must be a gymnasium.Env, not {type(env).__name__}")
@@ -116,8 +117,8 @@ def _check_functional(report: Report, env: Any, seed: int, registered: EnvSpec |
         report.skip(subject, "fix the above first")
 
 
-def _again(env: gymnasium.Env[Any, Any]) -> Builder | None:
-    """Makes another one of a given environment, from its registration."""
+def _builder(env: gymnasium.Env[Any, Any]) -> Builder | None:
+    """Return a function that makes another instance of an environment, or None if it has no registration."""
     spec = env.spec
     if spec is None or spec.entry_point is None:
         return None

@@ -1,4 +1,4 @@
-"""Checks of constructive tasks (:mod:`morl.envs.constructive.base`), on random walks: there, and every way back."""
+"""Checks of constructive tasks (:mod:`morl.envs.constructive.base`) on random trajectories and their backward steps."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ from numpy.typing import NDArray
 from morl.envs.checks.report import Report
 from morl.training.backends.devices import quick_to_compile
 
-LANES = 8  # objects that are built side by side
-MOST_STEPS = 200  # of which so many are checked
+BATCH = 8  # objects that are built together
+MOST_STEPS = 200  # largest number of steps that are checked of each
 NEEDED = ("horizon", "num_backward_actions", "observation_key", "action_mask", "backward_mask", "backward_step")
-HIGH = 10.0  # beyond it, objectives are not "from 0 to about 1"
+HIGH = 10.0  # upper bound for objectives "from 0 to about 1"
 
 
 class Walks(NamedTuple):
-    """What T random allowed steps of B lanes gave, (T, B), and the K ways back from where each led, (T, B, K).
+    """Results of T random allowed steps of B objects, (T, B), and of the K backward actions after each, (T, B, K).
 
     Attributes:
-        finished: before the step.
-        mask_empty: no action was allowed.
-        terminated, reward: (T, B) and (T, B, R) of the step.
-        other_key: another key gave something else.
-        stays: nothing changed.
-        allowed: the backward action.
-        parent_changed: it led to another state.
-        returns: the action it named led back to the state.
-        legal: that action is allowed there.
-        undoes: it led to where the step came from, and named its action.
-        obs_right: of those that undo, the observation is what was seen there.
-        repeated: an earlier one led to the same parent and named the same action.
+        finished: (T, B) the object was finished before the step.
+        mask_empty: (T, B) no action was allowed.
+        terminated, reward: (T, B) and (T, B, R) results of the step.
+        other_key: (T, B) another key gave another result.
+        stays: (T, B) the step did not change the state.
+        allowed: (T, B, K) the backward action is allowed.
+        parent_changed: (T, B, K) the backward action led to another state.
+        returns: (T, B, K) the action that it returned leads back to the state.
+        legal: (T, B, K) that action is allowed in the parent.
+        undoes: (T, B, K) the parent is the state before the step, and the action is that of the step.
+        obs_right: (T, B, K) where it undoes the step, the parent's observation is the one seen before the step.
+        repeated: (T, B, K) an earlier backward action gave the same parent and action.
     """
 
     finished: Any
@@ -54,7 +54,7 @@ class Walks(NamedTuple):
 
 
 def check_constructive(report: Report, env: Any, seed: int) -> None:
-    """Checks of a task that can be walked backwards; it has passed those of a functional environment."""
+    """Check the constructive part of a task that has passed the checks of a functional environment."""
     with report.about("constructive", "horizon, masks and backward steps"):
         _check_attributes(report, env)
     if not report.passed():
@@ -96,7 +96,7 @@ def _check_attributes(report: Report, env: Any) -> None:
 
 
 def _walk(env: Any, seed: int) -> tuple[Walks, NDArray[Any], Any]:
-    """Random walks, the backward mask of the start, and the states at the end."""
+    """Return random walks, the backward mask of the start, and the final states."""
     params, number = env.default_params, env.num_backward_actions
     backward_actions = jnp.arange(number)
 
@@ -133,10 +133,10 @@ def _walk(env: Any, seed: int) -> tuple[Walks, NDArray[Any], Any]:
     @partial(jax.jit, compiler_options=quick_to_compile())
     def run(key: jax.Array) -> Any:
         steps = min(env.horizon + 1, MOST_STEPS)
-        keys = jax.random.split(key, (steps, LANES))
+        keys = jax.random.split(key, (steps, BATCH))
         state, obs = jax.vmap(env.reset, (0, None))(keys[0], params)
         first = env.backward_mask(jax.tree.map(lambda x: x[0], state))
-        carry = (state, obs, jnp.zeros(LANES, bool))
+        carry = (state, obs, jnp.zeros(BATCH, bool))
         (ends, _, _), rows = jax.lax.scan(jax.vmap(one), carry, keys)
         return rows, first, ends
 
@@ -145,7 +145,7 @@ def _walk(env: Any, seed: int) -> tuple[Walks, NDArray[Any], Any]:
 
 
 def _equal(one: Any, other: Any) -> jax.Array:
-    """() bool, whether two states are the same."""
+    """Return () bool, whether two states are equal."""
     leaves = [
         jnp.all((x == y) | ((x != x) & (y != y)))
         for x, y in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True)
@@ -154,7 +154,7 @@ def _equal(one: Any, other: Any) -> jax.Array:
 
 
 def _first(wrong: NDArray[Any]) -> str:
-    """Where it was wrong first."""
+    """Return the first step at which ``wrong`` (T, ...) is True, as text."""
     return f"at step {np.argwhere(wrong)[0][0] + 1} of an object"
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 @contextlib.contextmanager
 def global_generators_restored() -> Iterator[None]:
-    """Puts NumPy's and Python's global generators back afterwards."""
+    """Restore NumPy's and Python's global generators after the block."""
     numpy_state, python_state = np.random.get_state(), random.getstate()  # noqa: NPY002
     try:
         yield
@@ -22,18 +22,18 @@ def global_generators_restored() -> Iterator[None]:
 
 
 def seed_global_generators(seed: int) -> None:
-    """Start both anew."""
+    """Seed NumPy's and Python's global generators."""
     np.random.seed(seed)  # noqa: NPY002
     random.seed(seed)
 
 
 def global_state() -> dict[str, Any]:
-    """Where each of the global generators is, by the name of its module."""
+    """Return the state of each global generator, by the name of its module."""
     state: Any = np.random.get_state()  # noqa: NPY002
     return {"numpy.random": (state[1].tobytes(), state[2:]), "random": random.getstate()}
 
 
 def drawn_from(before: dict[str, Any]) -> str:
-    """Names of the global generators that moved since ``before``."""
+    """Return the names of the global generators that were drawn from since ``before``."""
     now = global_state()
     return " and ".join(name for name in now if now[name] != before[name])

@@ -20,8 +20,8 @@ from morl.ops.pareto import non_dominated
 from morl.registry import EnvSpec
 from morl.training.backends.devices import quick_to_compile
 
-LANES, STEPS = 8, 200  # random steps, beyond the time limit where there is one
-MAX_STEPS, BYTES = 1001, 2**27  # but not more, nor of observations that take more room
+BATCH, STEPS = 8, 200  # environments, and random steps of each without a time limit; else a step beyond the limit
+MAX_STEPS, BYTES = 1001, 2**27  # bounds on the steps and on the memory of their observations
 EAGER = 3  # steps taken one by one, outside of jit
 NEEDED = (
     *("id", "observation_space", "action_space", "reward_space", "objectives", "max_episode_steps"),
@@ -36,7 +36,7 @@ HINTS = {
 
 
 class Steps(NamedTuple):
-    """What T steps of B lanes gave, before any reset: (T, B, ...); ``start`` is the first observation, (B, ...)."""
+    """Results of T steps of B environments before any reset, (T, B, ...), and the first observations ``start``."""
 
     start: Any
     obs: Any
@@ -47,7 +47,7 @@ class Steps(NamedTuple):
 
 
 def check_functional(report: Report, env: Any, seed: int, registered: EnvSpec | None = None) -> None:
-    """Checks of a functional environment; ``registered`` is what the library knows of it."""
+    """Check a functional environment, and its registration if it has one."""
     with report.about("attributes", "spaces, objectives, reference point, parameters"):
         _check_attributes(report, env)
     if registered is not None and report.passed():
@@ -118,10 +118,10 @@ def _check_registration(report: Report, env: Any, registered: EnvSpec) -> None:
 
 
 def _traced(env: Any) -> tuple[Any, Any]:
-    """Shapes and types of what ``reset`` and ``step`` return.
+    """Return the shapes and types of the results of ``reset`` and ``step``.
 
     Raises:
-        Fault: they cannot be traced, or keep something on the environment.
+        Fault: they cannot be traced, or set an attribute of the environment.
     """
     key, params = jax.random.key(0), env.default_params
     before = dict(getattr(env, "__dict__", {}))
@@ -135,7 +135,7 @@ def _traced(env: Any) -> tuple[Any, Any]:
         following = jax.eval_shape(env.step, key, first[0], action, params)
     except (Fault, UserError):
         raise
-    except Exception as error:  # of any kind: it is the environment's
+    except Exception as error:  # any exception: it is the environment's
         hint = HINTS.get(type(error).__name__)
         raise Fault(f"{name} cannot be compiled: {blame(error)}{f'; {hint}' if hint else ''}") from error
     if not isinstance(following, tuple) or len(following) != 6:
@@ -145,7 +145,7 @@ def _traced(env: Any) -> tuple[Any, Any]:
 
 
 def _check_unchanged(env: Any, before: dict[str, Any]) -> None:
-    """Cached properties may appear; nothing else may be set."""
+    """Raise a Fault if an attribute was set; cached properties may appear."""
     for name, value in getattr(env, "__dict__", {}).items():
         if (name in before and before[name] is not value) or isinstance(value, jax.core.Tracer):
             raise Fault(f"reset or step sets self.{name}: keep it in the state, which they return")
@@ -185,14 +185,14 @@ def _type(leaf: Any) -> str:
 
 
 def _sample(space: Space[Any], seed: int, shape: tuple[int, ...]) -> NDArray[Any]:
-    """Random members of an action space, (*shape, ...), as JAX takes them."""
+    """Sample an action space, (*shape, ...), in JAX's types."""
     space.seed(seed)
     flat = np.stack([np.asarray(space.sample()) for _ in range(int(np.prod(shape, dtype=int)))])
     return flat.reshape((*shape, *flat.shape[1:])).astype(jax.dtypes.canonicalize_dtype(flat.dtype))
 
 
 def _check_pure(report: Report, env: Any, seed: int) -> None:
-    """The first steps one by one, twice, against the same compiled, and compiled and batched."""
+    """Compare the first steps, repeated, with the same steps compiled, and compiled and batched."""
     params = env.default_params
     key_reset, key_step = jax.random.split(jax.random.key(seed))
     reset_keys, keys = jax.random.split(key_reset, 2), jax.random.split(key_step, (EAGER, 2))
@@ -237,22 +237,22 @@ def _compare(report: Report, name: str, got: Any, plain: Any, how: str, exact: b
 
 def _check_steps(report: Report, env: Any, seed: int, gamma: float) -> None:
     limit = env.max_episode_steps
-    size = LANES * max(1, int(np.prod(env.observation_space.shape))) * 4
+    size = BATCH * max(1, int(np.prod(env.observation_space.shape))) * 4
     steps = min(limit + 1 if limit else STEPS, MAX_STEPS, max(20, BYTES // size))
-    actions = _sample(env.action_space, seed, (steps, LANES))
+    actions = _sample(env.action_space, seed, (steps, BATCH))
     params = env.default_params
 
     @partial(jax.jit, compiler_options=quick_to_compile())
     def run(key_reset: jax.Array, key_step: jax.Array) -> Steps:
-        """Lanes that start over at their end; ``reset`` draws from one key and ``step`` from the other."""
+        """Step environments that restart at their end; ``reset`` draws from one key and ``step`` from the other."""
 
         def starts(key: jax.Array) -> Any:
-            return jax.vmap(env.reset, (0, None))(jax.random.split(key, LANES), params)
+            return jax.vmap(env.reset, (0, None))(jax.random.split(key, BATCH), params)
 
         def advance(carry: Any, now: Any) -> Any:
             state, count = carry
             t, action = now
-            keys = jax.random.split(jax.random.fold_in(key_step, t), LANES)
+            keys = jax.random.split(jax.random.fold_in(key_step, t), BATCH)
             state, obs, reward, terminated, truncated, _ = jax.vmap(env.step, (0, 0, 0, None))(
                 keys, state, action, params
             )
@@ -265,7 +265,7 @@ def _check_steps(report: Report, env: Any, seed: int, gamma: float) -> None:
             return (state, jnp.where(done, 0, count)), (obs, reward, terminated, truncated, count)
 
         state, start = starts(jax.random.fold_in(key_reset, steps))
-        carry = (state, jnp.zeros(LANES, jnp.int32))
+        carry = (state, jnp.zeros(BATCH, jnp.int32))
         _, rows = jax.lax.scan(advance, carry, (jnp.arange(steps), actions))
         return Steps(start, *rows)
 
@@ -286,12 +286,12 @@ def _check_steps(report: Report, env: Any, seed: int, gamma: float) -> None:
         lengths = zip(first.count[ends], (first.terminated & ~first.truncated)[ends], strict=True)
         check_terminations_at_limit(report, [(int(n), bool(over)) for n, over in lengths], limit)
     elif not ends.any():
-        report.note("time limit", f"{ENDLESS.format(f'{steps} x {LANES}')}; give it max_episode_steps")
+        report.note("time limit", f"{ENDLESS.format(f'{steps} x {BATCH}')}; give it max_episode_steps")
     start = "random" if not np.array_equal(first.start, other_start.start) else "fixed"
     same = all(np.array_equal(a, b) for a, b in zip(first[1:], other_steps[1:], strict=True))
     report.note("randomness", f"the start is {start}, the steps are {'not random' if same else 'random'}")
     done = ends | (first.count == limit if limit else False)
-    alive = np.cumsum(done, axis=0) - done == 0  # the first episode of each lane
+    alive = np.cumsum(done, axis=0) - done == 0  # first episode of each environment
     weights = np.where(alive, gamma ** (first.count - 1.0), 0.0)[..., None]
     names = [objective.name for objective in env.objectives]
     check_reference_point(report, env.reference_point, names, (weights * first.reward).sum(axis=0))

@@ -17,12 +17,12 @@ ENDLESS = "no episode ended in {} steps"
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of a report.
+    """Line of a report.
 
     Attributes:
-        status: ``ok``, ``fix`` (to be mended), ``note`` (for information), ``skip`` (not looked at).
-        subject: what was looked at.
-        text: what was seen and, to be mended, what to do; why it was skipped.
+        status: ``ok``, ``fix`` (must be fixed), ``note`` (for information) or ``skip`` (not checked).
+        subject: name of the check.
+        text: the observation and, for ``fix``, the remedy; for ``skip``, the reason.
     """
 
     status: Literal["ok", "fix", "note", "skip"]
@@ -35,45 +35,49 @@ class Finding:
 
 
 class Fault(Exception):
-    """What the environment did wrong, where nothing more can be looked at because of it."""
+    """Error of the environment that makes the rest of a check impossible."""
 
 
 class Report:
-    """Findings in the order of the checks; ``str`` has them line by line."""
+    """Findings in the order of the checks; ``str`` gives one on each line."""
 
     def __init__(self) -> None:
         self.findings: list[Finding] = []
 
     def fix(self, subject: str, text: str) -> None:
-        """Something to be mended; only the first of a subject is kept."""
+        """Add a finding that must be fixed; only the first for a subject is kept."""
         if not any(f.subject == subject and f.status == "fix" for f in self.findings):
             self.findings.append(Finding("fix", subject, " ".join(text.split())))
 
     def note(self, subject: str, text: str) -> None:
-        """Something to know."""
+        """Add a finding for information."""
         self.findings.append(Finding("note", subject, " ".join(text.split())))
 
     def skip(self, subject: str, why: str) -> None:
-        """Something that was not looked at."""
+        """Add a check that was not made, and the reason."""
         self.findings.append(Finding("skip", subject, why))
 
     @contextlib.contextmanager
     def about(self, subject: str, told: str = "") -> Iterator[None]:
-        """``ok`` unless the block finds something else to say; what the environment raises is to be mended."""
+        """Add ``ok`` unless the block adds a finding to fix or skip; an exception in the block must be fixed.
+
+        Raises:
+            MissingExtraError: the block raised it.
+        """
         before = len(self.findings)
         try:
             yield
         except Fault as fault:
             self.fix(subject, str(fault))
-        except MissingExtraError:  # to be installed, not mended
+        except MissingExtraError:  # to install, not to fix
             raise
-        except Exception as error:  # of any kind: it is the environment's
+        except Exception as error:  # any exception: it is the environment's
             self.fix(subject, f"raised {blame(error)}")
         if not any(f.status in ("fix", "skip") for f in self.findings[before:]):
             self.findings.insert(before, Finding("ok", subject, told))
 
     def passed(self) -> bool:
-        """Nothing is to be mended."""
+        """Return whether nothing must be fixed."""
         return not any(f.status == "fix" for f in self.findings)
 
     def __str__(self) -> str:
@@ -81,7 +85,7 @@ class Report:
 
 
 def check_reference_point(report: Report, point: Any, names: Any, returns: NDArray[Any]) -> None:
-    """A note where random policies, of ``returns`` (n, R), do not do better than the reference point (R,)."""
+    """Add a note where the mean of ``returns`` (n, R) of random actions is below the reference point (R,)."""
     mean = returns.mean(axis=0)
     below = [str(name) for name, low, value in zip(names, point, mean, strict=True) if value < low]
     if below:
@@ -93,7 +97,7 @@ def check_reference_point(report: Report, point: Any, names: Any, returns: NDArr
 
 
 def check_terminations_at_limit(report: Report, ends: list[tuple[int, bool]], limit: int) -> None:
-    """``ends`` are (length, terminated) of episodes: all of one length, the limit, look like a limit of their own."""
+    """Add a finding if all ``ends`` (length, terminated) of episodes are terminations at the time limit."""
     if len(ends) > 1 and all(length == limit and terminated for length, terminated in ends):
         report.fix(
             "time limit",

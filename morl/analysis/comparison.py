@@ -26,8 +26,8 @@ from morl.ops.bootstrap import (
 )
 from morl.ops.pareto import non_dominated
 from morl.ops.preferences import equally_spaced_weights
-from morl.ops.quality import NUM_PREFERENCES, measure
 from morl.parsing import field_names
+from morl.quality import NUM_PREFERENCES, measure
 from morl.registry import MetricSpec, metric_specs
 from morl.runs.front import Floats
 from morl.settings import TrainSettings
@@ -44,7 +44,7 @@ class Measured:
     Attributes:
         group, run, seed: where it is from.
         policies: how many.
-        values: by the name of the metric; see :func:`morl.ops.quality.measure`.
+        values: by the name of the metric; see :func:`morl.quality.measure`.
     """
 
     group: str

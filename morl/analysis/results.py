@@ -73,9 +73,9 @@ class Result:
     @property
     def command(self) -> str:
         """A command line that repeats the training, with every setting that is not the default."""
-        check_module(f"agent {self.agent}", self.agent.rpartition(":")[0], self.path)
-        training, own = split_settings({name: x for name, x in self.settings.items() if name != "agent"}, self.agent)
         spec, source = agent_spec(self.agent), str(self.path / "config.yaml")
+        settings = {name: value for name, value in self.settings.items() if name != "agent"}
+        training, own = split_settings(settings, self.agent, source=source)
         parts = (spec.settings, training), (spec.config, own)
         flags = [flag for cls, values in parts for flag in to_flags(load_entry_point(cls), values, source=source)]
         return shlex.join(["morl", "train", self.agent, *flags])
@@ -119,10 +119,12 @@ def _read(path: Path, label: str) -> Result:
     if not (path / "front.csv").is_file():
         raise UserError(f"{path} has no front.csv: the run has not finished")
     settings, notes = read_settings(source)
-    if not isinstance(settings.get("agent"), str):
+    agent = settings.pop("agent", None)
+    if not isinstance(agent, str):
         raise UserError(f"{source} names no agent")
-    training, _ = split_settings(settings, settings["agent"])
-    settings_class = load_entry_point(agent_spec(settings["agent"]).settings)
+    check_module(f"agent {agent}", agent.rpartition(":")[0], path)
+    training, own = split_settings(settings, agent, source=str(source))
+    settings_class = load_entry_point(agent_spec(agent).settings)
     checked = from_mapping(settings_class, training, source=str(source))
     if checked.gamma is None or checked.reference_point is None:
         raise UserError(f"{source} is not that of a run: it has no gamma or no reference_point")
@@ -136,7 +138,7 @@ def _read(path: Path, label: str) -> Result:
     return Result(
         path=path,
         label=label,
-        settings=settings,
+        settings={"agent": agent, **training, **own},
         notes=notes,
         objectives=objectives,
         units=units,

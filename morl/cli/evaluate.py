@@ -48,7 +48,7 @@ def metrics_of(fronts: Mapping[int, Front], true_front: Floats | None) -> str:
     from morl.cli.metrics import cells, explained
     from morl.cli.table import table
     from morl.ops.preferences import equally_spaced_weights
-    from morl.ops.quality import NUM_PREFERENCES, measure
+    from morl.quality import NUM_PREFERENCES, measure
     from morl.registry import metric_specs
 
     specs = [spec for spec in metric_specs().values() if true_front is not None or "known_front" not in spec.needs]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 
-from morl.ops.quality import NUM_PREFERENCES
+from morl.quality import NUM_PREFERENCES
 from morl.registry import MetricSpec
 
 

@@ -131,6 +131,7 @@ def parse_all(
     from morl.loading import split_settings
     from morl.parsing import field_names, from_mapping
     from morl.parsing import parse as parse_flags
+    from morl.renaming import current_flags
     from morl.runs.directory import read_settings
 
     spec = agent_spec(agent)
@@ -150,6 +151,7 @@ def parse_all(
         )
         return parse_flags(options, flags, prog=prog, default=default)
 
+    flags = current_flags(flags, options)  # here, so that what is read twice is noted once
     path = _config_path(flags)
     if path is None:
         parsed = read({}, {}, "")
@@ -158,12 +160,13 @@ def parse_all(
         of = values.pop("agent", None)
         if of not in (None, agent) and str(of).rpartition(":")[2] != spec.name:
             raise UserError(f"{path} holds settings of the agent {of!r}, not of {agent!r}")
-        parsed = read(*split_settings(values, agent), str(path))
+        parsed = read(*split_settings(values, agent, source=str(path)), str(path))
     if parsed.file.protocol is not None:
         if path is not None:
             raise UserError("give --config or --protocol, not both")
         values = spec.protocol(parsed.file.protocol, parsed.training.env)
-        parsed = read(*split_settings(values, agent), parsed.file.protocol)
+        name = parsed.file.protocol
+        parsed = read(*split_settings(values, agent, source=name), name)
     return Parsed(parsed.training, getattr(parsed, own_name), {name: getattr(parsed, name) for name in also})
 
 

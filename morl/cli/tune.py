@@ -104,6 +104,7 @@ def main(args: Sequence[str]) -> int:
 def _study(agent: str, flags: Sequence[str]) -> Any:
     """From flags; the agent's own that are given among them are fixed."""
     from morl.parsing import field_names
+    from morl.renaming import current_flags
     from morl.tune import Study, worker
 
     for i, flag in enumerate(flags):  # modules register what other flags name
@@ -119,6 +120,7 @@ def _study(agent: str, flags: Sequence[str]) -> Any:
     spec = agent_spec(agent)
     config_class, settings_class = load(spec.config), load(spec.settings)
     defaults = {name: value for name, value in DEFAULTS.items() if name in field_names(settings_class)}
+    flags = current_flags(flags, settings_class, config_class)
     parsed = parse_all(
         agent, config_class, flags, prog=f"morl tune {agent}", also={"study": StudySettings}, defaults=defaults
     )

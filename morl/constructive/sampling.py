@@ -18,6 +18,7 @@ from morl.runs.csv import csv_text
 
 if TYPE_CHECKING:
     from morl.settings import Device
+    from morl.training.setup import Setup
 
 Floats = NDArray[np.float64]
 Texts = Sequence[str]
@@ -199,6 +200,15 @@ def sample(
             for i, row in enumerate(weights)
         ]
     drawn, log_probability = jax.tree.map(lambda *x: np.concatenate(x), *parts)
+    return _candidates(setup, weights, beta, drawn, log_probability, known)
+
+
+def _candidates(
+    setup: Setup, weights: Floats, beta: float, drawn: Any, log_probability: Any, known: Texts
+) -> Candidates:
+    """Return candidates from finished objects (n, ...), as many for each of the preferences (k, R)."""
+    sampler: Any = setup.agent.learner
+    number = len(drawn.values) // len(weights)
     preference = np.repeat(weights, number, axis=0)
     values = np.asarray(drawn.values, np.float64)
     objects = texts(setup.env, drawn.obs)

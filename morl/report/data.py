@@ -14,7 +14,7 @@ from morl.analysis.results import Result, history_columns
 from morl.ops import metrics
 from morl.ops.pareto import non_dominated
 from morl.ops.preferences import equally_spaced_weights
-from morl.ops.quality import NUM_PREFERENCES, measure
+from morl.quality import NUM_PREFERENCES, measure
 from morl.registry import metric_specs
 from morl.runs.directory import read_objects
 from morl.runs.front import Floats

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from morl.errors import UserError
+from morl.registry import agent_spec, load
+from morl.renaming import current_names
 from morl.runs import storage
 from morl.settings import TrainSettings
 from morl.training.progress import Progress, from_json
@@ -108,6 +110,8 @@ def _checked(
     settings = notes.get("settings")
     if not isinstance(settings, dict):
         raise UserError(f"cannot read the checkpoint {path}: it holds no settings")
+    spec = agent_spec(resolved["agent"])
+    settings = current_names(settings, load(spec.settings), load(spec.config), source=str(path))
     settings = {**fixed_settings(defaults), **settings}
     now = fixed_settings(resolved)
     changed = [name for name in now.keys() | settings.keys() if now.get(name) != settings.get(name)]

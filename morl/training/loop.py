@@ -18,6 +18,7 @@ from morl.envs.constructive.host_values import oracle_errors
 from morl.errors import UserError, WorkerError
 from morl.ops import metrics
 from morl.ops.preferences import spread
+from morl.quality import front_metrics
 from morl.registry import agent_spec, load
 from morl.runs import directory, files, storage
 from morl.runs.directory import Run
@@ -401,18 +402,12 @@ class _Training:
             )
         return rows
 
-    def _quality(self, returns: Floats) -> dict[str, float | int]:
-        hypervolume, exact = metrics.hypervolume_estimate(returns, self.setup.reference_point)
-        quality: dict[str, float | int] = {
-            "hypervolume": hypervolume,
-            "hypervolume_exact": int(exact),
-            "expected_utility": metrics.expected_utility(returns, self.weights),
-            "sparsity": metrics.sparsity(returns),
-            "front_size": len(returns),
-        }
-        if self.setup.true_hypervolume:
-            quality["hypervolume_share"] = hypervolume / self.setup.true_hypervolume
-        return quality
+    def _quality(self, returns: Floats) -> dict[str, float]:
+        """Return the metrics of a front (n, R) that are computed at every evaluation, by column."""
+        setup = self.setup
+        return front_metrics(
+            returns, setup.reference_point, setup.true_front, self.weights, true_hypervolume=setup.true_hypervolume
+        )
 
     def _final(self, record: Recorder) -> dict[int, Front]:
         """Evaluate what is kept on fresh seeds: estimates that put a policy into an archive are its luckiest ones."""

@@ -25,7 +25,7 @@ OFF_POLICY = {
     "hidden": (8,),
 }
 GRID = {"env": "fruit-tree-v0", "env_kwargs": {"depth": 5}}  # untrained policies make a front there already
-LABELS = {"initial": 8, "rounds": 2, "round_size": 4, "bases": 4, "pool": 8, "proposer": "genetic"}
+LABELS = {"initial": 8, "rounds": 3, "round_size": 4, "bases": 4, "pool": 8, "proposer": "genetic"}
 CASES = {
     "ppo": ({**RUN, **GRID}, ON_POLICY),
     "cmorl": ({**RUN, **GRID}, {**ON_POLICY, "extension_updates": 2}),
@@ -125,7 +125,8 @@ def test_it_compiles_once(name):
         if event == "/jax/core/compile/backend_compile_duration":
             compiled.append(seconds)
 
-    state = train_and_evaluate(state, 1)
+    for _ in range(2):
+        state = train_and_evaluate(state, 1)
     jax.monitoring.register_event_duration_secs_listener(count)
     try:
         train_and_evaluate(state, 2)

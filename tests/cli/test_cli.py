@@ -99,7 +99,7 @@ def test_help_of_an_agent_names_every_setting(capsys):
         "--config",
     ):
         assert flag in out
-    assert "Adam's step size. (default: 0.001)" in " ".join(out.split())
+    assert "Step size of Adam. (default: 0.001)" in " ".join(out.split())
 
 
 def test_flags_win_over_a_protocol():
@@ -133,9 +133,14 @@ def test_the_published_settings_leave_both_stages_their_updates(env):
     assert agent.updates + rounds * agent.extension.updates == int(both)
     assert 16 <= agent.extension.updates <= 24  # about the published 20
     assert (config.num_envs, config.rollout_steps, config.epochs, config.minibatches) == (4, 2048, 10, 32)
-    assert (config.learning_rate, config.clip, config.max_grad_norm, config.value_coefficient) == (3e-4, 0.2, 0.5, 0.5)
+    assert (config.learning_rate, config.clip_eps, config.max_grad_norm, config.value_coefficient) == (
+        3e-4,
+        0.2,
+        0.5,
+        0.5,
+    )
     assert (config.train_gamma, config.gae_lambda, config.entropy_coefficient) == (0.995, 0.95, 0.0)
-    assert (config.keep, config.barrier, settings.archive_capacity) == (0.9, 20.0, 200)
+    assert (config.constraint_beta, config.barrier, settings.archive_capacity) == (0.9, 20.0, 200)
 
 
 def test_lists(capsys):

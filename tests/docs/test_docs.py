@@ -159,7 +159,7 @@ def test_commands_are_understood(where, words, monkeypatch, tmp_path):
             monkeypatch.chdir(tmp_path)
             settings = tmp_path / args[args.index("--config") + 1]
             settings.parent.mkdir()
-            settings.write_text("clip: 0.3\n")
+            settings.write_text("clip_eps: 0.3\n")
 
         monkeypatch.setattr(morl.training.loop, "train", refuse_to_train)
         if "--help" in args:
@@ -216,7 +216,9 @@ SMALL = {"evaluations": 1, "eval_episodes": 2, "final_episodes": 2}
 def trained_gmorl():
     from morl.agents.gmorl import GMORLConfig
 
-    config = GMORLConfig(num_envs=8, batch_size=32, replay_capacity=640, learning_starts=160, hidden=(8,), num_preferences=3)
+    config = GMORLConfig(
+        num_envs=8, batch_size=32, replay_capacity=640, learning_starts=160, hidden=(8,), num_preferences=3
+    )
     return morl.train("gmorl", morl.TrainSettings(env="deep-sea-treasure-v0", steps=800, **SMALL), config)
 
 

@@ -32,7 +32,13 @@ def conditional(tmp_path_factory):
         out=tmp_path_factory.mktemp("runs") / "gmorl",
     )
     small = GMORLConfig(
-        num_envs=8, rollout_steps=4, gradient_steps=2, batch_size=16, replay_capacity=320, learning_starts=32, hidden=(8,),
+        num_envs=8,
+        rollout_steps=4,
+        gradient_steps=2,
+        batch_size=16,
+        replay_capacity=320,
+        learning_starts=32,
+        hidden=(8,),
         num_preferences=5,
     )  # fmt: skip
     return morl.train("gmorl", settings, small)

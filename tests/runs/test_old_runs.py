@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 
 import morl
+from morl.analysis import results
 from morl.errors import UserError
+from morl.loading import settings_of
 
 OLD = Path(__file__).parent / "old_runs" / "format-3"
 
@@ -24,6 +26,20 @@ def test_a_run_of_an_earlier_version_is_read_and_its_policies_act(old):
     assert run.front.returns[:, 0].tolist() == [3.534205436706543, 1.824066400527954]
     again = morl.evaluate(old, morl.EvaluateSettings(episodes=2))[0]
     np.testing.assert_allclose(again.returns, run.front.returns, rtol=1e-5)
+
+
+def test_its_settings_have_the_names_of_today(old):
+    """Its config.yaml has those of before: clip, keep and radius."""
+    text = (old / "config.yaml").read_text()
+    assert [name for name in ("clip", "keep", "radius") if f"\n{name}: " not in text] == []
+    (read,) = results.read([old])
+    assert {"clip_eps": 0.2, "constraint_beta": 0.9, "max_kl": 0.01}.items() <= dict(read.settings).items()
+    (old / "config.yaml").write_text(text.replace("clip: 0.2", "clip: 0.3").replace("keep: 0.9", "keep: 0.8"))
+    _, _, config = settings_of(old)
+    assert (config.clip_eps, config.constraint_beta) == (0.3, 0.8)
+    (read,) = results.read([old])
+    assert "--clip-eps=0.3" in read.command
+    assert "--constraint-beta=0.8" in read.command
 
 
 def test_it_has_finished_and_is_left_alone(old):

@@ -20,7 +20,8 @@ import numpy as np
 from jax.sharding import PartitionSpec
 from numpy.typing import NDArray
 
-from morl.envs.gymnasium.from_gymnasium import HostEnvironment, HostStep, HostVectorEnv
+from morl.envs.gymnasium.from_gymnasium import HostEnvironment
+from morl.envs.gymnasium.host_vector import HostStep, HostVectorEnv
 from morl.training.backends.sharding import Sharding
 from morl.training.evaluation import MAX_STEPS, in_blocks, in_widths
 from morl.training.nonfinite import NonFinite, guarded_update, no_nonfinite, reset_episode_state

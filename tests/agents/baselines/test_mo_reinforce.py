@@ -40,7 +40,7 @@ def test_learns_to_be_sure():
 
 
 def test_the_gradient_by_hand():
-    """Of two preferences with two samples each, on the output bias, whose gradient of log π is one-hot less π."""
+    """Compare the gradient of the output bias, one-hot less π for each step, for two preferences with two samples."""
     agent = MOReinforce(MOReinforceConfig(batch=4, samples=2, hidden=(8,), entropy=0.0), GRID, 1)
     policy = agent.init(KEY).policy
     preference = jnp.array([[1.0, 0.0], [1.0, 0.0], [0.3, 0.7], [0.3, 0.7]])

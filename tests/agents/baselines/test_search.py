@@ -1,4 +1,4 @@
-"""What needs no gradient: every genome an object, exact budgets, and a search that beats chance."""
+"""Search without gradients: every genome an object, exact budgets, and a search that beats chance."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -43,7 +43,7 @@ def test_budgets_are_exact():
 
 
 def test_random_steps_are_uniform():
-    """Of a grid of 2 x 2 each of the three objects is one step away."""
+    """Build the three objects of a grid of 2 x 2, each one step away."""
     (found,) = random_objects(HyperGrid(side=2), 3000, batch=3000)
     share = np.unique(found.obs, axis=0, return_counts=True)[1] / 3000
     np.testing.assert_allclose(share, 1 / 3, atol=0.04)

@@ -1,4 +1,4 @@
-"""Constraints on returns: the barrier's weights, the returns they rest on, where a round starts, and what is learnt."""
+"""Constraints on returns: weights of the barrier, estimates of returns, starts of rounds, and trained policies."""
 
 import itertools
 from dataclasses import dataclass, replace
@@ -27,7 +27,7 @@ CONFIG = PPOConfig(
 
 @dataclass(frozen=True)
 class Watched(ConstrainedPPO):
-    """Its metrics have the mean reward of each rollout too; episodes of most probes are of one step."""
+    """ConstrainedPPO whose metrics have the mean reward of each rollout too; most probes' episodes have one step."""
 
     def update(self, state, batch, key):
         state, metrics = super().update(state, batch, key)
@@ -44,7 +44,7 @@ def learner(kind="steer", method="ipo", **changes):
 
 @cache
 def program(kind, method):
-    """Return what trains ``learner(kind, method)``, or PPO for the method "none"."""
+    """Return the function that trains ``learner(kind, method)``, or PPO for the method "none"."""
     return training(Probe(kind), learner(kind).ppo if method == "none" else learner(kind, method))
 
 
@@ -56,7 +56,7 @@ def run(agent, state, updates, kind="steer"):
 
 @cache
 def archived_policy(kind, updates):
-    """Return what the first stage of C-MORL finds for the second objective alone."""
+    """Return the policy that the first stage of C-MORL finds for the second objective alone."""
     ppo = learner(kind).ppo
     return ppo.policy(program(kind, "none")((0.0, 1.0), updates)[0])
 
@@ -89,14 +89,14 @@ def test_broken_constraints_count_alone_and_by_how_far():
 
 
 class Known(PPO):
-    """Its critic says what it is given as observation, whatever it has learnt."""
+    """PPO whose critic returns the observation as its values, whatever it has learnt."""
 
     def values(self, policy, batch):
         return batch.obs, batch.next_obs
 
 
 def known(num_envs, *, learnt_at=GAMMA, gamma=GAMMA, limit=None, allowance=(np.inf, 1.0), archived=None):
-    """Under constraints, with a critic that is known: what learns, and the state it begins with."""
+    """Return a learner under constraints whose critic is known, and its state at the start."""
     env = Probe("constant")
     config = replace(CONFIG, num_envs=num_envs, normalise_rewards=False)
     ppo = Known(config, env.observation_space, env.action_space, 2, learnt_at, 100)
@@ -106,7 +106,7 @@ def known(num_envs, *, learnt_at=GAMMA, gamma=GAMMA, limit=None, allowance=(np.i
 
 
 def told(value, next_value, reward, terminated=None, truncated=None, valid=None):
-    """A rollout (T, B, 2) of which this is known."""
+    """Return a rollout (T, B, 2) with these values, rewards and flags."""
     none = np.zeros(reward.shape[:2], bool)
     parts = [none if x is None else x for x in (terminated, truncated)]
     preference = np.broadcast_to([1.0, 0.0], reward.shape)
@@ -115,7 +115,7 @@ def told(value, next_value, reward, terminated=None, truncated=None, valid=None)
 
 
 def test_what_an_episode_comes_to_goes_on_from_rollout_to_rollout():
-    """Two lanes; one episode goes on from one rollout to the next, and a host's reset step is left out."""
+    """One episode goes on from one rollout to the next, in another environment a host's reset step is left out."""
     rng = np.random.default_rng(0)
     reward, value, next_value = rng.normal(size=(3, 6, 2, 2)).astype(np.float32)
     done = np.zeros((6, 2), bool)
@@ -158,7 +158,7 @@ def test_what_an_episode_comes_to_goes_on_from_rollout_to_rollout():
 
 
 def followed(agent, state, lengths, values, earns, updates, steps=64):
-    """Slack, in units of what may be lost, after each update, of lanes whose next episode has the next of ``lengths``.
+    """Return the slack after each update, in units of the allowed loss; the next episode has the next of ``lengths``.
 
     ``values`` are the critic's at each age of an episode; ``earns`` gives the reward at ages (T, B) in an update. What
     reaches the limit is truncated there, other episodes terminate.
@@ -181,7 +181,7 @@ def followed(agent, state, lengths, values, earns, updates, steps=64):
 
 
 def valued(earns, goes_on, learnt_at, size):
-    """What a critic learns at each age: of rewards ``earns(age)`` where an episode goes on with such a chance."""
+    """Return a critic's values at each age, of rewards ``earns(age)`` and a probability ``goes_on(age)`` to go on."""
     values = np.full(2 * size, earns(2 * size) / (1 - learnt_at))
     for age in range(2 * size - 2, -1, -1):
         values[age] = earns(age) + learnt_at * goes_on(age) * values[age + 1]
@@ -191,7 +191,7 @@ def valued(earns, goes_on, learnt_at, size):
 @pytest.mark.parametrize("gamma", [1.0, 0.99])
 @pytest.mark.parametrize("since", [1, 6])
 def test_a_loss_is_known_long_before_an_episode_ends(gamma, since):
-    """Of 1000 steps, by rollouts of 64. A fifth is lost where a tenth may be, or as much is gained."""
+    """Episodes have 1000 steps, rollouts 64. A fifth is lost where a tenth is allowed, or as much is gained."""
     worth = 1000 if gamma == 1 else 100
     agent, state = known(8, learnt_at=0.995, gamma=gamma, limit=1000, allowance=(np.inf, 0.1 * worth))
     values = np.full(1002, 200.0)
@@ -211,7 +211,7 @@ def test_a_loss_is_known_long_before_an_episode_ends(gamma, since):
 
 @pytest.mark.parametrize(("gamma", "limit"), [(1.0, 1000), (1.0, 288), (0.99, 500)])
 def test_nothing_is_lost_or_gained_where_the_reward_is_uneven_and_nothing_changes(gamma, limit):
-    """Nothing for 64 steps, then 1, by a critic that knows."""
+    """The reward is 0 for 64 steps, then 1, and the critic knows."""
     agent, state = known(8, learnt_at=0.995, gamma=gamma, limit=limit, allowance=(np.inf, 10.0))
     values = valued(lambda age: 1.0 * (age >= 64), lambda age: 1.0, 0.995, 1000)
     earns = lambda update, ages: 1.0 * (ages >= 64)  # noqa: E731
@@ -220,9 +220,9 @@ def test_nothing_is_lost_or_gained_where_the_reward_is_uneven_and_nothing_change
 
 
 def test_episodes_of_any_length_seem_no_gain_where_nothing_changes():
-    """Of 10 to 200 steps, which a critic does not foresee: a mean over those that ended would be of short ones first.
+    """Episodes have 10 to 200 steps, which a critic does not foresee; a mean of ended ones is of short ones first.
 
-    That begins at half of what it comes to, which would look like a gain of three times what may be lost.
+    Such a mean begins at half of its limit, which would look like a gain of three times the allowed loss.
     """
     rng = np.random.default_rng(0)
     agent, state = known(256, learnt_at=0.99, gamma=0.99, allowance=(np.inf, 10.0))
@@ -235,7 +235,7 @@ def test_episodes_of_any_length_seem_no_gain_where_nothing_changes():
 
 
 def test_a_single_episode_comes_to_the_same_whatever_its_critics_discount():
-    """1 a step for 288 steps, undiscounted, which is what it was archived with."""
+    """The reward is 1 for 288 steps, undiscounted, and the archived return is 288."""
     agent, state = known(2, learnt_at=0.995, gamma=1.0, limit=288, archived=[288.0, 288.0])
     value, done = np.full((288, 2, 2), 200.0), np.zeros((288, 2), bool)
     done[-1] = True
@@ -262,7 +262,7 @@ def test_slopes_of_the_barrier_are_its_differences():
 
 @pytest.mark.parametrize(("archived", "expected"), [([0.0, 1.0], 2), (None, None)])
 def test_constraints_on_episodes_reach_a_dent_of_the_front(archived, expected):
-    """a may be had at b > 0.05: (0.4, 0.4) in every episode; in the mean, by (1, 0) in nearly all of them."""
+    """The constraint is b > 0.05: (0.4, 0.4) meets it in each episode, the mean also by (1, 0) in nearly all."""
     agent = learner("dent")
     free = archived_policy("dent", 30)
     assert greedy_choice(agent, free) == 1
@@ -278,14 +278,14 @@ def test_constraints_on_episodes_reach_a_dent_of_the_front(archived, expected):
 
 @pytest.fixture(scope="module", params=["ipo", "cpo"])
 def settled(request):
-    """A policy for the second objective alone: it steers to -0.2."""
+    """Return a learner, and a policy for the second objective alone, which steers to -0.2."""
     agent, policy = learner(method=request.param), archived_policy("steer", 150)
     assert greedy_action(agent, policy) == pytest.approx(-0.2, abs=0.06)
     return agent, policy
 
 
 def test_it_raises_one_objective_as_far_as_the_other_allows(settled):
-    """-(a + 0.2)^2 may fall by 0.16, so that a comes near 0.2; freely it would go to 0.6."""
+    """The objective -(a + 0.2)^2 may fall by 0.16, so that a comes near 0.2; without a constraint a would be 0.6."""
     agent, policy = settled
     state, feasible, returns = run(agent, agent.begin(policy, [np.inf, 0.16], [0.16, 0.16]), 150)
     assert 0.05 < greedy_action(agent, agent.policy(state)) < 0.25
@@ -300,9 +300,9 @@ def test_it_raises_one_objective_as_far_as_the_other_allows(settled):
 def test_a_policy_outside_comes_back(settled):
     agent, policy = settled
     begun = agent.begin(policy, [np.inf, 0.05], [0.05, 0.05])
-    # it has lost far more than it may: b alone counts until a is back
+    # far beyond the constraint b alone counts until a is back
     away, _ = program("steer", "none")((1.0, 0.0), 150, agent.ppo.begin(policy))
-    # not so sure of itself that a small divergence is no way at all
+    # enough entropy that a small divergence is a step of some length
     params = away.params._replace(log_std=np.array([-2.0], np.float32))
     lengths = begun.learning.lengths._replace(steps=jnp.float32(1))
     outside = begun._replace(params=params, learning=begun.learning._replace(ppo=away.learning, lengths=lengths))
@@ -315,7 +315,7 @@ def test_a_policy_outside_comes_back(settled):
 
 
 def in_units(state, units):
-    """The same learner, where objectives are counted in other units."""
+    """Return the same learner with objectives in other units."""
 
     def stats(part):
         old = part.return_stats
@@ -329,7 +329,7 @@ def in_units(state, units):
 
 
 def test_an_objective_in_other_units_makes_the_same_step(settled):
-    """The constrained one by the thousand, where its constraint already holds the policy back, and beyond it."""
+    """The constrained objective is in thousandths; the constraint holds the policy back already, or is broken."""
     agent, policy = settled
     env, units = Probe("steer"), jnp.array([1.0, 1000.0])
     update = jax.jit(agent.update)
@@ -349,7 +349,7 @@ def test_an_objective_in_other_units_makes_the_same_step(settled):
 @pytest.mark.parametrize("units", ["scaled", "raw"])
 @pytest.mark.parametrize("normalise", [True, False])
 def test_without_constraints_it_is_ppo(normalise, units):
-    """One update of either is the same: the first stage, which is PPO's, lost no more than the constraints."""
+    """One update of either is the same, so that the first stage, which is PPO's, lacks nothing but constraints."""
     agent = learner("cue", normalise_rewards=normalise, preference_units=units)
     env, ppo = Probe("cue"), agent.ppo
     policy = ppo.policy(ppo.init(jax.random.key(0)))
@@ -370,7 +370,7 @@ def test_without_constraints_it_is_ppo(normalise, units):
             np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5)
 
 
-EXTRA = {"feasible_share": 1.0}  # what it reports beyond PPO, without constraints
+EXTRA = {"feasible_share": 1.0}  # metrics beyond PPO's, without constraints
 
 
 def test_the_first_stage_has_no_constraints_and_the_second_has_the_same_policies():
@@ -403,8 +403,8 @@ def test_a_lost_step_makes_up_nothing(method, archived):
     env, policy = Probe("endless"), archived_policy("endless", 2)
     begun = agent.begin(policy, [np.inf, 0.5], [1, 0.5], archived)
     batch, update = experience(env, agent, begun, (1.0, 0.0)), jax.jit(agent.update)
-    valid = jnp.ones(batch.valid.shape, bool).at[3, ::2].set(False)
-    assert not (batch.terminated | batch.truncated)[3].any()
+    valid = jnp.ones(batch.valid.shape, bool).at[6, ::2].set(False)
+    assert not (batch.terminated | batch.truncated)[6].any()
 
     def lost(made_up):
         obs, next_obs, reward = (
@@ -433,7 +433,7 @@ def test_a_round_starts_from_the_least_crowded_not_started_from_before():
 
 
 def test_no_round_starts_from_below_the_reference_point():
-    """Neither those that go for gaps: from the one policy above it, though the others are the ends of the front."""
+    """All start from the one policy above it, also for gaps, though the other two are the ends of the front."""
     agent = learner()
     policy = agent.policy(agent.init(jax.random.key(0)))
     marked = jax.tree.map(lambda x: np.stack([np.full_like(x, i) for i in range(3)]), policy)
@@ -469,7 +469,7 @@ def test_thresholds_lie_below_the_returns_whatever_their_sign():
 
 
 def test_rounds_go_on_where_the_last_one_ended():
-    """With fewer learners than objectives each objective has its turn all the same."""
+    """Each objective has its turn, also with a number of learners that objectives do not divide."""
     agent = learner()
     policy = agent.policy(agent.init(jax.random.key(0)))
     stacked = jax.tree.map(lambda x: np.stack([x, x]), policy)

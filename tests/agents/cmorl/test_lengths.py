@@ -1,4 +1,4 @@
-"""How long episodes go on, and values at another discount up to a limit, against sums over simulated episodes."""
+"""Horizons of episodes, and values at another discount up to a limit, against sums over simulated episodes."""
 
 import math
 
@@ -11,7 +11,7 @@ NEVER = math.inf
 
 
 def seen(lengths, limit):
-    """Of episodes that would end by themselves after ``lengths`` steps; and what a reward of 1 a step comes to."""
+    """Return counts of episodes that would end by themselves after ``lengths`` steps, and their steps to the limit."""
     lengths = np.asarray(lengths, float)
     steps = np.minimum(lengths, limit or NEVER)
     cut = int((lengths > (limit or NEVER)).sum())
@@ -19,7 +19,7 @@ def seen(lengths, limit):
 
 
 def total(steps, gamma):
-    """Of a reward of 1 a step, in the mean."""
+    """Return the mean discounted sum of a reward of 1 a step."""
     return np.mean(steps) if gamma == 1 else np.mean((1 - gamma**steps) / (1 - gamma))
 
 

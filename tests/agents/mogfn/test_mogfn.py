@@ -264,7 +264,7 @@ class TestTrajectories:
         )
 
     def test_steps_moved_together_give_the_gradient_of_each_by_itself(self):
-        """As many rows as there are steps, more, and all: the last trajectory is the longest, so that rows are over."""
+        """Evaluate as many rows as there are steps, more, and all; the last trajectory is the longest."""
         env = HyperGrid(4)
         agent = MOGFN(MOGFNConfig(hidden=(8,)), env, 1)
         state = disturbed(agent)
@@ -420,7 +420,7 @@ class TestTraining:
         np.testing.assert_array_equal(one, two)
 
     def test_exploration_does_not_enter_the_loss(self):
-        """All steps are random here, and yet it is the learnt policy's own log-probabilities that count."""
+        """Take random steps only: the loss has the policy's own log-probabilities all the same."""
         agent = MOGFN(MOGFNConfig(batch=8, hidden=(8,), epsilon=1.0), HyperGrid(4), 1)
         state = disturbed(agent)
         key_run = jax.random.split(KEY)[1]

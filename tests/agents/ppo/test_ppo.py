@@ -77,7 +77,7 @@ def test_a_delayed_reward_is_discounted_once():
 
 
 def test_truncation_bootstraps():
-    """Cut off every 5 steps but never over: worth 1 / (1 - gamma) = 10 a unit, not the 4.1 of five steps."""
+    """Episodes are cut off after 5 steps but never end: a unit is worth 1 / (1 - gamma) = 10, not 4.1."""
     learner, state, _ = learn("endless")
     np.testing.assert_allclose(values(learner, state, [[0, 0]]), [[10, 20]], rtol=0.05)
 
@@ -116,7 +116,7 @@ def test_a_preference_weighs_scaled_or_raw_objectives(units, action, agent, conf
 
 
 def test_an_update_moves_the_policy_by_no_more_than_its_target():
-    """At a learning rate that is far too large for a policy that is sure of itself; it still finds what is best."""
+    """The learning rate is far too large for a policy of little entropy; it finds the best action all the same."""
     config = replace(CONFIG, learning_rate=0.02, entropy_coefficient=0.0, epochs=10)
     _, _, free = learn("steer", updates=100, config=config)
     learner, state, metrics = learn("steer", updates=100, config=replace(config, target_kl=0.02))
@@ -148,7 +148,7 @@ def largest_difference(one, two):
 
 
 def test_invalid_steps_are_not_learnt_from():
-    """Observations of invalid steps are absurd; neither parameters nor statistics may see them."""
+    """Absurd observations of invalid steps change neither parameters nor statistics."""
     learner, state, batch = one_rollout("constant")
     half = jnp.arange(16)[:, None] % 2 == 0  # in the probe every step ends an episode, so rows are independent
     valid = jnp.broadcast_to(half, batch.valid.shape)
@@ -190,7 +190,7 @@ LANES = np.where(np.arange(16)[:, None] % 2, [1.0, 0.0], [0.0, 1.0])  # environm
 
 
 def test_each_step_is_learnt_from_for_its_own_preference():
-    """The critic heeds both objectives wherever; the actor each by the preference of the step."""
+    """The critic learns both objectives at each step, the actor the one that the preference of the step weighs."""
     learner, state, batch = one_rollout("choice", LANES)
     assert batch.preference.shape == (16, 16, 2)
     key = jax.random.key(3)
@@ -205,7 +205,7 @@ def test_each_step_is_learnt_from_for_its_own_preference():
 
 
 def test_a_preference_may_be_drawn_for_each_episode():
-    """Three in five weigh the second action higher, but the first action is worth more over all."""
+    """Three in five episodes weigh the second action higher, but the first action is worth more over all."""
     env = Probe("choice")
     learner = make(env)
 
@@ -229,7 +229,7 @@ def rollout_of_objectives(kind):
 
 @pytest.mark.parametrize("kind", ["choice", "steer"])
 def test_gradients_of_objectives_add_up_to_that_of_their_weighted_sum(kind):
-    """At the policy that acted, where nothing is clipped; of PPO's own loss, without entropy and critic."""
+    """The policy acted itself, so nothing is clipped; the sum is of PPO's own loss, without entropy and critic."""
     learner, state, rollout = rollout_of_objectives(kind)
     gradients = learner.objective_gradients(state.params, rollout, rollout.advantage)
     preference = jnp.array([0.3, 0.7])

@@ -15,7 +15,7 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from mo_gymnasium.wrappers.vector import MOSyncVectorEnv
 
 import morl
-from morl.envs.gymnasium.from_gymnasium import HostVectorEnv
+from morl.envs.gymnasium.host_vector import HostVectorEnv
 from morl.errors import MissingExtraError, UserError
 from tests.envs.host.counting import ID, Counting
 

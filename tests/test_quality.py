@@ -12,7 +12,7 @@ from morl import registry
 from morl.errors import UserError
 from morl.ops import metrics
 from morl.ops.preferences import equally_spaced_weights
-from morl.ops.quality import front_metrics, measure
+from morl.quality import front_metrics, measure
 from morl.registry import MetricSpec, metric_specs
 
 POINTS = np.array([[0.0, 3.0], [2.0, 2.0], [3.0, 0.0]])

@@ -1,0 +1,77 @@
+"""Making of a single Gymnasium environment for the host: repairs, flattened observations, checked rewards.
+
+Worker processes import this module, so it does not import JAX.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import warnings
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import gymnasium
+from gymnasium import spaces
+from gymnasium.envs.registration import EnvSpec
+
+from morl.envs.host.guard import Guard
+from morl.envs.host.repairs import CutOff, SeededOre, SeededStart, StillMines
+from morl.errors import UserError
+
+# Wrappers for faults of MO-Gymnasium's environments that would reach the learner.
+_REPAIRS: dict[str, type[gymnasium.Wrapper[Any, Any, Any, Any]]] = {
+    "fishwood-v0": CutOff,
+    "four-room-v0": SeededStart,
+    "minecart-v0": SeededOre,
+    "minecart-rgb-v0": StillMines,
+}
+
+
+def build(spec: EnvSpec, kwargs: Mapping[str, Any], finite: bool = True) -> gymnasium.Env[Any, Any]:
+    """Make an environment with array observations and a checked vector reward.
+
+    Raises:
+        UserError: a scalar reward, or a space that is not supported.
+    """
+    with warnings.catch_warnings(), _silent_mujoco(spec):
+        warnings.simplefilter("ignore")  # on old versions, rendering and float precision
+        env = gymnasium.make(spec, disable_env_checker=True, **kwargs)
+    try:
+        return _prepared(env, spec.id, finite)
+    except UserError:
+        env.close()
+        raise
+
+
+@contextlib.contextmanager
+def _silent_mujoco(spec: EnvSpec) -> Iterator[None]:
+    """Suppress MuJoCo's warnings about Gymnasium's models, which go to the terminal and to a file."""
+    if "mujoco" not in str(spec.entry_point):
+        yield
+        return
+    import mujoco
+
+    before = mujoco.get_mju_user_warning()
+    mujoco.set_mju_user_warning(lambda text: None)
+    try:
+        yield
+    finally:
+        mujoco.set_mju_user_warning(before)
+
+
+def _prepared(env: gymnasium.Env[Any, Any], id: str, finite: bool) -> gymnasium.Env[Any, Any]:
+    reward_space = env.get_wrapper_attr("reward_space") if env.has_wrapper_attr("reward_space") else None
+    if not isinstance(reward_space, spaces.Box) or len(reward_space.shape) != 1 or reward_space.shape[0] < 2:
+        raise UserError(
+            f"{id} has a scalar reward; a multi-objective environment has a reward_space, a Box of shape (R,) with"
+            " R >= 2: wrap it in one whose step returns a vector"
+        )
+    if isinstance(env.action_space, spaces.Dict | spaces.Tuple):
+        raise UserError(f"{id} has a {type(env.action_space).__name__} action space; allowed: one array")
+    if id in _REPAIRS:
+        env = _REPAIRS[id](env)
+    if isinstance(env.observation_space, spaces.Dict | spaces.Tuple):
+        env = gymnasium.wrappers.FlattenObservation(env)
+    if env.observation_space.shape is None or env.observation_space.dtype is None:
+        raise UserError(f"{id} has a {type(env.observation_space).__name__} observation space; allowed: one of arrays")
+    return Guard(env, reward_space.shape, id, finite)

@@ -1,0 +1,94 @@
+"""Observations, actions and infos of JAX-native environments in Gymnasium's form."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import numpy as np
+from gymnasium import Space, spaces
+from numpy.typing import NDArray
+
+from morl.envs.base import Environment
+from morl.errors import UserError
+
+MASK = "action_mask"  # name of the mask in observations and infos, as in Gymnasium
+AnyEnv = Environment[Any, Any]
+Array = NDArray[Any]
+
+
+def checked_action(env: AnyEnv, space: Space[Any], action: Any) -> Array:
+    """Return the action in JAX's type.
+
+    Raises:
+        UserError: the action is not in ``space``.
+    """
+    array = np.asarray(action)
+    real = isinstance(space, spaces.Box) and np.issubdtype(space.dtype, np.floating)
+    if np.issubdtype(array.dtype, np.integer) or (real and np.issubdtype(array.dtype, np.floating)):
+        cast = array.astype(space.dtype)  # such as float64 for float32
+        if space.contains(cast):
+            return cast.astype(jax.dtypes.canonicalize_dtype(cast.dtype))
+    if isinstance(space, spaces.Discrete):
+        allowed = f"an integer from {space.start} to {space.start + space.n - 1}"
+    else:
+        allowed = f"a member of {space}".replace("\n", "")
+    raise UserError(f"action {action} for {env.id}; allowed: {allowed}")
+
+
+def _fresh(obs: Any, space: Space[Any]) -> Any:
+    """Return an observation as a new array of NumPy, or as a number for ``Discrete``."""
+    array = np.array(obs, space.dtype)
+    return array[()] if isinstance(space, spaces.Discrete) else array
+
+
+def presented_space(env: AnyEnv) -> Space[Any]:
+    """Return the observation space in Gymnasium's form, with the mask of actions if the environment has one."""
+    if not hasattr(env, "action_mask"):
+        return env.observation_space
+    mask = spaces.MultiBinary(int(env.action_space.n))  # type: ignore[attr-defined]
+    return spaces.Dict({env.observation_key: env.observation_space, MASK: mask})  # type: ignore[attr-defined]
+
+
+def present(env: AnyEnv, obs: Any, space: Space[Any]) -> Any:
+    """Return an observation, or a batch of them, in its :func:`presented_space`."""
+    if not isinstance(space, spaces.Dict):
+        return _fresh(obs, space)
+    array = np.asarray(obs)
+    mask = env.action_mask(array)  # type: ignore[attr-defined]
+    return {name: _fresh(mask if name == MASK else array, part) for name, part in space.items()}
+
+
+def mask_of(env: AnyEnv, obs: Any) -> Array | None:
+    """Return a copy of the mask in a presented observation, which the caller may change, or None."""
+    return obs[MASK].copy() if hasattr(env, "action_mask") else None
+
+
+def refuse_masked(env: AnyEnv, action: Array, mask: Array | None, rows: Any = True) -> None:
+    """Check actions (...) against their mask (..., n), for those of ``rows`` only.
+
+    Raises:
+        UserError: the mask forbids an action.
+    """
+    if mask is None:
+        return
+    forbidden = (np.take_along_axis(mask, action[..., None], axis=-1)[..., 0] == 0) & rows
+    if forbidden.any():
+        first = np.argwhere(forbidden)[0]
+        allowed = ", ".join(map(str, np.flatnonzero(mask[tuple(first)])))
+        where = f" in environment {first[0]}" if len(first) else ""
+        raise UserError(f"action {action[tuple(first)]} for {env.id} is masked{where}; allowed now: {allowed}")
+
+
+def with_masks(info: dict[str, Any], mask: NDArray[np.bool_]) -> dict[str, Any]:
+    """Return batched infos in Gymnasium's form: zero where ``mask`` is False, and each key with its ``_key`` mask."""
+    if not mask.any():
+        return {}
+    masked: dict[str, Any] = {}
+    for name, value in info.items():
+        if isinstance(value, dict):
+            masked[name] = with_masks(value, mask)
+        else:
+            masked[name] = np.where(mask.reshape(-1, *[1] * (value.ndim - 1)), value, np.zeros((), value.dtype))
+        masked["_" + name] = mask.copy()
+    return masked
