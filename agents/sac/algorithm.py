@@ -318,5 +318,6 @@ def next_utopia(utopia: jax.Array, target: jax.Array, weight: jax.Array) -> jax.
         weight: (N,) 0 for targets to leave out.
     """
     best = jnp.max(jnp.where(weight[:, None] > 0, target, -jnp.inf), axis=0)
-    following = jnp.where(jnp.isfinite(utopia), jnp.maximum(best, utopia + 0.01 * (best - utopia)), best)
-    return jnp.where(jnp.isfinite(best), following, utopia)
+    previous = jnp.where(jnp.isfinite(utopia), utopia, best)
+    best = jnp.where(jnp.isfinite(best), best, previous)
+    return jnp.maximum(best, 0.99 * previous + 0.01 * best)

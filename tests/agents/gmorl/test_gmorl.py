@@ -37,7 +37,7 @@ def stored_preferences(agent, updates=2):
 
 
 def test_each_environment_has_a_preference_of_its_own():
-    agent = agent_for(Probe("delayed"), steps=64)
+    agent = agent_for(Probe("delayed"), steps=64, learning_starts=32)
     assert agent.draw_preference is None
     stored = stored_preferences(agent)
     lanes = equally_spaced_weights(2, 8).astype(np.float32)
@@ -70,7 +70,7 @@ def test_one_policy_has_the_front_of_continuous_actions(draws):
     found = backend.evaluate(backend.policies(state), weights[None], jax.random.split(jax.random.key(4), 1), 1)
     best = weights @ [0.6, -0.2]
     wanted = -((best[:, None] - np.array([0.6, -0.2])) ** 2)
-    np.testing.assert_allclose(found.discounted[0, :, 0], wanted, atol=0.1)
+    np.testing.assert_allclose(found.discounted[0, :, 0], wanted, atol=0.15)
     assert np.ptp(found.discounted[0, :, 0], axis=0).min() > 0.4
 
 

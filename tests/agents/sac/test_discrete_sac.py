@@ -147,7 +147,7 @@ def test_masked_actions_are_never_taken_nor_bootstrapped_from():
 
 def test_a_learnt_temperature_finds_its_entropy():
     _, _, metrics = learn(
-        "constant", updates=600, learn_temperature=True, target_entropy=0.5, temperature=1.0, anneal=False
+        Probe("constant"), updates=600, learn_temperature=True, target_entropy=0.5, temperature=1.0, anneal=False
     )
     assert metrics["temperature"][-1] < 0.5  # even choice is above the target: the bonus has to go
     _, _, low = learn(
