@@ -137,7 +137,11 @@ _AGENTS: dict[str, AgentSpec] = {}
 
 
 def register_env(spec: EnvSpec) -> EnvSpec:
-    """Add an environment; a second one of the same id is refused unless it is identical."""
+    """Add an environment.
+
+    Raises:
+        UserError: a different environment has this id.
+    """
     there = _ENVS.setdefault(spec.id, spec)
     if there != spec:
         first, second = (s.entry_point or f"on the host, {s.summary!r}" for s in (there, spec))
@@ -153,32 +157,35 @@ def register_agent(spec: AgentSpec) -> AgentSpec:
 
 
 def env_specs(plug_ins: bool = True) -> dict[str, EnvSpec]:
-    """All registered environments by id; those of other packages' entry points too, unless told otherwise."""
-    importlib.import_module("morl.envs")  # registers ours
+    """Return all registered environments by id, with those of other packages' entry points if ``plug_ins``."""
+    importlib.import_module("morl.envs")  # registers the library's environments
     if plug_ins:
         _load_plug_ins()
     return dict(sorted(_ENVS.items()))
 
 
 def env_spec(id: str) -> EnvSpec | None:
-    """The registered environment of that id; other packages are only asked, and imported, where it is not known."""
-    importlib.import_module("morl.envs")  # registers ours
+    """Return the registered environment of that id, or None.
+
+    Entry points of other packages are imported only for an id that is not found without them.
+    """
+    importlib.import_module("morl.envs")  # registers the library's environments
     if id not in _ENVS:
         _load_plug_ins()
     return _ENVS.get(id)
 
 
-_asked: set[tuple[str, str]] = set()  # name and value of the entry points that were loaded: each is once
+_asked: set[tuple[str, str]] = set()  # (name, value) of the entry points loaded so far
 
 
 def _load_plug_ins() -> None:
     for entry_point in entry_points(group=PLUG_INS):
         if (entry_point.name, entry_point.value) in _asked:
             continue
-        _asked.add((entry_point.name, entry_point.value))  # before it is loaded: it may ask for environments itself
+        _asked.add((entry_point.name, entry_point.value))  # first, since the entry point may call env_specs itself
         try:
             _register_plug_in(entry_point)
-        except Exception as error:  # of any kind: one broken package must not cost the others
+        except Exception as error:  # any exception: a broken package must not affect the others
             package = entry_point.dist.name if entry_point.dist else "a package"
             why = str(error) if isinstance(error, UserError) else blame(error)
             where = f"{entry_point.name} = {entry_point.value!r}"
