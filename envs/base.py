@@ -1,4 +1,4 @@
-"""The functional environment contract.
+"""Contract of functional environments.
 
 An environment author writes two pure functions, ``reset`` and ``step``, over a state and a params pytree. Time limits,
 auto-reset and episode statistics are layers of the core (:mod:`morl.training.rollout`), so that no environment repeats
@@ -23,7 +23,7 @@ Params = TypeVar("Params")
 
 
 class Environment(Protocol[State, Params]):
-    """A vector-reward environment of pure functions, safe under ``jit``, ``vmap`` and ``scan``.
+    """Vector-reward environment of pure functions, safe under ``jit``, ``vmap`` and ``scan``.
 
     Attributes:
         id: the name it is registered by.

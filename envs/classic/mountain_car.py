@@ -45,7 +45,7 @@ class Params(NamedTuple):
 
 
 class State(NamedTuple):
-    """The car.
+    """State of the car.
 
     Attributes:
         position: () float32 in [-1.2, 0.6].

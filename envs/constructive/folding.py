@@ -18,7 +18,7 @@ from morl.errors import MissingExtraError
 
 
 class Fold(NamedTuple):
-    """The fold of least free energy.
+    """Fold of least free energy.
 
     Attributes:
         energy: kcal/mol at 37 °C, 0 of an open strand.
@@ -30,17 +30,17 @@ class Fold(NamedTuple):
 
     @property
     def pairs(self) -> int:
-        """Pairs of bases."""
+        """Number of pairs of bases."""
         return self.structure.count("(")
 
     @property
     def hairpins(self) -> int:
-        """Loops that a single pair closes."""
+        """Number of loops that are closed by a single pair."""
         return len(re.findall(r"\(\.*\)", self.structure))
 
 
 def fold(strand: str) -> Fold:
-    """The fold of a strand of letters ACGT, with the DNA parameters of Mathews (2004).
+    """Return the fold of a strand of letters ACGT, with the DNA parameters of Mathews (2004).
 
     >>> fold("GGGGTTTTCCCC").structure
     '((((....))))'
@@ -63,7 +63,7 @@ def layout(structure: str) -> NDArray[np.float64]:
 
 @cache
 def _vienna() -> tuple[Any, Any, Any]:
-    """The package, a model with its defaults, and its DNA parameters; those of the process stay as they are.
+    """Return the package, its default model and its DNA parameters; parameters of the process are not changed.
 
     Raises:
         MissingExtraError: it is not installed.

@@ -47,7 +47,7 @@ class State(NamedTuple):
 
 @dataclass(frozen=True)
 class Mutations:
-    """One of K base strings, edited at up to ``max_edits`` places.
+    """Base string, one of K, edited at up to ``max_edits`` places.
 
     - Objectives: one, always 0; the caller computes the reward of a string.
     - Observation: the edited string and its base, (2 L,) int32.

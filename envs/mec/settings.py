@@ -54,7 +54,7 @@ class Settings:
     capacitance: float = 5e-31
     """κ, effective switched capacitance, in J per cycle and Hz²."""
     channel: Channel = "high_rate"
-    """The published link rates (the gain enters squared), or physical ones."""
+    """Link rates: high_rate as published (the gain enters squared), or physical."""
     fading: Fading = "episode"
     """Rayleigh fading is drawn once an episode, as published, or for each task."""
     interference: bool = False

@@ -1,1 +1,1 @@
-"""Pictures of the JAX-native environments: what a state looks like, drawn on the host with Pillow."""
+"""Pictures of states of the JAX-native environments, drawn on the host with Pillow."""

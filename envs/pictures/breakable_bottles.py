@@ -1,4 +1,4 @@
-"""The corridor of the breakable bottles."""
+"""Picture of the breakable bottles."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from morl.envs.pictures import canvas as c
 
 
 def draw(state: State, size: int) -> NDArray[np.uint8]:
-    """The source on the left, the house on the right, bottles carried and dropped."""
+    """Draw the source on the left, the house on the right, bottles carried and dropped."""
     canvas = c.Canvas(size, 1.3, 420 / size)
     c.checkerboard(canvas, 1, size, ("#e9ddc7", "#e0d2b8"))
     canvas.rectangle((0, 1), (size, 1.3), c.PAPER)

@@ -1,4 +1,4 @@
-"""The floors of the building, each zone in the colour of its temperature."""
+"""Picture of the building."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from morl.envs.building.environment import FLOORS, ZONES, Params, State
 from morl.envs.pictures import canvas as c
 
 LEFT, TOP, WIDTH, STOREY = 66.0, 54.0, 396.0, 56.0
-SPREAD = 8.0  # K from the target at which a colour is full
+SPREAD = 8.0  # K from the target at which a colour is saturated
 
 
 def draw(state: State, params: Params, time_resolution: int) -> NDArray[np.uint8]:
-    """Blue is colder than the target, red warmer; below, the power by floor or of the whole building."""
+    """Draw the zones, blue below the target and red above, and the power by floor or of the whole building."""
     outdoor, ground, solar, _ = np.asarray(params.series[state.time], np.float64)
     target, temperatures = float(params.target), np.asarray(state.temperature, np.float64)
     canvas = c.Canvas(LEFT + WIDTH + 18, TOP + STOREY * len(FLOORS) + 62, 1, c.blend("#4a6274", c.SKY, float(solar)))

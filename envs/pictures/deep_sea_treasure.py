@@ -1,4 +1,4 @@
-"""Deep sea treasure from the side."""
+"""Picture of deep sea treasure, from the side."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from morl.envs.pictures import canvas as c
 
 
 def draw(state: State, params: Params) -> NDArray[np.uint8]:
-    """Rock, treasures with their values and the submarine."""
+    """Draw rock, treasures with their values and the submarine."""
     sea = np.asarray(params.sea)
     rows, columns = sea.shape
     canvas = c.Canvas(columns, rows, 36 if columns < 15 else 24, c.WATER)

@@ -1,4 +1,4 @@
-"""A strand of DNA as it folds: bases as discs in the plane, pairs as lines between them."""
+"""Picture of a folded strand of DNA: bases are discs, pairs are lines between them."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from morl.envs.constructive import folding
 from morl.envs.pictures import canvas as c
 
 COLOURS = {"A": c.GREEN, "C": c.BLUE, "T": c.RED, "G": c.GOLD}
-SIDE = 12.0  # of the picture, in units
-FOOT = 1.2  # of it for the text
-BASE = 0.28  # radius of a base, at most
+SIDE = 12.0  # side of the picture, in units
+FOOT = 1.2  # height of the text area
+BASE = 0.28  # largest radius of a base
 
 
 def draw(strand: str, longest: int, finished: bool) -> NDArray[np.uint8]:
-    """The strand's plane layout by ViennaRNA, its 5' end marked, and below it energy, pairs and hairpins."""
+    """Draw the strand in ViennaRNA's layout, its 5' end marked, and below it energy, pairs and hairpins."""
     canvas = c.Canvas(SIDE, SIDE, 40)
     if not strand:
         canvas.text((SIDE / 2, SIDE / 2), f"0 of at most {longest} bases", 0.45)
@@ -47,7 +47,7 @@ def draw(strand: str, longest: int, finished: bool) -> NDArray[np.uint8]:
 
 
 def _layout(places: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
-    """Places (n, 2) moved and scaled into the picture, and how far apart two neighbours are there."""
+    """Return places (n, 2) moved and scaled into the picture, and the distance of neighbours there."""
     low, high = places.min(axis=0), places.max(axis=0)
     room = np.array([SIDE - 1.5, SIDE - 1.5 - FOOT])
     steps = np.linalg.norm(np.diff(places, axis=0), axis=1)

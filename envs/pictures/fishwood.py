@@ -1,4 +1,4 @@
-"""The lake and the woods."""
+"""Picture of fishwood."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from morl.envs.pictures import canvas as c
 
 
 def draw(state: State) -> NDArray[np.uint8]:
-    """Fish on the left, trees on the right, the fisherman where he is."""
+    """Draw fish on the left, trees on the right, and the fisherman."""
     canvas = c.Canvas(6, 3, 70, c.GRASS)
     canvas.rectangle((0, 0), (6, 0.7), c.SKY)
     canvas.ellipse((1.3, 2.0), (1.5, 0.95), c.WATER, c.DEEP)
@@ -23,6 +23,6 @@ def draw(state: State) -> NDArray[np.uint8]:
     in_woods = int(state.place) == WOOD
     c.person(canvas, (4.3, 2.1) if in_woods else (2.95, 2.15), c.RED)
     if not in_woods:
-        canvas.line([(2.85, 2.2), (2.3, 1.5), (2.3, 2.0)], c.INK, 2)  # the rod
+        canvas.line([(2.85, 2.2), (2.3, 1.5), (2.3, 2.0)], c.INK, 2)  # fishing rod
     canvas.text((3, 0.3), "in the woods" if in_woods else "fishing", 0.3)
     return canvas.array()

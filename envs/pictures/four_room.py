@@ -1,4 +1,4 @@
-"""Four rooms from above."""
+"""Picture of the four rooms, from above."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from morl.envs.pictures import canvas as c
 
 
 def draw(state: State, params: Params) -> NDArray[np.uint8]:
-    """Walls, the shapes that are left, the goal and the collector."""
+    """Draw walls, the shapes that are left, the goal and the collector."""
     wall, shape = np.asarray(params.wall), np.asarray(params.shape)
     kinds = np.asarray(params.kind).argmax(axis=1)
     collected = np.asarray(state.collected)

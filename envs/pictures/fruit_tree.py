@@ -1,4 +1,4 @@
-"""The fruit tree, its root above."""
+"""Picture of the fruit tree, its root at the top."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ COLOURS = (c.RED, c.ORANGE, c.GOLD, c.GREEN, c.BLUE, c.PURPLE)
 
 
 def draw(state: State, params: Params) -> NDArray[np.uint8]:
-    """All branches, the way walked so far and, at a leaf, the nutrients of its fruit."""
+    """Draw all branches, the path walked so far and, at a leaf, the nutrients of its fruit."""
     fruits = np.asarray(params.fruits)
     depth = len(fruits).bit_length() - 1
     canvas = c.Canvas(WIDTH, (depth + 1) * ROW + 110, 1)
@@ -24,7 +24,7 @@ def draw(state: State, params: Params) -> NDArray[np.uint8]:
     def at(row: int, index: int) -> c.Point:
         return (10 + (index + 0.5) * (WIDTH - 20) / 2**row, 18 + row * ROW)
 
-    for way in (False, True):  # the way walked on top
+    for way in (False, True):  # the path walked is drawn last, on top
         for row in range(1, depth + 1):
             for index in range(2**row):
                 if ((row, index) in walked) == way:

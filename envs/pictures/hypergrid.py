@@ -1,4 +1,4 @@
-"""The hypergrid from above: two of its objectives as colours."""
+"""Picture of the hypergrid, from above, with two objectives as colours."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from morl.envs.pictures import canvas as c
 
 
 def draw(state: State, params: Params) -> NDArray[np.uint8]:
-    """The first objective in blue, the second in orange, and the walker: red under way, green where it ended."""
+    """Draw the first objective in blue, the second in orange, and the walker, red or, when finished, green."""
     values = np.asarray(params.values)
     side = len(values)
     canvas = c.Canvas(side, side, max(1, 480 // side))

@@ -1,4 +1,4 @@
-"""Servers with the tasks they run, the uploads under way, and the queue."""
+"""Picture of task offloading: servers with their tasks, uploads under way, and the queue."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 COLOURS = (c.BLUE, c.ORANGE, c.GREEN, c.PURPLE, c.GOLD, c.RED)
 ROW, LEFT, TOP = 34.0, 118.0, 92.0
-SPAN, WIDTH = 80.0, 480.0  # Mbit that fill the width, in pixels
+SPAN, WIDTH = 80.0, 480.0  # Mbit that fill the width; width in pixels
 
 
 def draw(env: MecOffloading, state: Any, params: Any) -> NDArray[np.uint8]:
-    """A bar a server, of one piece a running task as long as what it has left; dots are uploads under way."""
+    """Draw a bar for each server, with a part for each running task as long as its work left; dots are uploads."""
     frequencies = np.asarray(state.frequency)
     servers = np.flatnonzero(frequencies > 0)
     now = float(state.step * params.step_seconds)
@@ -45,7 +45,7 @@ def draw(env: MecOffloading, state: Any, params: Any) -> NDArray[np.uint8]:
         x = LEFT
         for i, residual in enumerate(left[server][left[server] > 0]):
             end = min(x + _length(residual), LEFT + WIDTH)
-            if end - x >= 1:  # what ends within the width of its edge is counted, not drawn
+            if end - x >= 1:  # a shorter part is counted, not drawn
                 canvas.rectangle((x, y + 4), (end, y + ROW - 8), COLOURS[i % len(COLOURS)], c.PAPER)
             x = end
         canvas.text((LEFT + WIDTH + 8, y + 14), f"{int(state.servers.running[server])} run", 12, anchor="lm")

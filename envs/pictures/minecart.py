@@ -1,4 +1,4 @@
-"""Minecart from above, the base in the lower left corner."""
+"""Picture of the minecart, from above, with the base in the lower left corner."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from numpy.typing import NDArray
 from morl.envs.classic.minecart import BASE_RADIUS, MINE_RADIUS, Params, State
 from morl.envs.pictures import canvas as c
 
-MARGIN = 0.06  # around the unit square, for what stands at its walls
-FOOT = 0.13  # below it, for what the cart carries
+MARGIN = 0.06  # around the unit square, for objects at its walls
+FOOT = 0.13  # below it, for the content of the cart
 SIDE = 1 + 2 * MARGIN
 FRAME = "#cdb692"
 ORES = (c.ORANGE, c.BLUE)
 
 
 def at(x: float, y: float) -> c.Point:
-    """A place of the unit square on the canvas."""
+    """Return the place on the canvas of a point of the unit square."""
     return (MARGIN + x, MARGIN + 1 - y)
 
 
 def draw(state: State, params: Params) -> NDArray[np.uint8]:
-    """The base, the mines with the mean of their ores, the cart as it faces and what it carries."""
+    """Draw the base, the mines with their mean ores, the cart with its heading, and its content."""
     canvas = c.Canvas(SIDE, SIDE + FOOT, 400, FRAME)
     canvas.rectangle(at(0, 0), at(1, 1), c.SAND, c.SOIL)
     canvas.circle(at(0, 0), BASE_RADIUS, "#b9c9d8", c.INK)
@@ -52,7 +52,7 @@ def draw(state: State, params: Params) -> NDArray[np.uint8]:
 
 
 def _cart(canvas: c.Canvas, x: float, y: float, heading: float, load: list[float]) -> None:
-    """A wagon on four wheels with a pointed front; ``load`` is the share of each ore in its tray."""
+    """Draw a wagon on four wheels with a pointed front; ``load`` is the share of each ore in its tray."""
     along, across = (math.cos(heading), math.sin(heading)), (-math.sin(heading), math.cos(heading))
 
     def body(forward: float, aside: float) -> c.Point:

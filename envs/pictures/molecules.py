@@ -1,4 +1,4 @@
-"""A molecule under construction, drawn by RDKit."""
+"""Picture of a molecule under construction, by RDKit."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ WIDTH, HEIGHT, FOOT = 480, 360, 40  # pixels
 
 
 def draw(tree: Tree, chosen: tuple[int, int] | None, most: int, finished: bool) -> NDArray[np.uint8]:
-    """The molecule of a tree and, below, how far it is; ``chosen`` is the node and its attachment to go on at."""
+    """Draw the molecule of a tree and its progress; ``chosen`` is the chosen node and attachment, or None."""
     canvas = c.Canvas(WIDTH, HEIGHT + FOOT, 1)
     progress = f"{len(tree)} of at most {most} fragments"
     canvas.text((WIDTH / 2, HEIGHT + FOOT / 2), f"{progress}, finished" if finished else progress, 18)

@@ -1,4 +1,4 @@
-"""The car in its valley."""
+"""Picture of the mountain car."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from morl.envs.classic.mountain_car import MAX_POSITION, MIN_POSITION, State
 from morl.envs.pictures import canvas as c
 
 HEIGHT = 1.25
-MARGIN = 0.1  # on both sides, for the half of the car that stands out
+MARGIN = 0.1  # on both sides, for half of the car
 
 
 def draw(state: State, goal: float) -> NDArray[np.uint8]:
-    """The hill, the flag at the goal and the car."""
+    """Draw the hill, the flag at the goal and the car."""
 
     def hill(position: float) -> float:
         return math.sin(3 * position) * 0.45 + 0.55

@@ -1,4 +1,4 @@
-"""A string of letters, those of the n-grams in colour."""
+"""Picture of a string of letters, with its n-grams in colour."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ COLOURS = (c.RED, c.BLUE, c.GREEN, c.ORANGE)
 
 
 def draw(state: State, params: Params, ngrams: tuple[str, ...]) -> NDArray[np.uint8]:
-    """The letters in rows of 18, those that complete an n-gram in its colour; below, how often each was met."""
+    """Draw the letters in rows of 18, with n-grams in colour, and the number of each n-gram below."""
     letters = np.asarray(state.letters).tolist()
     rows = -(-len(letters) // COLUMNS)
     canvas = c.Canvas(COLUMNS, rows + 3, 32)

@@ -1,4 +1,4 @@
-"""Resource gathering from above."""
+"""Picture of resource gathering, from above."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from morl.envs.pictures import canvas as c
 
 
 def draw(state: State, params: Params) -> NDArray[np.uint8]:
-    """Home, enemies, what is still to be gathered, and the gatherer with what it carries."""
+    """Draw home, enemies, the resources left, and the gatherer with its load."""
     canvas = c.Canvas(SIZE, SIZE, 72)
     c.checkerboard(canvas, SIZE, SIZE, ("#c8dfb8", "#bbd6a8"))
     c.house(canvas, (HOME[1], HOME[0]))

@@ -1,4 +1,4 @@
-"""The reservoir behind its dam, cut open."""
+"""Picture of the water reservoir, in a cross-section."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ TOP = 200.0  # level at the upper edge of the picture
 
 
 def draw(state: State) -> NDArray[np.uint8]:
-    """The water level, the flooding threshold and the level above which water must be released."""
+    """Draw the water level, the flooding threshold and the level above which water must be released."""
     canvas = c.Canvas(400, 260, 1, c.SKY)
     level = float(state.level[0])
 

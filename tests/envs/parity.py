@@ -1,4 +1,4 @@
-"""What the parity tests share: a reference's trace of random steps, and its replay in ours."""
+"""Helpers of the parity tests: a trace of random steps of a reference, and its replay in ours."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def mo_make(id: str, **kwargs: Any) -> gymnasium.Env[Any, Any]:
 
 
 class Trace(NamedTuple):
-    """T steps: the observation each starts from (of a reset where ``start``), the action and what came of it."""
+    """Trace of T steps: observation before (of a reset where ``start``), action and results."""
 
     start: NDArray[np.bool_]
     obs: NDArray[Any]
@@ -35,7 +35,7 @@ class Trace(NamedTuple):
 
 
 def record(env: gymnasium.Env[Any, Any], new_policy: Callable[[], Policy], max_episode_steps: int | None) -> Trace:
-    """What the reference does in STEPS steps; its time limit must be ours, unless that is ``None``."""
+    """Record STEPS steps of the reference, whose time limit must be ours unless that is ``None``."""
     rows = []
     start, length = True, 0
     for _ in range(STEPS):
@@ -53,7 +53,7 @@ def record(env: gymnasium.Env[Any, Any], new_policy: Callable[[], Policy], max_e
 
 
 def replay(env: Any, start: NDArray[np.bool_], actions: NDArray[Any], keys: jax.Array) -> tuple[Any, ...]:
-    """The same actions in ours, from a reset where ``start``: observation before, after, reward and flags."""
+    """Replay the actions in ours, from a reset where ``start``; return observations, rewards and flags."""
     params = env.default_params
 
     def one(carry: Any, xs: Any) -> Any:
@@ -68,7 +68,7 @@ def replay(env: Any, start: NDArray[np.bool_], actions: NDArray[Any], keys: jax.
 
 
 def check(trace: Trace, outcome: tuple[Any, ...], where: NDArray[np.bool_] | slice, tolerance: float) -> None:
-    """``outcome`` is that of ``replay``: the same dtypes, flags and, to an absolute tolerance, numbers as the trace."""
+    """Compare the result of ``replay`` with the trace: dtypes, flags and, to an absolute tolerance, numbers."""
     *numbers, terminated, truncated = outcome
     np.testing.assert_array_equal(terminated[where], trace.terminated[where])
     assert not truncated.any()  # the core adds the time limit

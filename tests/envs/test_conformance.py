@@ -1,4 +1,4 @@
-"""Every JAX-native environment of the registry keeps the contract."""
+"""Conformance of every JAX-native environment of the registry to the contract."""
 
 import jax
 import numpy as np
@@ -16,7 +16,7 @@ T, B = 450, 16
 
 
 def random_actions(env, key, num):
-    """(num, ...) random actions; what is unbounded is drawn up to 100."""
+    """Return random actions (num, ...), up to 100 where the space is unbounded."""
     if isinstance(env.action_space, spaces.Discrete):
         return jax.random.randint(key, (num,), 0, env.action_space.n)
     low, high = env.action_space.low, np.minimum(env.action_space.high, 100)
@@ -30,7 +30,7 @@ def case(request):
 
 @pytest.fixture(scope="module")
 def trajectory(case):
-    """Random actions through the time limit and auto-reset layers: (T, B, ...) arrays."""
+    """Run random actions through the time limit and auto-reset layers: (T, B, ...) arrays."""
     _, env = case
     params = env.default_params
 
@@ -51,7 +51,7 @@ def trajectory(case):
 
 @pytest.fixture(scope="module")
 def starts(case):
-    """(100, ...) first observations."""
+    """Return first observations (100, ...)."""
     _, env = case
     reset = jax.jit(jax.vmap(env.reset, (0, None)))
     return np.asarray(reset(jax.random.split(jax.random.key(5), 100), env.default_params)[1])
@@ -86,7 +86,7 @@ def test_ends_are_told_apart_and_lanes_start_over(case, trajectory, starts):
     done = out.terminated | out.truncated
     assert done.any() or env.max_episode_steps > T
     low, high = starts.min(axis=0), starts.max(axis=0)
-    # 0 where it always starts in the same place; sizes of tasks are exponential
+    # 0 for a fixed start; sizes of tasks are exponentially distributed
     spread = (3.0 if env.id.startswith("mec-") else 0.1) * (high - low) + 1e-6
     for t, b in zip(*np.nonzero(done[:-1]), strict=True):
         assert steps[t + 1, b] == 0
@@ -101,7 +101,7 @@ def test_ends_are_told_apart_and_lanes_start_over(case, trajectory, starts):
 
 
 def test_restarts_draw_afresh(case, starts):
-    """Where the start is random, it is another in each lane and each episode."""
+    """Check that random starts differ between environments and episodes."""
     _, env = case
     random_start = not (starts == starts[0]).all()
     assert random_start == env.id.startswith(("mo-mountaincar", "water-reservoir", "mec-", "building-"))

@@ -1,4 +1,4 @@
-"""Our environments against MO-Gymnasium's, which we did not write: the same actions, step for step."""
+"""Parity of our environments with MO-Gymnasium's, step for step for the same actions."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_deep_sea_treasure(name: Any, float_state: bool) -> None:
     rng = np.random.default_rng(1)
 
     def new_policy() -> Policy:
-        """To a random column and down, a third of the moves at random."""
+        """Go to a random column and down, with a third of the moves at random."""
         column = rng.integers(MAPS[name].shape[1])
 
         def policy(obs: NDArray[Any]) -> int:
@@ -52,7 +52,7 @@ def test_deep_sea_treasure(name: Any, float_state: bool) -> None:
 
 
 class Driver:
-    """Drives to a random mine, digs for a while and comes home, but acts at random, in bursts, part of the time."""
+    """Driver that goes to a random mine, digs for a while and comes home, with bursts of random actions."""
 
     def __init__(self, rng: np.random.Generator) -> None:
         self.rng = rng
@@ -84,7 +84,7 @@ class Driver:
 
 
 def assert_eventful(trace: Trace) -> None:
-    """The trace has all that can happen to a cart."""
+    """Check that the trace covers every event of a cart."""
     ore, next_ore = trace.obs[:, 5:], trace.next_obs[:, 5:]
     dug = (next_ore > ore).any(axis=1)
     assert {MINE} == set(trace.action[dug])
@@ -103,10 +103,10 @@ def assert_eventful(trace: Trace) -> None:
 
 
 class Watch:
-    """Notes, for each step of the reference, the state it starts from and whether it runs onto a knife's edge.
+    """Recorder of the state before each step of the reference, and of steps on a knife's edge.
 
-    That is a sub-step that lands within 1e-6 of a wall: the cart has come back to it by an exactly closed curve, and
-    which side rounding puts it on is another matter in single than in double precision.
+    On a knife's edge, a sub-step lands within 1e-6 of a wall because the cart returned to it by a closed curve.
+    Rounding then decides the side, differently in single and in double precision.
     """
 
     def __init__(self, env: Any) -> None:
@@ -133,7 +133,7 @@ class Watch:
 
 
 def check_minecart(env: Minecart, reference: gymnasium.Env[Any, Any], keys: jax.Array, seed: int) -> None:
-    """Each step from the reference's own state, then whole episodes from their start."""
+    """Replay each step from the reference's own state, then whole episodes from their start."""
     watch = Watch(reference.unwrapped)
     rng = np.random.default_rng(seed)
     trace = record(reference, lambda: Driver(rng), env.max_episode_steps)
@@ -167,7 +167,7 @@ def test_minecart_deterministic() -> None:
 
 
 class Draws:
-    """Stands in for scipy's normal distributions in the reference: the noise our environment draws from its keys."""
+    """Replacement of scipy's normal distributions in the reference: the noise our environment draws from its keys."""
 
     def __init__(self, keys: jax.Array, cart: Any) -> None:
         self.noise = np.asarray(jax.jit(jax.vmap(lambda key: jax.random.normal(key, (4, 2))))(keys), np.float64)
@@ -187,7 +187,7 @@ class Draws:
         cart.step, cart.mine = count_step, count_sub_step
 
     class Ore(NamedTuple):
-        """One ore of one mine."""
+        """Draw one ore of one mine."""
 
         draws: Any
         index: int
@@ -209,7 +209,7 @@ def test_minecart_on_the_same_draws() -> None:
 
 @pytest.mark.parametrize("mine", range(5))
 def test_minecart_ore_distribution(mine: int) -> None:
-    """Without shared draws: one dig in either, compared by Kolmogorov and Smirnov's test."""
+    """Compare the distributions of one dig by the Kolmogorov-Smirnov test, without shared draws."""
     digs = 4000
     env = Minecart(frame_skip=1)
     params = env.default_params

@@ -27,7 +27,7 @@ TEMPERATURE, REWARD = 3e-5, 3e-5
 
 
 def recorded() -> list[dict[str, Any]]:
-    """The cases of the recording: settings, (T, 23) actions, (T + 1, 27) observations, (T,) epochs and norms."""
+    """Load the cases of the recording: settings, (T, 23) actions, (T + 1, 27) observations, (T,) epochs and norms."""
     with RECORDED.open(encoding="utf-8") as file:
         names = next(csv.reader(line for line in file if not line.startswith("#")))
     table = np.loadtxt(RECORDED, delimiter=",", skiprows=2)
@@ -50,7 +50,7 @@ def recorded() -> list[dict[str, Any]]:
 
 
 def run(env: Any, actions: Any) -> tuple[Any, ...]:
-    """(T + 1, ...) states and observations, (T, R) rewards of an episode with those actions."""
+    """Return states and observations (T + 1, ...), and rewards (T, R), of an episode with these actions."""
     params = env.default_params
 
     def one(state: Any, action: Any) -> Any:
@@ -64,7 +64,7 @@ def run(env: Any, actions: Any) -> tuple[Any, ...]:
 
 
 def matches(outcome: tuple[Any, ...], obs: Any, error: Any, power: Any, price: Any) -> tuple[float, float]:
-    """Observations and the three rewards are those of the original; returns the largest differences."""
+    """Compare observations and the three rewards with the original; return the largest differences."""
     _, our_obs, rewards = outcome
     power_before = np.hstack([0.0, power[:-1]])
     expected = np.column_stack([(20 * ZONES - error) / 20, ZONES - price * power, ZONES - abs(power - power_before)])
@@ -94,7 +94,7 @@ def test_the_recording_passes_the_end_of_the_year():
     [(300, 22.0, 0, 1), (300, 22.0, 120, 1), (300, 22.0, 250, 1), (600, 18.5, 77, 2), (3600, 20.0, 350, 20)],
 )
 def test_it_does_what_sustaingym_does(time_resolution, target, day, days):
-    """The package itself, over whole episodes of random actions."""
+    """Compare with the package itself over whole episodes of random actions."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the packages that it imports
         building = pytest.importorskip("sustaingym.envs.building", exc_type=ImportError)
@@ -119,7 +119,7 @@ def test_it_does_what_sustaingym_does(time_resolution, target, day, days):
 
 
 def test_the_dynamics_are_those_of_the_network():
-    """A step of half an hour solves dT/dt = A T + B u, held to an ordinary solver in float64."""
+    """Check that a step of half an hour solves dT/dt = A T + B u, held to an ordinary solver in float64."""
     zones, seconds = _table("zones.csv"), 1800
     a, (ground, outdoor, heating, solar) = zones[:, :ZONES], zones[:, ZONES:].T
     env = Building(time_resolution=seconds, start_day=200, target=24.0)
@@ -135,7 +135,7 @@ def test_the_dynamics_are_those_of_the_network():
 
 
 def test_heat_goes_nowhere_without_a_difference():
-    """Without power and sun, everything as warm as outdoors and the ground stays so."""
+    """Check that a building as warm as outdoors and the ground stays so without power and sun."""
     for seconds in (60, 300, 3600):
         transition = _transition(seconds)
         np.testing.assert_allclose(transition[:, : ZONES + 2].sum(axis=1), 1.0, rtol=1e-9)

@@ -1,4 +1,4 @@
-"""What morl check-env finds: nothing in ours, and in a broken environment what is broken."""
+"""Findings of check-env: none for our environments, and the faults of broken ones."""
 
 import inspect
 import random
@@ -20,7 +20,7 @@ from morl.errors import UserError
 from morl.registry import EnvSpec, register_env
 from tests.extras import native_specs
 
-# a minute of compilation, and the minecart with another setting
+# skips a minute of compilation, and the second minecart
 LONG = {"mec-offloading-v0", "minecart-deterministic-v0"}
 NATIVE = [pytest.param(spec.id, marks=[pytest.mark.slow] * (spec.id in LONG)) for spec in native_specs()]
 
@@ -40,7 +40,7 @@ def test_ours_pass(id):
 
 
 class Sound(gymnasium.Env):
-    """A walk on 0..9 that ends at the edges; nothing is wrong with it."""
+    """Walk on 0..9 that ends at the edges, without faults."""
 
     def __init__(self):
         self.observation_space = spaces.Box(0, 9, (1,), np.float32)
@@ -146,7 +146,7 @@ class DrawsForNothing(Sound):
 
 
 class Remembers(Sound):
-    """Its episodes get better with each one that went before."""
+    """Fault: rewards grow with the number of episodes played."""
 
     count = 0
 
@@ -181,7 +181,7 @@ class DoubleReward(Sound):
 
 
 class SharedViews(Sound):
-    """Another array each time, of the same memory."""
+    """Fault: a new array each time that shares its memory."""
 
     def __init__(self):
         super().__init__()
@@ -193,7 +193,7 @@ class SharedViews(Sound):
 
 
 class SameObservation(Sound):
-    """Never edited, but whoever edits one edits all."""
+    """Fault: one object is returned each time, though never edited."""
 
     def __init__(self):
         super().__init__()
@@ -235,7 +235,7 @@ class TwoActions(Sound):
 
 
 class DrawnWhenMade(Sound):
-    """The same in one instance, another in the next."""
+    """Fault: another instance gives other results."""
 
     def __init__(self):
         super().__init__()
@@ -246,7 +246,7 @@ class DrawnWhenMade(Sound):
 
 
 class ReadsGlobal(Sound):
-    """Draws nothing from the global generator, but looks at it."""
+    """Fault: reads the global generator without drawing from it."""
 
     def draw(self):
         return float(np.random.get_state()[1][0])  # noqa: NPY002
@@ -323,7 +323,7 @@ def test_a_sound_one_passes_and_global_generators_are_left_alone():
 
 
 def test_one_that_is_made_already():
-    """Without a registration nobody knows how to make another, so two checks are left out and say so."""
+    """Check that two checks are skipped without a registration, from which another instance could be made."""
     env = Sound()
     report = check_env(env)
     assert fixes(report) == {}
@@ -333,7 +333,7 @@ def test_one_that_is_made_already():
 
 
 class Timed(Sound):
-    """Ends after 50 steps; ``flags`` says how."""
+    """Environment that ends after 50 steps with the given ``flags``."""
 
     def __init__(self, flags=(True, False)):
         super().__init__()
@@ -354,7 +354,7 @@ gymnasium.register("morl-test/Timed-v0", entry_point=Timed, max_episode_steps=50
 
 
 def test_time_limits():
-    """One's own that is told as an end; Gymnasium's around an environment that happens to end there is no fault."""
+    """Check that an own limit set as ``terminated`` is a fault, and Gymnasium's TimeLimit is not."""
     assert "every episode terminates at step 50" in fixes(check_env("morl-test/Timed-v0"))["time limit"]
     limited = gymnasium.wrappers.TimeLimit(Sound(), 6)  # from 5 the edges are 4 and 5 steps away
     assert "terminated and truncated" not in fixes(check_env(gymnasium.wrappers.TimeLimit(Sound(), 4)))
@@ -393,7 +393,7 @@ def test_what_the_registration_says():
 )
 @pytest.mark.filterwarnings("ignore:.*precision lowered")
 def test_known_faults_of_mo_gymnasium_are_found(id, subject, text):
-    """Though morl.make repairs some; by id, and in an instance of its own."""
+    """Check MO-Gymnasium's environments without repairs, by id and by instance."""
     assert text in fixes(check_env(id, "host"))[subject]
     raw = gymnasium.make(id, disable_env_checker=True).unwrapped
     assert text in fixes(check_env(raw))[subject]
@@ -405,7 +405,7 @@ class State(NamedTuple):
 
 @dataclass(frozen=True)
 class SoundJax:
-    """A functional environment with nothing wrong, unless told."""
+    """Functional environment with the given fault, if any."""
 
     fault: str = ""
 

@@ -1,4 +1,4 @@
-"""What check-env says of constructive tasks: nothing of the example's, and of a broken one what is broken."""
+"""Findings of check-env for constructive tasks: none for the example, and the faults of broken ones."""
 
 import importlib.util
 import re
@@ -24,7 +24,7 @@ PATH = Path(__file__).parents[3] / "examples" / "constructive_task" / "lunch_box
 
 @pytest.fixture(scope="module")
 def lunch():
-    """The example's module."""
+    """Load the module of the example."""
     spec = importlib.util.spec_from_file_location("lunch_box", PATH)
     module = importlib.util.module_from_spec(spec)
     sys.modules["lunch_box"] = module
@@ -43,7 +43,7 @@ def fixes(report):
 
 
 def broken(lunch, faults):
-    """The example with some things wrong."""
+    """Example with deliberate faults."""
 
     @dataclass(frozen=True)
     class Broken(lunch.LunchBox):

@@ -62,7 +62,7 @@ def test_coverage_set_of_deep_sea_treasure(name: Any) -> None:
 
 
 def random_tables(rng: np.random.Generator, outcomes_that_go_on: int) -> exact.Tables:
-    """3 states, 2 actions, 2 outcomes, 2 objectives, 3 steps."""
+    """Tables of 3 states, 2 actions, 2 outcomes, 2 objectives, 3 steps."""
     share = rng.uniform(0.1, 0.9, (3, 2, 1))
     terminated = rng.random((3, 2, 2)) < 0.2
     if outcomes_that_go_on == 1:
@@ -77,7 +77,7 @@ def random_tables(rng: np.random.Generator, outcomes_that_go_on: int) -> exact.T
 
 
 def every_return(tables: exact.Tables, gamma: float) -> NDArray[np.float64]:
-    """Expected returns (n, R) of every deterministic policy that may look at the clock, each by itself."""
+    """Return the expected returns (n, R) of every deterministic time-dependent policy, one by one."""
     states, actions, outcomes = tables.probability.shape
     returns = []
     for plan in product(product(range(actions), repeat=states), repeat=tables.horizon):
@@ -127,7 +127,7 @@ def explored(env: gymnasium.Env[Any, Any], draws: dict[float, float], horizon: i
     draw = env._np_random = Draw()
 
     def key(obs: Any) -> bytes:
-        if isinstance(obs, dict):  # of dropped bottles only whether there are any is told apart
+        if isinstance(obs, dict):  # only whether any bottle was dropped is told apart
             obs = [obs["location"], obs["bottles_carrying"], obs["bottles_delivered"], any(obs["bottles_dropped"])]
         return np.array(obs, np.int64).tobytes()
 
@@ -140,7 +140,7 @@ def explored(env: gymnasium.Env[Any, Any], draws: dict[float, float], horizon: i
             outcomes = []
             for value, probability in draws.items():
                 draw.value = value
-                there = object.__new__(type(env))  # its own copy would start over
+                there = object.__new__(type(env))  # a plain copy would reset it
                 there.__dict__ = {name: deepcopy(x) if isinstance(x, list) else x for name, x in vars(here).items()}
                 obs, reward, terminated, _, _ = there.step(action)
                 if not terminated and key(obs) not in index:
@@ -173,7 +173,7 @@ SMALL_MAZE = ("1 2 G", " X X ", "_3 1 ")
 
 @pytest.mark.parametrize("gamma", [1.0, 0.9, 0.6])
 def test_front_of_four_rooms_by_another_way(gamma: float) -> None:
-    """State by state, instead of shape by shape, in a maze small enough for it."""
+    """Compare with dynamic programming over states, in a small maze."""
     env = FourRoom(maze=SMALL_MAZE)
     shapes, start = env._cells("123"), env._cells("_")[0]
     cells = [start, *(cell for cell in env._cells("123 ") if cell != start)]

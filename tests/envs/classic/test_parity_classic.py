@@ -1,4 +1,4 @@
-"""The rest of the classic suite against MO-Gymnasium's, which we did not write: the same actions, step for step."""
+"""Parity of the classic suite with MO-Gymnasium's, step for step for the same actions."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tests.envs.parity import STEPS, check, mo_make, record, replay
 
 
 class SameDraws:
-    """Stands in for the reference's generator: at step t of a trace it draws what ours does from key t."""
+    """Replacement of the reference's generator that draws, at step t of a trace, what ours draws from key t."""
 
     def __init__(self, env: Any, draws: jax.Array) -> None:
         self.draws = np.asarray(draws, np.float64)
@@ -53,7 +53,7 @@ def keys(seed: int) -> jax.Array:
 
 
 def walk(actions: int, seed: int) -> Any:
-    """A policy that goes on the way it went for a while: a plain random walk rarely gets anywhere."""
+    """Policy that repeats each random action for a while, to cover more ground than a random walk."""
     rng = np.random.default_rng(seed)
 
     def new_policy() -> Any:
@@ -77,7 +77,7 @@ def same_spaces(env: Any, reference: Any) -> None:
 
 
 def without_time_limit(reference: Any) -> Any:
-    """The reference without Gymnasium's wrappers, so that its generator is not drawn from by a seeded reset."""
+    """Make the reference without Gymnasium's wrappers, whose seeded reset would draw from its generator."""
     env = reference.unwrapped
     env.reset = lambda **_: type(env).reset(env)
     return env
@@ -114,7 +114,7 @@ def test_four_room() -> None:
 
 
 def test_four_room_all_over() -> None:
-    """From anywhere: the goal and every shape are reached, which a walk from the corner rarely does."""
+    """Start from any cell, so that the goal and every shape are reached."""
     maze = mo_four_room.MAZE.copy()
     maze[11, 0] = maze[1, 11] = maze[5, 8] = "_"
     env = FourRoom(maze=maze)
@@ -129,7 +129,7 @@ def test_four_room_all_over() -> None:
         collected = rng.integers(2, size=12)
         here = reference.shape_ids.get((int(row), int(column)))
         if here is not None:
-            collected[here] = 1  # it was when the collector came
+            collected[here] = 1  # flag as set on arrival
         action = int(rng.integers(4))
         reference.state = ((int(row), int(column)), tuple(int(x) for x in collected))
         states.append((row, column, *collected, action))
@@ -150,7 +150,7 @@ def test_four_room_all_over() -> None:
 
 
 def test_four_room_starts_from_the_key() -> None:
-    """MO-Gymnasium's start is from Python's global random: reseeding that, not ``reset(seed=)``, repeats it."""
+    """Check that MO-Gymnasium draws the start from Python's global ``random`` and ignores ``reset(seed=)``."""
     maze = mo_four_room.MAZE.copy()
     maze[11, 0] = "_"
     env, reference = FourRoom(maze=maze), mo_make("four-room-v0", maze=maze)
@@ -184,7 +184,7 @@ def test_breakable_bottles(unbreakable: bool) -> None:
     outside = 0
 
     class Flattened:
-        """Their observation as ``flatten`` lays it out, their list a reward, their counts of bottles the flags."""
+        """Convert their observation by ``flatten``, their reward to an array, and their counts of bottles to flags."""
 
         def reset(self) -> Any:
             obs, info = reference.reset()
@@ -205,7 +205,7 @@ def test_breakable_bottles(unbreakable: bool) -> None:
 
     def new_policy() -> Any:
         def policy(obs: Any) -> int:
-            """At the source take two, then to the other end, back and forth now and then."""
+            """Take two bottles at the source, then go to the other end, sometimes back and forth."""
             if rng.random() < 0.25:
                 return int(rng.integers(3))
             if obs[2] or (obs[1] and obs[-5] and rng.random() < 0.5):
@@ -252,7 +252,7 @@ VARIANTS: dict[str, dict[str, bool]] = {
 
 
 def swing(seed: int, act: Any) -> Any:
-    """A driver that pushes the way the car rolls, and does as it likes for a quarter of the steps."""
+    """Driver that pushes in the direction of motion, and acts at random in a quarter of the steps."""
     rng = np.random.default_rng(seed)
 
     def new_policy() -> Any:
@@ -267,7 +267,7 @@ def swing(seed: int, act: Any) -> Any:
 
 
 def from_their_states(env: Any, trace: Any, states: NDArray[np.float64], tolerance: float, actions: Any) -> None:
-    """Each step of the trace from the reference's own state (T, 2)."""
+    """Replay each step of the trace from the reference's state (T, 2)."""
 
     def one(state: jax.Array, action: jax.Array) -> Any:
         return env.step(jax.random.key(0), mountain_car.State(*state), action, env.default_params)[1:4]
@@ -279,7 +279,7 @@ def from_their_states(env: Any, trace: Any, states: NDArray[np.float64], toleran
 
 
 def watch_states(reference: Any) -> list[NDArray[np.float64]]:
-    """The state before each step of the reference."""
+    """Record the state before each step of the reference."""
     env, states = reference.unwrapped, []
     act = env.step
 
@@ -292,7 +292,7 @@ def watch_states(reference: Any) -> list[NDArray[np.float64]]:
 
 
 def start_as(env: Any, trace: Any) -> Any:
-    """Ours, its resets those of the trace, in order; the key counts the steps."""
+    """Our environment with the resets of the trace, in order; the key counts the steps."""
 
     class Env:
         default_params = env.default_params
@@ -369,7 +369,7 @@ def test_water_reservoir(objectives: int, penalize: bool, normalized: bool) -> N
     params = env.default_params
     single = jax.jit(jax.vmap(lambda key, obs, act: env.step(key, water_reservoir.State(obs), act, params)[1:5]))
     outcome = single(k, jnp.asarray(trace.obs), jnp.asarray(trace.action))
-    # A unit in the last place of a float32 level of 128 is 1.5e-5; over an episode they add up.
+    # A unit in the last place of a float32 level of 128 is 1.5e-5; rounding accumulates over an episode.
     check(trace, (trace.obs, *map(np.asarray, outcome)), slice(None), 5e-5)
     check(trace, replay(env, trace.start, trace.action, k), slice(None), 1e-4)
     same_spaces(env, reference)
@@ -381,7 +381,7 @@ def test_water_reservoir(objectives: int, penalize: bool, normalized: bool) -> N
 
 @pytest.mark.parametrize("penalize", [False, True])
 def test_water_reservoir_draws(penalize: bool) -> None:
-    """Without shared draws: starts and inflow, by distribution."""
+    """Compare the distributions of starts and inflow, which share no draws."""
     env = WaterReservoir(penalize=penalize)
     k = jax.random.split(jax.random.key(11), 4000)
     ours = np.asarray(jax.vmap(lambda key: env.reset(key, env.default_params)[1])(k))[:, 0]

@@ -1,4 +1,4 @@
-"""Walks over constructive tasks, for their tests."""
+"""Helpers that walk over constructive tasks, for their tests."""
 
 from functools import cache
 
@@ -15,7 +15,7 @@ def compiled(env, name):
 
 
 def follow(env, actions):
-    """(state, obs, reward, terminated) after each action, from the start."""
+    """Return (state, obs, reward, terminated) after each action, from the start."""
     params = env.default_params
     state, _ = env.reset(KEY, params)
     step = compiled(env, "step")
@@ -27,7 +27,7 @@ def follow(env, actions):
 
 
 def random_walk(env, seed):
-    """Allowed actions until the object is finished, and every state on the way, the start included."""
+    """Take random allowed actions until the object is finished; return them and all states, the start included."""
     rng, params = np.random.default_rng(seed), env.default_params
     state, obs = env.reset(KEY, params)
     states, actions, terminated = [state], [], False
@@ -44,7 +44,7 @@ def same(one, two):
 
 
 def check_backward_steps(env, seed):
-    """Every parent of every state of a walk leads back to it, the walk's own is among them, and finished stays."""
+    """Check that every parent of each state leads back to it, the walk's own included, and finished states stay."""
     states, actions = random_walk(env, seed)
     params = env.default_params
     step, back, mask = (compiled(env, name) for name in ("step", "backward_step", "backward_mask"))

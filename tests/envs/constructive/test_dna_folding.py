@@ -30,7 +30,7 @@ def random_strands(number, seed=0):
 
 @pytest.fixture
 def dna_parameters(tmp_path):
-    """Those of the process are DNA's, and afterwards what they were."""
+    """Check that the parameters of the process are restored."""
     before = str(tmp_path / "before.par")
     RNA.params_save(before)
     RNA.params_load_DNA_Mathews2004()
@@ -48,14 +48,14 @@ def test_folds_are_those_of_vienna_rna_with_dna_parameters(dna_parameters):
 
 
 def test_parameters_of_the_process_stay():
-    """RNA's, which bind more strongly."""
+    """Set RNA's parameters, which bind more strongly."""
     before = RNA.fold("GGGGAAAACCCC")
     assert folding.fold("GGGGAAAACCCC").energy > before[1] + 1
     assert RNA.fold("GGGGAAAACCCC") == before
 
 
 def test_objectives_by_hand():
-    """Of structures drawn by hand: one hairpin, three of them around a loop, none."""
+    """Count the hairpins of structures written by hand: one, three around a loop, none."""
     three = "GGGCAAAAGCCCTTGGGCAAAAGCCCTTGGGCAAAAGCCC"
     assert folding.fold(three).structure == "..".join(["((((....))))"] * 3)
     np.testing.assert_allclose(objectives_of(three)[1:], [12 / 16, 3 / 8])
@@ -96,7 +96,7 @@ def test_backward_steps():
 
 
 def test_a_batch_is_one_call_of_the_oracle_after_its_last_step():
-    """The rewards of the steps are not computed: an update asks for each of its objects once."""
+    """Check that an update asks for each object once and computes no rewards of steps."""
     env = DNAFolding(lengths=(20, 30))
     agent = MOGFN(SMALL, env, 3)
     env.oracle.forget()
@@ -135,7 +135,7 @@ def test_settings_are_checked(monkeypatch):
 
 @pytest.mark.slow
 def test_a_sampler_learns_better_strands_than_random():
-    """Short ones, in a few thousand folds; the mean reward of what it draws, over preferences."""
+    """Train on short strands for a few thousand folds; return the mean reward of samples over preferences."""
     env = DNAFolding(lengths=(16, 20))
     config = MOGFNConfig(
         batch=64,

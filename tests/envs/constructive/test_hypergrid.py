@@ -25,7 +25,10 @@ def test_exact_fronts(side, k, ends, front, volume):
 
 
 def test_objectives_at_points_worked_out_by_hand():
-    """At (-1, -1) branin's a is -5 and b 0, currin's b is 0, so 60 / 20 / 13.77, beale's B 3.5² + 2.25² + 4.625²."""
+    """Check the corner (-1, -1).
+
+    There branin's a is -5 and b 0, currin's b is 0, so 60 / 20 / 13.77, beale's B 3.5² + 2.25² + 4.625².
+    """
     values = np.asarray(HyperGrid(3, 5).default_params.values)
     branin = (
         1 - ((-5.1 * 25 / (4 * np.pi**2) - 25 / np.pi - 6) ** 2 + 10 * (1 - 1 / (8 * np.pi)) * np.cos(5) + 10) / 308.13
@@ -76,7 +79,7 @@ def test_finished_states_are_those_of_the_outcomes():
 
 
 def paths(env, policy):
-    """Probability of each cell, by following every path."""
+    """Return the probability of each cell by enumerating every path."""
     probability = np.zeros((env.side, env.side))
 
     def walk(cell, mass):

@@ -29,7 +29,7 @@ WORDS = chemistry.vocabulary()
 
 
 def block(smiles, atom):
-    """The number of a fragment added by an atom."""
+    """Return the number of the block of a fragment and an atom."""
     fragment = WORDS.smiles.index(smiles)
     return WORDS.blocks.index((fragment, WORDS.attachments[fragment].index(atom)))
 
@@ -44,7 +44,7 @@ BENZENE, CARBON, FLUORINE = block("c1ccccc1", 0), block("C", 0), block("F", 0)
 
 @pytest.fixture(scope="module")
 def drawn():
-    """Observations (512, 28) of random finished molecules, and after each step whether they were finished."""
+    """Return observations (512, 28) of random finished molecules, and after each step whether they were finished."""
 
     def walk(key):
         state, obs = jax.vmap(ENV.reset, (0, None))(jax.random.split(key, 512), ())
@@ -74,7 +74,7 @@ def test_the_vocabulary_is_the_published_one():
 
 
 def test_a_molecule_by_hand():
-    """Fluorobenzene with a methyl group opposite: its fluorine goes before, as the attachments are numbered."""
+    """Build fluorobenzene with a methyl group opposite: its fluorine goes before, as the attachments are numbered."""
     actions = [BENZENE, place(0, 3), CARBON, place(0, 0), FLUORINE, STOP]
     seen = follow(ENV, actions)
     assert [bool(terminated) for *_, terminated in seen] == [False] * 5 + [True]
@@ -91,7 +91,7 @@ def test_a_molecule_by_hand():
 
 
 def test_the_order_of_building_leaves_no_trace():
-    """Chains on three attachments of a ring, built in each of the orders."""
+    """Build chains on three attachments of a ring, built in each of the orders."""
     ring, two = block("C1CCNC1", 0), block("CC", 0)
     first = [place(0, 2), CARBON]
     one = follow(ENV, [ring, place(0, 0), two, place(1, 1), FLUORINE, *first])[-1][0]
@@ -118,7 +118,7 @@ def test_backward_steps():
 
 
 def test_parents_are_the_removable_leaves():
-    """Of a chain of three with a branch, all but the inner ones; a chosen place or a stop can only be taken back."""
+    """Check that only leaves can be removed, and that a chosen place or a stop must be undone first."""
     two, three = block("CC", 0), block("CNC=O", 0)
     grown = follow(ENV, [BENZENE, place(0, 0), two, place(0, 2), three, place(1, 1), FLUORINE])
     np.testing.assert_array_equal(ENV.backward_mask(grown[-1][0]), [0, 0, 1, 1, *[0] * 6])
@@ -243,7 +243,7 @@ class TestGraphNetwork:
         ):
             assert float(jnp.abs(of(tree._replace(**change), condition) - before).max()) > 0.01, change
         assert float(jnp.abs(of(tree, condition[::-1]) - before).max()) > 0.01
-        gone = tree._replace(sites=jnp.array([2, 1, 0]))  # of a node that is not there
+        gone = tree._replace(sites=jnp.array([2, 1, 0]))  # site of a missing node
         np.testing.assert_allclose(of(gone, condition), before, atol=1e-5)
 
     @pytest.mark.slow
@@ -270,7 +270,7 @@ class TestGraphNetwork:
 
 @pytest.mark.slow
 def test_a_sampler_learns_better_molecules_than_random():
-    """Of two fragments, in a few thousand calls of the oracle; the mean reward of what it draws, over preferences."""
+    """Train on two fragments for a few thousand calls of the oracle; return the mean reward over preferences."""
     env = Molecules(most_fragments=2)
     config = MOGFNConfig(
         batch=64,

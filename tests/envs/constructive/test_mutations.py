@@ -15,7 +15,7 @@ BLANK = 3
 
 
 class WithBases(Mutations):
-    """Of two lengths: one string can grow, the other shrink."""
+    """Bases of two lengths: one string can grow, the other shrink."""
 
     @property
     def default_params(self):
@@ -49,7 +49,7 @@ def test_allowed_steps_by_hand():
     letters = [(0, 0), (0, 1), (1, 0), (1, 1), (2, 0), (2, 2), (2, BLANK), (3, 0), (3, 1), (3, 2)]
     assert allowed(chosen) == [edit(*pair) for pair in letters]
     assert not done
-    # now of the fewest letters; the place that was made blank is not edited again
+    # at the smallest length; the deleted place is not edited again
     assert allowed(shorter) == [edit(0, 0), edit(0, 1), edit(1, 0), edit(1, 1), STOP]
 
 
@@ -61,7 +61,7 @@ def test_strings_by_hand():
 
 
 def test_every_string_within_the_edits_is_built():
-    """By breadth-first search, against all strings of allowed lengths that differ at one or two places."""
+    """Compare a breadth-first search with all strings of allowed lengths that differ at one or two places."""
     params, step = TASK.default_params, jax.jit(TASK.step)
     state, obs = TASK.reset(KEY, params)
     ends, frontier = set(), [(state, obs)]
@@ -84,7 +84,7 @@ def test_every_string_within_the_edits_is_built():
 
 
 def whole(row):
-    """The letters before the first blank."""
+    """Return the letters before the first blank."""
     return row[: row.index(BLANK)] if BLANK in row else row
 
 

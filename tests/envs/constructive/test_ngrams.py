@@ -104,7 +104,7 @@ def test_discounted_front_prefers_short_strings():
 
 
 def hypervolume_by_hand():
-    """Of one letter and a stop (half), or three letters (a quarter)."""
+    """Check the discounts of one letter and a stop (1/2), and of three letters (1/4)."""
     returns = [[0.5 / 3, 0], [0, 0.5 / 3], *[[i / 12, (3 - i) / 12] for i in range(4)]]
     return metrics.hypervolume(returns, [0, 0])
 
@@ -131,7 +131,7 @@ def test_lists_of_a_settings_file_are_taken():
 
 
 def test_drawing_from_an_outcome():
-    """Of all 8400 strings of two or three letters each is as likely as the others, in its class and among all."""
+    """Check that all 8400 strings of two or three letters are equally likely, in their class and overall."""
     env = NGrams(("AV", "VC"), (2, 3))
     rng = np.random.default_rng(0)
     values, log_count = env.outcomes()

@@ -16,12 +16,12 @@ from morl.envs.constructive.oracle import Counts, Oracle, OracleError
 
 
 def square(x):
-    """Two objectives of a number."""
+    """Return two objectives of a number."""
     return x * x, x / 2
 
 
 def where(x):
-    """The process it is computed in."""
+    """Return the id of the computing process."""
     return x, os.getpid()
 
 
@@ -32,14 +32,14 @@ def ends_its_process(x):
 
 
 def ill(x):
-    """Of some numbers it has no objectives."""
+    """Raise for some numbers."""
     if x == 3:
         raise ValueError("three is too many")
     return {4: (1.0,), 5: (float("nan"), 1.0), 6: None, 7: ("a", "b")}.get(x, (1.0, 1.0))
 
 
 def values_of(oracle):
-    """(2,) float32 of a number, compiled."""
+    """Return objectives (2,) float32 of a number in compiled code."""
 
     def one(x, wanted=True):
         return host_values(oracle, lambda row: int(row[0]), x[None], jnp.bool_(wanted), 2)
@@ -97,7 +97,7 @@ def test_what_a_scan_does_not_read_is_not_computed():
 
 
 def test_two_devices_ask_at_once():
-    """Within a scan on both, many times: neither waits for the other for ever."""
+    """Call an oracle within scans on both devices many times, without a deadlock."""
     oracle = Oracle(square, 2, "squares-v0", capacity=10)
     one = values_of(oracle)
 

@@ -21,7 +21,7 @@ IDS = [spec.id for spec in native_specs()]
 
 
 class Allowed(gymnasium.Wrapper, RecordConstructorArgs):
-    """Takes an allowed action for whichever is drawn: Gymnasium's checker knows no masks."""
+    """Wrapper that replaces each action by an allowed one, since Gymnasium's checker knows no masks."""
 
     def __init__(self, env):
         RecordConstructorArgs.__init__(self)
@@ -42,7 +42,7 @@ class Allowed(gymnasium.Wrapper, RecordConstructorArgs):
 @pytest.mark.filterwarnings("ignore:.*Box (action|observation) space")  # the water reservoir's have no upper bound
 @pytest.mark.parametrize("id", IDS)
 def test_check_env_through_the_scalariser(id):
-    """Warnings are errors here, so Gymnasium's advice counts too."""
+    """Run Gymnasium's checker, whose warnings are errors in tests."""
     made = gymnasium.make(f"morl/{id}").unwrapped
     env = Allowed(LinearReward(made, np.ones(made.reward_space.shape)))
     with pytest.warns(UserWarning, match="different from the unwrapped version"):  # it is the wrapper that is checked
@@ -149,7 +149,7 @@ def test_make_vec_is_compiled_and_batched():
 @pytest.mark.parametrize("mode", [AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP])
 @pytest.mark.parametrize("id", ["deep-sea-treasure-v0", "minecart-v0"])
 def test_the_vector_is_gymnasiums_of_single_ones(id, mode):
-    """Gymnasium's own SyncVectorEnv of scalarised single environments: same seeds, same actions, both kinds of end."""
+    """Compare with Gymnasium's SyncVectorEnv of scalarised single environments, for the same seeds and actions."""
     limit, weight, number = 7, np.array([1.0, 10.0, 100.0])[: len(morl.make(id).objectives)], 6
 
     def single():
@@ -185,8 +185,8 @@ def test_the_vectors_seeds_and_episodes_repeat():
     def trajectory(seed):
         envs = GymnasiumVectorEnv("minecart-v0", num_envs=3)
         outcome = [envs.reset(seed=seed)[0]]
-        state = envs._lanes.state._replace(position=jnp.tile(jnp.array([0.5, 0.84]), (3, 1)))
-        envs._lanes = envs._lanes._replace(state=state)  # at a mine, where the ore is random
+        state = envs._batch.state._replace(position=jnp.tile(jnp.array([0.5, 0.84]), (3, 1)))
+        envs._batch = envs._batch._replace(state=state)  # at a mine, where the ore is random
         outcome += [envs.step(np.zeros(3, int))[0] for _ in range(3)]
         return outcome
 

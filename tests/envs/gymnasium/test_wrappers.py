@@ -97,7 +97,7 @@ def test_clip():
 
 
 def test_normalise():
-    """The same as theirs where episodes terminate; where they are truncated theirs carries the return on."""
+    """Compare with MO-Gymnasium's after termination; after truncation theirs continues the return."""
     rewards = np.array([row[0] for row in run(MONormalizeReward(Reusing(), 1), episodes=20)])
     plain = np.array([row[2] for row in run(Reusing(), episodes=20)])
     np.testing.assert_array_equal(rewards[:, 0], plain[:, 0])
@@ -181,7 +181,7 @@ def test_statistics_beside_mo_gymnasiums():
 
 
 class Scalar(gymnasium.Env):
-    """One number as reward, its components in the info."""
+    """Environment with a scalar reward and its components in the info."""
 
     observation_space = spaces.Discrete(2)
     action_space = spaces.Discrete(2)

@@ -57,7 +57,7 @@ class Counting(gymnasium.Env):
 
 
 class Scalar(Counting):
-    """The same with one number as its reward."""
+    """Counting environment with a scalar reward."""
 
     reward_space = None
 
@@ -67,14 +67,14 @@ class Scalar(Counting):
 
 
 class Passing(Counting):
-    """The same, with keywords that it passes on."""
+    """Counting environment that passes keywords on."""
 
     def __init__(self, note="", **kwargs):
         super().__init__(**kwargs)
 
 
 class Talking(Counting):
-    """The same with text to observe."""
+    """Counting environment with text observations."""
 
     observation_space = spaces.Text(5)
 

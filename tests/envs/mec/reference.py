@@ -1,4 +1,4 @@
-"""An offloading system in plain Python, from event to event, as the definitions have it: nothing of ours is used.
+"""Offloading system in plain Python, simulated from event to event by the definitions, without our code.
 
 Each server keeps a list of uploads and one of running tasks; the next event is an upload or a task that ends. Predicted
 completion times come from letting a copy run dry.
@@ -59,12 +59,12 @@ class Server:
             got = (until - self.now) * self.speed / len(self.running)
             shortest = min(self.running, key=lambda task: task.left)
             for task in self.running:
-                # the one an event is for ends exactly
+                # the task of the event ends exactly
                 task.left = 0.0 if task is shortest and task.left - got < 1e-9 else max(task.left - got, 0.0)
         self.now = until
 
     def predicted(self) -> float:
-        """Total of the times all tasks here take from now on, if no other came."""
+        """Return the sum of the times of all tasks here from now on, if no other came."""
         copy = deepcopy(self)
         copy.finished.clear()
         copy.advance(math.inf)
@@ -83,7 +83,7 @@ class System:
         self.placed: list[Task] = []
 
     def place(self, server: int, size: float, rate: float) -> tuple[float, float]:
-        """Put a task (Mbit, at Mbit/s) on a server now: the two rewards, s and J."""
+        """Place a task (Mbit, at Mbit/s) on a server now; return the two rewards, in s and J."""
         there = self.servers[server]
         upload = size / rate
         cycles = size * 1e6 * self.cycles_per_bit
@@ -99,6 +99,6 @@ class System:
             server.advance(until)
 
     def delays(self) -> list[float]:
-        """Of every task, once all is done."""
+        """Return the delay of every task after all are done."""
         self.advance(math.inf)
         return [task.finished - task.placed for task in self.placed]

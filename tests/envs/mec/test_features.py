@@ -1,4 +1,4 @@
-"""What the features of each server say, against what the simulator knows exactly."""
+"""Features of each server, compared with the exact values of the simulator."""
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +11,7 @@ from morl.envs.mec.features import NUM_DERIVED
 
 @pytest.fixture(scope="module")
 def seen():
-    """Observations of 64 systems after 40 random steps, with the exact outlook of each server."""
+    """Return observations of 64 systems after 40 random steps, with the exact outlook of each server."""
     env = MecOffloading(num_edges=(2, 4), max_edges=5)
     params = env.default_params
 
@@ -40,12 +40,12 @@ def test_the_increase_in_delay_and_the_energy_are_almost_the_rewards(seen):
     assert there.sum() > 100
     assert running.max() > 4
     error = np.abs(32.0 * features[..., 8][there] + outlook[..., 0][there])
-    # half a bin of 1 Mbit for each task that is running, which holds up twice, at 1.75 Mbit/s at least
+    # half a bin of 1 Mbit for each running task, counted twice, at 1.75 Mbit/s or more
     assert (error <= 2 * 0.5 * running / 1.75 + 1e-3).all()
     assert np.corrcoef(32.0 * features[..., 8][there], -outlook[..., 0][there])[0, 1] > 0.999
     own = np.abs(16.0 * features[..., 7][there] + outlook[..., 2][there])
     assert (own <= 0.5 * running / 1.75 + 1e-3).all()
-    # the simulator adds what the radio takes, which is small
+    # the simulator adds the small energy of the radio
     np.testing.assert_allclose(0.05 * features[..., 11][there], -outlook[..., 1][there], atol=0.02, rtol=0.02)
 
 

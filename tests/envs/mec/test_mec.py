@@ -1,4 +1,4 @@
-"""The offloading simulator against an independent one that goes from event to event (:mod:`.mec_reference`)."""
+"""Offloading simulator, compared with an independent event-driven one (:mod:`.reference`)."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ def compiled(env: MecOffloading) -> tuple[Any, Any]:
     return jax.jit(env.reset), jax.jit(env.step)
 
 
-# with room for the tasks of any rate up to 1, which is a parameter: one compilation serves them all
+# sized for rates up to 1; the rate is a parameter, so one compilation serves all
 BUSY = MecOffloading(arrival_rate=1.0, capacity=128)
 many_resets = jax.jit(jax.vmap(MecOffloading().reset, (0, None)))
 
 
 def check_against_reference(env: MecOffloading, seed: int, params: Any = None, choose: Any = None) -> dict[str, float]:
-    """One episode of random actions, every quantity compared; what was met in it."""
+    """Compare every quantity over an episode of random actions; return counts of rare events."""
     reset, step = compiled(env)
     params = env.default_params if params is None else params
     rng = np.random.default_rng(seed)
@@ -48,7 +48,7 @@ def check_against_reference(env: MecOffloading, seed: int, params: Any = None, c
             left = np.sort([task.left for task in server.running])
             ours = np.asarray(sharing.residuals(state.servers)[e])
             ours = ours[len(ours) - int(state.servers.running[e]) :]
-            # a task that ends within rounding of the step's end may be gone in one and not in the other
+            # a task that ends at the end of a step may, by rounding, be done in one simulator only
             np.testing.assert_allclose(_padded(ours, left), _padded(left, ours), rtol=1e-4, atol=2e-3)
             if len(ours) == len(left) and (np.abs(left - np.round(left)) > 2e-3).all():
                 expected = np.histogram(np.minimum(left, env.bins - 0.5), env.bins, (0, env.bins))[0]
@@ -79,7 +79,7 @@ def check_against_reference(env: MecOffloading, seed: int, params: Any = None, c
 
 
 def _padded(values: Any, other: Any) -> Any:
-    """Ascending values with as many zeros before as the other has more of."""
+    """Return ascending values, padded with zeros in front to the length of the other."""
     return np.concatenate([np.zeros(max(len(other) - len(values), 0)), values])
 
 
@@ -157,7 +157,7 @@ def test_the_queue_offers_the_right_task(queue: Any) -> None:
     reset, step = compiled(env)
     for seed in range(3):
         state, _ = reset(jax.random.key(seed), env.default_params)
-        # a FIFO environment of the same key has the same arrivals, which the others mark as they go
+        # a FIFO environment of the same key has the same arrivals; the others overwrite them
         drawn = compiled(MecOffloading(arrival_rate=0.2))[0](jax.random.key(seed), env.default_params)[0].tasks
         arrival, urgency = np.asarray(drawn.arrival), np.asarray(state.tasks.urgency)
         served: set[int] = set()
@@ -292,7 +292,7 @@ def test_a_full_server_drops_its_shortest_task_and_says_so() -> None:
     servers, full = sharing.add(servers, jnp.float32(2.0))
     assert full
     np.testing.assert_array_equal(servers.left, [[2.0, 3.0, 5.0]])
-    # the same for one that arrives from an upload
+    # the same for a task that arrives from an upload
     upload = flights.Upload(jnp.int32(0), servers, jnp.float32(1.0), jnp.float32(7.5), jnp.float32(9.0))
     aloft = flights.launch(flights.none(2, 1), jnp.int32(0), upload, jnp.int32(0), jnp.float32(1.0))
     step = flights.Step(servers, jnp.zeros(1), aloft, jnp.float32(0.0), jnp.int32(0))
@@ -311,7 +311,7 @@ def test_arrivals_beyond_the_room_for_them_are_said() -> None:
 
 @jax.jit
 def random_policy(key: jax.Array, params: Any, num_edges: int) -> Any:
-    """Of 500 episodes: tasks dropped or lost, and the most that ran on one server."""
+    """Count, over 500 episodes, tasks dropped or lost, and the largest number on a server."""
     env = MecOffloading(contexts="test")
     key_reset, key_steps = jax.random.split(key)
     states, _ = jax.vmap(env.reset, (0, None))(jax.random.split(key_reset, 500), params)

@@ -1,4 +1,4 @@
-"""Schemes that do not learn, their searches, and the timeline."""
+"""Schemes without gradient learning, their searches, and the timeline."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def returns(scheme: Any, policies: Any, preferences: Any, env: MecOffloading = S
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_greedy_is_the_quick_experiments() -> None:
-    """What a prototype by somebody else found: 907 s / 5.65 J (delay alone) to 1880 s / 2.98 J (most other weights)."""
+    """Compare with an independent prototype: 907 s / 5.65 J (delay alone) to 1880 s / 2.98 J (most other weights)."""
     delay, energy = -returns(schemes.Greedy(), np.zeros(2, np.float32), [[1, 0], [0.5, 0.5]], episodes=256).T
     np.testing.assert_allclose(delay, [907, 1880], rtol=0.06)
     np.testing.assert_allclose(energy, [5.65, 2.98], rtol=0.03)
@@ -61,7 +61,7 @@ def test_greedy_is_the_quick_experiments() -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_random_is_the_quick_experiments() -> None:
-    """Its best were 2036 s / 4.74 J and 3027 s / 2.98 J."""
+    """Compare with the best of the prototype, 2036 s / 4.74 J and 3027 s / 2.98 J."""
     p = np.array([0.0, 0.2, 1.0], np.float32)
     delay, energy = -returns(schemes.Random(), p, [[1, 0]] * 3, episodes=256).T
     np.testing.assert_allclose(delay[:2], [3027, 2036], rtol=0.06)

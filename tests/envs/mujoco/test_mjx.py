@@ -28,12 +28,12 @@ pytestmark = [
 ]
 STEPS = 300
 IDS = ("mo-halfcheetah-v5", "mo-hopper-v5", "mo-walker2d-v5", "mo-ant-v5")
-# What float32 and another solver leave of the difference of one step, as measured (99 % of the steps) times about ten.
+# Tolerances for one step in float32 and with another solver: about ten times the measured 99 % quantile.
 TOLERANCE = {"mo-halfcheetah-v5": 2e-3, "mo-hopper-v5": 1e-4, "mo-walker2d-v5": 1e-3, "mo-ant-v5": 2e-3}
 
 
 class Trace(NamedTuple):
-    """STEPS steps of the reference, each from a state it is in; a last part of them in the air, without contacts."""
+    """STEPS steps of the reference, each from its current state; the last ones in the air, without contacts."""
 
     qpos: Any
     qvel: Any
@@ -137,7 +137,7 @@ def test_spaces_and_starts(id: str) -> None:
 
 @pytest.mark.slow
 def test_in_the_cores_rollout() -> None:
-    """Time limit, auto-reset, scan and vmap, as a training runs it."""
+    """Run time limit, auto-reset, scan and vmap as a training does."""
     env = morl.make("mo-hopper-v5", "jax")
     params = env.default_params
 

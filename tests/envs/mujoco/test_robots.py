@@ -56,7 +56,7 @@ def test_they_step_as_gymnasium_steps_them(id: str) -> None:
 
 
 def test_those_that_rest_stay_as_they_are() -> None:
-    """One episode of each, the same as among many; hoppers fall at different times, or come to the limit."""
+    """Compare single episodes with batched ones; hoppers fall at different times or reach the limit."""
     ours, theirs = (_vector("mo-hopper-v5", {"max_episode_steps": 20}, 6) for _ in range(2))
     ours.action_space.seed(0)
     ours.reset(seed=5, once=True)
