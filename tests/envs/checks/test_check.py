@@ -308,7 +308,7 @@ def test_each_fault_is_found(env, subject, text):
 
 def test_where_something_is_raised_is_told():
     line = Raises.step.__code__.co_firstlineno + 1
-    assert fixes(check_env(Raises))["steps"].endswith(f"test_checking.py:{line})")
+    assert fixes(check_env(Raises))["steps"].endswith(f"test_check.py:{line})")
 
 
 def test_a_sound_one_passes_and_global_generators_are_left_alone():
@@ -548,7 +548,7 @@ def test_the_place_in_the_users_file_is_told():
     lines, first = inspect.getsourcelines(SoundJax.step)
     line = first + next(i for i, text in enumerate(lines) if "a branch on a traced value" in text)
     text = fixes(check_env(SoundJax("raises")))["jit"]
-    assert f"test_checking.py:{line}); use jnp.where or jax.lax.cond" in text
+    assert f"test_check.py:{line}); use jnp.where or jax.lax.cond" in text
 
 
 def test_attributes_that_are_missing_and_one_that_cannot_be_compiled_once():
