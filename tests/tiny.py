@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from morl.ops.preferences import spread
+from morl.ops.preferences import equally_spaced_weights
 from morl.registry import AgentSpec
 from morl.types import Agent, LearnerState
 
@@ -91,7 +91,7 @@ class Tiny(Agent):
 
     @property
     def preferences(self):
-        return spread(self.task.num_objectives, 4)
+        return equally_spaced_weights(self.task.num_objectives, 4)
 
     @property
     def updates(self):

@@ -253,21 +253,3 @@ def _per_step(name: str, x: jax.Array, like: jax.Array) -> jax.Array:
 
 def _listed(shapes: dict[str, tuple[int, ...]]) -> str:
     return ", ".join(f"{name} {shape}" for name, shape in shapes.items())
-
-
-# Kept until the callers move.
-def td_error(
-    reward: jax.Array, value: jax.Array, next_value: jax.Array, terminated: jax.Array, gamma: float
-) -> jax.Array:
-    """Return :func:`td_errors` with a discount of ``gamma``, and 0 where ``terminated``."""
-    return td_errors(reward, gamma * jnp.where(terminated, 0.0, 1.0), next_value, value)
-
-
-def traced(delta: jax.Array, done: jax.Array, decay: float) -> jax.Array:
-    """Return :func:`gae` with ``decay`` for γ λ."""
-    return gae(delta, done, decay, 1.0)
-
-
-def discounted_sum(reward: jax.Array, done: jax.Array, start: jax.Array, gamma: float) -> tuple[jax.Array, jax.Array]:
-    """Return :func:`partial_returns`."""
-    return partial_returns(reward, done, gamma, start)

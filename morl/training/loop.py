@@ -17,7 +17,7 @@ from morl import loading
 from morl.envs.constructive.host_values import oracle_errors
 from morl.errors import UserError, WorkerError
 from morl.ops import metrics
-from morl.ops.preferences import spread
+from morl.ops.preferences import equally_spaced_weights
 from morl.quality import front_metrics
 from morl.registry import agent_spec, load
 from morl.runs import directory, files, storage
@@ -111,7 +111,7 @@ class _Training:
         self.seeds = range(settings.seed, settings.seed + settings.num_seeds)
         self.preferences = np.concatenate([agent.preferences] * settings.num_seeds)
         self.stages = [agent.updates, *([extension.updates] * extension.rounds if extension else [])]
-        self.weights = spread(len(setup.objectives), EXPECTED_UTILITY_WEIGHTS)
+        self.weights = equally_spaced_weights(len(setup.objectives), EXPECTED_UTILITY_WEIGHTS)
         # the fourth part of each is for evaluations of the finished run
         roots = [jax.random.split(jax.random.key(seed), 5) for seed in self.seeds]
         self.learner_keys = jnp.stack([root[0] for root in roots])

@@ -17,7 +17,7 @@ import numpy as np
 from morl.errors import UserError
 from morl.ops import archive as archives
 from morl.ops.pareto import non_dominated
-from morl.ops.preferences import spread
+from morl.ops.preferences import equally_spaced_weights
 from morl.runs.front import Floats, Front
 from morl.training.backends.environment import WATCHED
 from morl.types import Evaluation, PyTree, Trainer
@@ -195,8 +195,8 @@ class ConditionalPolicy(SolutionSet):
     def __init__(self, setup: Setup, seeds: Sequence[int], capacity: int) -> None:
         number, num_objectives = setup.agent.num_preferences, len(setup.objectives)
         self._seeds = seeds
-        self._watched = spread(num_objectives, min(number, WATCHED))
-        self._all = spread(num_objectives, number)
+        self._watched = equally_spaced_weights(num_objectives, min(number, WATCHED))
+        self._all = equally_spaced_weights(num_objectives, number)
         self._returns: list[Floats] = []
         self._policies: PyTree = None
 

@@ -167,7 +167,7 @@ def test_numbers_of_morl_baselines_are_ours(baselines):
         for name, (ours, arguments) in pairs.items():
             assert ours == pytest.approx(baselines[name](*arguments)), name
         corners = np.array(baselines["extrema_weights"](size))
-        np.testing.assert_array_equal(preferences.spread(size, size), corners)
+        np.testing.assert_array_equal(preferences.equally_spaced_weights(size, size), corners)
 
 
 def test_convex_set_of_morl_baselines_keeps_what_is_best_for_nobody(baselines):

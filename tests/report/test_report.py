@@ -12,7 +12,7 @@ from morl import report
 from morl.analysis.results import read
 from morl.cli import main
 from morl.errors import UserError
-from morl.ops.preferences import spread
+from morl.ops.preferences import equally_spaced_weights
 from morl.runs.front import objects_csv
 from tests.runs.written_runs import points, write_run
 
@@ -178,7 +178,7 @@ def test_a_slider_moves_the_choice_by_keyboard(browser, page):
 def test_the_choice_is_that_of_the_front(browser, runs, page):
     show(browser, page)
     returns = read(runs)[0].tables[0]["returns"]
-    for sliders in np.rint(100 * spread(9, 40)).astype(int).tolist():
+    for sliders in np.rint(100 * equally_spaced_weights(9, 40)).astype(int).tolist():
         weights = np.array(sliders) / sum(sliders)
         shown = browser.execute_script(SET, sliders)
         assert shown == f"Policy {np.argmax(returns @ weights.round(6))} of one, seed 0"

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
-from morl.ops.preferences import spread
+from morl.ops.preferences import equally_spaced_weights
 from morl.types import Agent, LearnerState, Task, Transition
 from reinforce.config import ReinforceConfig
 
@@ -89,7 +89,7 @@ class Reinforce(Agent):
 
     @property
     def preferences(self) -> NDArray[np.float64]:
-        return spread(self.task.num_objectives, self.config.num_policies)
+        return equally_spaced_weights(self.task.num_objectives, self.config.num_policies)
 
     @property
     def updates(self) -> int:
