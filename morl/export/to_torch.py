@@ -1,4 +1,4 @@
-"""JAX functions as PyTorch modules: what JAX traces of a function, operation by operation, in PyTorch's.
+"""Translation of JAX functions into PyTorch modules, operation by operation of the traced function.
 
 So a policy is exported as it acts, whatever its network, its normalisation and its environment's features and masks,
 and there is no second implementation of them. Only operations that policies are made of are known; others are refused.
@@ -26,7 +26,7 @@ _CALLS = ("jit", "pjit", "closed_call", "custom_jvp_call", "custom_vjp_call")
 
 
 def dtype(of: Any) -> torch.dtype:
-    """PyTorch's of NumPy's.
+    """Return the PyTorch dtype of a NumPy dtype.
 
     Raises:
         UserError: it has none such.
@@ -38,7 +38,7 @@ def dtype(of: Any) -> torch.dtype:
 
 
 class Translated(torch.nn.Module):
-    """A function of single arrays, for batches of them: every argument and the result have one axis more in front.
+    """Module that runs a function of single arrays on batches: arguments and result have one more leading axis.
 
     Args:
         function: of arrays to one array, traceable by JAX.
@@ -61,7 +61,7 @@ class Translated(torch.nn.Module):
                 self._constants[variable] = f"constant_{i}"
 
     def forward(self, *arguments: torch.Tensor) -> torch.Tensor:
-        """(B, ...) of arguments (B, ...)."""
+        """Return the result (B, ...) for arguments (B, ...)."""
         constants = {variable: getattr(self, name)[None] for variable, name in self._constants.items()}
         cast = [x.to(dtype(variable.aval.dtype)) for variable, x in zip(self._jaxpr.invars, arguments, strict=True)]
         (result,) = _run(self._jaxpr, constants, cast)
@@ -69,7 +69,7 @@ class Translated(torch.nn.Module):
 
 
 def _needed(jaxpr: Any) -> set[Any]:
-    """Variables that the results depend on."""
+    """Return the variables that the results depend on."""
     needed = {x for x in jaxpr.outvars if not isinstance(x, core.Literal)}
     for equation in reversed(jaxpr.eqns):
         if needed & set(equation.outvars):
@@ -78,7 +78,7 @@ def _needed(jaxpr: Any) -> set[Any]:
 
 
 def _check(jaxpr: Any) -> None:
-    """Refuse operations that are not known, before anything is run."""
+    """Check that every operation is known, before anything is run."""
     needed = _needed(jaxpr)
     for equation in jaxpr.eqns:
         if not needed & set(equation.outvars):
@@ -95,8 +95,9 @@ def _called(equation: Any) -> Any:
 
 
 def _run(jaxpr: Any, values: dict[Any, torch.Tensor], arguments: Sequence[torch.Tensor | None]) -> list[torch.Tensor]:
-    """Results of the operations in turn. Every value has the axis of the batch in front, of size 1 where it is alike
-    for all; so the axes that JAX's operations name count from 1.
+    """Run the operations one after another and return the results.
+
+    Every value has a leading batch axis, of size 1 if it is the same for all; so JAX's axes count from 1 here.
     """
     given = {v: x for v, x in zip(jaxpr.invars, arguments, strict=True) if x is not None}
     values = {**values, **given}
@@ -126,13 +127,13 @@ def _run(jaxpr: Any, values: dict[Any, torch.Tensor], arguments: Sequence[torch.
 
 
 def _aligned(operands: Sequence[Any]) -> list[torch.Tensor]:
-    """Scalars beside arrays with as many axes as those have."""
+    """Return tensors with scalars reshaped to as many axes as the arrays beside them."""
     most = max((x.ndim for x in operands), default=0)
     return [x.reshape(x.shape[0], *(1,) * (most - 1)) if x.ndim == 1 else x for x in operands]
 
 
 def _plain(function: Callable[..., Any]) -> Operation:
-    """An operation without parameters that matter."""
+    """Return a translation that ignores the parameters of the operation."""
     return lambda *operands, equation: function(*operands)
 
 
@@ -176,7 +177,7 @@ def _transpose(x: torch.Tensor, equation: Any) -> torch.Tensor:
 
 
 def _together(operands: Sequence[torch.Tensor]) -> list[torch.Tensor]:
-    """All of one batch."""
+    """Return tensors expanded to one batch size."""
     size = next((x.shape[0] for x in operands if not _alike(x)), 1)
     return [x.expand(size, *x.shape[1:]) for x in operands]
 
@@ -233,7 +234,7 @@ def _dot(x: torch.Tensor, y: torch.Tensor, equation: Any) -> torch.Tensor:
     both = [of_x[i] for i in batch_x]
     free_x = [axis for i, axis in enumerate(of_x) if i not in (*sum_x, *batch_x)]
     free_y = [axis for j, axis in enumerate(of_y) if j not in (*sum_y, *batch_y)]
-    # a weight is the same for the whole batch: one matrix product, not one for each of them
+    # a weight is the same for the whole batch: one matrix product instead of one per row
     if _alike(y):
         y, of_x = y[0], [0, *of_x]
     elif _alike(x):
@@ -245,7 +246,7 @@ def _dot(x: torch.Tensor, y: torch.Tensor, equation: Any) -> torch.Tensor:
 
 
 def _alike(x: torch.Tensor) -> bool:
-    """Whether it is for all of the batch, whose size is a symbol while a program is exported."""
+    """Return whether a tensor is the same for all of the batch, whose size is a symbol during an export."""
     return isinstance(x.shape[0], int) and x.shape[0] == 1
 
 

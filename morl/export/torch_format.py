@@ -1,4 +1,4 @@
-"""Programs of ``torch.export``, with a description as JSON inside under the name ``morl.json``."""
+"""Format of ``torch.export``, with a description as JSON inside under the name ``morl.json``."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from morl.export.to_torch import Translated, dtype
 
 
 def exported(program: Program) -> torch.export.ExportedProgram:
-    """The program for batches of any size."""
+    """Export the program for batches of any size."""
     module = Translated(program.one, program.traced).eval()
     example = tuple(torch.zeros(2, *shape, dtype=dtype(kind)) for shape, kind in program.inputs)
     batch = torch.export.Dim("batch")
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of PyTorch's own parts about each other
+        warnings.simplefilter("ignore")  # PyTorch's warnings about itself
         return torch.export.export(module, example, dynamic_shapes=(tuple({0: batch} for _ in example),), strict=False)
 
 
 def write(program: Program) -> tuple[bytes, Callable[..., NDArray[Any]]]:
-    """See :class:`morl.export.Written`."""
+    """Write a program; see :class:`morl.export.Written`."""
     found, buffer = exported(program), io.BytesIO()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -1,4 +1,4 @@
-"""Run directories: what a training leaves behind, and how it is read back."""
+"""Run directories: made, checked, and read back."""
 
 from __future__ import annotations
 
@@ -48,13 +48,13 @@ def create(out: Path | None, name: str) -> Path:
         (path / "checkpoints").mkdir()
     except OSError as error:
         raise UserError(f"cannot write to the run directory {path}: {error.strerror}") from error
-    except ValueError as error:  # a path that cannot be
+    except ValueError as error:  # an impossible path
         raise UserError(f"{str(path)!r} cannot be a run directory: {error}") from error
     return path
 
 
 def check_own_files(path: Path) -> None:
-    """Refuse to go on writing in a run directory that holds links: what is written there is to stay there.
+    """Check that a run directory holds no links, so that a resumed run writes only inside it.
 
     Raises:
         UserError: naming the first of them, or what the directory lacks.
@@ -94,7 +94,7 @@ def check_module(what: str, module: str, path: Path) -> None:
 
 
 def provenance(device: str, packages: Sequence[str] = ()) -> dict[str, Any]:
-    """Return where a run comes from: versions, those of optional ``packages`` too, device, git state and command."""
+    """Return the origin of a run: versions, those of optional ``packages`` too, device, git state and command."""
     return {
         "format": FORMAT,
         "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
@@ -118,7 +118,7 @@ def _installed(packages: Sequence[str]) -> dict[str, str]:
 
 
 def _git_state() -> str | None:
-    """Commit of the working directory, with ``-dirty`` if it has changes; ``None`` outside a repository."""
+    """Return the commit of the working directory, with ``-dirty`` if changed; ``None`` outside a repository."""
     try:
         done = subprocess.run(
             ["git", "describe", "--always", "--dirty", "--abbrev=12"],  # noqa: S607
@@ -133,7 +133,7 @@ def _git_state() -> str | None:
 
 
 def read_config(path: Path) -> dict[str, Any]:
-    """A YAML mapping by the safe loader.
+    """Read a YAML mapping by the safe loader.
 
     Raises:
         UserError: missing, not YAML, or not a mapping.
@@ -142,7 +142,7 @@ def read_config(path: Path) -> dict[str, Any]:
         content = yaml.safe_load(path.read_text())
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}") from error
-    except (yaml.YAMLError, ValueError, RecursionError) as error:  # not text, no path, or nested without end
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # not text, not a path, or nested too deeply
         raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
     if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
         raise UserError(f"{path} must hold a mapping of settings by name")
@@ -150,7 +150,7 @@ def read_config(path: Path) -> dict[str, Any]:
 
 
 def read_settings(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """A settings file as the settings by name, and what a run notes about itself (nothing, where no run wrote it).
+    """Read a settings file: the settings by name, and the notes of the run that wrote it, if any.
 
     Raises:
         UserError: unreadable, or made by a version whose format this one does not know.
@@ -169,7 +169,7 @@ def read_settings(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
 
 @dataclass(frozen=True)
 class Run:
-    """A run that has a front, read back.
+    """Run that has a front, read back.
 
     Attributes:
         path: its directory.
@@ -183,17 +183,17 @@ class Run:
 
     @property
     def front(self) -> Front:
-        """The front of the first seed."""
+        """Front of the first seed."""
         return next(iter(self.fronts.values()))
 
     @property
     def finished(self) -> bool:
-        """Whether it was trained to its end; else it can be resumed."""
+        """True if it was trained to its end; otherwise it can be resumed."""
         return not storage.states(self.path / "checkpoints")
 
 
 def read_rows(path: Path) -> list[list[str]]:
-    """The rows of a CSV file, header first.
+    """Read the rows of a CSV file, header first.
 
     Raises:
         UserError: missing, or not CSV.
@@ -205,7 +205,7 @@ def read_rows(path: Path) -> list[list[str]]:
 
 
 def read_fronts(path: Path, objectives: tuple[str, ...]) -> dict[int, dict[str, Floats]]:
-    """The numbers of ``front.csv`` by seed: ``preferences``, ``returns``, ... as in :class:`morl.runs.front.Front`.
+    """Read the arrays of ``front.csv`` by seed, with the names they have in :class:`morl.runs.front.Front`.
 
     Raises:
         UserError: missing, of other columns, or not numbers.
@@ -234,7 +234,7 @@ def read_fronts(path: Path, objectives: tuple[str, ...]) -> dict[int, dict[str, 
 
 
 def read_objects(path: Path, tables: Mapping[int, Mapping[str, Floats]]) -> dict[int, tuple[str, ...]]:
-    """The texts of ``objects.csv`` by seed, for the fronts that :func:`read_fronts` has read.
+    """Read the texts of ``objects.csv`` by seed, for the fronts that :func:`read_fronts` has read.
 
     Raises:
         UserError: missing, or not of those fronts.

@@ -1,4 +1,4 @@
-"""What a training writes down as it goes: log.txt, metrics.csv and TensorBoard events."""
+"""Logger of a training: log.txt, metrics.csv and TensorBoard events."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Row = dict[str, float | int]
 
 
 class Recorder:
-    """The three files of a run directory, open; one process at a time has them.
+    """The open log, metrics and events of a run directory; one process at a time has them.
 
     Raises:
         UserError: another process has them.
@@ -36,11 +36,11 @@ class Recorder:
             raise UserError(f"{path} is being written by another process; wait for it, or stop it first") from None
 
     def begin(self, rows: int, step: int | None) -> None:
-        """Open the other two.
+        """Open metrics.csv and the TensorBoard events.
 
         Args:
-            rows: bytes of metrics.csv to go on after; the rows behind them go.
-            step: the first environment step whose events go; None in a new run.
+            rows: size in bytes to truncate metrics.csv to.
+            step: environment step from which earlier events are dropped; None in a new run.
 
         Raises:
             UserError: metrics.csv has lost rows.
@@ -51,17 +51,17 @@ class Recorder:
         self._open.append(self._tensorboard)
 
     def say(self, text: str) -> None:
-        """A line of log.txt; what cannot be written yet is with the next line, and no reason to stop."""
+        """Write a line to log.txt; a line that cannot be written does not stop the training."""
         with contextlib.suppress(OSError):
             self._log.write(f"{time.strftime('%H:%M:%S')} {text}\n")
             self._log.flush()
 
     def config(self, text: str) -> None:
-        """The configuration, for TensorBoard."""
+        """Write the configuration to TensorBoard."""
         self._tensorboard.text("config", f"```yaml\n{text}```")
 
     def write(self, row: Row) -> None:
-        """A row of metrics, everywhere.
+        """Write a row of metrics to all three files.
 
         Raises:
             FileNotFoundError: the run directory is gone, which open files would not notice.
@@ -72,19 +72,19 @@ class Recorder:
         self.say(" ".join(f"{name}={value:.6g}" for name, value in row.items()))
 
     def rows(self) -> int:
-        """Bytes of metrics.csv so far, safely on disk."""
+        """Sync metrics.csv and return its size in bytes."""
         return self._csv.position()
 
     def image(self, name: str, image: Any, step: int) -> None:
-        """A picture for TensorBoard, (H, W, 3) uint8."""
+        """Write a picture (H, W, 3) uint8 to TensorBoard."""
         self._tensorboard.image(name, image, step)
 
     def hparams(self, settings: Mapping[str, Any], results: Mapping[str, float], step: int) -> None:
-        """What a run was set to and what came of it, for TensorBoard."""
+        """Write the settings and results of a run to TensorBoard."""
         self._tensorboard.hparams(settings, results, step)
 
     def close(self) -> None:
-        """Close the files, whatever becomes of what is still unwritten."""
+        """Close the files, and ignore errors in writing what is left."""
         for file in reversed(self._open):
             with contextlib.suppress(OSError):
                 file.close()
