@@ -1,4 +1,4 @@
-"""Errors a user can cause, each told in one line; the command line turns them into exit code 2."""
+"""Errors a user can cause, each with a message of one line; the command line turns them into exit code 2."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from collections.abc import Iterable
 
 
 class UserError(ValueError):
-    """Bad input: the message says what was wrong, what is allowed and, for a name, the nearest valid one."""
+    """Bad input; the message says what was wrong, what is allowed and, for a name, the nearest valid one."""
 
 
 class MissingExtraError(UserError, ImportError):
-    """An optional package is needed; the message says which extra installs it."""
+    """Missing optional package; the message names the extra that installs it."""
 
     def __init__(self, what: str, extra: str) -> None:
         self.extra = extra
@@ -22,7 +22,7 @@ class MissingExtraError(UserError, ImportError):
 
 
 class WorkerError(UserError):
-    """A worker process failed; ``details`` is its traceback, where there is one, for the log."""
+    """Failed worker process; ``details`` is its traceback for the log, if there is one."""
 
     def __init__(self, message: str, details: str) -> None:
         self.details = details
@@ -30,15 +30,15 @@ class WorkerError(UserError):
 
 
 def unknown_name(kind: str, name: str, valid: Iterable[str]) -> UserError:
-    """Return an error for an unknown name, with up to three nearest valid ones (or all, when none is near)."""
+    """Return an error for an unknown name, with up to three nearest valid ones, or all if none is near."""
     names = sorted(valid)
-    near = difflib.get_close_matches(str(name), names, n=3, cutoff=0.5)  # YAML has keys that are no texts
+    near = difflib.get_close_matches(str(name), names, n=3, cutoff=0.5)  # YAML has keys that are not strings
     hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(names)}"
     return UserError(f"unknown {kind} {name!r}; {hint}")
 
 
 def blame(error: BaseException) -> str:
-    """Describe an error in one line, with the last place in code that is not of a library."""
+    """Return one line with the error and its place: the last line of code that is not a library's."""
     libraries = {"jax", "jaxlib", "numpy", "gymnasium", "equinox", "morl", *sys.stdlib_module_names}
     places = [
         (code.co_filename, line)

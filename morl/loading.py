@@ -1,4 +1,4 @@
-"""Reading a run back, and evaluating its front again."""
+"""Loading of finished runs, and evaluation of their fronts again."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def split_settings(values: Mapping[str, Any], agent: str, *, source: str) -> tup
 
 
 def settings_of(path: Path) -> tuple[str, Any, Any]:
-    """Read a run directory's ``config.yaml``: the agent, the settings of its run, and its own.
+    """Read a run directory's ``config.yaml``: the agent's name, the settings of the run, and those of the agent.
 
     Raises:
         UserError: not a run directory, or settings that are not this version's.
@@ -68,7 +68,7 @@ def settings_of(path: Path) -> tuple[str, Any, Any]:
 
 
 def setup_of(path: Path, env_kwargs: Mapping[str, Any] | None = None) -> tuple[Setup, TrainSettings]:
-    """Set up the training that a run directory describes, with other keywords of the environment if given."""
+    """Build the setup of a run directory's ``config.yaml``, with other keywords of the environment if given."""
     agent, settings, config = settings_of(path)
     settings = dataclasses.replace(settings, env_kwargs={**settings.env_kwargs, **(env_kwargs or {})})
     return prepare(agent, settings, config), settings
@@ -86,7 +86,7 @@ def load(path: str | Path) -> Run:
 
 
 def fronts_of(path: Path, setup: Setup, settings: TrainSettings) -> dict[int, Front]:
-    """Read the fronts of a finished run by training seed, given what ``setup_of`` returned for it."""
+    """Read the fronts of a finished run by training seed; setup and settings are those of :func:`setup_of`."""
     if not (path / "front.csv").is_file():
         raise UserError(f"{path} has no front.csv: the run has not finished; to go on: morl train --resume {path}")
     tables = read_fronts(path / "front.csv", setup.objectives)
@@ -109,7 +109,7 @@ def fronts_of(path: Path, setup: Setup, settings: TrainSettings) -> dict[int, Fr
 
 
 def front_of_seed(fronts: Mapping[int, Front], seed: int | None) -> Front:
-    """Return the front of a training seed; without one the first.
+    """Return the front of a training seed, or the first front if none is given.
 
     Raises:
         UserError: no such seed.
@@ -122,7 +122,7 @@ def front_of_seed(fronts: Mapping[int, Front], seed: int | None) -> Front:
 
 
 def reevaluate(path: str | Path, settings: EvaluateSettings | None = None) -> dict[int, Front]:
-    """Evaluate the policies of a run's fronts again, greedily, on episodes of its own.
+    """Evaluate the policies of a run's fronts again, greedily, on fresh episodes.
 
     Of a sampler, so many new objects are drawn for each preference, and the best of them are the front.
 
@@ -156,7 +156,7 @@ def evaluated(path: str | Path, settings: EvaluateSettings | None = None) -> tup
             eval_episodes=min(settings.episodes, trained.eval_episodes),
             devices=chosen,
         )
-        # of the parts a training splits the key of its seed in, it leaves the fourth, which is free for any seed
+        # a training splits the key of its seed into five and leaves the fourth for evaluations like this
         root = jax.random.split(jax.random.key(settings.seed), 5)[3]
         again = {}
         with contextlib.closing(backend):

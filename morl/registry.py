@@ -90,15 +90,15 @@ class EnvSpec:
 
 @dataclass(frozen=True)
 class AgentSpec:
-    """An agent.
+    """Registration of an agent.
 
     Attributes:
         name, summary: for ``morl agents``.
         entry_point, config: ``module:Name`` of its class, and of the dataclass of its settings.
-        protocols: ``module:name`` of functions from an environment's id to settings by name, such as those an agent
-            was published with.
-        split_cores: on a CPU its policies are split over the cores; not where there is one whose matrix products are
-            large, which XLA splits better itself.
+        protocols: ``module:name`` of functions from an environment's id to settings by name, such as the published
+            ones.
+        split_cores: split its policies over the cores of a CPU. False for one policy with large matrix products,
+            which XLA splits better itself.
         space: ``module:NAME`` of the settings a hyper-parameter search may choose (:mod:`morl.search_space`), if any.
         backend: ``module:name`` of the function that makes its back-end (:class:`morl.types.Trainer`) from a
             :class:`morl.training.setup.Setup`.
@@ -120,7 +120,7 @@ class AgentSpec:
     packages: tuple[str, ...] = ()
 
     def protocol(self, name: str, env: str) -> dict[str, Any]:
-        """Settings by name, of the training and of the agent, that a protocol has for an environment.
+        """Return the settings by name, of the training and the agent, that a protocol has for an environment.
 
         Its name may be given without the agent's: paper for cmorl-paper.
 
@@ -136,7 +136,7 @@ class AgentSpec:
 
 @dataclass(frozen=True)
 class MetricSpec:
-    """A number that says how good a front is.
+    """Registration of a metric: a number that says how good a front is.
 
     Attributes:
         name: as a column of ``metrics.csv`` and a key of JSON, such as ``igd_plus``.
@@ -261,7 +261,7 @@ def agent_spec(name: str) -> AgentSpec:
 
 # --- Metrics ----------------------------------------------------------------------------------------------------------
 
-# Columns that a metric would hide.
+# Other columns of metrics.csv and comparisons, which a metric of the same name would hide.
 _TAKEN = ("step", "seed", "seconds", "front_size", "hypervolume_share", "steps_per_second", "group", "run", "policies")
 
 
@@ -283,7 +283,7 @@ def register_metric(spec: MetricSpec) -> MetricSpec:
 def metric_specs() -> dict[str, MetricSpec]:
     """Return all registered metrics by name, in the order of their registration: the library's own come first."""
     importlib.import_module("morl.quality")  # registers ours
-    if (METRICS, "", "") not in _asked:  # once a process: a training asks at every evaluation
+    if (METRICS, "", "") not in _asked:  # once per process, since a training asks at every evaluation
         _asked.add((METRICS, "", ""))
         load_plug_ins(METRICS)
     return dict(_METRICS)
@@ -291,13 +291,13 @@ def metric_specs() -> dict[str, MetricSpec]:
 
 # --- Other packages ---------------------------------------------------------------------------------------------------
 
-# What may be named by the entry points of a group: the class of a registration, and the function that registers it.
+# By group of entry points: the class of its registrations, and the function that registers one.
 _REGISTRATIONS: dict[str, tuple[type[Any], str]] = {
-    ENVIRONMENTS: (EnvSpec, "morl.environments:register_env"),  # which tells Gymnasium too
+    ENVIRONMENTS: (EnvSpec, "morl.environments:register_env"),  # registers with Gymnasium too
     AGENTS: (AgentSpec, "morl.registry:register_agent"),
     METRICS: (MetricSpec, "morl.registry:register_metric"),
 }
-_asked: set[tuple[str, str, str]] = set()  # group, name and value of the entry points that were loaded, each once
+_asked: set[tuple[str, str, str]] = set()  # group, name and value of the entry points that were loaded
 
 
 def load_plug_ins(group: str) -> None:
@@ -305,10 +305,10 @@ def load_plug_ins(group: str) -> None:
     for entry_point in entry_points(group=group):
         if (group, entry_point.name, entry_point.value) in _asked:
             continue
-        _asked.add((group, entry_point.name, entry_point.value))  # first: it may ask for a list itself
+        _asked.add((group, entry_point.name, entry_point.value))  # before loading, which may ask for a list itself
         try:
             _register_plug_in(group, entry_point)
-        except Exception as error:  # of any kind: one broken package must not cost the others
+        except Exception as error:  # any kind: one broken package must not cost the others
             package = entry_point.dist.name if entry_point.dist else "a package"
             why = str(error) if isinstance(error, UserError) else blame(error)
             where = f"{entry_point.name} = {entry_point.value!r}"
@@ -339,15 +339,15 @@ def import_user_module(module: str, what: str) -> ModuleType:
     """
     here = os.getcwd()
     if here not in sys.path and "" not in sys.path:
-        sys.path.append(here)  # at the end: nothing there can stand in for an installed package
+        sys.path.append(here)  # last, so that nothing there can replace an installed package
     try:
         return importlib.import_module(module)
-    except Exception as error:  # of any kind: it is the user's own code
+    except Exception as error:  # any kind: it is the user's own code
         raise UserError(f"cannot import module {module!r} of {what}: {blame(error)}") from error
 
 
 def load(entry_point: str) -> Any:
-    """The object that ``module:Name`` names.
+    """Return the object that ``module:Name`` names.
 
     Raises:
         UserError: there is no such module, or no such name in it.

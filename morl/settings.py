@@ -23,15 +23,15 @@ class TrainSettings:
     env_kwargs: EnvKwargs = field(default_factory=dict)
     """Keywords of the environment, name and value in turn: depth 7."""
     steps: int = 1_000_000
-    """Environment steps of one seed, over all its policies; of mogfn, objects built, each rewarded once."""
+    """Environment steps of one seed, over all its policies; for mogfn the number of objects, each rewarded once."""
     seed: int = 0
-    """Seed of everything random; with several seeds the first one."""
+    """Seed of all random numbers; with several seeds the first one."""
     num_seeds: int = 1
     """Independent trainings, side by side in the same compiled call."""
     out: Path | None = None
     """Run directory, new or empty; by default runs/<agent>-<env>-<time>."""
     backend: Backend | None = None
-    """Back-end of the environment; by default jax if there is a native one."""
+    """Back-end of the environment; by default JAX if the environment is written in it."""
     processes: int = 0
     """Worker processes that step an environment on the host; 0 steps it in this one. The numbers are the same."""
     overlap: bool = False
@@ -40,26 +40,26 @@ class TrainSettings:
     device: Device = "auto"
     """Device that JAX runs on."""
     gamma: float | None = None
-    """Discount the front is reported at; by default the environment's."""
+    """Discount of the reported front; by default the environment's."""
     reference_point: tuple[float, ...] | None = None
-    """Reference point of the hypervolume, one number an objective; by default the environment's."""
+    """Reference point of the hypervolume, one number per objective; by default the environment's."""
     evaluations: int = 20
     """Evaluations during training, one in each round of a second stage at least; they feed the archive."""
     eval_episodes: int = 32
-    """Greedy episodes of each policy in one of them; of mogfn, objects drawn for each preference."""
+    """Greedy episodes of each policy in an evaluation; for mogfn objects drawn for each preference."""
     final_episodes: int = 128
-    """Greedy episodes, on fresh seeds, of each archived policy at the end: what front.csv reports; of mogfn, objects
+    """Greedy episodes on fresh seeds of each archived policy at the end, which front.csv reports; for mogfn objects
     drawn for each preference."""
     archive_capacity: int = 200
-    """Non-dominated policies kept; beyond it the most crowded go."""
+    """Non-dominated policies kept; beyond it the most crowded ones are dropped."""
     on_nan: Literal["stop", "skip"] = "stop"
-    """Reaction to a non-finite update of a policy (observation, reward, loss or gradient): stop that policy as it was,
-    or skip the update. The others go on either way."""
+    """Action when an update of a policy is not finite (observation, reward, loss or gradient): stop that policy as it
+    was, or skip the update. The other policies continue either way."""
     checkpoint_minutes: float | None = None
-    """Minutes between checkpoints that --resume goes on from; by default 10, or as many more as keep them under 2 % of
-    the time; 0 for one whenever the training looks up, about every second."""
+    """Minutes between checkpoints for --resume; by default 10, or more if they would take over 2 % of the time; 0 for
+    one after each chunk of updates, about every second."""
     checkpoints_kept: int = 2
-    """Checkpoints kept while the training runs, the newest ones; a finished run needs none."""
+    """Newest checkpoints kept while the training runs; a finished run keeps none."""
 
     def __post_init__(self) -> None:
         for name in ("steps", "num_seeds", "evaluations", "eval_episodes", "final_episodes"):
@@ -88,15 +88,15 @@ class SearchSettings:
     env_kwargs: EnvKwargs = field(default_factory=dict)
     """Keywords of the environment, name and value in turn."""
     seed: int = 0
-    """Seed of everything random; with several seeds the first one."""
+    """Seed of all random numbers; with several seeds the first one."""
     num_seeds: int = 1
     """Independent searches; each round is run for one after another."""
     out: Path | None = None
     """Run directory, new or empty; by default runs/<agent>-<env>-<time>."""
     device: Device = "auto"
-    """Platform that JAX runs on."""
+    """Device that JAX runs on."""
     reference_point: tuple[float, ...] | None = None
-    """Reference point of the hypervolume, one number an objective; by default the environment's."""
+    """Reference point of the hypervolume, one number per objective; by default the environment's."""
 
     steps: ClassVar[int] = 0  # the agent's settings have the budget
     backend: ClassVar[Backend] = "jax"
@@ -122,9 +122,9 @@ class EvaluateSettings:
     """Settings of an evaluation of a finished run."""
 
     episodes: int = 128
-    """Greedy episodes of each policy; of mogfn, objects drawn for each preference."""
+    """Greedy episodes of each policy; for mogfn objects drawn for each preference."""
     seed: int = 0
-    """Seed of the episodes; whatever it is, they are not those of the training."""
+    """Seed of the episodes, which always differ from those of the training."""
     env_kwargs: EnvKwargs = field(default_factory=dict)
     """Keywords of the environment that differ from the training's, name and value in turn: num_edges 9."""
     gamma: float | None = None
@@ -141,7 +141,7 @@ class EvaluateSettings:
 
 
 def _check_keywords(keywords: dict[str, Any]) -> None:
-    """Whatever a caller in Python puts there."""
+    """Check the types of keywords that a caller in Python gives."""
     for name, value in keywords.items():
         if not isinstance(value, bool | int | float | str):
             kind = type(value).__name__

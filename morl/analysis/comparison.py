@@ -1,4 +1,4 @@
-"""Comparison of runs: metrics on one scale, bootstrap intervals, and probabilities of improvement.
+"""Comparison of runs: metrics on one scale with confidence intervals, and probabilities of improvement.
 
 Interquartile means with bootstrap intervals and probabilities of improvement (Agarwal et al., 2021, NeurIPS).
 """
@@ -33,7 +33,7 @@ from morl.runs.front import Floats
 from morl.settings import TrainSettings
 
 Grouping = Literal["settings", "run"]
-FIRST = 4  # metrics whose intervals are drawn together
+FIRST = 4  # the first metrics share their bootstrap draws
 UNLIKE = ("seed", "num_seeds", "processes", "overlap")  # settings that runs of one group may differ in
 
 
@@ -42,8 +42,8 @@ class Measured:
     """Metrics of the front of one training seed.
 
     Attributes:
-        group, run, seed: where it is from.
-        policies: how many.
+        group, run, seed: its group, the label of its run, and its training seed.
+        policies: number of policies.
         values: by the name of the metric; see :func:`morl.quality.measure`.
     """
 
@@ -55,7 +55,7 @@ class Measured:
 
     @property
     def exact(self) -> bool:
-        """Return whether the hypervolume is exact."""
+        """True if the hypervolume is exact, not an approximation."""
         return bool(self.values["hypervolume_exact"])
 
 
@@ -64,15 +64,15 @@ class Comparison:
     """Result of :func:`compare`.
 
     Attributes:
-        env, gamma: of all runs.
-        reference_point: (R,) of all hypervolumes.
-        own_reference: every run had that one.
+        env, gamma: environment and discount of all runs.
+        reference_point: (R,) reference point of all hypervolumes.
+        own_reference: every run had that reference point.
         against_true: the known front of IGD+ and the like is the true one, else the best points of all runs together.
-        metrics: what was measured.
-        measured: each front.
-        means: by group and metric, the interquartile mean over the seeds.
-        improvement: by two groups and a metric, the probability that a seed of the first is better than one of the
-            second; of equal ones half. Only of metrics that are better one way.
+        metrics: the metrics, in the order of the columns.
+        measured: the fronts.
+        means: interquartile mean over the seeds, by group and metric.
+        improvement: probability that a seed of the first group is better than one of the second, ties counting half;
+            by both groups and the metric. Metrics with sign 0 have none.
     """
 
     env: str
@@ -90,7 +90,7 @@ class Comparison:
         return list(dict.fromkeys(front.group for front in self.measured))
 
     def of(self, group: str, metric: str) -> Floats:
-        """Return the values of a group, (seeds,)."""
+        """Return the values (seeds,) of a metric in a group."""
         return np.array([front.values[metric] for front in self.measured if front.group == group])
 
 
@@ -109,8 +109,8 @@ def compare(
         by: what makes a group: the same agent and settings but for the seed, or each run.
         reference_point: (R,) of the hypervolume; by default the runs' own, of different ones the lowest in every
             objective.
-        resamples: of the bootstrap.
-        seed: of the bootstrap.
+        resamples: resamples of the bootstrap.
+        seed: seed of the bootstrap.
 
     Raises:
         UserError: a reference point of another length, or a group that has a seed twice.
@@ -144,7 +144,7 @@ def compare(
     rng = np.random.default_rng(seed)
     means: dict[tuple[str, str], Interval] = {}
     improvement: dict[tuple[str, str, str], Interval] = {}
-    # One draw after another: that of a metric must not depend on which others there are.
+    # A further metric draws after the others, so that it does not change their intervals.
     for some in (specs[:FIRST], *((spec,) for spec in specs[FIRST:])):
         values = {
             (group, spec.name): np.array([x.values[spec.name] for x in measured if x.group == group])
@@ -184,7 +184,7 @@ def _interval(samples: tuple[Floats, ...], statistic: Statistic, resamples: int,
 
 
 def _groups(results: Sequence[Result]) -> list[str]:
-    """Return the group of each run: the agent, and the settings in which groups differ."""
+    """Return the name of each run's group: the agent, and the settings in which groups differ."""
     alike = [{name: value for name, value in r.settings.items() if name not in UNLIKE} for r in results]
     names, shared = [], field_names(TrainSettings)
     for settings in alike:

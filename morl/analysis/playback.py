@@ -1,4 +1,4 @@
-"""Episodes of one policy of a finished run, step by step, and pictures of them."""
+"""Playback of a policy of a finished run: its episodes step by step, and pictures of them."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from morl.runs.front import Policy
 from morl.training.evaluation import MAX_STEPS
 from morl.training.setup import Setup
 
-DEFAULT_FPS = 30  # as Gymnasium's
+DEFAULT_FPS = 30  # Gymnasium's default
 OnFrame = Callable[[NDArray[np.uint8]], None]
 
 
 @dataclass(frozen=True)
 class Episode:
-    """One episode of T steps.
+    """Episode of T steps.
 
     Attributes:
         observations: (T + 1, ...) the last one is the final observation.
@@ -45,13 +45,13 @@ class Episode:
 
     @property
     def returns(self) -> NDArray[np.float64]:
-        """Return the undiscounted vector return, (R,)."""
+        """Undiscounted vector return (R,)."""
         total: NDArray[np.float64] = self.rewards.sum(axis=0, dtype=np.float64)
         return total
 
     @property
     def discounted(self) -> NDArray[np.float64]:
-        """Return the discounted vector return (R,), the first reward undiscounted."""
+        """Discounted vector return (R,); the first reward is not discounted."""
         weights = self.gamma ** np.arange(len(self.rewards), dtype=np.float64)
         total: NDArray[np.float64] = weights @ self.rewards.astype(np.float64)
         return total
@@ -59,7 +59,7 @@ class Episode:
 
 @dataclass(frozen=True)
 class Playback:
-    """Policy of a run together with the environment it was trained on.
+    """Policy of a run with the environment it was trained on.
 
     Attributes:
         setup: the run's agent and environment.
@@ -77,7 +77,7 @@ class Playback:
         return float(own or DEFAULT_FPS)
 
     def check_picture(self) -> None:
-        """Refuse an environment that cannot be drawn.
+        """Check that the environment can be drawn.
 
         Raises:
             UserError: it has no ``rgb_array`` rendering.
@@ -94,7 +94,7 @@ class Playback:
     def episodes(
         self, number: int = 1, *, seed: int = 0, max_steps: int | None = None, on_frame: OnFrame | None = None
     ) -> Iterator[Episode]:
-        """Yield greedy episodes, one after another; a sampler draws every step.
+        """Run greedy episodes one after another; a sampler draws its actions instead.
 
         Args:
             number: of episodes; episode i starts from ``seed + i``.
@@ -154,7 +154,7 @@ class Playback:
         )
 
     def _array(self, obs: Any) -> Any:
-        """Return the observation that the policy takes, without the action mask that Gymnasium's has beside it."""
+        """Return the array the policy was trained on; Gymnasium's observation has the mask of actions beside it."""
         return obs[self.setup.env.observation_key] if isinstance(obs, dict) else obs
 
     def _show(self, env: gymnasium.Env[Any, Any], on_frame: OnFrame | None) -> None:
@@ -164,7 +164,7 @@ class Playback:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # GLFW warns before it fails
                 picture: Any = env.render()
-        except Exception as error:  # of OpenGL, SDL and the like, of any kind
+        except Exception as error:  # OpenGL, SDL and others raise errors of any kind
             hint = "; set MUJOCO_GL=egl where there is no screen" if "mujoco" in sys.modules else ""
             raise UserError(f"{self.setup.env.id} cannot be drawn on this machine: {blame(error)}{hint}") from error
         on_frame(np.asarray(picture, np.uint8))
@@ -173,7 +173,7 @@ class Playback:
 def play(
     run: str | Path, preference: Any = None, *, policy: int | None = None, training_seed: int | None = None
 ) -> Playback:
-    """Return the policy of a finished run that fits a preference, ready to be watched.
+    """Return the policy of a finished run that fits a preference, ready to be played.
 
     >>> import morl
     >>> frames = []  # doctest: +SKIP

@@ -1,4 +1,4 @@
-"""Numbers of finished runs, for reports and comparisons. No policy is loaded and nothing compiled."""
+"""Numbers of finished runs, for reports and comparisons. Reading them loads no policy and compiles nothing."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from morl.runs.front import Floats
 
 
 def history_columns() -> list[str]:
-    """Return the columns of ``metrics.csv`` that tell how good the front was: its size and the metrics."""
+    """Return the columns of ``metrics.csv`` that describe the front: its metrics and its size."""
     first = ["hypervolume", "expected_utility", "sparsity", "front_size"]
     return list(dict.fromkeys([*first, *(name for name, spec in metric_specs().items() if spec.during_training)]))
 
@@ -32,16 +32,16 @@ class Result:
 
     Attributes:
         path: its directory.
-        label: a short name, unlike those of the other runs it was read with.
-        settings: all of them by name, the agent's name among them.
-        notes: what the run says of itself: versions, device, time.
+        label: a short name, different from those of the runs it was read with.
+        settings: the agent's name and all settings, by name.
+        notes: versions, device, time and other notes of the run.
         objectives, units: R names, and R units that may be empty.
         gamma: discount of the returns.
         episodes: greedy episodes behind each row of a front.
         reference_point: (R,).
-        tables: by training seed the columns of ``front.csv``, see :func:`morl.runs.directory.read_fronts`.
-        history: by training seed ``step`` and what there is of :func:`history_columns`, (evaluations,) each.
-        true_front: (n, R), where the environment is at hand and can compute it.
+        tables: columns of ``front.csv`` by training seed, see :func:`morl.runs.directory.read_fronts`.
+        history: ``step`` and those :func:`history_columns` that the run has, (evaluations,) each, by training seed.
+        true_front: (n, R), if the environment is installed and can compute it.
     """
 
     path: Path
@@ -67,12 +67,12 @@ class Result:
 
     @property
     def labelled(self) -> bool:
-        """Return whether the rows of its fronts are labelled objects."""
+        """True if the rows of its fronts are labelled objects."""
         return bool(load_entry_point(agent_spec(self.agent).solution_set).labelled)
 
     @property
     def command(self) -> str:
-        """Return a command line that repeats the training, with every setting that is not the default."""
+        """Command line that repeats the training, with every setting that is not the default."""
         spec, source = agent_spec(self.agent), str(self.path / "config.yaml")
         settings = {name: value for name, value in self.settings.items() if name != "agent"}
         training, own = split_settings(settings, self.agent, source=source)
@@ -152,7 +152,7 @@ def _read(path: Path, label: str) -> Result:
 
 
 def _of_environment(path: Path, objectives: tuple[str, ...]) -> tuple[tuple[str, ...], Floats | None]:
-    """Return units and the true front; neither if the environment is not installed here."""
+    """Return units and the true front; empty and none if the run's environment is not installed here."""
     try:
         setup, _ = setup_of(path)
     except UserError:
@@ -163,7 +163,7 @@ def _of_environment(path: Path, objectives: tuple[str, ...]) -> tuple[tuple[str,
 
 
 def _history(path: Path) -> dict[int, dict[str, Floats]]:
-    """Read the metrics of the fronts from ``metrics.csv``, by seed.
+    """Read the history of the fronts from ``metrics.csv``, by seed.
 
     Raises:
         UserError: missing, without steps and seeds, or not numbers.

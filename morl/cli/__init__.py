@@ -65,7 +65,7 @@ def _oracle_failure(error: Exception) -> UserError | None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command line; the exit code is 2 for a user's mistake, told in one line."""
+    """Run a command line; a user's mistake is one line and exit code 2."""
     args = list(sys.argv[1:] if argv is None else argv)
     if not args or args[0] in ("-h", "--help", "help"):
         print(usage(), end="")
@@ -77,7 +77,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     command, *rest = args
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")  # a γ on a terminal that has none is no reason to fail
+        sys.stdout.reconfigure(errors="replace")  # a terminal without γ shows something else
     try:
         if command not in commands():
             raise unknown_name("command", command, commands())
@@ -89,7 +89,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except UserError as error:
         print(f"morl{f' {command}' if command in commands() else ''}: error: {error}", file=sys.stderr)
         return 2
-    except (RuntimeError, ValueError) as error:  # of JAX, perhaps around what an oracle raised within compiled code
+    except (RuntimeError, ValueError) as error:  # JAX's, perhaps around what an oracle raised inside compiled code
         failure = _oracle_failure(error)
         if failure is None:
             raise

@@ -16,7 +16,7 @@ List the agents; `morl train AGENT --help` shows the settings of one.
 
 
 def main(args: Sequence[str]) -> int:
-    """Print the list."""
+    """Print the agents."""
     if args and args[0] in ("-h", "--help"):
         print(HELP, end="")
         return 0

@@ -17,12 +17,12 @@ COMMAND = (110, "ID [flags]", "check an environment, your own for example, and p
 
 @dataclass(frozen=True)
 class CheckOptions:
-    """Check that an environment keeps its promises, and print what to fix; exit code 1 if anything is."""
+    """Check that an environment keeps to its contract, and print what to fix; exit code 1 if there is anything."""
 
     env: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="ID")]
     """Environment id, or module:id to import the module that registers it first."""
     backend: Backend | None = None
-    """Which one, of an environment that has two."""
+    """Back-end to check, of an environment that has two."""
     seed: int = 0
     """Seed of resets, keys and actions."""
 
@@ -32,7 +32,7 @@ class CheckOptions:
 
 
 def main(args: Sequence[str]) -> int:
-    """Check and print."""
+    """Check the environment and print the findings."""
     options = parse(CheckOptions, args, prog="morl check-env")
     from morl.envs.checks.check import check_env
 

@@ -29,18 +29,19 @@ COMMAND = (70, "RUN... [flags]", "compare runs: metrics with intervals over seed
 class CompareOptions:
     """Measure runs on one scale: hypervolume, expected utility, IGD+ and the other metrics of each seed's front.
 
-    Groups of seeds by their interquartile mean, with a 95 % bootstrap interval, and by the probability that a seed of
-    one is better than a seed of the other. Objectives, environment and discount have to be the same.
+    Groups of seeds are compared by their interquartile means with 95 % bootstrap intervals, and pairs of groups by the
+    probability that a seed of the first is better than a seed of the second. Objectives, environment and discount have
+    to be the same.
     """
 
     runs: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN [RUN ...]")]
     """Run directories."""
     by: Literal["settings", "run"] = "settings"
-    """Grouping of runs: the same agent and settings but for the seed, or each run by itself."""
+    """Grouping: runs whose agent and settings are the same except the seed, or each run by itself."""
     reference_point: tuple[float, ...] | None = None
-    """Reference point of the hypervolume; by default the runs' own, of different ones the lowest in each objective."""
+    """Reference point of the hypervolume; by default the runs' own, or their minimum if these differ."""
     resamples: int = 10_000
-    """Samples of the bootstrap."""
+    """Resamples of the bootstrap."""
     seed: int = 0
     """Seed of the bootstrap."""
     csv: bool = False
@@ -48,7 +49,7 @@ class CompareOptions:
     json: bool = False
     """Print everything as JSON."""
     png: Path | None = None
-    """Write a picture too: a new PNG file."""
+    """Also draw the comparison into a new PNG file."""
 
     def __post_init__(self) -> None:
         if self.resamples < 100:
@@ -62,7 +63,7 @@ class CompareOptions:
 
 
 def main(args: Sequence[str]) -> int:
-    """Compare, print, draw."""
+    """Compare the runs, print the tables, and draw them if asked to."""
     options = parse(CompareOptions, args, prog="morl compare")
     from morl.analysis import comparison, results
 
@@ -137,14 +138,14 @@ def describe(found: Comparison) -> str:
 
 
 def interval(x: Interval) -> str:
-    """Format a number with its interval, if it has one."""
+    """Return a number with its interval if it has one."""
     if math.isnan(x.value):
         return "-"
     return f"{x.value:.5g}" if math.isnan(x.low) else f"{x.value:.5g} [{x.low:.5g}, {x.high:.5g}]"
 
 
 def as_csv(found: Comparison) -> str:
-    """Return one row for each front."""
+    """Return CSV with one row per front."""
     names = [metric.name for metric in found.metrics]
     exact = [f"{name}_exact" for name in names if f"{name}_exact" in found.measured[0].values]
     return csv_text(
@@ -163,7 +164,7 @@ def as_csv(found: Comparison) -> str:
 
 
 def as_json(found: Comparison) -> dict[str, Any]:
-    """Return all results as JSON holds them; a missing interval is null."""
+    """Return the comparison as JSON values; missing intervals are null."""
     from morl.ops.bootstrap import CONFIDENCE
 
     def finite(x: float) -> float | None:

@@ -18,7 +18,7 @@ registered works by its id too, on the host.
 
 
 def main(args: Sequence[str]) -> int:
-    """Print the list."""
+    """Print the environments."""
     if args and args[0] in ("-h", "--help"):
         print(HELP, end="")
         return 0

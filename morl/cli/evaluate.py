@@ -19,7 +19,7 @@ COMMAND = (30, "RUN [flags]", "evaluate the policies of a run's front again on f
 
 @dataclass(frozen=True)
 class EvaluateOptions:
-    """Evaluate the policies of a run's front again, greedily, on episodes of its own; the run is not touched."""
+    """Evaluate the policies of a run's front again, greedily, on fresh episodes; the run is not changed."""
 
     run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
     """Run directory."""
@@ -27,7 +27,7 @@ class EvaluateOptions:
 
 
 def main(args: Sequence[str]) -> int:
-    """Evaluate and print."""
+    """Evaluate the fronts and print them with their metrics."""
     options = parse(EvaluateOptions, args, prog="morl evaluate")
     from morl.loading import evaluated
 
@@ -39,7 +39,7 @@ def main(args: Sequence[str]) -> int:
 
 
 def metrics_of(fronts: Mapping[int, Front], true_front: Floats | None) -> str:
-    """Format a table of every registered metric, a row for each seed, and what the numbers mean.
+    """Return a table of every registered metric with a row per seed, and an explanation of the columns.
 
     Args:
         fronts: by training seed.

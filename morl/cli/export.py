@@ -23,22 +23,22 @@ COMMAND = (
 class ExportOptions:
     """Write a policy as a program that runs without this library: from observations to greedy actions.
 
-    Of an agent with one policy for all preferences, the program takes the preference too unless one is given here.
+    If the run has one policy for all preferences, the program takes the preference too unless one is given here.
     """
 
     run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
     """Run directory."""
     out: Path
-    """File to write, new: .pt2 for torch, .jax for jax, .onnx for onnx."""
+    """New file to write: .pt2 for torch, .jax for jax, .onnx for onnx."""
     format: Literal["torch", "jax", "onnx"] = "torch"
     """torch: a program of torch.export, for PyTorch alone; jax: StableHLO, for JAX alone; onnx: for any
     runtime of ONNX."""
     preference: tuple[float, ...] | None = None
-    """Weights of the objectives, adding up to 1: the policy with the largest weighted return is taken."""
+    """Weights of the objectives that sum to 1; selects the policy with the largest weighted return."""
     policy: int | None = None
-    """A policy by its number in front.csv instead."""
+    """Select a policy by its id in front.csv instead."""
     training_seed: int | None = None
-    """Whose front, in a run of several seeds; by default the first one's."""
+    """Training seed of the front, in a run of several seeds; by default the first seed."""
 
     def __post_init__(self) -> None:
         if self.preference is not None and self.policy is not None:
@@ -46,7 +46,7 @@ class ExportOptions:
 
 
 def main(args: Sequence[str]) -> int:
-    """Write the file and print its size."""
+    """Write the program and print what was written."""
     options = parse(ExportOptions, args, prog="morl export")
     from morl.export import CHECKED, export
 

@@ -29,13 +29,13 @@ class FrontOptions:
     seed: int | None = None
     """Training seed; by default all of them."""
     preference: tuple[float, ...] | None = None
-    """Weights of the objectives, adding up to 1: print only the policy with the largest weighted return."""
+    """Weights of the objectives that sum to 1; prints only the policy with the largest weighted return."""
     csv: bool = False
     """Print all numbers as CSV, in the columns of front.csv."""
     json: bool = False
-    """Print all numbers as JSON, of the one policy where a preference is given."""
+    """Print all numbers as JSON; with a preference those of its policy only."""
     png: Path | None = None
-    """Write the picture of the front too: a new PNG file."""
+    """Also draw the front into a new PNG file."""
 
     def __post_init__(self) -> None:
         if self.csv and self.preference is not None:
@@ -47,7 +47,7 @@ class FrontOptions:
 
 
 def main(args: Sequence[str]) -> int:
-    """Print, draw, write."""
+    """Print the fronts, and draw them if asked to."""
     options = parse(FrontOptions, args, prog="morl front")
     from morl.loading import front_of_seed, load
 
@@ -89,7 +89,7 @@ def _print(fronts: Mapping[int, Front], chosen: Mapping[int, Sequence[int]], *, 
 
 
 def describe(seed: int, front: Front, rows: Sequence[int]) -> str:
-    """Format a title line and a table of policies, or of objects."""
+    """Return a title line and a table of policies or objects."""
     title = f"seed {seed}: {len(front)} {front.kind}, {front.describe_hypervolume()}; "
     if front.objects is not None:
         return title + _described_objects(front, front.objects, rows)
@@ -108,7 +108,7 @@ def describe(seed: int, front: Front, rows: Sequence[int]) -> str:
 
 
 def as_json(seed: int, front: Front, rows: Sequence[int]) -> dict[str, Any]:
-    """Convert a front to JSON values; NaN, as the standard error of one episode, becomes null."""
+    """Return a front as JSON values; numbers that are not finite, such as the error of one episode, are null."""
     parts = ("preferences", "returns", "stderr", "undiscounted", "undiscounted_stderr")
     return {
         "seed": seed,
@@ -130,7 +130,7 @@ def as_json(seed: int, front: Front, rows: Sequence[int]) -> dict[str, Any]:
 
 
 def _described_objects(front: Front, objects: Sequence[str], rows: Sequence[int]) -> str:
-    """Format the rest of the title, and the table."""
+    """Return the rest of the title and the table for a front of objects."""
     header = ["id", "drawn for", *front.objectives, "steps", "object"]
     body = [
         [

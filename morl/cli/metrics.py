@@ -10,7 +10,7 @@ from morl.registry import MetricSpec
 
 
 def cells(values: Mapping[str, float], specs: Iterable[MetricSpec]) -> list[str]:
-    """Return the cells of a table row: what is only approximate is marked, what is not known is a dash."""
+    """Return the cells of a table row; approximate values are marked, unknown ones are dashes."""
     found = []
     for spec in specs:
         mark = "≈ " if values.get(f"{spec.name}_exact") == 0 else ""
@@ -20,7 +20,7 @@ def cells(values: Mapping[str, float], specs: Iterable[MetricSpec]) -> list[str]
 
 
 def explained(specs: Iterable[MetricSpec], reference_point: Sequence[float], note: str, known_front: str) -> str:
-    """Say what the labels mean, what the numbers depend on and which way is better, in sentences.
+    """Return sentences that say what the labels mean, what the values depend on and which way is better.
 
     Args:
         specs: the metrics.

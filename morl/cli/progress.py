@@ -1,4 +1,4 @@
-"""Progress of a training on a terminal."""
+"""Progress of a training on the terminal."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from morl.training.loop import Status
 
 
 def range_text(values: tuple[float, ...], form: str) -> str:
-    """Format one number, or the lowest and highest over the seeds."""
+    """Return one number, or the lowest and highest over the seeds."""
     low, high = format(min(values), form), format(max(values), form)
     return low if low == high else f"{low}..{high}"
 
 
 def quality_text(status: Status) -> str:
-    """Format the quality of the front so far."""
+    """Return the quality of the front so far in words."""
     share = f" ({range_text(status.share, '.1%')} of true)" if status.share else ""
     return (
         f"HV {range_text(status.hypervolume, '.6g')}{share} EU {range_text(status.expected_utility, '.4g')} "
@@ -28,7 +28,7 @@ def quality_text(status: Status) -> str:
 
 
 class TerminalReporter:
-    """Progress bar on a terminal; elsewhere one line for each evaluation."""
+    """Reporter with a progress bar on a terminal; elsewhere it prints one line per evaluation."""
 
     def __init__(self, console: Console | None = None) -> None:
         self.console = console or Console(stderr=True, soft_wrap=True)
@@ -59,7 +59,7 @@ class TerminalReporter:
         self._progress.start()
 
     def update(self, status: Status) -> None:
-        """Move the bar."""
+        """Show the status in the bar, or as a line after an evaluation."""
         rate = f"{status.steps_per_second / 1000:.3g}k steps/s"
         self._quality = quality_text(status) if status.evaluated else self._quality.replace("compiling...", "")
         self._progress.update(self._task, completed=status.step, total=status.total, rate=rate, quality=self._quality)
@@ -67,9 +67,9 @@ class TerminalReporter:
             self._print(f"{status.step:>12,}/{status.total:,} steps  {rate}  {self._quality}")
 
     def note(self, text: str) -> None:
-        """Print a line."""
+        """Print a line that stays."""
         self._print(text)
 
     def _print(self, text: str) -> None:
-        with contextlib.suppress(BrokenPipeError):  # whoever reads this may stop reading; the training goes on
+        with contextlib.suppress(BrokenPipeError):  # the training continues if nobody reads its output
             print(text, file=self.console.file, flush=True)

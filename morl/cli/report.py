@@ -17,7 +17,7 @@ COMMAND = (80, "RUN... [flags]", "write an HTML file that shows runs: fronts, sl
 
 @dataclass(frozen=True)
 class ReportOptions:
-    """Write one HTML file that shows runs to a person: their fronts, sliders for the preference, metrics, settings.
+    """Write one HTML file that shows runs: their fronts, sliders for the preference, metrics, settings.
 
     It loads nothing from the network. Several runs of one environment are put side by side.
     """
@@ -25,13 +25,13 @@ class ReportOptions:
     runs: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN [RUN ...]")]
     """Run directories."""
     out: Path | None = None
-    """File to write; by default report.html in the run directory, of several runs in the working directory."""
+    """File to write; by default report.html, in the run directory or, for several runs, in the working directory."""
     open: bool = False
     """Show it in the browser."""
 
 
 def main(args: Sequence[str]) -> int:
-    """Read, write, open."""
+    """Write the report, and open it if asked to."""
     options = parse(ReportOptions, args, prog="morl report")
     from morl import report
     from morl.analysis import results

@@ -23,7 +23,7 @@ COMMAND = (50, "RUN [flags]", "run the policy that fits a preference and show wh
 
 @dataclass(frozen=True)
 class RolloutOptions:
-    """Run the policy of a front that fits a preference, greedily, and show what it does; a sampler (mogfn) draws.
+    """Run the greedy policy of a front that fits a preference and show what it does; samplers (mogfn) draw actions.
 
     Returns are printed without discount and at the run's own (γ). The same seed gives the same episodes.
     """
@@ -31,15 +31,15 @@ class RolloutOptions:
     run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
     """Run directory."""
     preference: tuple[float, ...] | None = None
-    """Weights of the objectives, adding up to 1: the policy with the largest weighted return is taken."""
+    """Weights of the objectives that sum to 1; selects the policy with the largest weighted return."""
     policy: int | None = None
-    """A policy by its number in front.csv instead."""
+    """Select a policy by its id in front.csv instead."""
     training_seed: int | None = None
-    """Whose front, in a run of several seeds; by default the first one's."""
+    """Training seed of the front, in a run of several seeds; by default the first seed."""
     episodes: int = 1
     """Episodes to run."""
     seed: int = 0
-    """Seed of the first episode; the others count on from it."""
+    """Seed of the first episode; episode i has this seed + i."""
     max_steps: int | None = None
     """Steps after which an episode is cut short; by default the environment's own limit."""
     video: Path | None = None
@@ -57,7 +57,7 @@ class RolloutOptions:
 
 
 def main(args: Sequence[str]) -> int:
-    """Run, print, write."""
+    """Run the episodes, print their returns, and write video and trace if asked to."""
     options = parse(RolloutOptions, args, prog="morl rollout")
     if (options.preference is None) == (options.policy is None):
         raise UserError("give --preference or --policy, one of the two")
@@ -96,7 +96,7 @@ def main(args: Sequence[str]) -> int:
 
 
 def describe(episodes: Sequence[Episode], objectives: Sequence[str], title: str) -> str:
-    """Format a title, a line for each episode, and their mean."""
+    """Return a title and a table with a row per episode and their mean."""
     gamma = episodes[0].gamma
     header = ["episode", *objectives, *(f"{name} (γ = {gamma:g})" for name in objectives), "steps", "ended"]
     numbers = [np.concatenate([e.returns, e.discounted, [len(e.rewards)]]) for e in episodes]
@@ -108,7 +108,7 @@ def describe(episodes: Sequence[Episode], objectives: Sequence[str], title: str)
 
 
 def write_trace(path: Path, episodes: Sequence[Episode], objectives: Sequence[str]) -> None:
-    """Write one row for each step; arrays take several columns."""
+    """Write a CSV file with one row per step; each number of an array has its own column."""
     first = episodes[0]
     observed, acted = first.observations[0].size, first.actions[0].size
     header = [

@@ -35,38 +35,38 @@ class SampleOptions:
     run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
     """Run directory."""
     preference: tyro.conf.UseAppendAction[tuple[tuple[float, ...], ...]] = ()
-    """Weights of the objectives, adding up to 1; give it again for another preference."""
+    """Weights of the objectives that sum to 1; repeat the flag for more preferences."""
     n: int = 1000
     """Objects to draw for each preference."""
     out: Path | None = None
-    """Write them to this new CSV file."""
+    """New CSV file for the drawn objects."""
     unique: bool = False
-    """Leave out what was drawn for the same preference before."""
+    """Leave out objects that were drawn for the same preference before."""
     known: Path | None = None
     """Objects, one a line or in the column object of a CSV file: novelty is the distance to the nearest of these. By
     default it is that to the nearest different object that was drawn."""
     sheet: Path | None = None
-    """Draw pictures of the best into this new .png file."""
+    """New PNG file for pictures of the best objects."""
     top: int = 10
-    """Best objects of each preference to print, and to draw."""
+    """Number of best objects of each preference to print and draw."""
     beta: float | None = None
     """Exponent of the reward to draw for; by default the highest the sampler was trained for."""
     seed: int = 0
-    """Seed of what is drawn."""
+    """Seed of the sampling."""
     training_seed: int | None = None
-    """Whose sampler, in a run of several seeds; by default that of the first."""
+    """Training seed of the sampler, in a run of several seeds; by default the first seed."""
     device: Device = "auto"
     """Device that JAX runs on."""
 
     def __post_init__(self) -> None:
         if not self.preference:
-            raise UserError("give --preference, weights of the objectives, adding up to 1")
+            raise UserError("give --preference, weights of the objectives that sum to 1")
         if self.top < 1:
             raise UserError(f"top must be at least 1, not {self.top}")
 
 
 def main(args: Sequence[str]) -> int:
-    """Draw, print, write."""
+    """Draw objects, print the best, and write files if asked to."""
     options = parse(SampleOptions, args, prog="morl sample")
     from morl.constructive import sampling, sheets
     from morl.loading import setup_of
@@ -103,7 +103,7 @@ def main(args: Sequence[str]) -> int:
 
 
 def describe(drawn: Candidates, best: Candidates) -> str:
-    """Format a title and a table of the best objects for each preference."""
+    """Return a title and a table of the best objects of each preference."""
     different = len(set(drawn.objects))
     title = f"{len(drawn)} objects drawn at beta {drawn.beta:g}, {different} of them different; the best:"
     header = ["drawn for", "reward", *drawn.objectives, "novelty", "object"]

@@ -1,4 +1,4 @@
-"""Fronts drawn with characters, for the terminal."""
+"""Drawings of fronts with characters, for the terminal."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
-_DOTS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))  # of a braille character, by row and column
+_DOTS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))  # bits of a braille character by row and column
 _SHADES = " ░▒▓█"
-_FEW = 40  # points up to which each is a character of its own
+_FEW = 40  # with more points, several share a character
 WIDTH, HEIGHT = 64, 16
 
 
 def sketch(points: Floats, names: Sequence[str], encoding: str = "utf-8") -> str:
-    """Draw points (n, R): a plane for two objectives, for more a histogram along each.
+    """Draw points (n, R): a scatter plot of two objectives, or a histogram strip per objective for more.
 
     Where the encoding has no braille or block characters, in ASCII.
     """
@@ -36,7 +36,7 @@ def _encodes(characters: str, encoding: str) -> bool:
 
 
 def _plane(points: Floats, names: Sequence[str], fine: bool) -> str:
-    """Draw a scatter plot; of many points with four by two dots in each character."""
+    """Draw a scatter plot; many points are drawn as four by two dots per character."""
     dots = fine and len(points) > _FEW
     rows, columns = (4, 2) if dots else (1, 1)
     low, high = points.min(axis=0), points.max(axis=0)
@@ -67,7 +67,7 @@ def _plane(points: Floats, names: Sequence[str], fine: bool) -> str:
 
 
 def _strips(points: Floats, names: Sequence[str], fine: bool) -> str:
-    """Draw a line for each objective, from its worst value to its best, darker where more policies are."""
+    """Draw a strip per objective, from its worst value to its best, darker where more policies are."""
     shades = _SHADES if fine else " .:*#"
     lines = []
     wide = max(map(len, names))

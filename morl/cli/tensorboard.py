@@ -23,7 +23,7 @@ class TensorBoardOptions:
     run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
     """Run directory, or a folder of them."""
     port: int = 6006
-    """Port; 0 takes any that is free."""
+    """Port; 0 takes any free one."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.port <= 65535:
@@ -31,11 +31,11 @@ class TensorBoardOptions:
 
 
 def main(args: Sequence[str]) -> int:
-    """Serve until interrupted."""
+    """Serve TensorBoard until interrupted."""
     options = parse(TensorBoardOptions, args, prog="morl tensorboard")
     try:
         found = next(options.run.rglob("events.out.tfevents.*"), None)
-    except OSError as error:  # of folders that are no real ones, as in /proc
+    except OSError as error:  # raised in special folders such as /proc
         raise UserError(f"cannot look through {options.run}: {error.strerror}") from error
     if found is None:
         raise UserError(f"{options.run} holds no events of TensorBoard; give a run directory or a folder of runs")

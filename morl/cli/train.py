@@ -40,24 +40,24 @@ class _File:
     """Sources of settings besides the flags."""
 
     config: Path | None = None
-    """YAML file of settings by name (a run's config.yaml, for example); flags given here win over it."""
+    """YAML file of settings by name, such as a run's config.yaml; flags override it."""
     protocol: Annotated[str | None, tyro.conf.arg(aliases=["--preset"])] = None
-    """Settings an agent has by name, for the environment: those it was published with (paper), of gmorl also those for
-    rewards that are far away (far). Flags given here win."""
+    """Named settings of the agent for the environment: the published ones (paper), for gmorl also some for late rewards
+    (far). Flags override them."""
 
 
 @dataclass(frozen=True)
 class _Resume:
-    """Go on with a training that was stopped or killed, from its last checkpoint and with its own settings."""
+    """Resume a training that was stopped or killed, from its last checkpoint and with its own settings."""
 
     resume: Annotated[Path, tyro.conf.arg(metavar="RUN")]
     """Run directory."""
 
 
 def main(args: Sequence[str]) -> int:
-    """Train; 0 when finished, 3 when stopped early by SIGINT or SIGTERM.
+    """Train; return 0 when finished, 3 when stopped early by SIGINT or SIGTERM.
 
-    Then the front of that moment is there, and a checkpoint to go on from.
+    A stopped training leaves the front of that moment and a checkpoint to resume from.
     """
     if not args or args[0] in ("-h", "--help"):
         print(HELP.format(agents=", ".join(agent_specs())), end="")
@@ -89,7 +89,7 @@ def main(args: Sequence[str]) -> int:
 
 
 def parse(agent: str, config_class: type[Any], flags: Sequence[str]) -> tuple[Any, Any]:
-    """Read settings: flags over a YAML file or a protocol over defaults."""
+    """Return the settings of the run and of the agent: flags over a YAML file or a protocol over defaults."""
     parsed = parse_all(agent, config_class, flags, prog=f"morl train {agent}")
     return parsed.training, parsed.config
 
@@ -151,7 +151,7 @@ def parse_all(
         )
         return parse_flags(options, flags, prog=prog, default=default)
 
-    flags = current_flags(flags, options)  # here, so that what is read twice is noted once
+    flags = current_flags(flags, options)  # once, since the flags may be parsed twice
     path = _config_path(flags)
     if path is None:
         parsed = read({}, {}, "")
@@ -171,7 +171,7 @@ def parse_all(
 
 
 def _config_path(flags: Sequence[str]) -> Path | None:
-    """Return the value of ``--config``; the parser proper reads it again, with its checks."""
+    """Return the value of ``--config``; the parser reads it again, with its checks."""
     for i, flag in enumerate(flags):
         if flag == "--config" and i + 1 < len(flags):
             return Path(flags[i + 1])
@@ -182,7 +182,7 @@ def _config_path(flags: Sequence[str]) -> Path | None:
 
 @contextmanager
 def stop_on_interrupt(what: str) -> Iterator[list[int]]:
-    """Catch the first SIGINT or SIGTERM, which fills the list and prints ``what`` is done; a second interrupts."""
+    """Catch the first SIGINT or SIGTERM: fill the list and print ``what`` is done now. A second one interrupts."""
     received: list[int] = []
 
     def handle(number: int, frame: FrameType | None) -> None:
@@ -200,7 +200,7 @@ def stop_on_interrupt(what: str) -> Iterator[list[int]]:
 
 
 def summary(run: Any) -> str:
-    """Format the closing lines: each seed's front in numbers, and the files."""
+    """Return the closing lines: each seed's front in numbers, and the files to look at."""
     lines = [
         f"seed {seed}: {len(front)} {front.kind}, {front.describe_hypervolume()}, {front.how_measured}"
         f"{'' if front.objects else f' on {front.episodes} fresh episodes each'}"

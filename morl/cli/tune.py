@@ -40,21 +40,21 @@ every setting; an agent's own that are given as flags are not searched.
 agents: {agents}
 an agent of your own, in a module of the working directory for example: module:agent
 """
-DEFAULTS = {"num_seeds": 3, "steps": 100_000}  # of a trial's training
+DEFAULTS = {"num_seeds": 3, "steps": 100_000}  # defaults of a trial's training
 STOPPING = "trials are writing checkpoints"
 SHOWN = 20  # trials in the table
 
 
 @dataclass(frozen=True)
 class _Resume:
-    """Go on with a study that was stopped or killed, or add trials to one that has finished."""
+    """Resume a study that was stopped or killed, or add trials to a finished one."""
 
     resume: Annotated[Path, tyro.conf.arg(metavar="STUDY")]
     """Study directory."""
     num_samples: int | None = None
-    """Trials in all; by default as many as before."""
+    """Total number of trials; by default as before."""
     max_concurrent: int | None = None
-    """Trials at a time; by default as before."""
+    """Number of trials at a time; by default as before."""
     address: str | None = None
     """Address of a running Ray cluster; by default as before."""
     dashboard: bool = False
@@ -63,14 +63,14 @@ class _Resume:
 
 @dataclass(frozen=True)
 class _Show:
-    """Print the search space."""
+    """Print the search space of an agent."""
 
     show_space: Annotated[str, tyro.conf.arg(metavar="AGENT")]
-    """Agent."""
+    """Registered agent, or module:agent."""
 
 
 def main(args: Sequence[str]) -> int:
-    """Search; 0 when finished, 3 when stopped early by SIGINT or SIGTERM, to be resumed."""
+    """Search; return 0 when finished, 3 when stopped early by SIGINT or SIGTERM, to be resumed."""
     if not args or args[0] in ("-h", "--help"):
         print(HELP.format(agents=", ".join(agent_specs())), end="")
         return 0
@@ -102,7 +102,7 @@ def main(args: Sequence[str]) -> int:
 
 
 def _study(agent: str, flags: Sequence[str]) -> Any:
-    """Make a study from flags; settings of the agent given as flags are not searched."""
+    """Return a study from flags; settings of the agent given as flags are fixed."""
     from morl.parsing import field_names
     from morl.renaming import current_flags
     from morl.tune import Study, worker
@@ -136,7 +136,7 @@ def _study(agent: str, flags: Sequence[str]) -> Any:
 
 
 def _described(agent: str) -> str:
-    """Format the search space as a table."""
+    """Return the search space as a table."""
     spec = agent_spec(agent)
     space: Space = load(spec.space) if spec.space else {}
     config = load(spec.config)()
@@ -155,7 +155,7 @@ def _described(agent: str) -> str:
 
 
 class _Terminal:
-    """Live table on a terminal; elsewhere a line for each trial that ends."""
+    """Reporter with a live table on a terminal; elsewhere it prints a line for each trial that ends."""
 
     def __init__(self, number: int) -> None:
         self.console = Console(stderr=True, soft_wrap=True)
@@ -179,7 +179,7 @@ class _Terminal:
             self._live.start()
 
     def note(self, text: str) -> None:
-        """Print a line."""
+        """Print a line that stays."""
         if self._live.is_started:
             self._live.console.print(text, markup=False, highlight=False)
         else:
@@ -222,7 +222,7 @@ def _row(trial: Trial, active: dict[int, dict[str, float]]) -> list[str]:
 
 
 def _live_table(trials: list[Trial], active: dict[int, dict[str, float]], number: int) -> Table:
-    """Return a table of the running, the best and the latest trials."""
+    """Return a table of the running trials, the best and the latest."""
     running = [trial for trial in trials if trial.number in active]
     ended = [trial for trial in trials if trial.state != "started"]
     finished = sorted((t for t in ended if t.state == "finished"), key=lambda t: -t.score)
@@ -243,7 +243,7 @@ def _live_table(trials: list[Trial], active: dict[int, dict[str, float]], number
 
 
 def summary(result: Any) -> str:
-    """Format the closing lines: the best settings, how sure that is, and the files."""
+    """Return the closing lines: the best settings, how certain they are, and the files to look at."""
     trials = result.trials.values()
     counts = ", ".join(f"{n} {s}" for s in ("finished", "pruned", "failed") if (n := sum(t.state == s for t in trials)))
     lines = [f"{len(result.trials)} trials: {counts or 'none has ended'}"]

@@ -23,14 +23,14 @@ from morl.viz.video import check_new_file
 
 Format = Literal["torch", "jax", "onnx"]
 SUFFIXES = {"torch": ".pt2", "jax": ".jax", "onnx": ".onnx"}
-NEEDS = {  # what is imported, and the extra it comes with
+NEEDS = {  # modules to import, and the extras that install them
     "torch": (("torch", "torch"),),
     "jax": (("flatbuffers", "export"),),
     "onnx": (("torch", "export"), ("onnx", "export"), ("onnxscript", "export")),
 }
 CHECKED = 256  # random observations
-TOLERANCE = 1e-5  # of actions, over the larger of them and 1
-TIES = 0.01  # share of greedy choices among near equals that rounding may turn
+TOLERANCE = 1e-5  # largest difference of actions, relative to the larger of the action and 1
+TIES = 0.01  # largest share of greedy choices that rounding may change between near ties
 
 
 @dataclass(frozen=True)
@@ -51,14 +51,14 @@ class Program:
 
 
 class Written(Protocol):
-    """Format of programs: writes one as bytes, and runs them on arrays (B, ...) to give actions (B, ...)."""
+    """Writer of a format: returns a program as bytes, and a function of them from arrays (B, ...) to actions."""
 
     def __call__(self, program: Program) -> tuple[bytes, Callable[..., NDArray[Any]]]: ...
 
 
 @dataclass(frozen=True)
 class Exported:
-    """Description of the file that was written.
+    """Result of an export.
 
     Attributes:
         path, size: the file and its bytes.
@@ -123,10 +123,10 @@ def export(
 
 
 def _program(front: Front, row: int | None, env: Any, name: str) -> Program:
-    """Return the program of a row of a front; without one, of the policy that takes any preference."""
+    """Return the program of a front's row, or without a row that of the policy that takes any preference."""
     space, learner = env.observation_space, front.learner
     policy = front.at(row or 0)
-    key = jax.random.key(0)  # greedy: not drawn from
+    key = jax.random.key(0)  # unused, since actions are greedy
     own = policy.preference.astype(np.float32)
 
     def one(obs: jax.Array, preference: jax.Array | NDArray[np.float32] = own) -> jax.Array:
@@ -163,7 +163,7 @@ def _samples(program: Program, env: Any, number: int) -> list[NDArray[Any]]:
 
 
 def _difference(program: Program, act: Callable[..., NDArray[Any]], env: Any) -> float:
-    """Return the largest difference of actions, see :class:`Exported`.
+    """Return the difference of :class:`Exported`.
 
     Raises:
         UserError: it is larger than rounding makes it.

@@ -1,4 +1,4 @@
-"""StableHLO by ``jax.export``, for CPU, GPU and TPU and batches of any size; read by ``jax.export.deserialize``."""
+"""Format of ``jax.export``: StableHLO for CPU, GPU and TPU and any batch size; read by ``jax.export.deserialize``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from morl.export import Program
 
 
 def write(program: Program) -> tuple[bytes, Callable[..., NDArray[Any]]]:
-    """Write a program, see :class:`morl.export.Written`."""
+    """Write a program; see :class:`morl.export.Written`."""
     (batch,) = export.symbolic_shape("batch")
     shapes = [jax.ShapeDtypeStruct((batch, *x.shape), x.dtype) for x in program.traced]
     found = export.export(jax.jit(jax.vmap(program.one)), platforms=("cpu", "cuda", "tpu"))(*shapes)

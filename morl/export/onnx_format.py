@@ -1,4 +1,4 @@
-"""ONNX by PyTorch's own exporter, of the program that is exported to PyTorch."""
+"""Format ONNX, by PyTorch's own exporter from the program that is exported to PyTorch."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ NAMES = ("observation", "preference")
 
 
 def write(program: Program) -> tuple[bytes, Callable[..., NDArray[Any]]]:
-    """Write a program, see :class:`morl.export.Written`; ONNX's reference implementation runs it."""
+    """Write a program; see :class:`morl.export.Written`. ONNX's reference implementation runs it for the check."""
     names = NAMES[: len(program.inputs)]
     log = logging.getLogger("torch.onnx")
     level = log.level
-    log.setLevel(logging.ERROR)  # it warns of packages it could export too, if they were there
+    log.setLevel(logging.ERROR)  # it warns of optional packages that are missing
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

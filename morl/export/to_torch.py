@@ -1,4 +1,4 @@
-"""Conversion of JAX functions to PyTorch modules, operation by operation of their traces.
+"""Translation of JAX functions into PyTorch modules, operation by operation of the traced function.
 
 So a policy is exported as it acts, whatever its network, its normalisation and its environment's features and masks,
 and there is no second implementation of them. Only operations that policies are made of are known; others are refused.
@@ -26,7 +26,7 @@ _CALLS = ("jit", "pjit", "closed_call", "custom_jvp_call", "custom_vjp_call")
 
 
 def dtype(of: Any) -> torch.dtype:
-    """Return PyTorch's dtype of NumPy's.
+    """Return the PyTorch dtype of a NumPy dtype.
 
     Raises:
         UserError: it has none such.
@@ -38,7 +38,7 @@ def dtype(of: Any) -> torch.dtype:
 
 
 class Translated(torch.nn.Module):
-    """Batch a function of single arrays: every argument and the result get one axis more in front.
+    """Module that runs a function of single arrays on batches: arguments and result have one more leading axis.
 
     Args:
         function: of arrays to one array, traceable by JAX.
@@ -78,7 +78,7 @@ def _needed(jaxpr: Any) -> set[Any]:
 
 
 def _check(jaxpr: Any) -> None:
-    """Refuse operations that are not known, before anything is run."""
+    """Check that every operation is known, before anything is run."""
     needed = _needed(jaxpr)
     for equation in jaxpr.eqns:
         if not needed & set(equation.outvars):
@@ -95,8 +95,9 @@ def _called(equation: Any) -> Any:
 
 
 def _run(jaxpr: Any, values: dict[Any, torch.Tensor], arguments: Sequence[torch.Tensor | None]) -> list[torch.Tensor]:
-    """Run the operations in turn. Every value has the axis of the batch in front, of size 1 where it is alike
-    for all; so the axes that JAX's operations name count from 1.
+    """Run the operations one after another and return the results.
+
+    Every value has a leading batch axis, of size 1 if it is the same for all; so JAX's axes count from 1 here.
     """
     given = {v: x for v, x in zip(jaxpr.invars, arguments, strict=True) if x is not None}
     values = {**values, **given}
@@ -126,13 +127,13 @@ def _run(jaxpr: Any, values: dict[Any, torch.Tensor], arguments: Sequence[torch.
 
 
 def _aligned(operands: Sequence[Any]) -> list[torch.Tensor]:
-    """Give scalars beside arrays as many axes as those have."""
+    """Return tensors with scalars reshaped to as many axes as the arrays beside them."""
     most = max((x.ndim for x in operands), default=0)
     return [x.reshape(x.shape[0], *(1,) * (most - 1)) if x.ndim == 1 else x for x in operands]
 
 
 def _plain(function: Callable[..., Any]) -> Operation:
-    """Wrap an operation without parameters that matter."""
+    """Return a translation that ignores the parameters of the operation."""
     return lambda *operands, equation: function(*operands)
 
 
@@ -176,7 +177,7 @@ def _transpose(x: torch.Tensor, equation: Any) -> torch.Tensor:
 
 
 def _together(operands: Sequence[torch.Tensor]) -> list[torch.Tensor]:
-    """Broadcast all arguments to one batch."""
+    """Return tensors expanded to one batch size."""
     size = next((x.shape[0] for x in operands if not _alike(x)), 1)
     return [x.expand(size, *x.shape[1:]) for x in operands]
 
@@ -233,7 +234,7 @@ def _dot(x: torch.Tensor, y: torch.Tensor, equation: Any) -> torch.Tensor:
     both = [of_x[i] for i in batch_x]
     free_x = [axis for i, axis in enumerate(of_x) if i not in (*sum_x, *batch_x)]
     free_y = [axis for j, axis in enumerate(of_y) if j not in (*sum_y, *batch_y)]
-    # a weight is the same for the whole batch: one matrix product, not one for each of them
+    # a weight is the same for the whole batch: one matrix product instead of one per row
     if _alike(y):
         y, of_x = y[0], [0, *of_x]
     elif _alike(x):
@@ -245,7 +246,7 @@ def _dot(x: torch.Tensor, y: torch.Tensor, equation: Any) -> torch.Tensor:
 
 
 def _alike(x: torch.Tensor) -> bool:
-    """Return whether a value has the batch's size, which is a symbol while a program is exported."""
+    """Return whether a tensor is the same for all of the batch, whose size is a symbol during an export."""
     return isinstance(x.shape[0], int) and x.shape[0] == 1
 
 

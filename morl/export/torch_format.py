@@ -1,4 +1,4 @@
-"""Programs of ``torch.export``, with a description as JSON inside under the name ``morl.json``."""
+"""Format of ``torch.export``, with a description as JSON inside under the name ``morl.json``."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ def exported(program: Program) -> torch.export.ExportedProgram:
     example = tuple(torch.zeros(2, *shape, dtype=dtype(kind)) for shape, kind in program.inputs)
     batch = torch.export.Dim("batch")
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of PyTorch's own parts about each other
+        warnings.simplefilter("ignore")  # PyTorch's warnings about itself
         return torch.export.export(module, example, dynamic_shapes=(tuple({0: batch} for _ in example),), strict=False)
 
 
 def write(program: Program) -> tuple[bytes, Callable[..., NDArray[Any]]]:
-    """Write a program, see :class:`morl.export.Written`."""
+    """Write a program; see :class:`morl.export.Written`."""
     found, buffer = exported(program), io.BytesIO()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

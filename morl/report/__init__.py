@@ -1,4 +1,4 @@
-"""Report: one interactive HTML file that shows runs to a person and loads nothing from the network.
+"""Report: one interactive HTML file that shows runs and loads nothing from the network.
 
 Its policy (Content-Security-Policy) lets exactly the style and the script below run, by their hashes, and nothing load.
 What runs and users call things is data in it, never markup: the script only sets texts.
@@ -23,7 +23,7 @@ SCRIPTS = ("elements.js", "views.js", "curves.js", "page.js")
 
 
 def html(results: Sequence[Result]) -> str:
-    """Return the page."""
+    """Return the HTML of the page."""
     parts = files("morl.report")
     style = parts.joinpath("page.css").read_text()
     script = "".join(parts.joinpath(name).read_text() for name in SCRIPTS)
@@ -36,7 +36,7 @@ def html(results: Sequence[Result]) -> str:
         "policy": f"default-src 'none'; style-src {_hash(style)}; script-src {_hash(script)}; base-uri 'none'",
     }
     before, *pieces = page.split("{{")
-    for piece in pieces:  # each value put in once: none is searched for another's place
+    for piece in pieces:  # inserted values are not searched for placeholders
         name, _, text = piece.partition("}}")
         before += values[name] + text
     return before

@@ -1,4 +1,4 @@
-"""Data of a report's page, as plain values that JSON holds."""
+"""Data of a report's page, as plain JSON values."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from morl.registry import metric_specs
 from morl.runs.directory import read_objects
 from morl.runs.front import Floats
 
-OBJECTS = "objects.csv"  # of a run whose fronts are objects
+OBJECTS = "objects.csv"  # present if the fronts of a run hold objects
 
 
 def report_data(results: Sequence[Result]) -> dict[str, Any]:
-    """Return all that the page's script reads, with the runs in the order given."""
+    """Return the data that the page's script reads, with the runs in the order given."""
     first = results[0]
     objectives = [{"name": n, "unit": u} for n, u in zip(first.objectives, first.units, strict=True)]
     true_front = next((r.true_front for r in results if r.true_front is not None), None)
@@ -69,7 +69,7 @@ def _run(result: Result, project: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _measured(result: Result) -> str:
-    """Describe how the rows of a front came to their returns."""
+    """Return a phrase that says how the returns of a front were measured."""
     if result.labelled:
         return "of labelled objects"
     if (result.path / OBJECTS).is_file():
@@ -78,7 +78,7 @@ def _measured(result: Result) -> str:
 
 
 def _objects(result: Result) -> dict[int, tuple[str, ...]]:
-    """Return the texts of objects by seed, of a run whose fronts are objects; else nothing."""
+    """Return the texts of a run's objects by seed; empty if its fronts hold policies."""
     path = result.path / OBJECTS
     return read_objects(path, result.tables) if path.is_file() else {}
 
@@ -111,7 +111,7 @@ def _metrics(returns: Floats, result: Result) -> dict[str, Any]:
 
 
 def _projection(fronts: Iterable[Floats]) -> dict[str, Any]:
-    """Project all points on their first two principal components, objectives scaled by their ranges."""
+    """Return the plane of largest variance of all points (principal components), objectives scaled to their ranges."""
     points = np.concatenate(list(fronts))
     span = np.ptp(points, axis=0)
     span = np.where(span > 0, span, 1.0)
@@ -120,7 +120,7 @@ def _projection(fronts: Iterable[Floats]) -> dict[str, Any]:
     basis = np.zeros((points.shape[1], 2))
     found = min(2, len(directions))
     basis[:, :found] = directions[:found].T
-    basis *= np.where(basis.sum(axis=0) < 0, -1.0, 1.0)  # a sign of its own, the same on every machine
+    basis *= np.where(basis.sum(axis=0) < 0, -1.0, 1.0)  # fix the sign, so that it is the same on every machine
     variance = deviations**2
     total = variance.sum() or 1.0
     explained = (variance[:2] / total).tolist()

@@ -1,4 +1,4 @@
-"""Tables as CSV: texts of whole files, and ``metrics.csv``, which grows by rows."""
+"""CSV tables: texts of complete files, and ``metrics.csv``, which grows by rows."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from morl.runs.files import GrowingFile
 
 
 def csv_text(header: Iterable[str], rows: Iterable[Iterable[Any]]) -> str:
-    """Format a header and rows; floats are written so that they read back exactly."""
+    """Return CSV of a header and rows; floats read back exactly."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(header)
@@ -22,11 +22,11 @@ def csv_text(header: Iterable[str], rows: Iterable[Iterable[Any]]) -> str:
 
 
 class CsvWriter:
-    """``metrics.csv``: one row of named scalars an evaluation; the first one fixes the columns.
+    """Writer of ``metrics.csv``: one row of named scalars per evaluation; the first row fixes the columns.
 
     Args:
-        path: of the file.
-        keep: bytes to go on after, a whole number of rows.
+        path: path of the file.
+        keep: size in bytes to truncate the file to, a whole number of rows.
 
     Raises:
         UserError: the file has fewer.
@@ -42,7 +42,7 @@ class CsvWriter:
         self._file = GrowingFile(path, keep)
 
     def write(self, row: dict[str, float | int]) -> None:
-        """Append a row, whole or not at all."""
+        """Append a row completely or not at all."""
         buffer = io.StringIO()
         writer = csv.DictWriter(buffer, self._columns or list(row), lineterminator="\n")
         if self._columns is None:
@@ -52,7 +52,7 @@ class CsvWriter:
         self._columns = list(writer.fieldnames)
 
     def position(self) -> int:
-        """Return the bytes so far; they survive a loss of power."""
+        """Sync the file and return its size in bytes."""
         return self._file.position()
 
     def close(self) -> None:

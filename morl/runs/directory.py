@@ -1,4 +1,4 @@
-"""Run directories: what a training leaves behind, and how it is read back."""
+"""Run directories: made, checked, and read back."""
 
 from __future__ import annotations
 
@@ -48,13 +48,13 @@ def create(out: Path | None, name: str) -> Path:
         (path / "checkpoints").mkdir()
     except OSError as error:
         raise UserError(f"cannot write to the run directory {path}: {error.strerror}") from error
-    except ValueError as error:  # a path that cannot be
+    except ValueError as error:  # an impossible path
         raise UserError(f"{str(path)!r} cannot be a run directory: {error}") from error
     return path
 
 
 def check_own_files(path: Path) -> None:
-    """Refuse to go on writing in a run directory that holds links, so that nothing is written elsewhere.
+    """Check that a run directory holds no links, so that a resumed run writes only inside it.
 
     Raises:
         UserError: naming the first of them, or what the directory lacks.
@@ -94,7 +94,7 @@ def check_module(what: str, module: str, path: Path) -> None:
 
 
 def provenance(device: str, packages: Sequence[str] = ()) -> dict[str, Any]:
-    """Return where a run comes from: versions, those of optional ``packages`` too, device, git state and command."""
+    """Return the origin of a run: versions, those of optional ``packages`` too, device, git state and command."""
     return {
         "format": FORMAT,
         "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
@@ -118,7 +118,7 @@ def _installed(packages: Sequence[str]) -> dict[str, str]:
 
 
 def _git_state() -> str | None:
-    """Return the commit of the working directory, with ``-dirty`` if it has changes; ``None`` outside a repository."""
+    """Return the commit of the working directory, with ``-dirty`` if changed; ``None`` outside a repository."""
     try:
         done = subprocess.run(
             ["git", "describe", "--always", "--dirty", "--abbrev=12"],  # noqa: S607
@@ -142,7 +142,7 @@ def read_config(path: Path) -> dict[str, Any]:
         content = yaml.safe_load(path.read_text())
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}") from error
-    except (yaml.YAMLError, ValueError, RecursionError) as error:  # not text, no path, or nested without end
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # not text, not a path, or nested too deeply
         raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
     if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
         raise UserError(f"{path} must hold a mapping of settings by name")
@@ -150,7 +150,7 @@ def read_config(path: Path) -> dict[str, Any]:
 
 
 def read_settings(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Read a settings file: the settings by name, and the notes of the run that wrote it, if one did.
+    """Read a settings file: the settings by name, and the notes of the run that wrote it, if any.
 
     Raises:
         UserError: unreadable, or made by a version whose format this one does not know.
@@ -183,12 +183,12 @@ class Run:
 
     @property
     def front(self) -> Front:
-        """Return the front of the first seed."""
+        """Front of the first seed."""
         return next(iter(self.fronts.values()))
 
     @property
     def finished(self) -> bool:
-        """Return whether it was trained to its end; else it can be resumed."""
+        """True if it was trained to its end; otherwise it can be resumed."""
         return not storage.states(self.path / "checkpoints")
 
 
@@ -205,7 +205,7 @@ def read_rows(path: Path) -> list[list[str]]:
 
 
 def read_fronts(path: Path, objectives: tuple[str, ...]) -> dict[int, dict[str, Floats]]:
-    """Read ``front.csv`` by seed: ``preferences``, ``returns``, ... as in :class:`morl.runs.front.Front`.
+    """Read the arrays of ``front.csv`` by seed, with the names they have in :class:`morl.runs.front.Front`.
 
     Raises:
         UserError: missing, of other columns, or not numbers.

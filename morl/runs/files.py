@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, and files that grow by whole pieces."""
+"""Files that are written completely or not at all, and files that grow by complete records."""
 
 from __future__ import annotations
 
@@ -8,20 +8,22 @@ from pathlib import Path
 
 
 class GrowingFile:
-    """File that grows by whole pieces, each written at once, so that a killed run keeps them.
+    """File that grows by complete records, each written at once, so that a killed run keeps them.
 
     Args:
-        path: of the file.
-        keep: bytes to go on after.
+        path: path of the file.
+        keep: size in bytes to truncate the file to.
     """
 
     def __init__(self, path: Path, keep: int = 0) -> None:
-        self._file = path.open("a+b", buffering=0)  # with a buffer, a full disk would leave half a piece to write later
+        self._file = path.open(
+            "a+b", buffering=0
+        )  # with a buffer, a full disk would leave half a record to write later
         self._file.truncate(keep)
         self._end = keep
 
     def write(self, data: bytes) -> None:
-        """Append a piece, whole or not at all."""
+        """Append a record completely or not at all."""
         written = 0
         try:
             while written < len(data):
@@ -33,7 +35,7 @@ class GrowingFile:
         self._end += len(data)
 
     def position(self) -> int:
-        """Return the bytes so far; they survive a loss of power."""
+        """Sync the file and return its size in bytes."""
         os.fsync(self._file.fileno())
         return self._end
 
@@ -43,7 +45,7 @@ class GrowingFile:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file whole or not at all."""
+    """Write a file completely or not at all."""
     temporary = path.with_name(f".{path.name}.tmp")
     try:
         temporary.write_text(text)

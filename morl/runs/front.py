@@ -23,7 +23,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Policy:
-    """One policy of a front, with the preference it was trained for and the vector return it was seen to reach.
+    """Policy of a front, with the preference it was trained for and the vector return it was measured to reach.
 
     Attributes:
         id: its row in ``front.csv``.
@@ -43,7 +43,7 @@ class Policy:
     conditional: bool = False
 
     def __call__(self, obs: Any, preference: Any = None, *, key: jax.Array | None = None) -> np.ndarray[Any, Any]:
-        """Return the action for one observation, or one each for a batch of them.
+        """Return the action for one observation, or the actions for a batch of observations.
 
         Args:
             obs: of the observation space's shape, or with one leading axis more.
@@ -57,7 +57,7 @@ class Policy:
         """
         obs = np.asarray(obs)
         batch = obs if obs.ndim > self.observation_ndim else obs[None]
-        used = _no_key() if key is None else key  # a greedy action draws nothing
+        used = _no_key() if key is None else key  # a greedy action uses no key
         action = np.asarray(self.act(self.params, batch, self._weights(preference), used, greedy=key is None))
         return action if obs.ndim > self.observation_ndim else action[0]
 
@@ -116,19 +116,19 @@ class Front:
 
     @property
     def kind(self) -> str:
-        """Name the rows."""
+        """Name of the rows: policies or objects."""
         return "policies" if self.objects is None else "objects"
 
     @property
     def how_measured(self) -> str:
-        """Describe how the rows came to their returns, at the end of a training."""
+        """Phrase that says how the returns were measured at the end of a training."""
         if self.labelled:
             return "as labelled"
         return "re-evaluated" if self.objects is None else "drawn afresh"
 
     @property
     def caption(self) -> str:
-        """Describe the axes of a picture."""
+        """Caption of the axes of a picture."""
         if self.labelled:
             return "labelled objects"
         if self.objects is not None:
@@ -139,11 +139,11 @@ class Front:
         return len(self.returns)
 
     def hypervolume(self) -> float:
-        """Return the volume between front and reference point (see :func:`morl.ops.metrics.hypervolume_estimate`)."""
+        """Return the volume between front and reference point; see :func:`morl.ops.metrics.hypervolume_estimate`."""
         return metrics.hypervolume_estimate(self.returns, self.reference_point)[0]
 
     def describe_hypervolume(self) -> str:
-        """Describe the hypervolume with its discount and reference point, and whether it is only an estimate."""
+        """Return the hypervolume in words, with discount and reference point, and marked if approximate."""
         value, exact = metrics.hypervolume_estimate(self.returns, self.reference_point)
         reference = " ".join(f"{x:g}" for x in self.reference_point)
         discount = "" if self.labelled else f"γ = {self.gamma:g}, "
@@ -189,7 +189,7 @@ class Front:
 
     @cached_property
     def _act(self) -> Callable[..., jax.Array]:
-        """Return the acting function, compiled once for all policies of the front."""
+        """Function to act, compiled once for all policies of the front."""
 
         def act(params: PyTree, obs: jax.Array, preference: jax.Array, key: jax.Array, greedy: bool) -> jax.Array:
             return self.learner.to_env(self.learner.act(params, obs, preference, key, greedy=greedy))
@@ -210,7 +210,7 @@ def from_evaluation(
     conditional: bool = False,
     labelled: bool = False,
 ) -> Front:
-    """Return the non-dominated rows (of equal ones the first) of an evaluation, by falling first objective.
+    """Return the front of the non-dominated rows of an evaluation, by falling first objective; no row twice.
 
     Which rows are non-dominated is decided by the same means that are reported: of policies closer than their standard
     errors the luckier stays. ``morl evaluate`` gives numbers that have not been selected by.
@@ -233,7 +233,7 @@ def from_evaluation(
         undiscounted=undiscounted[rows],
         undiscounted_stderr=undiscounted_stderr[rows],
         length=np.asarray(evaluation.length, np.float64).mean(axis=1)[rows],
-        preferences=np.asarray(preferences, np.float64)[rows].round(6),  # they were float32 on the way
+        preferences=np.asarray(preferences, np.float64)[rows].round(6),  # they have passed through float32
         gamma=gamma,
         episodes=evaluation.discounted.shape[1],
         reference_point=reference_point,
@@ -247,7 +247,7 @@ def from_evaluation(
 
 
 def _mean_and_stderr(samples: Any, exact: bool) -> tuple[Floats, Floats]:
-    """Average over episodes, (N, E, R) to two of (N, R); one episode has no standard error (NaN) unless exact (0)."""
+    """Return mean and standard error (N, R) over the episodes of (N, E, R); of one episode NaN, or 0 if exact."""
     samples = np.asarray(samples, np.float64)
     episodes = samples.shape[1]
     alone = 0.0 if exact else np.nan
@@ -271,7 +271,7 @@ def columns(objectives: tuple[str, ...]) -> list[str]:
 
 
 def to_csv(fronts: dict[int, Front]) -> str:
-    """Format ``front.csv``: one row for each policy, by training seed. Floats read back exactly."""
+    """Return ``front.csv``: one row per policy, by training seed; floats read back exactly."""
     rows = []
     for seed, front in fronts.items():
         table = (front.preferences, front.returns, front.stderr, front.undiscounted, front.undiscounted_stderr)
@@ -285,6 +285,6 @@ OBJECT_COLUMNS = ["seed", "id", "object"]
 
 
 def objects_csv(fronts: dict[int, Front]) -> str:
-    """Format ``objects.csv``: the object of each row of ``front.csv``, as text."""
+    """Return ``objects.csv``: the text of the object of each row of ``front.csv``."""
     rows = ([seed, i, text] for seed, front in fronts.items() for i, text in enumerate(front.objects or ()))
     return csv_text(OBJECT_COLUMNS, rows)

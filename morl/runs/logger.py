@@ -17,7 +17,7 @@ Row = dict[str, float | int]
 
 
 class Recorder:
-    """Writer of the three files of a run directory; one process at a time has them.
+    """The open log, metrics and events of a run directory; one process at a time has them.
 
     Raises:
         UserError: another process has them.
@@ -39,8 +39,8 @@ class Recorder:
         """Open metrics.csv and the TensorBoard events.
 
         Args:
-            rows: bytes of metrics.csv to go on after; the rows behind them go.
-            step: the first environment step whose events go; None in a new run.
+            rows: size in bytes to truncate metrics.csv to.
+            step: environment step from which earlier events are dropped; None in a new run.
 
         Raises:
             UserError: metrics.csv has lost rows.
@@ -51,13 +51,13 @@ class Recorder:
         self._open.append(self._tensorboard)
 
     def say(self, text: str) -> None:
-        """Write a line of log.txt; a line that cannot be written is left out, and no reason to stop."""
+        """Write a line to log.txt; a line that cannot be written does not stop the training."""
         with contextlib.suppress(OSError):
             self._log.write(f"{time.strftime('%H:%M:%S')} {text}\n")
             self._log.flush()
 
     def config(self, text: str) -> None:
-        """Write the configuration for TensorBoard."""
+        """Write the configuration to TensorBoard."""
         self._tensorboard.text("config", f"```yaml\n{text}```")
 
     def write(self, row: Row) -> None:
@@ -72,19 +72,19 @@ class Recorder:
         self.say(" ".join(f"{name}={value:.6g}" for name, value in row.items()))
 
     def rows(self) -> int:
-        """Return the bytes of metrics.csv so far, safely on disk."""
+        """Sync metrics.csv and return its size in bytes."""
         return self._csv.position()
 
     def image(self, name: str, image: Any, step: int) -> None:
-        """Write a picture (H, W, 3) uint8 for TensorBoard."""
+        """Write a picture (H, W, 3) uint8 to TensorBoard."""
         self._tensorboard.image(name, image, step)
 
     def hparams(self, settings: Mapping[str, Any], results: Mapping[str, float], step: int) -> None:
-        """Write settings and results for TensorBoard's table of runs."""
+        """Write the settings and results of a run to TensorBoard."""
         self._tensorboard.hparams(settings, results, step)
 
     def close(self) -> None:
-        """Close the files, even if the last pieces cannot be written."""
+        """Close the files, and ignore errors in writing what is left."""
         for file in reversed(self._open):
             with contextlib.suppress(OSError):
                 file.close()

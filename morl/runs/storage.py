@@ -1,4 +1,4 @@
-"""Storage of policies and of trainings under way. The one file that knows their formats.
+"""Storage of policies and of trainings under way: the only module that knows the formats.
 
 Policies are stored by Orbax. A training under way is one file, a zip archive of NumPy arrays with a checksum for each:
 it is there whole or not at all, and a damaged one is noticed. Both hold arrays only, nothing that could run, and what
@@ -27,12 +27,12 @@ from morl.types import PyTree
 _STATE = re.compile(r"state-(\d{6,})\.npz")
 NOTES = "notes.json"
 _MAX_NOTES = 2**28  # bytes
-_MAX_HEADER = 4096  # of an array in the archive
+_MAX_HEADER = 4096  # bytes, of an array in the archive
 
 
 @contextlib.contextmanager
 def replacing(path: Path, tree: PyTree) -> Iterator[None]:
-    """Write a pytree of arrays to a directory, whole or not at all; the block runs before it takes another's place."""
+    """Write a pytree of arrays to a directory completely or not at all; the block runs before it replaces another."""
     import orbax.checkpoint as ocp
 
     temporary = path.with_name(f".{path.name}.tmp").absolute()
@@ -117,7 +117,7 @@ def save_state(directory: Path, tree: PyTree, notes: dict[str, Any], keep: int) 
 
 
 def forget_states(directory: Path, keep: int = 0) -> None:
-    """Delete all but the ``keep`` newest trainings under way, and what an interrupted writing has left."""
+    """Delete all but the ``keep`` newest trainings under way, and leftovers of interrupted writing."""
     for path in states(directory)[keep:]:
         path.unlink(missing_ok=True)
     for path in directory.glob(".state-*.npz.tmp"):
@@ -125,7 +125,7 @@ def forget_states(directory: Path, keep: int = 0) -> None:
 
 
 def load_notes(path: Path) -> dict[str, Any]:
-    """Read the notes of a training under way, of whatever values its file holds.
+    """Read the notes of a training under way; their values are not checked.
 
     Raises:
         UserError: damaged.
@@ -178,7 +178,7 @@ def _members(tree: PyTree) -> dict[str, np.ndarray[Any, Any]]:
 
 
 def _header(member: Any) -> tuple[tuple[int, ...], np.dtype[Any]]:
-    """Read the shape and dtype of an array in an archive."""
+    """Return the shape and dtype in the header of an array in an archive."""
     if npy.read_magic(member) != (1, 0):
         raise ValueError("an array is of another format")
     shape, _, dtype = npy.read_array_header_1_0(member, max_header_size=_MAX_HEADER)
@@ -187,17 +187,17 @@ def _header(member: Any) -> tuple[tuple[int, ...], np.dtype[Any]]:
 
 @contextlib.contextmanager
 def _readable(path: Path) -> Iterator[zipfile.ZipFile]:
-    """Open the archive at a path; turn whatever goes wrong in reading it into one UserError."""
+    """Open the archive at a path; any error in reading it becomes one UserError."""
     try:
         with zipfile.ZipFile(path) as archive:
             yield archive
-    except Exception as error:  # of any kind: a damaged or crafted file raises what it likes, from three libraries
+    except Exception as error:  # a damaged or crafted file can raise any error, from three libraries
         text = " ".join(str(error).split())
         raise UserError(f"cannot read the checkpoint {path}: it is damaged ({text or type(error).__name__})") from error
 
 
 def _sync(directory: Path) -> None:
-    """Make sure that a file's new name survives a loss of power."""
+    """Sync a directory, so that a file's new name survives a loss of power."""
     descriptor = os.open(directory, os.O_RDONLY)
     try:
         os.fsync(descriptor)

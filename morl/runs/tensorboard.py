@@ -1,4 +1,4 @@
-"""TensorBoard events, by TensorBoard's own package: others import PyTorch wherever that is installed."""
+"""TensorBoard events, written by TensorBoard's own package: others import PyTorch where it is installed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from morl.runs.files import GrowingFile
 
 
 class TensorBoardWriter:
-    """Writer of TensorBoard events; scalars of seed s under ``seed_s/``, at the environment step.
+    """Writer of TensorBoard events; scalars of seed s are under ``seed_s/``, at the environment step.
 
     They are written here and now, not by the package's thread, which would tell of a full disk at some later write.
 
@@ -27,7 +27,7 @@ class TensorBoardWriter:
     """
 
     def __init__(self, directory: Path, purge: int | None = None) -> None:
-        # not before they are needed, as with every heavy import
+        # heavy, so imported when needed
         from tensorboard.compat.proto import event_pb2, summary_pb2
         from tensorboard.summary.writer.record_writer import RecordWriter
 
@@ -41,14 +41,14 @@ class TensorBoardWriter:
             self._write(step=purge, session_log=event_pb2.SessionLog(status=event_pb2.SessionLog.START))
 
     def write(self, row: dict[str, float | int]) -> None:
-        """Write every finite scalar of a row but its step and seed; TensorBoard has no place for the others."""
+        """Write the finite scalars of a row, except its step and seed; TensorBoard shows no others."""
         values = {
             f"seed_{row['seed']}/{n}": v for n, v in row.items() if n not in ("step", "seed") and math.isfinite(v)
         }
         self.scalars(values, int(row["step"]))
 
     def scalars(self, values: Mapping[str, float], step: int) -> None:
-        """Write scalars of no seed."""
+        """Write scalars that belong to no seed."""
         self._add(step, *(self._summary.Value(tag=name, simple_value=float(value)) for name, value in values.items()))
 
     def text(self, name: str, text: str) -> None:
@@ -68,7 +68,7 @@ class TensorBoardWriter:
         self._add(step, self._summary.Value(tag=name, image=encoded))
 
     def hparams(self, settings: Mapping[str, Any], results: Mapping[str, float], step: int) -> None:
-        """Write settings and results for the table of runs under HPARAMS."""
+        """Write the settings and results of a run, for the table of runs under HPARAMS."""
         from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2
 
         start, experiment = plugin_data_pb2.SessionStartInfo(), api_pb2.Experiment()

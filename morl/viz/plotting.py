@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from morl.analysis.comparison import Comparison
 
 COLOURS = ("#2563eb", "#d97706", "#059669", "#dc2626", "#7c3aed", "#0891b2", "#be185d", "#4d7c0f")
-MAX_PAIRS = 3  # objectives up to which every pair gets a panel; beyond, parallel coordinates
+MAX_PAIRS = 3  # with more objectives, parallel coordinates instead of a panel per pair
 
 
 def draw_front(fronts: Mapping[int, Front], title: str, true_front: Floats | None = None) -> Figure:
-    """Draw the fronts of the seeds of one run, a colour for each seed; error bars are two standard errors.
+    """Draw the fronts of a run's training seeds, one colour per seed, with error bars of two standard errors.
 
     Two objectives in one panel, three in a panel for each pair, more as parallel coordinates.
     """
@@ -51,7 +51,7 @@ def draw_front(fronts: Mapping[int, Front], title: str, true_front: Floats | Non
 
 
 def _panel(axes: Axes, front: Front, x: int, y: int, colour: str, label: str) -> None:
-    """Draw one pair of objectives; of more than two, the size shows how good the others are."""
+    """Draw one pair of objectives; with more than two, the shade shows how good the others are."""
     others = [i for i in range(len(front.objectives)) if i not in (x, y)]
     points, errors = front.returns, np.nan_to_num(2 * front.stderr)
     axes.errorbar(
@@ -102,7 +102,7 @@ def _parallel_coordinates(fronts: Mapping[int, Front], title: str) -> Figure:
 
 
 def draw_comparison(found: Comparison) -> Figure:
-    """Draw a panel for each metric: every seed of a group, its interquartile mean and interval."""
+    """Draw a panel per metric: the seeds of each group, their interquartile mean and its interval."""
     groups, metrics = found.groups, found.metrics
     across = min(4, len(metrics))
     down = -(-len(metrics) // across)
@@ -136,7 +136,7 @@ def save(figure: Figure, path: Path) -> None:
 
 
 def pixels(figure: Figure) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
-    """Convert the figure to an (H, W, 3) uint8 image."""
+    """Return the figure as an (H, W, 3) uint8 image."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     canvas = FigureCanvasAgg(figure)

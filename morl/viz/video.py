@@ -16,7 +16,7 @@ LAST_SECONDS = 1.0  # the last picture of an episode stays this long
 
 
 def check_path(path: Path) -> None:
-    """Refuse a file that cannot be written, before anything runs.
+    """Check that a video can be written to a file, before anything runs.
 
     Raises:
         UserError: another suffix than those of :data:`FORMATS`, a file that exists or cannot be made.
@@ -27,7 +27,7 @@ def check_path(path: Path) -> None:
 
 
 def check_new_file(path: Path) -> None:
-    """Refuse a file that exists or cannot be made, by making it for a moment.
+    """Check that a file is new and can be made, by making it for a moment.
 
     Raises:
         UserError: either.
@@ -42,7 +42,7 @@ def check_new_file(path: Path) -> None:
 
 
 class Video:
-    """Collector of pictures of one size, up to :data:`MAX_PICTURES`, and writes them as an animation.
+    """Collector of pictures of one size, up to :data:`MAX_PICTURES`, which it writes as an animation.
 
     Args:
         path: ``.gif``, ``.webp`` or ``.png`` (animated).
@@ -63,19 +63,19 @@ class Video:
         return len(self._images)
 
     def add(self, frame: NDArray[np.uint8]) -> None:
-        """Add the next picture, (H, W, 3)."""
+        """Add a picture (H, W, 3)."""
         if len(self) == MAX_PICTURES:
             self.left_out += 1
             return
         from PIL import Image
 
         image = Image.fromarray(frame)
-        # A palette of its own a picture, and a third of the memory.
+        # One palette per picture takes a third of the memory.
         self._images.append(image.quantize(dither=Image.Dither.NONE) if self.path.suffix.lower() == ".gif" else image)
         self._durations.append(self._duration)
 
     def end_episode(self) -> None:
-        """Let the last picture stay for a while."""
+        """Show the last picture for longer."""
         if not self.left_out:
             self._durations[-1] += round(1000 * LAST_SECONDS)
 
