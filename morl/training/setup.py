@@ -31,6 +31,7 @@ class Setup:
     """Agent made for an environment, and how its front is measured.
 
     Attributes:
+        agent_name: name it was asked for by, ``module:name`` where a module registers it.
         spec: registration of the agent.
         agent, config: the agent and its own settings.
         env: a functional environment or one on the host.
@@ -43,6 +44,7 @@ class Setup:
         overlap: step it for half of the policies while the other half updates.
     """
 
+    agent_name: str
     spec: AgentSpec
     agent: Agent
     config: Any
@@ -134,7 +136,7 @@ class Setup:
             **dataclasses.asdict(self.config),
         }
         del values["out"]  # a directory holds one run: a second one with the same settings needs another
-        return {"agent": self.spec.name, **{name: plain(value) for name, value in values.items()}}
+        return {"agent": self.agent_name, **{name: plain(value) for name, value in values.items()}}
 
     @property
     def defaults(self) -> dict[str, Any]:
@@ -205,6 +207,7 @@ def prepare(agent: str, settings: TrainSettings, config: Any = None) -> Setup:
     if settings.overlap and settings.num_seeds * len(built.preferences) < 2:
         raise UserError(f"overlap needs two policies, and {agent} has one: give two seeds (num_seeds) or leave it out")
     return Setup(
+        agent,
         spec,
         built,
         config,

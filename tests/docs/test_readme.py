@@ -23,9 +23,9 @@ def test_every_link_into_the_repository_exists():
 
 
 def test_commands_of_the_readme_are_commands():
-    from morl.cli import COMMANDS
+    from morl.cli import commands
 
     used = set(re.findall(r"^(?:\.venv/bin/)?morl ([\w-]+)", README, re.M)) | set(
         re.findall(r"bin/morl ([\w-]+)", README)
     )
-    assert used == set(COMMANDS)
+    assert used == set(commands())

@@ -15,7 +15,7 @@ from unittest import mock
 
 import numpy as np
 
-from morl.cli import COMMANDS, main
+from morl.cli import commands, main
 from morl.errors import UserError
 from morl.parsing import field_names, from_mapping
 from morl.runs import storage
@@ -68,7 +68,7 @@ def command_line(rng: random.Random, place: Path) -> str | None:
     """``morl`` with random arguments, in a directory of its own."""
     config = place / "junk.yaml"
     config.write_text("\n".join(rng.choices(YAML, k=rng.randrange(1, 4))), encoding="utf-8")
-    command = rng.choice([*COMMANDS, "no-such-command", ""])
+    command = rng.choice([*commands(), "no-such-command", ""])
     if command in ("check-env",):  # a valid id would be checked, which takes long
         args = [command, rng.choice(["no-such-env", "", "../x", "a:b", "--help"])]
     else:
