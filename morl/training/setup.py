@@ -31,7 +31,7 @@ class Setup:
     """Agent made for an environment, and how its front is measured.
 
     Attributes:
-        name: name of the agent that a later process finds it by: as registered, or ``module:name``.
+        agent_name: name it was asked for by, ``module:name`` where a module registers it.
         spec: registration of the agent.
         agent, config: the agent and its own settings.
         env: a functional environment or one on the host.
@@ -44,7 +44,7 @@ class Setup:
         overlap: step it for half of the policies while the other half updates.
     """
 
-    name: str
+    agent_name: str
     spec: AgentSpec
     agent: Agent
     config: Any
@@ -136,7 +136,7 @@ class Setup:
             **dataclasses.asdict(self.config),
         }
         del values["out"]  # a directory holds one run: a second one with the same settings needs another
-        return {"agent": self.name, **{name: plain(value) for name, value in values.items()}}
+        return {"agent": self.agent_name, **{name: plain(value) for name, value in values.items()}}
 
     @property
     def defaults(self) -> dict[str, Any]:

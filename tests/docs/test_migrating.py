@@ -74,7 +74,7 @@ class Trained:
 
 
 def test_our_calls_can_be_made():
-    for module in ("envs.wrappers", "metrics", "pareto", "preferences"):
+    for module in ("envs.gymnasium.wrappers", "ops.metrics", "ops.pareto", "ops.preferences"):
         importlib.import_module(f"morl.{module}")
     names = {"morl": morl, "gymnasium": gymnasium, "run": Trained}
     assert bound(column("MO-Gymnasium", 1), names) >= 5

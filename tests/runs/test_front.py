@@ -21,7 +21,7 @@ def front(discounted, objectives=("treasure", "time")):
     discounted = np.asarray(discounted, float)  # (N, E, R)
     number, _, size = discounted.shape
     preferences = np.full((number, size), 1 / size)
-    policies = [LEARNER.policy(LEARNER.init(jax.random.key(i), np.full(2, 0.5, np.float32))) for i in range(number)]
+    policies = [LEARNER.policy(LEARNER.init(jax.random.key(i))) for i in range(number)]
     params = jax.tree.map(lambda *x: np.stack(x), *policies)
     lengths = np.tile(np.arange(1, number + 1)[:, None], (1, discounted.shape[1]))
     return from_evaluation(
@@ -55,7 +55,7 @@ def test_dominated_and_equal_policies_go_and_numbers_are_means():
     assert kept.hypervolume() == pytest.approx(
         15 * 2 + 12 * 5
     )  # to (-10, -10): 15 x 2, and 12 x 7 less what they share
-    weights = LEARNER.init(jax.random.key(2), np.full(2, 0.5, np.float32)).params.actor.layers[0].weight
+    weights = LEARNER.init(jax.random.key(2)).params.actor.layers[0].weight
     np.testing.assert_array_equal(kept.params.actor.layers[0].weight[0], weights)
 
 

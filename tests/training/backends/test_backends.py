@@ -238,7 +238,7 @@ def test_evaluation_counts_one_episode_and_discounts_from_the_second_reward():
     """The delayed probe pays (1, 2) on its second step and is over: 0.9 of it, whatever runs on beside it."""
     env = Probe("delayed")
     agent = learner(env)
-    policy = jax.tree.map(lambda x: np.asarray(x)[None], agent.policy(agent.init(KEYS[0], jnp.array([0.5, 0.5]))))
+    policy = jax.tree.map(lambda x: np.asarray(x)[None], agent.policy(agent.init(KEYS[0])))
     result = evaluate(
         env, env.default_params, agent, policy, jnp.ones((1, 2)), jnp.stack(KEYS[:1]), episodes=3, gamma=0.9
     )
@@ -250,7 +250,7 @@ def test_evaluation_counts_one_episode_and_discounts_from_the_second_reward():
 def test_evaluation_stops_at_the_time_limit():
     env = Probe("endless")
     agent = learner(env)
-    policy = jax.tree.map(lambda x: np.asarray(x)[None], agent.policy(agent.init(KEYS[0], jnp.array([0.5, 0.5]))))
+    policy = jax.tree.map(lambda x: np.asarray(x)[None], agent.policy(agent.init(KEYS[0])))
     result = evaluate(
         env, env.default_params, agent, policy, jnp.ones((1, 2)), jnp.stack(KEYS[:1]), episodes=2, gamma=1.0
     )
@@ -262,5 +262,5 @@ def test_training_continues_the_same_environments():
     """Episodes go on from one update to the next: the first observations of the second rollout are not all starts."""
     trainer = backend()
     state, _ = trainer.run(trainer.init(KEYS), 1)
-    assert np.asarray(state.lanes.steps).max() > 0
+    assert np.asarray(state.runners.steps).max() > 0
     assert int(state.updates[0]) == 1
