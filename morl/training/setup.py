@@ -173,8 +173,7 @@ def prepare(agent: str, settings: TrainSettings, config: Any = None) -> Setup:
     gamma = settings.gamma
     if gamma is None:
         registered = env_spec(env.id)
-        same = registered is not None and len(registered.objectives) == len(objectives)  # a keyword may change them
-        gamma = registered.gamma if registered and same else DEFAULT_GAMMA
+        gamma = registered.gamma if registered else DEFAULT_GAMMA
     reference: Any = env.reference_point if settings.reference_point is None else settings.reference_point
     if reference is None:
         raise UserError(

@@ -12,6 +12,7 @@ from morl.agents.cmorl import CMORLConfig
 from morl.envs.classic.four_room import FourRoom
 from morl.errors import UserError
 from morl.ops import metrics
+from morl.registry import agent_spec, load
 from morl.runs.directory import read_fronts
 from morl.settings import TrainSettings
 from morl.training.setup import prepare
@@ -320,6 +321,14 @@ def test_a_front_that_cannot_be_computed_is_left_out():
     assert plan.true_front.shape == (252, 3)
     plan = dataclasses.replace(plan, env=FourRoom(maze=("_1G", "_  ")))
     assert plan.true_hypervolume is None
+
+
+def test_the_discount_of_a_registration_holds_for_any_number_of_objectives():
+    settings = load(agent_spec("mogfn").settings)
+    for objectives in (2, 3):
+        plan = prepare("mogfn", settings(env="hypergrid-v0", env_kwargs={"num_objectives": objectives}))
+        assert len(plan.objectives) == objectives
+        assert plan.gamma == 1.0
 
 
 def test_a_run_never_overwrites_another(dst_run):
