@@ -45,6 +45,7 @@ FEW = "--eval-episodes 2 --final-episodes 2 --seed 1"
 # Ends the process as soon as the first update is done, which is when a training asks whether it should stop.
 FIRST_UPDATE = """
 import os, sys
+from pathlib import Path
 import morl
 
 def stop():
@@ -52,7 +53,7 @@ def stop():
     os._exit(0)
 
 agent, env, out, device = sys.argv[1:]
-morl.train(agent, morl.TrainSettings(env=env, out=out, device=device), should_stop=stop)
+morl.train(agent, morl.TrainSettings(env=env, out=Path(out), device=device), should_stop=stop)
 """
 
 
