@@ -13,19 +13,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
-import numpy as np
-from numpy.typing import NDArray
-
 from morl.agents.cmorl.config import CMORLConfig
 from morl.agents.cmorl.constrained import ConstrainedPPO
 from morl.agents.cmorl.extension import Extension
-from morl.agents.ppo.agent import fixed_preferences, make_learner, updates_per_policy
-from morl.agents.ppo.algorithm import PPO
-from morl.types import Agent, Task
+from morl.agents.ppo.agent import PPOAgent
 
 
 @dataclass(frozen=True)
-class CMORL(Agent):
+class CMORL(PPOAgent):
     """Pareto initialisation by ``num_policies`` PPO learners, one preference each, and rounds of extension.
 
     Raises:
@@ -34,37 +29,17 @@ class CMORL(Agent):
     """
 
     config: CMORLConfig
-    task: Task
-
-    def __post_init__(self) -> None:
-        updates_per_policy(self.config, self.task)
-        fixed_preferences(self.config, self.task.num_objectives)
-        _ = self.learner  # checks the spaces
-
-    @property
-    def _all_updates(self) -> int:
-        return updates_per_policy(self.config, self.task)
 
     @property
     def _rounds(self) -> int:
         if self.config.extension == "none":
             return 0
-        return int(self._all_updates * self.config.extension_share) // self.config.extension_updates
+        return int(self.total_updates * self.config.extension_share) // self.config.extension_updates
 
     @property
     def updates(self) -> int:
         """Return the updates of each policy in the first stage: all but those of the second one."""
-        return self._all_updates - self._rounds * self.config.extension_updates
-
-    @cached_property
-    def preferences(self) -> NDArray[np.float64]:
-        """Return the (num_policies, R) preferences of the first stage."""
-        return fixed_preferences(self.config, self.task.num_objectives)
-
-    @cached_property
-    def learner(self) -> PPO:
-        """Return the learner of the first stage, whose code all policies share."""
-        return make_learner(self.config, self.task, self._all_updates)
+        return self.total_updates - self._rounds * self.config.extension_updates
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -72,9 +47,9 @@ class CMORL(Agent):
         c = self.config
         if c.extension == "none" or self._rounds:
             return ()
-        share = int(self._all_updates * c.extension_share)
+        share = int(self.total_updates * c.extension_share)
         return (
-            f"no extension: {c.extension_share:g} of the {self._all_updates} updates of a policy are {share}, "
+            f"no extension: {c.extension_share:g} of the {self.total_updates} updates of a policy are {share}, "
             f"fewer than the {c.extension_updates} of a round (extension_updates)",
         )
 

@@ -33,9 +33,14 @@ class PPOAgent(Agent):
         _ = self.learner  # checks the spaces
 
     @property
+    def total_updates(self) -> int:
+        """Return the updates of each policy that the steps of the task allow."""
+        return updates_per_policy(self.config, self.task)
+
+    @property
     def updates(self) -> int:
         """Return the updates of each policy."""
-        return updates_per_policy(self.config, self.task)
+        return self.total_updates
 
     @cached_property
     def preferences(self) -> NDArray[np.float64]:
@@ -45,7 +50,7 @@ class PPOAgent(Agent):
     @cached_property
     def learner(self) -> PPO:
         """Return the learner, whose code all policies share."""
-        return make_learner(self.config, self.task, self.updates)
+        return make_learner(self.config, self.task, self.total_updates)
 
 
 def make_learner(config: PPOConfig, task: Task, total_updates: int) -> PPO:
