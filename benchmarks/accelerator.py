@@ -1,12 +1,12 @@
-"""What a device is worth: the rates of environments and of all agents' updates, and whether a run repeats on it.
+"""Speed of a device: rates of environments and of all agents' updates, and whether a run repeats on it bit for bit.
 
     python benchmarks/accelerator.py                      # on the GPU, where JAX sees one
     JAX_PLATFORMS=cpu python benchmarks/accelerator.py    # the same on the CPU, to put beside it
     python benchmarks/accelerator.py --only MJX "C-MORL"  # lines whose name has one of these
 
-Each line is the median of several calls after the one that compiles, and the seconds that took. On a CPU the learners
-of C-MORL are split over the cores, as `morl train` does it; all else runs as one program. "repeats": the same few
-updates from the same seed, twice, to the bit.
+Each line is the median of several calls after the first one, which compiles, and the seconds of that first call. On a
+CPU the learners of C-MORL are split over the cores, as in `morl train`; all else runs as one program. "repeats" trains
+twice from the same seed and compares the parameters bit for bit.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from morl.training.backends.devices import reserve
 
 reserve()
 
-Line = tuple[float, float]  # a second, seconds of the first call
+Line = tuple[float, float]  # rate per second, seconds of the first call
 
 
 def environment(id: str, batch: int, length: int) -> Line:
@@ -96,7 +96,7 @@ def mogfn(id: str, settings: dict[str, Any], updates: int) -> Line:
 
 
 def repeats() -> str:
-    """Whether parameters are the same to the bit after 20 updates of C-MORL from the same seed."""
+    """Return, as text, whether 20 updates of C-MORL from one seed give the same parameters twice, to the bit."""
     import morl
     from morl.agents.cmorl import CMORL, CMORLConfig
     from morl.training.backends.jax import JaxBackend
@@ -113,7 +113,7 @@ def repeats() -> str:
 
 
 def cases(device: str) -> dict[str, Callable[[], Line]]:
-    """Batches are smaller on a CPU where the large ones would take minutes."""
+    """Return the measurements by name; batches that would take minutes on a CPU are smaller there."""
     from mogfn import STRINGS
 
     small = device == "cpu"
@@ -151,7 +151,7 @@ def main() -> None:
     for name, measure in cases(device.platform).items():
         if not any(part in name for part in args.only):
             continue
-        try:  # one that a device cannot do leaves the others
+        try:  # a measurement that fails on this device does not stop the others
             rate, compiling = measure()
             print(f"| {name} | {rate:,.{0 if rate > 20 else 1}f} | {compiling:.1f} |", flush=True)
         except Exception:

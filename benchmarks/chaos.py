@@ -1,12 +1,12 @@
-"""What a training survives: kills, torn checkpoints, a full disk, numbers not finite, lost workers, junk input.
+"""Faults injected into trainings: kills, torn checkpoints, a full disk, NaN rewards, lost workers and junk input.
 
     python benchmarks/chaos.py                  # everything; prints a table
     python benchmarks/chaos.py kills --number 20
     python benchmarks/chaos.py fuzz --number 10000
     python benchmarks/chaos.py haul --minutes 60   # memory, threads and open files of a long training
 
-Each fault is done to a training of its own, tiny, whose result is then compared with that of one that nothing happened
-to: ``metrics.csv`` (but for its two columns of times) and ``front.csv``, byte for byte. A full disk is a tmpfs of a few
+Each fault is injected into a tiny training of its own, whose result is compared with that of an undisturbed one:
+``metrics.csv`` (without its two columns of times) and ``front.csv``, byte for byte. A full disk is a tmpfs of a few
 megabytes, where mounting one is allowed; else writes are made to fail.
 """
 
@@ -35,11 +35,11 @@ TIMES = ("seconds", "steps_per_second")
 
 
 def settings(out: Path, **changes: Any) -> Any:
-    """Of the tiny training: ten updates, six and then two rounds of two; a checkpoint at every look."""
+    """Return settings of the tiny training: ten updates (six, then two rounds of two) with frequent checkpoints."""
     from morl.settings import TrainSettings
 
     values = {
-        "env": "fruit-tree-v0",  # where policies that have learnt nothing make a front already
+        "env": "fruit-tree-v0",  # untrained policies make a front there already
         "env_kwargs": {"depth": 5},
         "steps": 2560,
         "evaluations": 5,
@@ -52,7 +52,7 @@ def settings(out: Path, **changes: Any) -> Any:
 
 
 def config() -> Any:
-    """Of its agent."""
+    """Return the config of the agent of :func:`settings`: C-MORL with two small policies."""
     from morl.agents.cmorl import CMORLConfig
 
     return CMORLConfig(num_policies=2, num_envs=8, rollout_steps=16, hidden=(8,), extension_updates=2, epochs=2)
@@ -87,13 +87,13 @@ def victim(path: Path, delay: float) -> int:
 
 
 def run_victim(path: Path, delay: float, **options: Any) -> subprocess.CompletedProcess[str]:
-    """The same, in a process of its own."""
+    """Run :func:`victim` in a process of its own; return the process, ended or killed."""
     command = [sys.executable, __file__, "victim", "--run", str(path), "--delay", str(delay)]
     return subprocess.run(command, capture_output=True, text=True, check=False, **options)
 
 
 def results(path: Path) -> tuple[list[dict[str, str]], str]:
-    """What must be the same."""
+    """Return the rows of metrics.csv without their times, and the text of front.csv: what must not change."""
     rows = list(csv.DictReader((path / "metrics.csv").read_text().splitlines()))
     return [{k: v for k, v in row.items() if k not in TIMES} for row in rows], (path / "front.csv").read_text()
 

@@ -27,7 +27,7 @@ TREASURE = (
     "--entropy-coefficient 0.1"
 )
 CONCAVE = f"deep-sea-treasure-concave-v0 {TREASURE}"
-# the budgets of the published runs, in steps of all four of their environments (see morl/agents/cmorl_paper.py)
+# the budgets of the published runs, in steps of all four of their environments (see agents/cmorl/presets.py)
 MUJOCO = (
     "--env-kwargs max_episode_steps 500 --num-envs 8 --rollout-steps 512 --minibatches 32 --learning-rate 3e-4 "
     "--anneal --entropy-coefficient 0 --train-gamma 0.99 --hidden 128 128 --extension-share 0.34 --evaluations 40 "
@@ -44,7 +44,7 @@ CASES = {
     "deep-sea-treasure, concave": f"{CONCAVE} --extension-share 0.6",
     "deep-sea-treasure, concave, CPO": f"{CONCAVE} --extension-share 0.6 --extension cpo",
     "deep-sea-treasure, concave, first stage alone": f"{CONCAVE} --extension none",
-    # then nothing is archived that was met on the way
+    # policies are archived at the end of a stage or round only
     "deep-sea-treasure, concave, evaluated once a round": f"{CONCAVE} --extension-share 0.6 --evaluations 1",
     "deep-sea-treasure, concave, evaluated once a round, CPO": f"{CONCAVE} --extension-share 0.6 --evaluations 1 "
     "--extension cpo",
@@ -71,7 +71,7 @@ CASES = {
     "building-3d": "building-3d-v0 --protocol cmorl-paper",
     "building-9d": "building-9d-v0 --protocol cmorl-paper",
 }
-# hypervolumes of fronts nobody knows: C-MORL's published ones, where it was run in this setting
+# C-MORL's published hypervolumes where the true front is unknown; None where it was not run in this setting
 PUBLISHED = {
     "mo-lunar-lander": 1.05e9,
     "mo-hopper-2obj": 1.37e5,
@@ -88,7 +88,7 @@ PUBLISHED = {
 
 @dataclass
 class Result:
-    """One `morl train cmorl` in a process of its own.
+    """Result of one `morl train cmorl` in a process of its own.
 
     The hypervolume is that of the re-evaluated front; ``estimate`` is that of the archive by training's estimates.
     """
@@ -104,7 +104,7 @@ class Result:
     history: list[dict[str, float]]
 
     def seconds_to(self, hypervolume: float) -> str:
-        """Wall-clock until an evaluation first reached it."""
+        """Return the wall-clock seconds until an evaluation first reached a hypervolume, as text; "-" if none did."""
         lead = (
             self.seconds - self.history[-1]["seconds"]
         )  # imports before the loop, re-evaluation and pictures after it
@@ -128,7 +128,7 @@ def one_run(*flags: str) -> Result:
         history = [{name: float(value) for name, value in row.items()} for row in rows]
         front = morl.load(out).front
     returns, reference = front.returns, front.reference_point
-    exact = len(front) <= 100  # with nine objectives and twice as many it takes minutes
+    exact = len(front) <= 100  # 200 points of nine objectives take minutes
     utility = expected_utility(returns, simplex_lattice(returns.shape[1], APART.get(returns.shape[1], 0.5)))
     return Result(
         seconds=seconds,
@@ -150,13 +150,13 @@ def minecart_hypervolume() -> float:
     from morl.ops.metrics import hypervolume
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of its spaces' precision
+        warnings.simplefilter("ignore")  # about the precision of its spaces
         front = mo_gymnasium.make("minecart-v0").unwrapped.pareto_front(0.98)
     return hypervolume(front, [float(x) for x in MINECART_REFERENCE])
 
 
 def reference_hypervolume(name: str, result: Result) -> float:
-    """Of the true front, else of the published one; 1 where there is neither, so that shares are hypervolumes."""
+    """Return the hypervolume of the true front, else of the published one, else 1, so that shares are hypervolumes."""
     last = result.history[-1]
     if "hypervolume_share" in last:
         return last["hypervolume"] / last["hypervolume_share"]
@@ -165,7 +165,7 @@ def reference_hypervolume(name: str, result: Result) -> float:
 
 
 def fronts(wanted: str, seeds: range) -> None:
-    """A line for each seed, then a row of a table for each case."""
+    """Print a line for each seed, then a row of a table for each case."""
     rows = []
     for name, flags in CASES.items():
         if wanted not in name:

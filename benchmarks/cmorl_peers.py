@@ -49,7 +49,7 @@ HEADER = """
 
 @dataclass
 class Runs:
-    """What a program reached with each seed; ``fault`` is what a run of it ended with in place of a result."""
+    """Results of a program, one per seed; ``fault`` is the error of a run that ended without a result."""
 
     shares: list[float] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
@@ -57,13 +57,13 @@ class Runs:
     fault: str = ""
 
     def add(self, share: float, seconds: float, steps: float) -> None:
-        """One seed more."""
+        """Add the result of one more seed."""
         self.shares.append(share)
         self.seconds.append(seconds)
         self.steps.append(steps)
 
     def row(self, case: str, program: str, budget: int) -> str:
-        """Of the table; the last column is the time that ``budget`` steps take at this rate."""
+        """Return a row of the table; its last column is the time that ``budget`` steps take at this rate."""
         if self.fault:
             return f"| {case} | {program} | fails: `{self.fault}` | | | | |"
         share = f"{statistics.median(self.shares):.3f}"
@@ -77,7 +77,7 @@ class Runs:
 
 
 def duration(seconds: float) -> str:
-    """In the unit that suits it."""
+    """Return a duration as text, in hours, minutes or seconds."""
     for unit, size in (("h", 3600), ("min", 60)):
         if seconds >= size:
             return f"{seconds / size:.1f} {unit}"
@@ -85,7 +85,7 @@ def duration(seconds: float) -> str:
 
 
 def peers_of(flags: dict[str, list[str]]) -> tuple[str, ...]:
-    """Names of the peers that can do the environment of these flags."""
+    """Return the names of the peers that support the action space of these flags' environment."""
     import gymnasium
 
     import morl
@@ -95,7 +95,7 @@ def peers_of(flags: dict[str, list[str]]) -> tuple[str, ...]:
 
 
 def parsed(flags: str) -> dict[str, list[str]]:
-    """Values of each flag of a case, the last ones where it is there twice."""
+    """Return the values of each flag of a case; of a flag given twice, the last ones."""
     values: dict[str, list[str]] = {}
     flag = "--env"
     for word in (flag, *flags.split()):
@@ -108,7 +108,7 @@ def parsed(flags: str) -> dict[str, list[str]]:
 
 
 def peer_command(name: str, case: str, ours: Result, seconds: float, seed: int) -> list[str]:
-    """Of the script that runs a peer for as long as ours took."""
+    """Return the script and flags that train a peer for ``seconds`` of one core on the task of our run."""
     flags = parsed(CASES[case])
     preferences, episodes = EVALUATED[case]
     command = ["--env", flags["--env"][0], "--seconds", str(seconds), "--clock", "core"]
@@ -125,13 +125,13 @@ def peer_command(name: str, case: str, ours: Result, seconds: float, seed: int) 
 
 
 def core_seconds() -> float:
-    """Of all commands that have ended."""
+    """Return the CPU seconds of all child processes that have ended."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 
 
 def reached(result: dict[str, Any]) -> tuple[float, float, float]:
-    """Hypervolume, seconds and steps of a peer's JSON."""
+    """Return hypervolume, seconds and steps of a peer's JSON."""
     if "history" in result:
         last = result["history"][-1]
         return last["hypervolume"], last["seconds"], last["steps"]
@@ -139,12 +139,12 @@ def reached(result: dict[str, Any]) -> tuple[float, float, float]:
 
 
 def run_peer(python: str, command: list[str]) -> dict[str, Any] | str:
-    """Its JSON, or what it ended with: an exception or a signal."""
+    """Run a peer and return its JSON, or the exception or signal that it ended with."""
     with tempfile.TemporaryDirectory() as scratch:
         out = Path(scratch) / "peer.json"
         done = subprocess.run([python, "-W", "ignore", *command, "--out", str(out)], capture_output=True, text=True)
         if done.returncode:
-            print(done.stderr, file=sys.stderr, flush=True)  # the row has room for a line of it
+            print(done.stderr, file=sys.stderr, flush=True)  # the table shows only its last line
         if done.returncode < 0:  # no exception: killed, or crashed
             return f"ended by {signal.Signals(-done.returncode).name}"
         if done.returncode:
@@ -176,7 +176,7 @@ def beside(case: str, python: str, seed: int, runs: dict[str, Runs]) -> None:
 
 
 def budget(case: str) -> int:
-    """Steps of the morl command."""
+    """Return the steps of the morl command."""
     return int(parsed(CASES[case])["--steps"][0])
 
 

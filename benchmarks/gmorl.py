@@ -39,7 +39,7 @@ SETTINGS = (
     "--evaluations 10 --eval-episodes 16 --final-episodes 64"
 )
 TRAIN = f"gmorl --env mec-offloading-v0 --steps {STEPS} {SETTINGS} --env-kwargs max_edges 8"
-SHORT = TRAIN.replace(str(STEPS), str(STEPS // 4))  # ablations train a quarter as long, and so does what is beside them
+SHORT = TRAIN.replace(str(STEPS), str(STEPS // 4))  # ablations and "all parts": a quarter of the steps
 ONE_SYSTEM = "num_edges 6 cloud_frequency 4.0 edge_frequency 2.0 max_edges 6"
 RUNS = {
     "gmorl": f"{TRAIN} --num-seeds 2",
@@ -62,7 +62,7 @@ def directory(runs: Path, name: str) -> Path:
 
 
 def train(runs: Path, wanted: str) -> None:
-    """What is not there yet."""
+    """Train the runs whose names contain ``wanted`` and that have no front yet; write down the seconds of each."""
     for name, flags in RUNS.items():
         out = directory(runs, name)
         if wanted not in name or (out / "front.csv").exists():

@@ -37,7 +37,7 @@ sys.path.insert(0, str(Path(__file__).parent / "peers"))
 from mec_python import PythonMec
 
 CORES = os.cpu_count() or 1
-with contextlib.suppress(RuntimeError):  # of another script, which has used JAX already
+with contextlib.suppress(RuntimeError):  # another script that imports this one has used JAX already
     jax.config.update("jax_num_cpu_devices", CORES)  # one virtual device each
 BATCHES = (1, 64, 512, 4096)
 ROUNDS = 15
@@ -46,7 +46,7 @@ SYSTEM = {"cloud_frequency": 4.0, "edge_frequency": 2.0}
 
 
 def python_steps(num_edges: int = 6) -> Callable[[], int]:
-    """Runs the plain simulator; the steps it took."""
+    """Return a function that runs the plain simulator and returns the steps it took."""
     env, draw = PythonMec(num_edges), random.Random(1)
 
     def run() -> int:
@@ -60,7 +60,7 @@ def python_steps(num_edges: int = 6) -> Callable[[], int]:
 
 
 def our_steps(num_edges: int, batch: int, **kwargs: Any) -> tuple[Callable[[], int], float]:
-    """Runs ours for about 200,000 steps; and the seconds it took to trace and compile."""
+    """Return a function that runs ours for about 200,000 steps, and the seconds of tracing and compiling it."""
     env = MecOffloading(num_edges=num_edges, **SYSTEM, **kwargs)
     params = env.default_params
     devices = jax.devices()[: min(CORES, batch)]
@@ -183,7 +183,7 @@ def fronts(out: Path | None, quick: bool, save: Path | None) -> None:
         print(f"# {name}: {len(found[name])} policies in {seconds[name]:.0f} s", flush=True)
     if save:
         np.savez(save, **{name: front.undiscounted for name, front in found.items()})
-    # of the fronts proper: a scheme that looks at one objective has one policy, at any price in the other
+    # schemes for one objective are left out: their only policy may be arbitrarily bad in the other
     worst = np.min([front.undiscounted.min(axis=0) for name, front in found.items() if "least" not in name], axis=0)
     print(f"reference point: {-worst[0]:.0f} s, {-worst[1]:.2f} J (worst of the fronts)")
     print("| scheme | policies | fastest: s, J | thriftiest: s, J | hypervolume, s J | of greedy-ω |")

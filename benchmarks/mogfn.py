@@ -57,13 +57,13 @@ from morl.ops.preferences import lattice
 Floats = NDArray[np.float64]
 
 ELEVEN = lattice(2, 10)
-SAMPLES, TOP = 128, 10  # of each preference, as published
-WIDTH, ROWS = 64, 65_536  # preferences, and objects, at most that are drawn for in one compiled call
+SAMPLES, TOP = 128, 10  # objects drawn for each preference, and best of them, as published
+WIDTH, ROWS = 64, 65_536  # most preferences and most objects of one compiled call
 
 
 @dataclass(frozen=True)
 class Case:
-    """A grid, how long to train on it, and the L1 that is asked for."""
+    """Side of a hypergrid, the updates to train for, and the largest L1 distance wanted."""
 
     side: int
     beta: float
@@ -80,7 +80,7 @@ CASES = (
     Case(8, 1, 3000, 0.02),
     Case(8, 1, 10_000, 0.005),
     Case(32, 1, 20_000, 0.01),
-    # with β = 8 log Z bends most for preferences at the ends, which an even draw of them hardly ever brings
+    # at β = 8 log Z is most curved for extreme preferences, which uniform draws rarely include
     Case(16, 8, 20_000, 0.01, {"concentration": 0.5, "log_z_learning_rate": 3e-3}),
 )
 
@@ -113,7 +113,14 @@ def reinforced(agent: MOReinforce, updates: int, seed: int) -> tuple[Any, float]
 
 @dataclass(frozen=True)
 class Distances:
-    """What a run came to."""
+    """Distances of a learnt distribution from its target.
+
+    Attributes:
+        l1: Σ|p̂ − p|, averaged over preferences.
+        log_z_error: largest |Δ log Z|.
+        uniform: L1 of the uniform distribution, averaged over preferences.
+        seconds: of training, without compilation.
+    """
 
     l1: float
     log_z_error: float
@@ -138,7 +145,7 @@ def one_case(case: Case, seed: int) -> Distances:
 
 
 def grid(wanted: str, seeds: int) -> None:
-    """A line for each run, and a row of a table for each case."""
+    """Print a line for each run, and a table with a row for each case."""
     rows = []
     for case in CASES:
         if wanted not in case.name:
@@ -160,7 +167,7 @@ def grid(wanted: str, seeds: int) -> None:
     print("|---|---|---|---|---|---|---|---|", *rows, sep="\n")
 
 
-# What is drawn for preferences
+# Draws for preferences
 
 
 @dataclass
@@ -176,13 +183,13 @@ class Drawn:
     obs: NDArray[Any]
 
 
-Sampler = Callable[[jax.Array, jax.Array], Finished]  # of preferences (n, R) and a key: an object of each
+Sampler = Callable[[jax.Array, jax.Array], Finished]  # preferences (n, R) and a key -> n objects
 
 
 def draw(sample: Sampler, weights: Floats, seed: int, samples: int = SAMPLES) -> Drawn:
-    """So many objects for each of the preferences (P, R)."""
+    """Return ``samples`` objects for each of the preferences (P, R)."""
     values, obs = [], []
-    # parts of the same length, so that one program draws them all
+    # equal parts, so that one compiled program draws them all
     width = min(WIDTH, max(1, ROWS // samples))
     parts = next(n for n in range(-(-len(weights) // width), len(weights) + 1) if len(weights) % n == 0)
     for i, part in enumerate(np.split(weights, parts)):
@@ -214,7 +221,7 @@ class Best:
             self._merge()
 
     def _merge(self) -> NDArray[np.int64]:
-        """Keep what is among the best of any; the places (P, 10) of those."""
+        """Keep objects among the best 10 of any preference; return the places (P, 10) of each one's best."""
         values, obs = (np.concatenate(parts) for parts in zip(*self._new, strict=True))
         _, first = np.unique(obs.reshape(len(obs), -1), axis=0, return_index=True)
         reward = self._weights @ values[first].T
@@ -230,7 +237,7 @@ class Best:
 
 
 def searched(stream: Iterable[Finished], weights: Floats, calls: int) -> tuple[Drawn, float]:
-    """The best of all that a search finds, and the seconds it took. It must use its calls."""
+    """Return the best objects that a search finds, and its seconds; it must use exactly ``calls`` oracle calls."""
     best, seconds, number = Best(weights), 0.0, 0
     started = time.perf_counter()
     for found in stream:
@@ -245,7 +252,14 @@ def searched(stream: Iterable[Finished], weights: Floats, calls: int) -> tuple[D
 
 @dataclass(frozen=True)
 class Quality:
-    """Of what was drawn."""
+    """Quality of the objects drawn.
+
+    Attributes:
+        hypervolume: of the best object of each preference.
+        of_all: hypervolume of all objects.
+        reward: mean weighted sum of each preference's best 10.
+        diversity: mean distance between each preference's best 10.
+    """
 
     hypervolume: float
     of_all: float
@@ -273,7 +287,10 @@ def quality(env: AnyTask, drawn: Drawn, weights: Floats) -> Quality:
 
 
 def fronts(seeds: int, updates: int, beta: float) -> None:
-    """Of all that is drawn, and of the best of each preference: weighted sums have no best in a dent of the front."""
+    """Print indicators of draws relative to the exact front's: of all draws, and of the best one for each preference.
+
+    Weighted sums have no maximum in a concave region of the front, so the best draws miss it.
+    """
     rows = []
     for objectives in (2, 3):
         env = HyperGrid(32, objectives)
@@ -302,10 +319,10 @@ def fronts(seeds: int, updates: int, beta: float) -> None:
 
 
 def front_shares(values: Floats, weights: Floats, exact: Floats) -> list[float]:
-    """Of draws (P, n, R): hypervolumes and R2s as shares of the exact front's, and the entropy."""
+    """Return hypervolumes and R2s of draws (P, n, R) relative to the exact front's, and the Pareto-clusters entropy."""
     reward = np.einsum("pnr,pr->pn", values, weights)
     best = values[np.arange(len(weights)), reward.argmax(axis=1)]
-    # the same points again and again: R2 is of the different ones
+    # distinct points, as draws repeat them
     every = np.unique(values.reshape(-1, weights.shape[1]), axis=0)
     zero = np.zeros(weights.shape[1])
     volume = metrics.hypervolume(exact, zero)
@@ -324,7 +341,7 @@ def front_shares(values: Floats, weights: Floats, exact: Floats) -> list[float]:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A task, MOGFN's settings on it, and the budget."""
+    """Task, settings of MOGFN on it, and budget."""
 
     env: str
     updates: int
@@ -348,7 +365,7 @@ STRINGS = {
 COMPARISONS = {
     # published (Jain et al., 2023, appendix D.2)
     "bigrams": Comparison("ngrams-v0", 10_000, 49, {**STRINGS, "beta": 96.0}),
-    # far fewer updates than published: it is folding that takes the time
+    # far fewer updates than published, as folding takes most of the time
     "dna": Comparison(
         "dna-folding-v0",
         1000,
@@ -372,7 +389,7 @@ METHODS = ("exact", "mogfn", "mo-reinforce", *SEARCHES)
 def one_method(
     method: str, plan: Comparison, env: Any, weights: Floats, seed: int, samples: int
 ) -> tuple[Drawn, float, int]:
-    """What it draws, so often for each preference, seconds, and oracle calls."""
+    """Return a method's objects for each of the preferences (P, R), its seconds and its oracle calls."""
     config = MOGFNConfig(**plan.mogfn)
     training, evaluation = plan.updates * config.batch, len(weights) * samples
     if method == "exact":
@@ -397,7 +414,7 @@ def one_method(
 
 
 def exact_draws(env: Any, config: MOGFNConfig, weights: Floats, seed: int, samples: int) -> Drawn:
-    """From the target itself, by counting strings."""
+    """Draw from the exact target distribution, which counting strings gives."""
     outcomes, rng = env.outcomes(), np.random.default_rng(seed)
     log_reward = MOGFN(config, env, 1).log_reward(outcomes.values[None], weights[:, None], config.beta_range[1])
     target = gfn_metrics.target(outcomes, log_reward)
@@ -407,7 +424,7 @@ def exact_draws(env: Any, config: MOGFNConfig, weights: Floats, seed: int, sampl
 
 
 def compare(plan: Comparison, methods: Sequence[str], seeds: Sequence[int], samples: Sequence[int]) -> None:
-    """A line for each run, and a table of means (and the worst of the seeds), a row for each number of draws."""
+    """Print a line for each run, and a table of means (and the worst seed) with a row for each number of draws."""
     env: Any = morl.make(plan.env, **plan.env_kwargs)
     weights = lattice(len(env.objectives), plan.divisions)
     known = metrics.hypervolume(env.true_front(), np.zeros(weights.shape[1])) if hasattr(env, "outcomes") else None
@@ -415,7 +432,7 @@ def compare(plan: Comparison, methods: Sequence[str], seeds: Sequence[int], samp
     for method in methods:
         if method == "exact" and known is None:
             continue
-        # a search is another one for each number of calls; of what samples, the first draws of the most are enough
+        # a search depends on its number of calls; a sampler draws once, and smaller numbers are its first draws
         numbers = samples if method in SEARCHES else [max(samples)]
         runs: dict[int, list[tuple[Quality, float, int]]] = {}
         oracle = ""
@@ -450,13 +467,13 @@ def compare(plan: Comparison, methods: Sequence[str], seeds: Sequence[int], samp
 
 
 def mean_and_worst(volumes: Sequence[float], known: float | None) -> str:
-    """Of hypervolumes; the worst as a share of the known front's where there is one."""
+    """Return the mean and the worst hypervolume as text, the worst as a share of the known front's if there is one."""
     worst = f"{min(volumes) / known:.2%}" if known else f"{min(volumes):.4f}"
     return f"{statistics.mean(volumes):.4f} ({worst})"
 
 
 def changed(settings: dict[str, Any], pairs: Sequence[str]) -> dict[str, Any]:
-    """Settings with names and values from the command line in place of some."""
+    """Return settings with values from the command line, given as pairs of name and value, in place of some."""
     return settings | {name: yaml.safe_load(value) for name, value in zip(pairs[::2], pairs[1::2], strict=True)}
 
 

@@ -1,4 +1,4 @@
-"""What labels buy: hypervolume over calls of the oracle, of the three proposers of ``morl train mogfn-al``.
+"""Sample efficiency: hypervolume over oracle calls of the three proposers of ``morl train mogfn-al``.
 
     python benchmarks/mogfn_al.py                                  # N-grams, seeds 0 to 2
     python benchmarks/mogfn_al.py --env dna-folding-v0 --rounds 10

@@ -1,7 +1,7 @@
-"""What a newcomer waits for: install, train and report in a fresh virtual environment, and how soon commands answer.
+"""Waiting times of a new user: install, train and report in a fresh virtual environment; start-up of commands.
 
     python benchmarks/newcomer.py             # makes a virtual environment in a temporary folder; about 2 minutes
-    python benchmarks/newcomer.py --start-up  # only how soon commands answer, with the Python that runs this
+    python benchmarks/newcomer.py --start-up  # only start-up, with the Python that runs this
     python benchmarks/newcomer.py --repeats 21
 
 Path: `python -m venv`, `pip install` of the checkout without extras (with whatever pip has in its cache, and again with
@@ -38,13 +38,13 @@ LOOK = {"front": "front {run}", "report": "report {run}"}
 
 
 def seconds(command: Sequence[str | Path], cwd: Path | None = None) -> float:
-    """Wall-clock of a process.
+    """Return the wall-clock seconds of a process.
 
     Raises:
         SystemExit: it failed; with what it said.
     """
     env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    if cwd is None:  # the checkout this script is of, whatever is installed
+    if cwd is None:  # this script's checkout, whatever is installed
         env["PYTHONPATH"] = str(ROOT)
     start = time.perf_counter()
     done = subprocess.run(list(map(str, command)), cwd=cwd, env=env, capture_output=True, text=True, check=False)
@@ -55,7 +55,7 @@ def seconds(command: Sequence[str | Path], cwd: Path | None = None) -> float:
 
 
 def path_of_a_newcomer(folder: Path, pip_cache: bool) -> tuple[Path, dict[str, float]]:
-    """Python of the new virtual environment, and seconds of each step."""
+    """Return the Python of a new virtual environment, and the seconds of each step."""
     venv, run = folder / "venv", folder / "run"
     python = venv / "bin" / "python"
     install = [python, "-m", "pip", "install", "-q", "--disable-pip-version-check", ROOT]
@@ -72,7 +72,7 @@ def path_of_a_newcomer(folder: Path, pip_cache: bool) -> tuple[Path, dict[str, f
 
 
 def start_up(python: str | Path, repeats: int, cwd: Path | None) -> dict[str, tuple[float, float]]:
-    """Median and slowest of so many starts of each; all take their turn, as the machine's speed changes."""
+    """Return median and slowest of ``repeats`` starts of each command, in turns, as the machine's speed changes."""
     taken: dict[str, list[float]] = {name: [] for name in START_UP}
     for _ in range(repeats + 1):
         for name, arguments in START_UP.items():
@@ -81,7 +81,7 @@ def start_up(python: str | Path, repeats: int, cwd: Path | None) -> dict[str, tu
 
 
 def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """In Markdown."""
+    """Print a table in Markdown."""
     for row in (header, ["---"] * len(header), *rows):
         print(f"| {' | '.join(row)} |", flush=True)
     print()

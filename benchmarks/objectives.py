@@ -1,4 +1,4 @@
-"""What objectives cost: C-MORL's training on the same building with 2, 3, 6 and 9 of its rewards, and hypervolumes.
+"""Cost of more objectives: C-MORL on the same building with 2, 3, 6 and 9 of its rewards, and hypervolumes.
 
     python benchmarks/objectives.py
 
@@ -31,7 +31,7 @@ from morl.types import Task
 
 NUMBERS = (2, 3, 6, 9)
 METHODS = ("ipo", "cpo")
-STEPS, EPISODE = 1_000_000, 48  # of a whole training
+STEPS, EPISODE = 1_000_000, 48  # steps of a whole training, and of an episode
 
 
 @dataclass(frozen=True)
@@ -47,13 +47,13 @@ class Some(Building):
         return super().objectives[: self.count]
 
     def step(self, *args: Any) -> Any:
-        """As :meth:`morl.envs.base.Env.step`."""
+        """Step as in :meth:`morl.envs.base.Env.step`, with the first ``count`` rewards."""
         state, obs, reward, *rest = super().step(*args)
         return state, obs, reward[: self.count], *rest
 
 
 def throughput(count: int) -> dict[str, float]:
-    """Of six policies with ``count`` objectives."""
+    """Return steps/s of training six policies with ``count`` objectives, and the seconds of compilation."""
     devices.reserve()
     env = Some(count=count)
     agent = CMORL(CMORLConfig(num_policies=6), Task(env.observation_space, env.action_space, count, 1.0, 10**9))
@@ -61,7 +61,7 @@ def throughput(count: int) -> dict[str, float]:
 
 
 def whole(count: int, method: Any) -> dict[str, float]:
-    """Of a training of both stages."""
+    """Return steps/s of a whole training of both stages, and the size of its front."""
     started = time.perf_counter()
     devices.reserve()
     spec = morl.EnvSpec(
@@ -83,14 +83,14 @@ def whole(count: int, method: Any) -> dict[str, float]:
 
 
 def in_its_own_process(*arguments: object) -> dict[str, float]:
-    """What a function of this script returns."""
+    """Run this script with these arguments in a process of its own; return the JSON it prints."""
     command = [sys.executable, __file__, *map(str, arguments)]
     result: dict[str, float] = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
     return result
 
 
 def hypervolumes(count: int, size: int = 200) -> str:
-    """Of a front on a sphere: what the run reports, seconds, and how far four other estimates are from it."""
+    """Return a table row of a spherical front: hypervolume as runs report it, seconds, and a Monte Carlo check."""
     points = np.abs(np.random.default_rng(0).normal(size=(size, count)))
     points /= np.linalg.norm(points, axis=1)[:, None]
     started = time.perf_counter()
@@ -98,7 +98,7 @@ def hypervolumes(count: int, size: int = 200) -> str:
     seconds = time.perf_counter() - started
     if exact:
         return f"| {count} | {value:.6g}, exact | {seconds:.2f} | |"
-    # of independent samples: their deviation is an honest error of each, and theirs is the larger one
+    # independent Monte Carlo estimates; half of their standard deviation is the standard error of their mean
     others = [
         moocore.hv_approx(points, ref=np.zeros(count), maximise=True, nsamples=2**18, seed=i, method="DZ2019-MC")
         for i in range(4)

@@ -1,4 +1,4 @@
-"""How many objects a second the oracles of DNA folding and of molecules take: one by one, batched, and over processes.
+"""Objects per second of the oracles of DNA folding and of molecules: one by one, batched, and over processes.
 
     python benchmarks/oracles.py                      # both tasks
     python benchmarks/oracles.py --task dna-folding-v0 --number 2000 --processes 2
@@ -29,7 +29,7 @@ REPEATS = 3
 
 
 def random_objects(env: Any, number: int) -> Any:
-    """States (number, ...) of finished objects that all differ."""
+    """Return states and observations (number, ...) of distinct finished objects."""
 
     @jax.jit
     def walk(key: jax.Array) -> Any:
@@ -51,7 +51,7 @@ def random_objects(env: Any, number: int) -> Any:
 
 
 def rate(oracle: Any, number: int, act: Callable[[], object], fresh: bool = True) -> float:
-    """Objects a second, the best of three."""
+    """Return objects/s, the best of three."""
     seconds = []
     for _ in range(REPEATS):
         if fresh:
@@ -66,7 +66,7 @@ def measure(task: str, number: int, processes: int) -> None:
     alone = morl.make(task, "jax")
     shared = morl.make(task, "jax", oracle_processes=processes)
     states, obs = random_objects(alone, number)
-    read: Any = getattr(alone, "tree", alone.text)  # what its oracle takes
+    read: Any = getattr(alone, "tree", alone.text)  # what its oracle takes: trees or strings
     objects = [read(row) for row in obs]
     alone.oracle(objects[:2])  # loads the libraries and their tables
     shared.oracle(objects[: 4 * processes])

@@ -1,4 +1,4 @@
-"""What the v5 robots pay beside the v4 ones, which published fronts are of: the same starts and actions in both.
+"""Rewards of the v5 robots against the v4 ones of published fronts, with the same starts and actions in both.
 
     python benchmarks/robot_versions.py
 
@@ -27,7 +27,7 @@ EPISODES, STEPS = 20, 500
 
 
 def differences(old: Any, new: Any) -> tuple[list[Any], list[Any], int]:
-    """(N, R) of steps that end nothing, (M, R) of falls, and the number of episodes in which the versions part."""
+    """Return reward differences (N, R) of steps that end nothing and (M, R) of falls, and how many episodes part."""
     going, falls, parted = [], [], 0
     new.action_space.seed(0)
     for seed in range(EPISODES):
@@ -48,12 +48,12 @@ def differences(old: Any, new: Any) -> tuple[list[Any], list[Any], int]:
 
 
 def text(rows: list[Any]) -> str:
-    """Their mean."""
+    """Return the mean of differences (N, R) as text."""
     return " ".join(f"{x:.3g}" for x in np.mean(rows, axis=0)) if rows else "none"
 
 
 def main() -> None:
-    warnings.simplefilter("ignore")  # that v4 is out of date
+    warnings.simplefilter("ignore")  # about v4, which is out of date
     print("| v4 | v5 | observation | reward of a step | of a fall | steps, falls | episodes that part |")
     print("|---|---|---|---|---|---|---|")
     for before, after in ROBOTS.items():

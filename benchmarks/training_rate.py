@@ -1,4 +1,4 @@
-"""How fast policies train in this process: shared by the benchmarks that need a number and not a front."""
+"""Training speed of policies in this process, for the benchmarks that need a number and no front."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 def training_rate(
     env: Any, agent: Any, preferences: Any, *, eval_episodes: int, gamma: float, steps: int
 ) -> dict[str, float]:
-    """Seconds of the first call, which compiles, then steps/s of collecting and learning: median of five.
+    """Return the seconds of the first call, which compiles, and steps/s of collecting and learning, median of five.
 
     Args:
         env: compiled with JAX.

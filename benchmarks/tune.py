@@ -29,13 +29,13 @@ CASES = {
 
 
 def environment(scratch: Path) -> dict[str, str]:
-    """Of a process whose compiled programs are kept in a directory of its own."""
+    """Return the environment variables of a process that keeps compiled programs below ``scratch``."""
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     return {**os.environ, "XDG_CACHE_HOME": str(scratch / "cache"), "PYTHONPATH": path}
 
 
 def tune(scratch: Path, *args: str, check: bool = True) -> float:
-    """``morl tune`` in a process of its own; how long it took."""
+    """Run ``morl tune`` in a process of its own; return its seconds."""
     begin = time.perf_counter()
     command = [sys.executable, "-m", "morl", "tune", *args]
     subprocess.run(command, check=check, env=environment(scratch), cwd=scratch)
@@ -43,12 +43,12 @@ def tune(scratch: Path, *args: str, check: bool = True) -> float:
 
 
 def records(study: Path) -> list[dict]:
-    """The study's journal."""
+    """Return the records of a study's journal."""
     return [json.loads(line) for line in (study / "journal.jsonl").read_text().splitlines()]
 
 
 def header(columns: list[str]) -> str:
-    """The first lines of a table."""
+    """Return the header lines of a table."""
     return f"\n| {' | '.join(columns)} |\n|{'---|' * len(columns)}"
 
 
@@ -57,7 +57,7 @@ def ends(study: Path) -> list[dict]:
 
 
 def search(scratch: Path, agent: str, trials: int, steps: int, seeds: int, held_out: int) -> None:
-    """Best against default on seeds that the search has not seen; trials an hour; what successive halving saves."""
+    """Print best against default on unseen seeds, trials an hour, and the share of steps with successive halving."""
     out = scratch / agent
     flags = ["--env", "minecart-v0", "--num-samples", str(trials), "--steps", str(steps), "--num-seeds", str(seeds)]
     wall = tune(scratch, agent, *flags, "--held-out-seeds", str(held_out), "--out", str(out), *CASES[agent])

@@ -44,7 +44,7 @@ html_theme_options = {"top_of_page_buttons": []}
 
 
 def _as_text(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
-    """Bars and lone stars in docstrings are meant as such; reStructuredText has other uses for them."""
+    """Escape bars and lone stars of a docstring, which are markup in reStructuredText."""
     for i, line in enumerate(lines):
         parts = line.split("``")
         for j in range(0, len(parts), 2):
@@ -55,5 +55,5 @@ def _as_text(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: l
 
 
 def setup(app: Sphinx) -> None:
-    """What Sphinx calls."""
+    """Connect the docstring processor; Sphinx calls this."""
     app.connect("autodoc-process-docstring", _as_text)

@@ -17,7 +17,7 @@ from morl.registry import AgentSpec, EnvSpec, agent_specs, env_specs, load
 
 
 def chosen(patterns: str) -> list[EnvSpec]:
-    """Registered environments whose ids fit one of the patterns, in the order of their ids.
+    """Return the registered environments whose ids fit one of the patterns, in the order of their ids.
 
     Raises:
         ValueError: a pattern that no environment fits.
@@ -30,19 +30,19 @@ def chosen(patterns: str) -> list[EnvSpec]:
 
 
 def numbers(values: Iterable[float]) -> str:
-    """Numbers as the command line takes them."""
+    """Return numbers as the command line takes them."""
     return " ".join(f"{x:g}" for x in values)
 
 
 def table(rows: Iterable[Iterable[str]], header: Iterable[str]) -> str:
-    """A table in Markdown."""
+    """Return a table in Markdown."""
     lines = [list(header)]
     lines += [["---"] * len(lines[0]), *map(list, rows)]
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
 
 
 def properties(spec: EnvSpec) -> list[tuple[str, str]]:
-    """What the registry, and where it can be made the environment itself, say of an environment: (what, in words)."""
+    """Return (name, text) of each property in the registry and, where it can be made, of the environment itself."""
     about = [
         ("objectives, all maximised", ", ".join(f"{o.name} ({o.unit})" if o.unit else o.name for o in spec.objectives)),
         ("reference point", numbers(spec.reference_point)),
@@ -83,7 +83,7 @@ def _keyword(parameter: inspect.Parameter, spec: EnvSpec) -> str:
 
 
 def _short(space: Any) -> str:
-    """A space in a line; bounds that differ from one entry to the next are left out."""
+    """Return a space in one line, without bounds that differ between entries."""
     if not hasattr(space, "low"):
         return str(space)
     low, high = space.low.min(), space.high.max()
@@ -139,7 +139,7 @@ def page(spec: AgentSpec) -> str:
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
-    """What Sphinx calls."""
+    """Add the directives; Sphinx calls this."""
     app.add_directive("environments", Environments)
     app.add_directive("environment-list", EnvironmentList)
     app.add_directive("agent-list", AgentList)

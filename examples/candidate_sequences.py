@@ -30,7 +30,7 @@ EACH = 8  # candidates of a preference
 
 
 def train(out: Path, objects: int) -> Path:
-    """A sampler that has seen so many objects; β = 24 asks for the best ones."""
+    """Train a sampler on so many objects and return its run directory; β = 24 favours the best objects."""
     settings = morl.TrainSettings(
         env="ngrams-v0",
         env_kwargs={"lengths": "10,12"},
@@ -45,12 +45,12 @@ def train(out: Path, objects: int) -> Path:
 
 
 def candidates(run: Path, draws: int) -> Candidates:
-    """The best different strings of so many draws for each preference."""
+    """Return the best distinct strings of so many draws for each preference."""
     return morl.sample(run, np.array(list(WANTED.values())), draws, seed=1).best(EACH)
 
 
 def show(found: Candidates) -> None:
-    """A line for each candidate, and how different those of a preference are."""
+    """Print a line for each candidate, and the mean distance between those of a preference."""
     for name, weights in WANTED.items():
         mine = found.take(np.flatnonzero(np.isclose(found.preferences, weights, atol=1e-6).all(axis=1)))
         apart = diversity(mine.objects) if len(mine) > 1 else 0.0

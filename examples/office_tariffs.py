@@ -39,7 +39,7 @@ TARIFFS = {
 
 
 def register(tariff: str) -> str:
-    """The building at a tariff, with steps of an hour and episodes of a day, by an id of its own."""
+    """Register the building at a tariff, with steps of an hour and episodes of a day; return its id."""
     spec = morl.EnvSpec(
         id=f"office-{tariff}-v0",
         summary=f"the office at the tariff {tariff!r}",
@@ -55,12 +55,12 @@ def register(tariff: str) -> str:
 
 @dataclass(frozen=True)
 class Day:
-    """What a controller does on average.
+    """Averages of a controller over its days.
 
     Attributes:
-        name: of the controller.
+        name: controller.
         comfortable: share of zone-hours within the band.
-        euros, kilowatt_hours: a day.
+        euros, kilowatt_hours: cost and energy of a day.
     """
 
     name: str
@@ -70,12 +70,12 @@ class Day:
 
 
 def measure(name: str, observations: Any, actions: Any, tariff: tuple[float, ...]) -> Day:
-    """Of days (N, 25, ...) and their actions (N, 24, 23).
+    """Return averages over days of observations (N, 25, ...) and actions (N, 24, 23).
 
     The last entry of an observation is the price of the step to take, as a share of the day's highest.
     """
     comfortable = np.abs(observations[:, 1:, :ZONES] - TARGET) <= BAND
-    energy = np.abs(np.clip(actions, -1, 1)).sum(axis=2) * KILOWATTS  # of an hour
+    energy = np.abs(np.clip(actions, -1, 1)).sum(axis=2) * KILOWATTS  # kWh of an hour
     prices = observations[:, :-1, -1] * max(tariff)
     return Day(
         name, float(comfortable.mean()), float((energy * prices).sum(1).mean()), float(energy.sum(axis=1).mean())
@@ -83,14 +83,14 @@ def measure(name: str, observations: Any, actions: Any, tariff: tuple[float, ...
 
 
 def watch(run: Path, policy: int, tariff: tuple[float, ...], days: int) -> Day:
-    """A policy of a run on so many days, drawn from the whole year; the same days for all policies."""
+    """Return averages of a policy over days drawn from the whole year; the same days for all policies."""
     played = list(morl.play(run, policy=policy).episodes(days))
     observations, actions = (np.stack([getattr(day, name) for day in played]) for name in ("observations", "actions"))
     return measure(f"policy {policy}", observations, actions, tariff)
 
 
 def thermostat(env: Any, gain: float, tariff: tuple[float, ...], days: int) -> Day:
-    """Power in proportion to the error of each zone, on days of its own."""
+    """Return averages of power in proportion to the error of each zone, over other days than the policies'."""
     params = env.default_params
 
     def day(key: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -109,12 +109,12 @@ def thermostat(env: Any, gain: float, tariff: tuple[float, ...], days: int) -> D
 
 
 def choose(days: list[Day], share: float) -> Day | None:
-    """The cheapest of those that are comfortable in this share of zone-hours."""
+    """Return the cheapest of those that are comfortable in this share of zone-hours; None if none is."""
     return min((day for day in days if day.comfortable >= share), key=lambda day: day.euros, default=None)
 
 
 def show(day: Day) -> None:
-    """A line."""
+    """Print a line."""
     print(
         f"  {day.name:<22} {day.comfortable:4.0%} comfortable {day.euros:6.0f} euro {day.kilowatt_hours:6.0f} kWh a day"
     )

@@ -27,7 +27,7 @@ DELAY, ENERGY = 0, 1  # objectives, both as minus what an episode costs
 
 
 def train(out: Path, steps: int) -> Path:
-    """One policy for all preferences, trained on systems of 1 to 8 servers of random speed."""
+    """Train one policy for all preferences on systems of 1 to 8 servers of random speed; return its run directory."""
     settings = morl.TrainSettings(
         env="mec-offloading-v0", steps=steps, out=out, evaluations=2, eval_episodes=8, final_episodes=16
     )
@@ -36,7 +36,7 @@ def train(out: Path, steps: int) -> Path:
 
 
 def least(front: Front, objective: int, within: float) -> int:
-    """Row of the front that costs least of the other objective while this one costs no more than ``within``.
+    """Return the row of the front that costs least in the other objective and at most ``within`` in this one.
 
     Raises:
         ValueError: no point of the front costs so little.
@@ -49,7 +49,7 @@ def least(front: Front, objective: int, within: float) -> int:
 
 
 def limit(front: Front, objective: int, share: float) -> float:
-    """What lies at this share of the way from the least to the most that the front costs of an objective."""
+    """Return the cost at this share of the way from the front's least to its greatest cost in an objective."""
     costs = -front.undiscounted[:, objective]
     return float(costs.min() + share * (costs.max() - costs.min()))
 

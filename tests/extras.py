@@ -1,4 +1,4 @@
-"""Which environments can be made here: optional packages are not installed everywhere."""
+"""Environments that can be made here, as optional packages are not installed everywhere."""
 
 import importlib.util
 
@@ -8,10 +8,10 @@ MODULES = {"chem": ("rdkit", "RNA")}
 
 
 def installed(spec):
-    """Whether the packages that an environment needs are there."""
+    """Return whether the packages that an environment needs are installed."""
     return all(importlib.util.find_spec(module) for module in MODULES.get(spec.extra, ()))
 
 
 def native_specs():
-    """The JAX-native environments that can be made."""
+    """Return the specs of the JAX-native environments that can be made."""
     return [spec for spec in env_specs().values() if spec.backend == "jax" and installed(spec)]

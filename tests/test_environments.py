@@ -1,4 +1,4 @@
-"""From a name to an environment."""
+"""Environments by name: the registry, entry points, modules, and errors."""
 
 import contextlib
 import os
@@ -60,7 +60,7 @@ def test_ours_are_in_gymnasiums_registry_once():
 
 
 class EntryPoint:
-    """Stands in for an installed package's entry point."""
+    """Stand-in for an installed package's entry point."""
 
     def __init__(self, name, value):
         self.name, self.value = name, "package:SPEC"
@@ -75,7 +75,7 @@ class EntryPoint:
 
 @pytest.fixture
 def plug_ins(monkeypatch):
-    """Installs entry points, and takes them out again."""
+    """Install entry points, and remove them again."""
     registered = dict(registry._ENVS)
 
     def install(**values):
@@ -150,7 +150,7 @@ def test_a_module_in_the_working_directory_registers_its_own(plug_ins, tmp_path,
 
 
 def test_what_is_known_asks_no_package(plug_ins, monkeypatch):
-    """Nor is one asked again, even while it is loaded."""
+    """Load no package for a known environment, and none twice, even while it is being loaded."""
 
     class Curious(EntryPoint):
         def load(self):
@@ -177,7 +177,7 @@ def test_an_entry_point_that_leads_nowhere(plug_ins):
 
 
 def test_a_package_that_cannot_be_imported_is_one_line_on_the_command_line(tmp_path):
-    """By the metadata that pip writes, in a process of its own."""
+    """Read the metadata that pip writes, in a process of its own."""
     for name, text in (("broken", "1 / 0"), ("sound", "import morl\nSPEC = " + SOUND)):
         (tmp_path / f"a_{name}_one.py").write_text(text)
         info = tmp_path / f"{name}_envs-1.0.dist-info"

@@ -35,11 +35,11 @@ def wheel(tmp_path_factory):
 def test_the_wheel_holds_every_module_once(wheel):
     names = zipfile.ZipFile(wheel).namelist()
     modules = {name for name in names if name.endswith(".py")}
-    rooms = {"morl/": ROOT / "morl", **{f"morl/{room}/": ROOT / room for room in ("envs", "agents", "tune")}}
+    folders = {"morl/": ROOT / "morl", **{f"morl/{name}/": ROOT / name for name in ("envs", "agents", "tune")}}
     expected = {
-        f"{prefix}{path.relative_to(room).as_posix()}"
-        for prefix, room in rooms.items()
-        for path in room.rglob("*.py")  # links, such as morl/envs, are not followed
+        f"{prefix}{path.relative_to(folder).as_posix()}"
+        for prefix, folder in folders.items()
+        for path in folder.rglob("*.py")  # links, such as morl/envs, are not followed
     }
     assert len(expected) > 200
     assert modules == expected
@@ -50,7 +50,7 @@ def test_the_wheel_holds_every_module_once(wheel):
 
 
 def test_the_wheel_works_away_from_the_sources(wheel, tmp_path):
-    """Unpacked alone on the path, ahead of the editable install."""
+    """Put the unpacked wheel on the path, ahead of the editable install."""
     site = tmp_path / "site"
     zipfile.ZipFile(wheel).extractall(site)
     env = {**os.environ, "PYTHONPATH": str(site)}
@@ -160,7 +160,7 @@ print(len(jax.devices()))
 
 
 def test_importing_every_module_starts_no_device():
-    """Which device, and how much of its memory, is settled after imports: by flags, and by a study for its trials."""
+    """Device and memory are chosen after imports: by flags, and by a study for its trials."""
     command = [sys.executable, "-W", "ignore", "-c", STARTED]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     assert done.stdout.strip().splitlines()[-1:] == ["3"], done.stderr

@@ -1,4 +1,4 @@
-"""What ``benchmarks/cmorl_peers.py`` asks of the peers' scripts and reads from them, without running them."""
+"""Calls of ``benchmarks/cmorl_peers.py`` to the peers' scripts, and what it reads from them, without running them."""
 
 import importlib
 import sys

@@ -74,7 +74,7 @@ def test_without_a_known_front_the_others_are_left():
 
 
 def test_columns_of_a_training():
-    """Those of every run first, in the order they always had."""
+    """Check that metrics of every run come first, in the order they always had."""
     old = ["hypervolume", "hypervolume_exact", "expected_utility", "sparsity", "front_size"]
     assert list(front_metrics(POINTS, REFERENCE, None, WEIGHTS)) == old
     values = front_metrics(POINTS, REFERENCE, KNOWN, WEIGHTS)

@@ -181,7 +181,7 @@ def test_old_and_new_runs_are_one_group(tmp_path):
 
 
 def test_a_training_of_before_goes_on(tmp_path, capsys):
-    """Its config.yaml and its checkpoint have the old names; with another value it is refused as ever."""
+    """Resume a run whose config.yaml and checkpoint have the old names; another value is refused as ever."""
     from morl.runs import storage
     from morl.tune.inheritance import rewritten
 

@@ -151,7 +151,7 @@ def test_links_exist(name):
 
 def test_scripts_and_folders_of_contributing_exist():
     text = (ROOT / "CONTRIBUTING.md").read_text()
-    scripts = set(re.findall(r"python (benchmarks/\w+\.py)", text)) | set(re.findall(r"`(tests/[\w/]+\.py)`", text))
+    scripts = set(re.findall(r"python (benchmarks/[\w/]+\.py)", text)) | set(re.findall(r"`(tests/[\w/]+\.py)`", text))
     assert scripts
     assert [script for script in scripts if not (ROOT / script).exists()] == []
     folders = set(re.findall(r"`(morl/\w+/)`", text))
@@ -160,7 +160,7 @@ def test_scripts_and_folders_of_contributing_exist():
 
 
 def test_tiers_of_contributing_are_markers():
-    """``pytest -m`` of an unknown marker would select nothing, without a word."""
+    """Check markers, as ``pytest -m`` with an unknown one silently selects nothing."""
     markers = {line.partition(":")[0] for line in PYPROJECT["tool"]["pytest"]["ini_options"]["markers"]}
     named = set(re.findall(r"pytest -q -m (\w+)", (ROOT / "CONTRIBUTING.md").read_text()))
     assert named == markers
@@ -177,7 +177,7 @@ def test_smoke_tests_exist():
 
 
 def table(heading):
-    """Rows of the changelog's table under a heading, each cell the names in it."""
+    """Return the rows of the changelog's table under a heading, each cell as the names in it."""
     section = (ROOT / "CHANGELOG.md").read_text().split(f"\n### {heading}\n")[1].split("\n#")[0]
     rows = re.findall(r"^\|(.*)\|$", section, re.M)[2:]
     return [[re.findall(r"`([\w.]+)`", cell) for cell in row.split("|")] for row in rows]

@@ -10,7 +10,7 @@ from morl import cli, registry
 from tests.tiny import SPEC, TinyConfig
 
 SETTINGS = {
-    "env": "fruit-tree-v0",  # where policies that have learnt nothing make a front
+    "env": "fruit-tree-v0",  # untrained policies make a front there
     "env_kwargs": {"depth": 5},
     "steps": 640,
     "evaluations": 2,
@@ -47,7 +47,7 @@ def test_the_front_is_read_back(run):
 
 
 def test_it_is_evaluated_again_to_the_same_numbers(run):
-    """Nothing in this environment is random, and policies act greedily."""
+    """Evaluation is deterministic: the environment has no randomness and policies act greedily."""
     again = morl.evaluate(run.path, morl.EvaluateSettings(episodes=2))[SETTINGS["seed"]]
     np.testing.assert_allclose(again.returns, run.front.returns)
 

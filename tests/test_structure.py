@@ -1,4 +1,4 @@
-"""The house keeps its shape: imports point downwards and make no cycle, and folders, files and functions stay small."""
+"""The package keeps its structure: imports point downwards without cycles; folders, files and functions stay small."""
 
 import ast
 import os
@@ -10,9 +10,10 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 FOLDERS = ("morl", "envs", "agents", "tune")
+AROUND = ("tests", "benchmarks", "examples", "docs")
 
-# Floors of the house. A module imports from its own floor and from those below.
-FLOORS = (
+# Layers of the package, the lowest first. A module imports from its own layer and from those below.
+LAYERS = (
     ("errors", "lazy", "types", "validation", "parsing", "registry", "settings", "search_space", "renaming"),
     ("ops", "quality", "environments"),
     ("networks", "runs"),
@@ -23,7 +24,7 @@ FLOORS = (
     ("analysis",),
     ("report", "export", "tune", "cli", "__main__", ""),  # the last is morl/__init__.py
 )
-FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
+LAYER = {package: layer for layer, packages in enumerate(LAYERS) for package in packages}
 
 # Imports that point upwards, each with its reason.
 UPWARDS = {
@@ -33,7 +34,7 @@ UPWARDS = {
     ("morl.training.loop", "morl.loading"): "a training is resumed from its run directory",
 }
 
-# Packages that hold a registration or nothing; what is imported of them has an edge of its own.
+# Packages whose __init__.py holds registrations or nothing; a module imported from them has an edge of its own.
 PACKAGES = ("morl", "morl.agents", "morl.envs", "morl.training", "morl.training.backends", "morl.constructive")
 
 MOST_MODULES = 20
@@ -129,7 +130,7 @@ def cycle_in(edges: dict[str, set[str]]) -> list[str]:
     return []
 
 
-def room_of(name: str) -> str:
+def package_of(name: str) -> str:
     """Return the package or module right below ``morl`` that a module belongs to."""
     return f"{name}.".split(".")[1]
 
@@ -209,9 +210,9 @@ def test_no_import_cycle():
     assert not found, " -> ".join(found)
 
 
-def test_every_room_has_a_floor():
-    rooms = {room_of(name) for name in modules()}
-    assert rooms == set(FLOOR)
+def test_every_package_has_a_layer():
+    packages = {package_of(name) for name in modules()}
+    assert packages == set(LAYER)
 
 
 def test_imports_point_downwards():
@@ -219,18 +220,18 @@ def test_imports_point_downwards():
         (name, target)
         for name, targets in graph().items()
         for target in targets
-        if FLOOR[room_of(target)] > FLOOR[room_of(name)] and target not in PACKAGES
+        if LAYER[package_of(target)] > LAYER[package_of(name)] and target not in PACKAGES
     }
     assert upwards - set(UPWARDS) == set()
     assert set(UPWARDS) - upwards == set(), "not needed any more"
 
 
 def test_mathematics_and_networks_know_nothing_above():
-    """Also not in functions, where :func:`test_imports_point_downwards` does not look."""
+    """Check imports in functions too, where :func:`test_imports_point_downwards` does not look."""
     allowed = {"morl", "morl.ops", "morl.errors", "morl.types", "morl.validation"}
-    for room, also in (("ops", set()), ("networks", {"morl.networks"})):
+    for package, also in (("ops", set()), ("networks", {"morl.networks"})):
         for name, path in modules().items():
-            if room_of(name) != room:
+            if package_of(name) != package:
                 continue
             found = {
                 module.module or ""
@@ -244,7 +245,9 @@ def test_mathematics_and_networks_know_nothing_above():
 
 
 def test_no_folder_is_a_flat_drawer():
-    folders = Counter(path.parent for folder in (*FOLDERS, "tests") for path in (ROOT / folder).rglob("*.py"))
+    folders = Counter(
+        path.parent for folder in (*FOLDERS, "tests", "benchmarks") for path in (ROOT / folder).rglob("*.py")
+    )
     assert len(folders) > 30
     many = {str(folder.relative_to(ROOT)): n for folder, n in folders.items() if n > MOST_MODULES}
     assert many == {}
@@ -271,9 +274,11 @@ def test_algorithms_are_read_in_ten_minutes():
 
 
 def test_docstrings_open_with_a_verb_or_a_noun():
+    paths = {path.resolve() for path in modules().values()}
+    paths |= {path for folder in AROUND for path in (ROOT / folder).rglob("*.py")}
     found = [
         f"{path.relative_to(ROOT)}:{line}: {text.splitlines()[0]}"
-        for path in sorted({path.resolve() for path in modules().values()})
+        for path in sorted(paths)
         for line, text in docstrings_of(tree(path))
         if re.match(rf"({'|'.join(RIDDLES)})\b", text)
     ]

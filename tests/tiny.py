@@ -21,7 +21,7 @@ class TinyConfig:
 
 @dataclass(frozen=True)
 class Wanderer:
-    """Its linear policy takes a random step an update; it counts rewards, as a learner that keeps statistics does."""
+    """Learner whose linear policy takes a random step per update; it sums rewards, as learners with statistics do."""
 
     observations: int
     actions: int
@@ -60,7 +60,7 @@ class Wanderer:
 
 @dataclass(frozen=True)
 class Rounds:
-    """Each from policies that no round before started from, as long as there are any."""
+    """Rounds that start from policies no earlier round started from, as long as there are any."""
 
     learner: Wanderer
     num_objectives: int

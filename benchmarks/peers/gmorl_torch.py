@@ -109,7 +109,7 @@ class Learner:
 
 
 def least(one: torch.Tensor, two: torch.Tensor, preference: torch.Tensor) -> torch.Tensor:
-    """Of two estimates the one that is worth less."""
+    """Return, for each action, the one of two estimates (B, actions, R) with the lower weighted sum."""
     less = ((one - two) * preference[:, None]).sum(-1, keepdim=True) < 0
     return torch.where(less, one, two)
 

@@ -60,11 +60,11 @@ class PythonMec:
         return self._observe(), reward
 
     def _dry(self, server: int) -> float:
-        """Total of the times the tasks of a server take from now on."""
+        """Return the total time that the tasks of a server take from now on."""
         return self._run(server, float("inf"))[2]
 
     def _run(self, server: int, seconds: float) -> tuple[list[float], list[tuple[float, float]], float]:
-        """Its running tasks, ascending, and uploads so much later, and the time all its tasks spent until then."""
+        """Return a server's running tasks (sorted) and uploads after ``seconds``, and its tasks' time until then."""
         left, uploads, total = list(self.running[server]), sorted(self.uploads[server]), 0.0
         now, speed = 0.0, self.speed[server]
         while now < seconds and (left or uploads):

@@ -1,7 +1,7 @@
 """MO-Gymnasium's MuJoCo robots (v5), stepped together: physics one after another, the rest in batched arrays.
 
 Gymnasium and MO-Gymnasium compute the observation, reward and info of each step in Python, each quantity several times,
-which takes a quarter to half of a step (``benchmarks/host.py``). Results here equal theirs bit for bit. Worker
+which takes a quarter to half of a step (``benchmarks/host/stepping.py``). Results here equal theirs bit for bit. Worker
 processes import this module, so it does not import JAX.
 """
 

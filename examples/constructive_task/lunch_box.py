@@ -40,7 +40,7 @@ def worth(box: jax.Array) -> jax.Array:
 
 
 def asked(box: tuple[str, ...]) -> tuple[float, float]:
-    """The same in Python, of the names of the foods."""
+    """Return the same as :func:`worth`, in plain Python, for a box given by names of foods."""
     places = [FOODS.index(food) for food in box]
     energy, vitamins = sum(ENERGY[i] for i in places), sum(VITAMINS[i] for i in places)
     return min(1.0, energy / 900), vitamins / len(box)
@@ -48,7 +48,7 @@ def asked(box: tuple[str, ...]) -> tuple[float, float]:
 
 @cache
 def oracle() -> Oracle[tuple[str, ...]]:
-    """One for all environments; ``processes=2`` would ask two at a time."""
+    """Return the oracle that all environments share; ``processes=2`` would evaluate two boxes at a time."""
     return Oracle(asked, 2, "lunch-box-python-v0")
 
 
@@ -117,7 +117,7 @@ class LunchBox:
         return jnp.where(closes, worth(box), 0.0)
 
     def info(self, state: State, params: tuple[()]) -> dict[str, jax.Array]:
-        """So that other agents know what is allowed."""
+        """Return the action mask, so that agents know which actions are allowed."""
         return {"action_mask": self.action_mask(state.box.astype(jnp.int8))}
 
     def backward_mask(self, state: State) -> jax.Array:
@@ -132,11 +132,11 @@ class LunchBox:
         return parent, box.astype(jnp.int8), backward_action.astype(jnp.int32)  # the same numbers both ways
 
     def text(self, obs: Any) -> str:
-        """What is in a box, as candidates are listed."""
+        """Return the foods in a box as text, for lists of candidates."""
         return " ".join(self.foods(obs))
 
     def foods(self, obs: Any) -> tuple[str, ...]:
-        """Names of what is in a box."""
+        """Return the names of the foods in a box."""
         return tuple(FOODS[i] for i in np.flatnonzero(np.asarray(obs)))
 
 
@@ -148,14 +148,14 @@ class LunchBoxInPython(LunchBox):
 
     @property
     def oracle(self) -> Oracle[tuple[str, ...]]:
-        """Counts what it was asked."""
+        """Oracle, which also counts its calls."""
         return oracle()
 
     def _reward(self, box: jax.Array, closes: jax.Array) -> jax.Array:
         return host_values(self.oracle, self.foods, box, closes, 2)
 
     def values(self, states: State, params: tuple[()]) -> jax.Array:
-        """(B, 2) of closed boxes (B, ...)."""
+        """Return the objectives (B, 2) of closed boxes (B, ...)."""
         return jax.vmap(self._reward)(states.box, states.done)
 
 

@@ -56,7 +56,8 @@ def run(request, tmp_path_factory):
 
 
 def test_every_registered_agent_is_tried():
-    assert set(CASES) == set(agent_specs())
+    ours = {name for name, spec in agent_specs().items() if spec.entry_point.startswith("morl.agents.")}
+    assert set(CASES) == ours  # other tests register agents of their own in this process
 
 
 def test_it_trains_to_a_front_that_is_read_back(run):

@@ -58,7 +58,7 @@ def test_metrics_by_hand(found):
 
 
 def test_means_and_probabilities_by_hand(found):
-    """Of five the largest and the smallest are left out: mean of 1, 1.5 and 4. Pairs: 1 is less than all three..."""
+    """Check interquartile means, of five values without the least and the largest, and probabilities of improvement."""
     one, two = found.groups
     assert found.means[one, "hypervolume"].value == pytest.approx((1 + 1.5 + 4) / 3)
     assert found.means[two, "hypervolume"].value == pytest.approx((9 + 16 + 4) / 3)

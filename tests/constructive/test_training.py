@@ -100,7 +100,7 @@ class TestTraining:
             assert {tuple(w) for w in front.preferences.tolist()} <= lattice
 
     def test_a_seed_alone_is_the_same_to_the_bit(self, run, tmp_path, capsys):
-        """On one device and not two, from the settings of the run."""
+        """Repeat one seed of a run of two from its settings, on one device instead of two; its rows are the same."""
         out = tmp_path / "one"
         flags = f"train mogfn --config {run.path / 'config.yaml'} --seed 4 --num-seeds 1"
         assert command(capsys, flags, "--out", out)[0] == 0

@@ -132,7 +132,7 @@ COMMANDS = commands()
 
 @pytest.mark.parametrize(("where", "words"), COMMANDS, ids=[where for where, _ in COMMANDS])
 def test_commands_are_understood(where, words, monkeypatch, tmp_path):
-    """As far as the parser goes: nothing is trained or read."""
+    """Parse every command; nothing is trained or read."""
     monkeypatch.syspath_prepend(ROOT / "examples" / "own_agent")
     importlib.import_module("reinforce")  # as if it were installed
     command, *args = words
@@ -183,7 +183,7 @@ def test_commands_are_understood(where, words, monkeypatch, tmp_path):
 
 def check_settings(settings):
     """The environment exists, has these keywords and as many objectives as reference values."""
-    if ":" in settings.env or settings.env in ("home-battery-v0",):  # of the examples, which have tests of their own
+    if ":" in settings.env or settings.env in ("home-battery-v0",):  # the examples have tests of their own
         return
     spec = find(settings.env, getattr(settings, "backend", None))
     if isinstance(spec, morl.EnvSpec):
@@ -199,7 +199,7 @@ def test_commands_in_prose_exist():
 
 def test_scripts_and_extras_exist():
     text = "".join(path.read_text() for path in TEXTS)
-    scripts = set(re.findall(r"python (benchmarks/\w+\.py)", text))
+    scripts = set(re.findall(r"python (benchmarks/[\w/]+\.py)", text))
     assert scripts
     assert [script for script in scripts if not (ROOT / script).exists()] == []
     named = {name for extras in re.findall(r'install -\w* ?-?e? ?"?\.\[([\w,]+)\]', text) for name in extras.split(",")}
@@ -229,7 +229,7 @@ def trained_mogfn():
     return morl.train("mogfn", settings, MOGFNConfig(hidden=(16,), num_preferences=3))
 
 
-# What blocks of a page build upon and do not say.
+# Names that blocks of a page use and do not define.
 BEFORE = {
     "gmorl.md": lambda: {"run": trained_gmorl(), "obs": [0, 0], "morl": morl},
     "mogfn.md": lambda: {"run": trained_mogfn(), "obs": [0, 0], "morl": morl, "jax": importlib.import_module("jax")},
@@ -265,7 +265,7 @@ def test_links_to_files_exist(page):
     assert [link for link in links if not (page.parent / link).exists()] == []
 
 
-LONG = {"sequences"}  # what it shows of MOGFN, mogfn.md runs as well
+LONG = {"sequences"}  # its MOGFN code also runs in mogfn.md
 NOTEBOOKS = [
     pytest.param(path, marks=[pytest.mark.slow] * (path.stem in LONG), id=path.stem)
     for path in sorted((DOCS / "notebooks").glob("*.ipynb"))
@@ -274,7 +274,7 @@ NOTEBOOKS = [
 
 @pytest.mark.parametrize("path", NOTEBOOKS)
 def test_notebooks_run(path, monkeypatch):
-    """Top to bottom, in a kernel of their own; they were kept with what they print."""
+    """Run each notebook in a kernel of its own; it is stored with its output."""
     nbformat, nbclient = pytest.importorskip("nbformat"), pytest.importorskip("nbclient")
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     notebook = nbformat.read(path, 4)

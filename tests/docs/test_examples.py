@@ -112,7 +112,7 @@ for line in sys.stdin.read().splitlines():
 
 
 def test_every_command_works_on_a_run_of_an_own_agent(reinforce_run, tmp_path):
-    """In processes of their own, which know the agent only by what the run has written down."""
+    """Run the commands in other processes, which know the agent only by what the run has written down."""
     run_path, out = str(reinforce_run), tmp_path
     assert "agent: reinforce:reinforce\n" in (reinforce_run / "config.yaml").read_text()
     assert "discounted returns, mean" in run(MORL, "front", run_path, cwd=OWN_AGENT)
@@ -188,7 +188,7 @@ def test_the_package_in_gymnasiums_registry(monkeypatch):
 
 
 def test_what_is_charged_is_paid_for(monkeypatch):
-    """By hand: 4 kWh into an empty battery cost 4 / 0.9 of the price, and come back at the price."""
+    """Check by hand that 4 kWh into an empty battery cost 4 / 0.9 of the price, and come back at the price."""
     import jax
     import jax.numpy as jnp
 
@@ -245,7 +245,7 @@ def test_directly_as_gymnasium_environments(monkeypatch):
     ],
 )
 def test_examples_solve_something(script, flags, said, tmp_path):
-    """At a small scale: what is learnt there is little, what is done with it is all there."""
+    """Run each example at a small scale, with little training, and check what it prints and writes."""
     out = tmp_path / "runs"
     printed = run(sys.executable, str(EXAMPLES / script), *flags, "--out", str(out), cwd=tmp_path, path=EXAMPLES.parent)
     assert re.search(said, printed), printed
@@ -273,7 +273,7 @@ def test_a_choice_of_the_examples_is_the_best_within_its_limit(monkeypatch):
 
 
 def test_what_the_office_costs():
-    """By hand: one zone of 23 heated at half power in the first hour of a day, and too warm by the end of it."""
+    """Check by hand: one zone of 23 is heated at half power in the first hour of a day, and too warm by its end."""
     sys.path.insert(0, str(EXAMPLES))
     try:
         import office_tariffs

@@ -39,7 +39,7 @@ def column(section, index):
 
 
 def bound(trees, names):
-    """How many calls were held against the signature of what they call; classes that are only named have to exist."""
+    """Check calls against their functions' signatures, and that named classes exist; return the number of calls."""
     number = 0
     for node in (node for tree in trees for node in ast.walk(tree)):
         if isinstance(node, ast.Name) and node.id[0].isupper():

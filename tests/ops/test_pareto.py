@@ -160,7 +160,7 @@ def test_convex_coverage_set_tells_a_small_bulge_from_rounding(bulge, kept):
 
 @pytest.mark.filterwarnings("ignore:.*precision lowered by casting:UserWarning")
 def test_resource_gathering_by_value_iteration_over_sets():
-    """Only an enemy is random, and death ends the episode, so the sets of returns never multiply."""
+    """Run value iteration over sets of returns; as death ends the episode, no two sets have to be added."""
     env = mo_gymnasium.make("resource-gathering-v0").unwrapped
     states = list(itertools.product(range(5), range(5), (False, True), (False, True)))
     for gamma in (0.99, 1.0):

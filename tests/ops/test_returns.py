@@ -40,7 +40,7 @@ def advantages(reward, value, next_value, terminated, over, gamma, lambda_):
 
 class TestLambdaReturns:
     def test_by_hand(self):
-        """From the end: 3 + 0.5 * 8 = 7; 2 + 0.5 (0.75 * 4 + 0.25 * 7) = 4.375; 1 + 0.5 (0.75 * 2 + 0.25 * 4.375)."""
+        """Last to first: 3 + 0.5 * 8 = 7; 2 + 0.5 (0.75 * 4 + 0.25 * 7) = 4.375; 1 + 0.5 (0.75 * 2 + 0.25 * 4.375)."""
         returns = lambda_returns(jnp.array([1.0, 2.0, 3.0]), jnp.full(3, 0.5), jnp.array([2.0, 4.0, 8.0]), 0.25)
         np.testing.assert_array_equal(returns, [2.296875, 4.375, 7.0])
 
@@ -51,7 +51,7 @@ class TestLambdaReturns:
 
     @pytest.mark.parametrize("lambda_", [0.0, 0.7, 1.0])
     def test_minus_the_values_they_are_the_advantages(self, data, lambda_):
-        """Without truncations: Schulman et al. (2016), section 3, with the values of consecutive observations."""
+        """Check Schulman et al. (2016), section 3, without truncations, by the values of consecutive observations."""
         over, value = data["terminated"], np.concatenate([data["value"], data["next_value"][-1:]])
         arrays = {"reward": data["reward"], "value": value[:-1], "next_value": value[1:]}
         got = advantages(**arrays, terminated=over, over=over, gamma=0.9, lambda_=lambda_)

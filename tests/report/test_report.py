@@ -79,7 +79,7 @@ def test_one_objective_may_not_vary(tmp_path):
 
 
 def test_objects_are_not_called_policies(browser, tmp_path):
-    """Of a sampler: what it drew has names, and is drawn again rather than rolled out."""
+    """Check the page of a sampler, whose objects have names and are drawn again rather than rolled out."""
     run = write_run(tmp_path / "x", ("a", "b", "c"), {0: points(0, 3, 3)})
     names = ["AV", EVIL, "CA"]
     (run / "objects.csv").write_text(objects_csv({0: SimpleNamespace(objects=names)}))

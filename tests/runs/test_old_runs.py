@@ -29,7 +29,7 @@ def test_a_run_of_an_earlier_version_is_read_and_its_policies_act(old):
 
 
 def test_its_settings_have_the_names_of_today(old):
-    """Its config.yaml has those of before: clip, keep and radius."""
+    """Read a config.yaml with the earlier names clip, keep and radius."""
     text = (old / "config.yaml").read_text()
     assert [name for name in ("clip", "keep", "radius") if f"\n{name}: " not in text] == []
     (read,) = results.read([old])

@@ -15,7 +15,7 @@ from morl.cli import main
 
 
 def eventually(url, wanted):
-    """What a server answers once it has read the events."""
+    """Return what ``wanted`` finds in the JSON of a server, once it has read the events."""
     for _ in range(100):
         try:
             with urllib.request.urlopen(url, timeout=60) as answer:

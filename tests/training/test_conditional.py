@@ -103,7 +103,7 @@ def test_preferences_off_the_simplex_are_refused(run):
 
 
 def test_overlap_takes_two_policies():
-    """Of two seeds there are two; one of them evaluated again is one policy."""
+    """Two seeds have two policies, so that overlap works; one seed evaluated again has one policy."""
     settings = {**TREASURE, "backend": "host", "overlap": True, "processes": 1}
     with pytest.raises(UserError, match="overlap needs two policies, and gmorl has one: give two seeds"):
         prepare("gmorl", TrainSettings(**settings), GMORLConfig(**SMALL))

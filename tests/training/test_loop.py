@@ -274,7 +274,7 @@ def test_host_environments_feed_the_same_agent(tmp_path):
 
 
 def test_worker_processes_and_overlap_change_nothing_but_the_speed(tmp_path):
-    """Through both stages: of a rollout that a half has begun, nothing is left in the next round."""
+    """Compare trainings of both stages; a rollout that a half has begun must not leak into the next round."""
     config = CMORLConfig(num_policies=3, num_envs=4, rollout_steps=8, hidden=(8,), extension_updates=2)
     settings = {"backend": "host", "steps": 1000, "evaluations": 5}
     alone = small(tmp_path / "alone", config, **settings)

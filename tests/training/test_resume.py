@@ -38,7 +38,7 @@ from tests.training.test_loop import metric_rows
 
 ROOT = Path(__file__).parents[2]
 SETTINGS = TrainSettings(
-    env="fruit-tree-v0",  # where policies that have learnt nothing make a front already
+    env="fruit-tree-v0",  # untrained policies make a front there already
     env_kwargs={"depth": 5},
     steps=640,
     evaluations=2,
@@ -58,7 +58,7 @@ AGENTS = {
 
 
 def start(out, agent="tiny", after=None, **changes):
-    """A training that is stopped at the so-manieth look, or goes through."""
+    """Train and return the run, complete or stopped when ``should_stop`` is asked for the ``after``-th time."""
     looks = []
 
     def stop():
@@ -92,7 +92,7 @@ def tiny():
 
 @pytest.fixture(scope="module", autouse=True)
 def compiled(tmp_path_factory):
-    """Most trainings here run the same programs: the first one compiles them."""
+    """Cache compiled programs on disk, as most trainings here run the same ones; yield the variables for processes."""
     before = jax.config.jax_compilation_cache_dir, jax.config.jax_persistent_cache_min_compile_time_secs
     place = before[0] or str(tmp_path_factory.mktemp("compiled"))
     jax.config.update("jax_compilation_cache_dir", place)
@@ -106,13 +106,13 @@ def compiled(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    """Never interrupted."""
+    """Return the results of a training that was never interrupted."""
     return results(start(tmp_path_factory.mktemp("whole") / "run").path)
 
 
 @pytest.fixture(scope="module")
 def stopped(tmp_path_factory):
-    """Stopped in the first stage; not to be written to."""
+    """Return the path of a run stopped in the first stage; not to be written to."""
     return start(tmp_path_factory.mktemp("stopped") / "run", after=2).path
 
 
@@ -221,7 +221,7 @@ def test_tensorboard_shows_each_step_once(stopped, tmp_path):
 
 
 def refused(path, message):
-    """Whatever is wrong is told before anything is written."""
+    """Check that resuming is refused before anything but the log is written."""
     before = {file: file.read_bytes() for file in path.rglob("*") if file.is_file()}
     with pytest.raises(UserError, match=message):
         resume(path)
@@ -265,7 +265,7 @@ def test_a_run_that_another_process_writes_is_left_to_it(stopped, tmp_path):
 
 
 def test_a_setting_that_came_after_the_checkpoint_was_its_default(tmp_path, whole, monkeypatch):
-    """As an earlier version writes it; a value that is not the default cannot have been its."""
+    """Resume a checkpoint that lacks a setting, as earlier versions write it: it had the default and no other value."""
     with monkeypatch.context() as earlier:
         known = checkpointing.fixed_settings
         earlier.setattr(
@@ -285,7 +285,7 @@ def full(*_, **__):
 
 
 def test_a_full_disk_is_one_error_and_costs_nothing(stopped, whole, tmp_path, monkeypatch):
-    """In a checkpoint, in a row of metrics.csv, in the front: then there is room again."""
+    """Fill the disk at a checkpoint, at a row of metrics.csv and at the front in turn; then resume with free space."""
     path = tmp_path / "run"
     shutil.copytree(stopped, path)
     places = [(storage.npy, "write_array"), (logger.CsvWriter, "write"), (storage, "replacing")]
@@ -323,7 +323,7 @@ def test_an_event_that_a_full_disk_cut_is_as_if_it_had_not_been(tmp_path):
 
 
 def test_a_read_only_path_is_one_error(tmp_path, monkeypatch):
-    """Before anything is compiled; nothing of the new run is left."""
+    """Check that nothing of the new run is left."""
 
     def read_only(path, *_, **__):
         raise OSError(errno.EROFS, "Read-only file system", os.fspath(path))

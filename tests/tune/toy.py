@@ -88,7 +88,7 @@ def search(settings, config, *, resume, reporter, should_stop):
 
 
 def front(point):
-    """As much of a front as a study looks at, of one point; its hypervolume is against 0."""
+    """Return a stand-in for a front of one point: what a study reads, its returns and hypervolume above 0."""
     return SimpleNamespace(returns=np.array([point]), hypervolume=lambda: float(np.prod(point)))
 
 

@@ -107,7 +107,7 @@ class HomeBattery:
 
 
 def _price(key: jax.Array, hour: jax.Array, params: Params) -> jax.Array:
-    """Dearest at seven in the evening."""
+    """Return a noisy price () float32 with its daily maximum at seven in the evening."""
     daily = params.swing * jnp.cos(2 * jnp.pi * (hour - 19) / HOURS_PER_DAY)
     return jnp.clip(params.mean_price + daily + params.noise * jax.random.normal(key), -1.0, 2.0)
 

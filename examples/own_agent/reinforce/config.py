@@ -29,7 +29,7 @@ class ReinforceConfig:
                 raise UserError(f"{name} must be at least 1, not {getattr(self, name)}")
 
 
-# What `morl tune reinforce` searches. A live setting changes no array's shape, so pbt may change it during a training.
+# Search space of `morl tune reinforce`. A live setting changes no array's shape, so pbt may change it while training.
 SPACE = {
     "learning_rate": Parameter(log_real(0.01, 1.0)),
     "rollout_steps": Parameter(Integer(8, 64, log=True)),

@@ -2,7 +2,7 @@
 
 As in Sample Factory's double-buffered sampling (Petrenko et al., 2020), so that neither the environments nor the device
 wait for each other. It is for machines with more cores than environments fill; two that MuJoCo fills are a little
-slower by it (benchmarks/host_overlap.py).
+slower by it (benchmarks/host/overlap.py).
 """
 
 from __future__ import annotations

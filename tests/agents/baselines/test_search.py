@@ -28,7 +28,7 @@ def test_genomes_are_objects():
 
 
 def test_genes_stand_for_the_allowed_actions_in_their_order():
-    """On the far edge of a grid only stop is left, whatever the gene."""
+    """Check that genes are actions; at the far edge of a grid the walk ends, whatever the next gene."""
     found = decode(HyperGrid(side=3), jnp.array([[0, 0, 0], [1, 2, 0], [2, 0, 0]]))
     np.testing.assert_array_equal(found.state.position, [[2, 0], [0, 1], [0, 0]])
     assert bool(found.state.done.all())

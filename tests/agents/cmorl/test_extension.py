@@ -77,7 +77,7 @@ def test_weights_are_those_of_the_barriers_gradient():
     value = lambda g: g[1] + (jnp.log(g[0] - 1.0) + jnp.log(g[2] + 3.0)) / 20  # noqa: E731
     np.testing.assert_allclose(got, jax.grad(value)(jnp.array([1.5, 7.0, -2.98])), rtol=1e-3)
     assert (barrier_weights(preference, jnp.array([1e-9, jnp.inf, 1.0]), 20.0) <= STEEPEST).all()
-    # without constraints it is the preference alone
+    # without constraints the weights are the preference
     np.testing.assert_allclose(barrier_weights(jnp.array([0.3, 0.7]), jnp.full(2, jnp.inf), 20.0), [0.3, 0.7])
 
 
@@ -148,9 +148,9 @@ def test_what_an_episode_comes_to_goes_on_from_rollout_to_rollout():
             state, told(value[part], next_value[part], reward[part], terminated=done[part], valid=valid[part])
         )
         found.append(outcomes)
-        if begin == 0:  # the policy begun from acted: nothing is lost yet
+        if begin == 0:  # the initial policy acted, so no return is lost yet
             np.testing.assert_allclose(agent.slack(state), state.learning.allowance, rtol=1e-5)
-    # without a limit a value at the same discount is worth itself
+    # without a limit, values at the same discount are taken as they are
     for expected, got in ((before, [x.before for x in found]), (after, [x.after for x in found])):
         np.testing.assert_allclose(np.concatenate(got)[valid], expected[valid], rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(state.learning.td_sum, td_sum, rtol=1e-4)
@@ -300,9 +300,9 @@ def test_it_raises_one_objective_as_far_as_the_other_allows(settled):
 def test_a_policy_outside_comes_back(settled):
     agent, policy = settled
     begun = agent.begin(policy, [np.inf, 0.05], [0.05, 0.05])
-    # far beyond the constraint b alone counts until a is back
+    # far outside the constraint only b counts, until a meets it again
     away, _ = program("steer", "none")((1.0, 0.0), 150, agent.ppo.begin(policy))
-    # enough entropy that a small divergence is a step of some length
+    # enough entropy that a small KL divergence allows a sizeable step
     params = away.params._replace(log_std=np.array([-2.0], np.float32))
     lengths = begun.learning.lengths._replace(steps=jnp.float32(1))
     outside = begun._replace(params=params, learning=begun.learning._replace(ppo=away.learning, lengths=lengths))
@@ -353,7 +353,7 @@ def test_without_constraints_it_is_ppo(normalise, units):
     agent = learner("cue", normalise_rewards=normalise, preference_units=units)
     env, ppo = Probe("cue"), agent.ppo
     policy = ppo.policy(ppo.init(jax.random.key(0)))
-    # objectives whose returns deviate by different amounts
+    # returns of the two objectives have different standard deviations
     unequal = policy.return_stats._replace(var=jnp.array([1.0, 400.0]), seen=jnp.float32(1e6))
     policy = policy._replace(return_stats=unequal)
     # a preference weighs objectives in the units of the constraints
@@ -500,7 +500,7 @@ def test_gaps_are_taken_the_widest_first_and_once():
 
 def test_gaps_of_three_objectives_hold_nothing_archived():
     rng = np.random.default_rng(0)
-    returns = np.abs(rng.normal(size=(30, 3)))  # of a sphere in the positive octant none dominates another
+    returns = np.abs(rng.normal(size=(30, 3)))  # on a sphere's positive octant none dominates another
     returns = returns / np.linalg.norm(returns, axis=1)[:, None]
     tried = {b"end 1"}
     for _ in range(10):

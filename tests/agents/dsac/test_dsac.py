@@ -29,7 +29,7 @@ def test_each_policy_chooses_for_its_preference():
 
 
 def test_each_policy_steers_for_its_preference():
-    """To 0.6, -0.2 and, for even weights, 0.2; an untrained policy goes to about 0."""
+    """Policies go to 0.6, -0.2 and, for even weights, 0.2; an untrained one goes to about 0."""
     found = trained_returns("steer")
     np.testing.assert_allclose(found, [[0, -0.64], [-0.64, 0], [-0.16, -0.16]], atol=0.15)
 

@@ -75,7 +75,7 @@ def test_one_policy_has_the_front_of_continuous_actions(draws):
 
 
 def test_it_trains_on_continuous_actions_by_name(tmp_path):
-    """From training to front, reading back and acting, with drawn preferences."""
+    """Train by name with drawn preferences, write a front, read it back and act."""
     settings = TrainSettings(
         env="mo-mountaincarcontinuous-v0",
         steps=960,

@@ -34,7 +34,7 @@ SMALL_STRINGS = MOGFNConfig(batch=8, network="transformer", width=16, num_blocks
 
 
 def exact(agent, preference, beta):
-    """The target of preferences (n, R)."""
+    """Return the target of preferences (n, R)."""
     outcomes = agent.env.outcomes()
     rows = np.asarray(preference, np.float64)[:, None]
     return gfn_metrics.target(outcomes, agent.log_reward(outcomes.values[None], rows, beta))
@@ -130,12 +130,12 @@ class TestLosses:
 
 
 def exact_flows(env, log_reward):
-    """log Z, and log P_F ((H - 1)², 3) of the flows that uniform backward steps from every cell make."""
+    """Return log Z, log P_F ((H - 1)², 3) and log flows (H, H) for a uniform backward policy."""
     side, inside = env.side, env.side - 1
     flow = np.zeros((side, side))
     edge = np.zeros((inside, inside, 3))
     reward = np.exp(np.append(log_reward, -np.inf)).reshape(side, side)
-    into = np.zeros((side, side))  # what the steps onwards carry away from a cell
+    into = np.zeros((side, side))  # flow from a cell to its children
     for i, j in sorted(np.ndindex(side, side), key=lambda cell: -sum(cell)):
         if max(i, j) == inside:
             flow[i, j] = reward[i, j]

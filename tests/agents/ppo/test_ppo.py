@@ -186,7 +186,7 @@ def test_a_lost_step_does_not_make_up_advantages_of_steps_before_it():
         np.testing.assert_array_equal(one, two)  # nor do the running statistics see it
 
 
-LANES = np.where(np.arange(16)[:, None] % 2, [1.0, 0.0], [0.0, 1.0])  # environments of either objective in turn
+LANES = np.where(np.arange(16)[:, None] % 2, [1.0, 0.0], [0.0, 1.0])  # environments alternate between the objectives
 
 
 def test_each_step_is_learnt_from_for_its_own_preference():
@@ -258,7 +258,7 @@ def test_losses_are_those_of_the_paper_by_hand():
     log_ratio = jnp.log(jnp.array([1.5, 1.5, 0.5, 0.5, 1.1, 9.0]))
     advantage = jnp.array([1.0, -1.0, 1.0, -1.0, 2.0, 9.0])
     weight = jnp.array([1.0, 1, 1, 1, 1, 0])
-    # clipped where the ratio has gone the way the advantage points by more than 0.2
+    # clipped where the ratio leaves 1 ± 0.2 in the direction of the advantage
     expected = -np.mean([1.2, -1.5, 0.5, -0.8, 2.2])
     got = losses.clipped_surrogate_loss(log_ratio, advantage, weight, 0.2)
     np.testing.assert_allclose(got, expected, rtol=1e-6)
@@ -280,7 +280,7 @@ def test_update_compiles_once():
     run = training(env, Counted(CONFIG, env.observation_space, env.action_space, 2, GAMMA, 1))
     state, _ = run((0.5, 0.5), 1)
     number = len(traces)
-    assert number <= 3  # for the shapes of the metrics, and for the loop, whose carry may be traced twice
+    assert number <= 3  # once for the shapes of the metrics, up to twice for the loop's carry
     run((0.2, 0.8), 3, state=state)  # another preference, and a learner that goes on
     assert len(traces) == number
 

@@ -88,7 +88,7 @@ def test_the_mode_and_the_scale():
 
 
 def test_samples_are_differentiated_through():
-    """With the noise held still, d tanh(u) / d mean is the slope 1 - a²."""
+    """Check that for fixed noise d tanh(u) / d mean is the slope 1 - a²."""
     output = jnp.array([0.3, 0.0], jnp.float32)
     action = BOX.sample(output, KEY)
     slope = jax.grad(lambda x: BOX.sample(x, KEY)[0])(output)

@@ -43,7 +43,7 @@ def test_without_its_preference_it_cannot():
 
 
 def test_tchebycheff_prefers_the_middle():
-    """With even weights the larger of the two distances is least at 0.2; with 0.9 it is where 0.9 d1² = 0.1 d2²."""
+    """The larger weighted distance is least at 0.2 for even weights, and at 0.4, where 0.9 d1² = 0.1 d2², for 0.9."""
     learner, state, _ = learn(Probe("steer"), scalarisation="tchebycheff")
     assert act(learner, state, (0.5, 0.5))[0, 0] == pytest.approx(0.2, abs=0.1)
     assert act(learner, state, (0.9, 0.1))[0, 0] == pytest.approx(0.4, abs=0.1)

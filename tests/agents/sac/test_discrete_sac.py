@@ -57,7 +57,7 @@ def test_truncation_bootstraps():
 
 
 def test_rewards_of_several_steps():
-    """By hand: rewards 1, 2, 4, ... of one environment, cut off after the second step and ended by the fourth."""
+    """Check sums by hand of rewards 1, 2, 4, ..., truncated after the second step and terminated by the fourth."""
     env = Probe("constant")
     learner = learner_for(env, 10, gamma=0.5, n_step=3)
     t = jnp.arange(6.0)
@@ -182,7 +182,7 @@ def test_invalid_steps_are_not_learnt_from():
 
 
 def test_a_lost_step_ends_the_partial_return():
-    """By hand, discount 0.9: 1 + 0.9 of the first environment; the second lost its second step, and starts again."""
+    """Check returns by hand at discount 0.9; the second environment loses its second step and starts again."""
     env = Probe("endless")
     learner = learner_for(env, 10, num_envs=2, rollout_steps=3, replay_capacity=60, learning_starts=60)
     flags = jnp.zeros((3, 2), bool)

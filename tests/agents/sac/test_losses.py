@@ -8,7 +8,7 @@ from morl.agents.sac import losses
 from morl.agents.sac.action_space import PolicyActions
 from morl.ops import scalarisation
 
-ENTROPY = 0.5623351  # of a quarter and three quarters, in nats
+ENTROPY = 0.5623351  # of probabilities 1/4 and 3/4, in nats
 PROBABILITY = jnp.array([[0.25, 0.75]])
 DISCRETE = PolicyActions(None, PROBABILITY, jnp.log(PROBABILITY), jnp.array([0.2079442]))
 SAMPLE = PolicyActions(jnp.array([[0.1]]), jnp.ones((1, 1)), jnp.array([[-2.0]]), jnp.array([0.5]))
@@ -45,7 +45,7 @@ def test_the_critic_loss_is_summed_over_twins_and_objectives():
 
 
 def test_the_lesser_twin_keeps_its_whole_vector():
-    """Worth 3 and 4 for even weights; the smaller of each objective would be (1, 4)."""
+    """The twins are worth 3 and 4 for even weights; a minimum per objective would be (1, 4)."""
     values = jnp.array([[[[1.0, 5.0]]], [[[4.0, 4.0]]]])
 
     def least(*weights):
@@ -72,7 +72,7 @@ def test_the_actor_loss_is_least_where_probabilities_are_those_of_a_softmax():
         return losses.actor_loss(policy, jnp.array([[1.0, 2.0]]), jnp.float32(0.5), ONE)
 
     np.testing.assert_allclose(jax.grad(loss)(jnp.array([[2.0, 4.0]])), 0.0, atol=1e-6)
-    slope = jax.grad(loss)(jnp.array([[0.0, 0.0]]))  # of even probabilities: -(w_k - mean w) / 2
+    slope = jax.grad(loss)(jnp.array([[0.0, 0.0]]))  # at equal probabilities it is -(w_k - mean w) / 2
     np.testing.assert_allclose(slope, [[0.25, -0.25]], rtol=1e-5)
 
 
@@ -84,4 +84,4 @@ def test_the_temperature_loss():
     for leaf in jax.tree.leaves(jax.grad(losses.temperature_loss, argnums=1)(jnp.log(0.5), DISCRETE, ONE)):
         assert not np.asarray(leaf).any()
     _, slope = jax.value_and_grad(losses.temperature_loss)(jnp.log(0.5), SAMPLE, ONE)
-    assert float(slope) == 1.5  # an entropy of 2 by the sample, a target of 0.5
+    assert float(slope) == 1.5  # the sample's entropy 2 less the target 0.5

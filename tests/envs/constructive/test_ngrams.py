@@ -40,7 +40,7 @@ def test_unigrams_are_counted_by_combinatorics():
 
 @pytest.mark.parametrize("ngrams", [("AV", "VC", "CA"), ("A", "VC"), ("AV", "VA"), ("A", "AV", "V", "CV")])
 def test_counts_against_every_string(ngrams):
-    """Over A, V, C and a fourth letter that stands for all others."""
+    """Count in all strings of A, V, C and a fourth letter that stands for all others."""
     longest = 4
     table = np.zeros_like(_counts(ngrams, longest))
     others = 20 - len(set("".join(ngrams)))

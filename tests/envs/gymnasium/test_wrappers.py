@@ -168,7 +168,7 @@ def test_statistics(truncate):
 
 
 def test_statistics_beside_mo_gymnasiums():
-    """Alike, except that theirs writes into the environment's own info, and fails when it meets that again."""
+    """Compare with theirs, which writes into the environment's own info and fails when that is used again."""
     ours = [row[3] for row in run(MORecordEpisodeStatistics(Counting(), gamma=0.9), episodes=5)]
     expected = [row[3] for row in run(theirs.MORecordEpisodeStatistics(Counting(), gamma=0.9), episodes=5)]
     for a, b in zip(ours, expected, strict=True):

@@ -1,4 +1,4 @@
-"""Where transitions and returns come from must not matter: devices, padding, blocks, JAX, host or two halves of it."""
+"""Back-ends agree, wherever transitions and returns come from: devices, padding, blocks, JAX, host or halves of it."""
 
 import contextlib
 import threading
@@ -81,13 +81,13 @@ def whole():
 
 @pytest.fixture(scope="module")
 def halves():
-    """Two policies and one, of which the latter is half a rollout ahead, on one device."""
+    """Yield a host of two halves on one device, of two policies and of one; the latter is half a rollout ahead."""
     with contextlib.closing(DoubleBufferedHost(on_host, PREFERENCES, jax.devices()[:1])) as host:
         yield host
 
 
 def outcome(host, saved=None):
-    """Three updates in two pieces, from the start or from what was saved, and an evaluation."""
+    """Return the results of three updates in two pieces, from the start or a saved state, and of an evaluation."""
     state, sums = host.init(KEYS if saved is None else KEYS[::-1]), None
     if saved is not None:
         state = host.restored(state, saved)
@@ -102,7 +102,7 @@ def outcome(host, saved=None):
 def test_halves_that_overlap_train_as_the_whole(whole, halves):
     once = outcome(halves)
     close(once, outcome(whole), rtol=1e-3)
-    close(outcome(halves), once, rtol=0, atol=0)  # what was taken ahead is not of the next start
+    close(outcome(halves), once, rtol=0, atol=0)  # steps taken ahead do not leak into the next start
 
 
 def test_halves_go_on_where_the_whole_was_saved(whole, halves):
@@ -139,7 +139,7 @@ def test_one_half_steps_while_the_other_updates(halves, monkeypatch, updating):
 
 
 def test_a_failure_of_one_half_ends_the_other(monkeypatch):
-    """Long before all of its updates."""
+    """Check that the other half stops before it has done all of its updates."""
     halves = DoubleBufferedHost(on_host, PREFERENCES, jax.devices()[:1])
     state, steps, failed = halves.init(KEYS), [], threading.Event()
     step = halves._halves[1]._train_envs.step
@@ -180,7 +180,7 @@ def test_nor_does_it_in_a_round_of_the_extension(trained, method):
 
 
 def test_pieces_of_any_length_give_the_same_bits(trained):
-    """Metrics too: how long a piece is depends on the clock."""
+    """Check metrics too, as the length of a piece depends on the clock."""
     trainer, policies, metrics = trained
     state, sums = trainer.init(KEYS), None
     for updates in (1, 3, 2):

@@ -3,7 +3,7 @@
 A refactoring that should change no number is held against the checkout before it:
 
     git worktree add ../before COMMIT
-    python benchmarks/golden_runs.py ../before .
+    python benchmarks/checkouts/golden_runs.py ../before .
 
 Both run with this Python. ``front.csv`` and ``metrics.csv`` must be the same but for columns of time and columns that
 only one of them has. Prints a line a case; exit code 1 where one differs.
@@ -53,7 +53,7 @@ CASES = {
 
 def run(checkout: Path, arguments: str, out: Path) -> None:
     """Train with the library of a checkout."""
-    known = (checkout / "morl" / "training.py").exists()  # of before settings had their names of today
+    known = (checkout / "morl" / "training.py").exists()  # an old checkout, with earlier names of settings
     flags = arguments.format(learning_starts="--warm-up" if known else "--learning-starts").split()
     done = subprocess.run(
         [sys.executable, "-m", "morl", "train", *flags, "--out", str(out)],
@@ -76,7 +76,7 @@ def table(path: Path) -> dict[str, list[str]]:
 
 
 def difference(first: Path, second: Path) -> str:
-    """Names of the columns in which two run directories differ."""
+    """Return the names of the columns in which two run directories differ."""
     found = []
     for name in ("front.csv", "metrics.csv"):
         one, two = table(first / name), table(second / name)

@@ -1,7 +1,7 @@
 """Steps a second of MuJoCo's robots in one process, beside MO-Gymnasium's own vector environment.
 
-    python benchmarks/host.py                 # all robots
-    python benchmarks/host.py mo-ant-2obj-v5  # some
+    python benchmarks/host/stepping.py                 # all robots
+    python benchmarks/host/stepping.py mo-ant-2obj-v5  # some
 
 Both step the same 12 environments by the same random actions, episodes that start over and all, in turns of about a
 second; each number is the median of seven turns, as is the ratio of two turns that follow each other.
@@ -9,8 +9,8 @@ second; each number is the median of seven turns, as is the ratio of two turns t
 
 from __future__ import annotations
 
+import argparse
 import statistics
-import sys
 import time
 from typing import Any
 
@@ -25,7 +25,7 @@ NUM_ENVS, TURNS, SECONDS = 12, 7, 1.0
 
 
 def rate(envs: Any, actions: np.ndarray[Any, Any]) -> float:
-    """Steps a second of one turn."""
+    """Return the steps/s of one turn."""
     started, taken = time.perf_counter(), 0
     while time.perf_counter() - started < SECONDS:
         envs.step(actions[taken % len(actions)])
@@ -34,8 +34,11 @@ def rate(envs: Any, actions: np.ndarray[Any, Any]) -> float:
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("robots", nargs="*", default=ROBOTS, help="ids of environments; by default all")
+    robots = parser.parse_args().robots
     print("| environment | MO-Gymnasium, steps/s | morl, steps/s | ratio |\n|---|---|---|---|")
-    for id in sys.argv[1:] or ROBOTS:
+    for id in robots:
         theirs = MOSyncVectorEnv([lambda id=id: mo_gymnasium.make(id)] * NUM_ENVS)
         env: Any = morl.make(id, "host")
         ours = env.make_vector(NUM_ENVS)

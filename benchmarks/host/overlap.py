@@ -1,7 +1,7 @@
 """Steps a second of C-MORL on MuJoCo's hopper with and without ``--overlap``, in turns: collecting and learning.
 
-    python benchmarks/host_overlap.py               # a worker process for each core
-    python benchmarks/host_overlap.py --processes 4
+    python benchmarks/host/overlap.py               # a worker process for each core
+    python benchmarks/host/overlap.py --processes 4
 
 Whole commands in fresh processes; rates are medians over the pieces of a training between two evaluations but for the
 first, in which programs are compiled.
@@ -12,19 +12,22 @@ from __future__ import annotations
 import argparse
 import os
 import statistics
+import sys
+from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
 from cmorl import CASES, one_run
 
 
 def main() -> None:
-    """A row of a table for each turn, and the median of the ratios."""
+    """Print a row of a table for each turn, and the median of the ratios."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1, help="of each half with --overlap")
     parser.add_argument("--steps", type=int, default=300_000)
     parser.add_argument("--turns", type=int, default=3)
     arguments = parser.parse_args()
     given = f"--steps {arguments.steps} --processes {arguments.processes} --eval-episodes 1 --evaluations 12"
-    flags = f"{CASES['mo-hopper-2obj']} {given}".split()  # what comes last counts
+    flags = f"{CASES['mo-hopper-2obj']} {given}".split()  # later flags override earlier ones
     print("| turn | steps/s | with --overlap | ratio |\n|---|---|---|---|")
     ratios = []
     for turn in range(arguments.turns):
@@ -35,7 +38,7 @@ def main() -> None:
 
 
 def rate(*flags: str) -> float:
-    """Steps a second of the median piece between two evaluations."""
+    """Return steps/s, the median over the pieces of a training between two evaluations but for the first."""
     return statistics.median(row["steps_per_second"] for row in one_run("--env", *flags).history[1:])
 
 

@@ -1,6 +1,6 @@
 """Steps a second of C-MORL on a MuJoCo environment from end to end, beside morl-baselines' PGMORL, in turns.
 
-    python benchmarks/host_training.py --peer-python PY   # PY has morl-baselines (benchmarks/peers/README.md)
+    python benchmarks/host/training.py --peer-python PY   # PY has morl-baselines (benchmarks/peers/README.md)
 
 morl's time is that of the whole command: start of Python, compilation, evaluations, pictures and the re-evaluated front
 included. PGMORL's begins with its first step and ends with its last. morl uses all cores, by one worker process each;
@@ -14,10 +14,13 @@ import argparse
 import os
 import statistics
 import sys
+from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
 from cmorl import CASES, one_run
-from cmorl_peers import HERE, run_peer
+from cmorl_peers import HERE as BENCHMARKS
+from cmorl_peers import run_peer
 
 CASE = "mo-hopper-2obj"
 
@@ -30,7 +33,7 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=3)
     arguments = parser.parse_args()
     cores = os.cpu_count() or 1
-    # what comes last counts
+    # later flags override earlier ones
     flags = f"{CASES[CASE]} --steps {arguments.steps} --evaluations 10 --processes {cores}".split()
     threads = sorted({1, cores})
     print(
@@ -53,8 +56,8 @@ def main() -> None:
 
 
 def pgmorl(python: str, env: str, steps: int, threads: int, seed: int) -> dict[str, Any]:
-    """What a run of PGMORL took and reached."""
-    command = [str(HERE / "peers" / "run_pgmorl.py"), "--env", env, "--steps", str(steps)]
+    """Train PGMORL; return its results, such as steps per second and hypervolume, or exit where it fails."""
+    command = [str(BENCHMARKS / "peers" / "run_pgmorl.py"), "--env", env, "--steps", str(steps)]
     result = run_peer(python, [*command, "--threads", str(threads), "--episodes", "3", "--seed", str(seed)])
     if isinstance(result, str):
         sys.exit(f"PGMORL fails: {result}")

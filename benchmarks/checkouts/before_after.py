@@ -1,8 +1,8 @@
 """Speed of two checkouts of this library, in turns, on the same machine: did a change make anything slower?
 
     git worktree add ../before COMMIT
-    python benchmarks/before_after.py ../before .
-    python benchmarks/before_after.py ../before . --rounds 9 --only cmorl first-cmorl
+    python benchmarks/checkouts/before_after.py ../before .
+    python benchmarks/checkouts/before_after.py ../before . --rounds 9 --only cmorl first-cmorl
 
 Each measurement is a process of its own, with this Python and the library of one checkout. They take turns (A B,
 then B A, and so on), as the speed of a machine changes, and medians over the rounds are compared. Flags and functions
@@ -39,7 +39,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-HERE = Path(__file__).parent
+BENCHMARKS = Path(__file__).parents[1]
 FEW = "--eval-episodes 2 --final-episodes 2 --seed 1"
 
 # Ends the process as soon as the first update is done, which is when a training asks whether it should stop.
@@ -59,12 +59,12 @@ morl.train(agent, morl.TrainSettings(env=env, out=Path(out), device=device), sho
 
 @dataclass(frozen=True)
 class Rate:
-    """A rate of training, from metrics.csv.
+    """Rate of training, from metrics.csv.
 
     Attributes:
-        unit: of the rate.
-        flags: of ``morl train``, with ``{steps}``.
-        steps: a full measurement takes so many.
+        unit: unit of the rate.
+        flags: flags of ``morl train``.
+        steps: steps of a full measurement.
         per_step: units in one step.
         evaluations: rows of metrics.csv.
         skip: rows at the start that compile, or that fill the replay.
@@ -224,7 +224,7 @@ def main() -> int:
     parser.add_argument("--scale", type=float, default=1.0, help="share of the steps of a full measurement")
     parser.add_argument("--device", default="cpu", help="where JAX runs")
     parser.add_argument("--least", type=float, default=0.97, help="ratio below which this fails")
-    parser.add_argument("--out", type=Path, default=HERE / "results" / "before_after.json")
+    parser.add_argument("--out", type=Path, default=BENCHMARKS / "results" / "before_after.json")
     options = parser.parse_args()
     checkouts = options.before.resolve(), options.after.resolve()
     for checkout in checkouts:
@@ -238,7 +238,7 @@ def main() -> int:
         lambda name, checkout: MEASUREMENTS[name].measure(checkout, options.device, options.scale),
     )
     written = {
-        "command": " ".join(["python", "benchmarks/before_after.py", *sys.argv[1:]]),
+        "command": " ".join(["python", "benchmarks/checkouts/before_after.py", *sys.argv[1:]]),
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "machine": begun,
         "commits": {"before": commit(checkouts[0]), "after": commit(checkouts[1])},
