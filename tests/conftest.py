@@ -14,6 +14,10 @@ if "MORL_TEST_PLATFORM" not in os.environ:
 # one Gaussian process.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+# Broadcasting arrays of different rank is an error here: an axis of policies or objectives that lines up with another
+# one by accident gives numbers and no exception. In the environment, so that commands that tests start have it too.
+os.environ.setdefault("JAX_NUMPY_RANK_PROMOTION", "raise")
+
 # Programs that several tests run are compiled once, by whichever worker or command comes to them first. With a limit to
 # its size JAX reads and writes these folders under a lock; without one a worker may read a part of what another writes.
 # Workers have a folder of their own: a trial that Ray ends while it writes leaves an entry without its time of use,
@@ -36,9 +40,6 @@ from morl.agents.cmorl import CMORLConfig
 from morl.settings import TrainSettings
 from morl.training.loop import train
 
-# With "raise", broadcasting arrays of different rank is an error; JAX_NUMPY_RANK_PROMOTION=raise sets it for one call.
-RANK_PROMOTION = "allow"
-jax.config.update("jax_numpy_rank_promotion", os.environ.get("JAX_NUMPY_RANK_PROMOTION", RANK_PROMOTION))
 jax.config.update("jax_platforms", os.environ.get("MORL_TEST_PLATFORM", "cpu"))
 jax.config.update("jax_num_cpu_devices", 2)
 jax.config.update("jax_compilation_cache_dir", os.path.join(os.environ["JAX_COMPILATION_CACHE_DIR"], "of-workers"))

@@ -18,6 +18,7 @@ import numpy as np
 
 from morl.agents.mogfn.trajectories import AnyTask, Finished, Reader, forward
 from morl.errors import MissingExtraError
+from morl.ops.batching import with_leading_axes
 from morl.validation import check_integer, check_range
 
 
@@ -48,7 +49,7 @@ class GenomeReader(NamedTuple):
 
     def read(self, place: jax.Array, obs: jax.Array) -> tuple[jax.Array, jax.Array]:
         mask = self.env.action_mask(obs) > 0
-        actions = jnp.arange(mask.shape[-1])
+        actions = with_leading_axes(jnp.arange(mask.shape[-1]), mask.ndim)
         gene = self.genomes[:, place, None]
         rank = jnp.cumsum(mask, axis=-1) - 1
         instead = mask & (rank == gene % mask.sum(axis=-1, keepdims=True))

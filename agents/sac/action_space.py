@@ -15,6 +15,7 @@ import numpy as np
 from gymnasium import Space, spaces
 
 from morl.errors import UserError
+from morl.ops.batching import with_leading_axes
 from morl.ops.masking import MASKED_LOGIT
 
 MIN_STD = 1e-3
@@ -133,7 +134,7 @@ class DiscreteActions:
     def value_of(self, values: jax.Array, action: jax.Array) -> jax.Array:
         # one-hot and not a gather: its gradient is a scatter, which XLA's CPU backend runs one element at a time
         taken = jax.nn.one_hot(action, self.num_actions)
-        return jnp.sum(values * taken[..., None], axis=-2)
+        return jnp.sum(values * with_leading_axes(taken[..., None], values.ndim), axis=-2)
 
     def to_env(self, action: jax.Array) -> jax.Array:
         return action + self.start
@@ -184,7 +185,8 @@ class SquashedGaussian:
         u = mean + std * noise
         log_normal = -0.5 * noise**2 - jnp.log(std) - 0.5 * jnp.log(2 * jnp.pi)
         log_slope = 2 * (jnp.log(2.0) - u - jax.nn.softplus(-2 * u))  # log(1 - tanh²(u)), finite for any u
-        return jnp.tanh(u), jnp.sum(log_normal - log_slope - jnp.log(self._half_range), axis=-1)
+        log_half_range = with_leading_axes(jnp.log(self._half_range), u.ndim)
+        return jnp.tanh(u), jnp.sum(log_normal - log_slope - log_half_range, axis=-1)
 
     def mode(self, output: jax.Array) -> jax.Array:
         """Return the action of the mean before squashing."""
@@ -210,8 +212,10 @@ class SquashedGaussian:
         return values[..., 0, :]
 
     def to_env(self, action: jax.Array) -> jax.Array:
-        low, high = jnp.asarray(self.low, jnp.float32), jnp.asarray(self.high, jnp.float32)
-        return jnp.clip(low + (action + 1.0) * self._half_range, low, high)  # rounding may leave the box
+        low, high, half_range = (
+            with_leading_axes(jnp.asarray(x, jnp.float32), action.ndim) for x in (self.low, self.high, self._half_range)
+        )
+        return jnp.clip(low + (action + 1.0) * half_range, low, high)  # rounding may leave the box
 
     @property
     def _half_range(self) -> jax.Array:

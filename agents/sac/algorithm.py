@@ -237,7 +237,7 @@ class SAC:
             inputs=self.networks.inputs(learning.obs_stats, rows.obs),
             next_inputs=self.networks.inputs(learning.obs_stats, rows.next_obs),
             action=rows.action,
-            reward=rows.reward * self.reward_scales(learning.return_stats),
+            reward=rows.reward * self.reward_scales(learning.return_stats)[None],
             discount=rows.discount,
             terminated=rows.terminated,
             weight=rows.valid.astype(jnp.float32),
@@ -284,7 +284,7 @@ class SAC:
         weights = batch.preference[:, None, :]
         if self.config.scalarisation == "linear":
             return partial(scalarisation.linear, weights=weights)
-        utopia = jnp.where(jnp.isfinite(learning.utopia), learning.utopia, 0.0)
+        utopia = jnp.where(jnp.isfinite(learning.utopia), learning.utopia, 0.0)[None, None, :]
         return partial(scalarisation.tchebycheff, weights=weights, utopia=utopia)
 
     def reward_scales(self, return_stats: RunningStats) -> jax.Array:

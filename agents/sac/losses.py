@@ -65,7 +65,7 @@ def critic_loss(values: jax.Array, target: jax.Array, weight: jax.Array) -> jax.
         target: (N, R) y.
         weight: (N,).
     """
-    return 0.5 * masked_mean(jnp.sum((values - target) ** 2, axis=(0, -1)), weight)
+    return 0.5 * masked_mean(jnp.sum((values - target[None]) ** 2, axis=(0, -1)), weight)
 
 
 def actor_loss(policy: PolicyActions, worth: jax.Array, temperature: jax.Array, weight: jax.Array) -> jax.Array:

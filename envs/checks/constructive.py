@@ -110,7 +110,8 @@ def _walk(env: Any, seed: int) -> tuple[Walks, NDArray[Any], Any]:
         parents, parent_obs, actions = jax.vmap(env.backward_step, (None, 0, None))(after, backward_actions, params)
         again, *_ = jax.vmap(env.step, (None, 0, 0, None))(key_step, parents, actions, params)
         same_parent = jax.vmap(lambda p: jax.vmap(lambda q: _equal(p, q))(parents))(parents)
-        alike = same_parent & (actions[:, None] == actions) & (backward_actions[:, None] > backward_actions)
+        earlier = backward_actions[:, None] > backward_actions[None]
+        alike = same_parent & (actions[:, None] == actions[None]) & earlier
         allowed = env.backward_mask(after) > 0
         undoes = jax.vmap(lambda p: _equal(p, state))(parents) & (actions == action)
         row = Walks(
@@ -126,7 +127,7 @@ def _walk(env: Any, seed: int) -> tuple[Walks, NDArray[Any], Any]:
             legal=jax.vmap(lambda o, a: jnp.asarray(env.action_mask(o))[a] > 0)(parent_obs, actions),
             undoes=undoes,
             obs_right=~undoes | jax.vmap(lambda o: (o == obs).all())(parent_obs),
-            repeated=(alike & allowed[:, None] & allowed).any(axis=1),
+            repeated=(alike & allowed[:, None] & allowed[None]).any(axis=1),
         )
         return (after, seen, finished | terminated), row
 

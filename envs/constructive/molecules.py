@@ -160,7 +160,7 @@ class Molecules:
         chosen = (place != self.num_places)[..., None]
         free = self._free(obs)
         allowed = [
-            chosen | ((number == 0) & self._blocks.root),
+            chosen | ((number == 0) & self._blocks.root.reshape(*(1,) * (obs.ndim - 1), -1)),
             free.reshape(*free.shape[:-2], -1) & ~chosen & (number < self.most_fragments),
             (number >= FEWEST) & ~chosen,
         ]
@@ -273,7 +273,7 @@ class Molecules:
         node = jnp.arange(self.most_fragments)
         chosen = state.place != self.num_places
         stopped = state.done & ~self._is_full(state)
-        leaf = (state.blocks != self.num_blocks) & ~(state.parents[:, None] == node).any(axis=0)
+        leaf = (state.blocks != self.num_blocks) & ~(state.parents[:, None] == node[None]).any(axis=0)
         return jnp.append(leaf & ~chosen & ~stopped, chosen | stopped).astype(jnp.int8)
 
     def backward_step(

@@ -95,9 +95,8 @@ class LunchBox:
 
     def action_mask(self, obs: Any) -> Any:
         number = obs.sum(axis=-1)[..., None]
-        is_stop = np.arange(len(FOODS) + 1) == STOP
-        taken = obs.__array_namespace__().concatenate([obs, 0 * obs[..., :1]], axis=-1) > 0
-        return ((is_stop & (number >= FEWEST)) | (~is_stop & ~taken & (number < MOST))).astype(np.int8)
+        may_add, may_stop = (obs == 0) & (number < MOST), number >= FEWEST
+        return obs.__array_namespace__().concatenate([may_add, may_stop], axis=-1).astype(np.int8)
 
     def reset(self, key: jax.Array, params: tuple[()]) -> tuple[State, jax.Array]:
         state = State(jnp.zeros(len(FOODS), bool), jnp.bool_(False))

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from morl.networks.mlp import Linear, linear
 from morl.networks.transformer import Array, Block, Norm, attend, block, norm
+from morl.ops.batching import with_leading_axes
 
 SELF, TO_WHOLE, OF_WHOLE, FIRST_SITE = 0, 1, 2, 3  # relations; from FIRST_SITE on S to parents, then S to children
 
@@ -90,15 +91,19 @@ def _relations(trees: Trees, num_sites: int) -> jax.Array:
     The whole tree is the first token.
     """
     number = trees.kinds.shape[-1]
-    is_child = trees.parents[..., :, None] == jnp.arange(number)  # [i, j]: j is the parent of i
-    to_parent = is_child[..., None] & (trees.sites[..., :, None, None] == jnp.arange(num_sites))
+    rank = trees.parents.ndim
+    # [i, j]: j is the parent of i
+    is_child = trees.parents[..., :, None] == with_leading_axes(jnp.arange(number), rank + 1)
+    at_site = trees.sites[..., :, None, None] == with_leading_axes(jnp.arange(num_sites), rank + 2)
+    to_parent = is_child[..., None] & at_site
     of_nodes = jnp.concatenate([to_parent, jnp.swapaxes(to_parent, -3, -2)], axis=-1)
     before = [(0, 0)] * (of_nodes.ndim - 3)
     related = jnp.pad(of_nodes, [*before, (1, 0), (1, 0), (FIRST_SITE, 0)])
     token = jnp.arange(number + 1)
-    same, first_row, first_column = token[:, None] == token, (token == 0)[:, None], token == 0
+    same, first_row, first_column = token[:, None] == token[None], (token == 0)[:, None], (token == 0)[None]
+    relation = jnp.arange(related.shape[-1])
     for kind, those in ((SELF, same), (TO_WHOLE, first_column & ~same), (OF_WHOLE, first_row & ~same)):
-        related = related | (those[..., None] & (jnp.arange(related.shape[-1]) == kind))
+        related = related | with_leading_axes(those[..., None] & (relation == kind)[None, None], related.ndim)
     return related.astype(jnp.float32)
 
 

@@ -36,7 +36,7 @@ def tchebycheff(values: Any, weights: Any, utopia: Any) -> Any:
     Args:
         values: (..., R) objectives or values of them.
         weights: (..., R) weights of the objectives.
-        utopia: (..., R) or (R,) point z that no value exceeds.
+        utopia: (..., R) point z that no value exceeds.
     """
     return -(weights * (utopia - values)).max(axis=-1)
 

@@ -46,14 +46,14 @@ def test_integers_of_a_grid_are_one_hot():
 @pytest.mark.parametrize("space", [spaces.Discrete(3), spaces.Box(-2, 2, (3,), np.float32)])
 def test_divergence_is_the_mean_difference_of_likelihoods(space):
     family = distributions.for_space(space)
-    output, other = jnp.array([0.3, -0.2, 0.5]), jnp.array([-0.1, 0.4, 0.2])
+    output, other = jnp.array([[0.3, -0.2, 0.5]]), jnp.array([[-0.1, 0.4, 0.2]])
     scales = (jnp.zeros(()),) * 2 if isinstance(space, spaces.Discrete) else (jnp.full(3, -0.5), jnp.full(3, 0.1))
     many = jnp.broadcast_to(output, (200_000, 3))
     action = family.sample(many, scales[0], jax.random.key(0))
     difference = family.log_prob(many, scales[0], action) - family.log_prob(other, scales[1], action)
     got = family.divergence(output, scales[0], other, scales[1])
-    np.testing.assert_allclose(got, difference.mean(), atol=4 * float(difference.std()) / 200_000**0.5)
-    assert float(family.divergence(output, scales[0], output, scales[0])) == pytest.approx(0, abs=1e-6)
+    np.testing.assert_allclose(got[0], difference.mean(), atol=4 * float(difference.std()) / 200_000**0.5)
+    assert float(family.divergence(output, scales[0], output, scales[0])[0]) == pytest.approx(0, abs=1e-6)
 
 
 def test_normal_likelihood_and_entropy_against_scipy():
@@ -76,5 +76,6 @@ def test_categorical_samples_follow_the_logits():
     actions = np.asarray(family.to_env(family.sample(logits, jnp.zeros(()), jax.random.key(0))))
     counts = np.bincount(actions - 5, minlength=3)
     assert stats.chisquare(counts, probabilities * len(actions)).pvalue > 0.001
-    np.testing.assert_allclose(family.log_prob(logits, jnp.zeros(()), jnp.int32(1))[0], np.log(0.5), rtol=1e-5)
+    log_prob = family.log_prob(logits, jnp.zeros(()), jnp.ones(20_000, jnp.int32))
+    np.testing.assert_allclose(log_prob[0], np.log(0.5), rtol=1e-5)
     np.testing.assert_allclose(family.entropy(logits, jnp.zeros(()))[0], stats.entropy(probabilities), rtol=1e-5)

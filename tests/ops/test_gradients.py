@@ -20,7 +20,8 @@ def test_against_the_gradients_of_each_objective():
     params = {"w": jnp.asarray(rng.normal(size=(4, 3)), jnp.float32), "b": jnp.zeros(3)}
 
     def losses(params):
-        return jnp.mean((jnp.tanh(x @ params["w"] + params["b"]).sum(axis=1, keepdims=True) - targets) ** 2, axis=0)
+        hidden = jnp.tanh(x @ params["w"] + params["b"][None])
+        return jnp.mean((hidden.sum(axis=1, keepdims=True) - targets) ** 2, axis=0)
 
     gradients = [jax.grad(lambda p, i=i: losses(p)[i])(params) for i in range(3)]
     rows = np.stack([np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(g)]) for g in gradients])

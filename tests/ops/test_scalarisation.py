@@ -20,20 +20,20 @@ VALUES, PREFERENCE = np.array([0.5, 0.2]), np.array([0.25, 0.75])
 class TestOfValues:
     def test_linear_by_hand(self, xp):
         values = xp.asarray([[4.0, 2.0], [-1.0, 3.0]])
-        np.testing.assert_array_equal(linear(values, xp.asarray([0.25, 0.75])), [2.5, 2.0])
+        np.testing.assert_array_equal(linear(values, xp.asarray([[0.25, 0.75]])), [2.5, 2.0])
 
     def test_tchebycheff_by_hand(self, xp):
         """Weighted distances to (5, 4): 0.25 * 1 and 0.75 * 2; 0.25 * 6 and 0.75 * 1."""
         values = xp.asarray([[4.0, 2.0], [-1.0, 3.0]])
-        got = tchebycheff(values, xp.asarray([0.25, 0.75]), xp.asarray([5.0, 4.0]))
+        got = tchebycheff(values, xp.asarray([[0.25, 0.75]]), xp.asarray([[5.0, 4.0]]))
         np.testing.assert_array_equal(got, [-1.5, -1.5])
 
     def test_only_tchebycheff_reaches_a_concave_region(self, xp):
         """(0.4, 0.4) is not dominated by (1, 0) and (0, 1), and lies below the line between them."""
         front = xp.asarray([[1.0, 0.0], [0.4, 0.4], [0.0, 1.0]])
-        weights = [xp.asarray([w, 1 - w]) for w in np.linspace(0.01, 0.99, 99)]
+        weights = [xp.asarray([[w, 1 - w]]) for w in np.linspace(0.01, 0.99, 99)]
         assert {int(linear(front, w).argmax()) for w in weights} == {0, 2}
-        assert {int(tchebycheff(front, w, xp.ones(2)).argmax()) for w in weights} == {0, 1, 2}
+        assert {int(tchebycheff(front, w, xp.ones((1, 2))).argmax()) for w in weights} == {0, 1, 2}
 
 
 class TestLogRewards:

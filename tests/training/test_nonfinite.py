@@ -160,7 +160,7 @@ def test_episodes_go_on_through_an_update_that_is_dropped(kind):
     learner = learners[kind]
     flags, obs = jnp.zeros((4, 2), bool), jnp.zeros((4, 2, 2))
     half = jnp.full((4, 2, 2), 0.5)
-    batch = Transition(obs, jnp.int32(flags), obs + jnp.array([1.0, 2.0]), obs, flags, flags, ~flags, half)
+    batch = Transition(obs, jnp.int32(flags), obs + jnp.array([[[1.0, 2.0]]]), obs, flags, flags, ~flags, half)
     before = learner.init(KEYS[0])
     after, _ = jax.jit(learner.update)(before, batch, KEYS[1])
     assert not all(map(np.array_equal, *map(jax.tree.leaves, (before.params, after.params))))

@@ -324,7 +324,7 @@ def in_units(state, units):
     learning, names = state.learning, ("allowance", "scale", "origin", "td_sum", "td_bias")
     scaled = {name: getattr(learning, name) * units for name in names}
     learning = learning._replace(ppo=stats(learning.ppo), initial_policy=stats(learning.initial_policy), **scaled)
-    sums = {name: getattr(state.episode, name) * units for name in ("ppo", "partial_return")}
+    sums = {name: getattr(state.episode, name) * units[None] for name in ("ppo", "partial_return")}
     return state._replace(learning=learning, episode=state.episode._replace(**sums))
 
 
@@ -339,7 +339,7 @@ def test_an_objective_in_other_units_makes_the_same_step(settled):
         batch = experience(env, agent, state, (1.0, 0.0), key=3)
         others = in_units(state, units)
         one, _ = update(state, batch, jax.random.key(5))
-        two, _ = update(others, batch._replace(reward=batch.reward * units), jax.random.key(5))
+        two, _ = update(others, batch._replace(reward=batch.reward * units[None, None]), jax.random.key(5))
         moved = jax.tree.map(lambda a, b: np.abs(a - b).max(), one.params.actor, state.params.actor)
         assert max(jax.tree.leaves(moved)) > 1e-3
         for a, b in zip(jax.tree.leaves(one.params), jax.tree.leaves(two.params), strict=True):

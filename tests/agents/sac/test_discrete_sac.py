@@ -62,10 +62,10 @@ def test_rewards_of_several_steps():
     learner = learner_for(env, 10, gamma=0.5, n_step=3)
     t = jnp.arange(6.0)
     batch = Transition(
-        obs=t[:, None, None] * jnp.ones(2),
+        obs=t[:, None, None] * jnp.ones((1, 1, 2)),
         action=jnp.zeros((6, 1), jnp.int32),
         reward=jnp.stack([2**t, 0 * t], axis=-1)[:, None],
-        next_obs=(t[:, None, None] + 0.5) * jnp.ones(2),
+        next_obs=(t[:, None, None] + 0.5) * jnp.ones((1, 1, 2)),
         terminated=(t == 3)[:, None],
         truncated=(t == 1)[:, None],
         valid=jnp.ones((6, 1), bool),
@@ -189,7 +189,7 @@ def test_a_lost_step_ends_the_partial_return():
     batch = Transition(
         obs=jnp.zeros((3, 2, 2)),
         action=jnp.zeros((3, 2), jnp.int32),
-        reward=jnp.ones((3, 2, 2)) * jnp.array([1.0, 2.0]),
+        reward=jnp.ones((3, 2, 2)) * jnp.array([[[1.0, 2.0]]]),
         next_obs=jnp.zeros((3, 2, 2)),
         terminated=flags,
         truncated=flags,

@@ -49,7 +49,7 @@ def test_the_lesser_twin_keeps_its_whole_vector():
     values = jnp.array([[[[1.0, 5.0]]], [[[4.0, 4.0]]]])
 
     def least(*weights):
-        scalarise = lambda x: scalarisation.linear(x, jnp.array(weights))  # noqa: E731
+        scalarise = lambda x: scalarisation.linear(x, jnp.array([[weights]]))  # noqa: E731
         return losses.least_by_worth(values, scalarise).tolist()
 
     assert least(0.5, 0.5) == [[[1.0, 5.0]]]

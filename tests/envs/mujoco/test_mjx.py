@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -44,6 +45,13 @@ class Trace(NamedTuple):
     reward: Any
     terminated: Any
     contacts: Any
+
+
+@pytest.fixture(autouse=True)
+def rank_promotion() -> Iterator[None]:
+    """Allow what MJX itself does."""
+    with jax.numpy_rank_promotion("allow"):
+        yield
 
 
 def record(id: str, **kwargs: Any) -> Trace:
