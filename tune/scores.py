@@ -19,7 +19,7 @@ def by_seed(run: Any, metric: MetricName) -> dict[int, dict[str, float]]:
     """
     from morl.ops.metrics import expected_utility
     from morl.ops.preferences import equally_spaced_weights
-    from morl.training.loop import EXPECTED_UTILITY_WEIGHTS
+    from morl.training.results import EXPECTED_UTILITY_WEIGHTS
 
     whole = _true_hypervolume(run.path)
     found = {}

@@ -16,13 +16,10 @@ import yaml
 from morl import loading
 from morl.envs.constructive.host_values import oracle_errors
 from morl.errors import UserError, WorkerError
-from morl.ops import metrics
-from morl.ops.preferences import equally_spaced_weights
-from morl.quality import front_metrics
 from morl.registry import agent_spec, load
 from morl.runs import directory, files, storage
 from morl.runs.directory import Run
-from morl.runs.front import Floats, Front, objects_csv, to_csv
+from morl.runs.front import Floats
 from morl.runs.logger import Recorder
 from morl.settings import TrainSettings
 from morl.training.backends import devices
@@ -32,10 +29,10 @@ from morl.training.nonfinite import FROM_ENVIRONMENT, SOURCES, NonFinite, descri
 from morl.training.progress import Progress
 from morl.training.reporter import Reporter as Reporter
 from morl.training.reporter import Status as Status
+from morl.training.results import Results, status_of
 from morl.training.setup import Setup, prepare
 from morl.types import Extension, PyTree, Trainer
 
-EXPECTED_UTILITY_WEIGHTS = 100
 CHUNK_SECONDS = 1.0  # of compiled code before control returns to the loop
 
 
@@ -111,7 +108,6 @@ class _Training:
         self.seeds = range(settings.seed, settings.seed + settings.num_seeds)
         self.preferences = np.concatenate([agent.preferences] * settings.num_seeds)
         self.stages = [agent.updates, *([extension.updates] * extension.rounds if extension else [])]
-        self.weights = equally_spaced_weights(len(setup.objectives), EXPECTED_UTILITY_WEIGHTS)
         # the fourth part of each is for evaluations of the finished run
         roots = [jax.random.split(jax.random.key(seed), 5) for seed in self.seeds]
         self.learner_keys = jnp.stack([root[0] for root in roots])
@@ -129,6 +125,7 @@ class _Training:
         self.total = self.backend.steps(agent.updates) + sum(map(self.second.steps, self.stages[1:]))
         self.device = f"{min(len(chosen), len(self.preferences))} x {chosen[0].device_kind}"
         self.solutions = setup.make_solution_set(self.seeds, settings.archive_capacity)
+        self.results = Results(setup, settings, path, self.seeds, self.per_seed, self.solutions)
         self.progress = Progress(taken=[set() for _ in self.seeds])
         self.saver = Saver(path / "checkpoints", settings)
         self.clock = time.perf_counter()
@@ -157,9 +154,11 @@ class _Training:
                     if self.progress.steps == 0:
                         record.config(config or (self.path / "config.yaml").read_text())
                 finished = self._loop(state, record)
-                fronts = self._final(record)
+                fronts, lines = self.results.final(self.backend, self.final_keys)
+                for line in lines:
+                    self._note(line, record)
                 with self._writing():
-                    self._write(fronts, record)
+                    self.results.write(fronts, self.progress.steps, record)
                     record.say(self.saver.cost())
                     if finished:
                         self.saver.forget()
@@ -319,11 +318,11 @@ class _Training:
             self._tell(record)
             steps = trainer.steps(progress.updates) - trainer.steps(progress.updates - progress.since)
             rate = steps * len(self.seeds) / progress.learning
-            rows = self._rows(rate)
+            rows = self.results.rows(progress, self._seconds(), rate)
             with self._writing():
                 for row in rows:
                     record.write(row)
-            self._update(self._status(rows, rate))
+            self._update(status_of(rows, progress.steps, self.total, rate))
             if stopping:
                 break
             progress.evaluated()
@@ -380,90 +379,6 @@ class _Training:
     def _seconds(self) -> float:
         """Return the seconds of work, including those before an interruption."""
         return time.perf_counter() - self.clock
-
-    def _rows(self, rate: float) -> list[dict[str, Any]]:
-        """Return one row of metrics for each seed."""
-        progress, rows = self.progress, []
-        for i, seed in enumerate(self.seeds):
-            mine = slice(i * self.per_seed, (i + 1) * self.per_seed)
-            number = sum(progress.numbers[mine]) or np.nan  # none where all were reverted
-            extra = self.setup.agent.extension.extra_metrics if self.setup.agent.extension else ()
-            rows.append(
-                {
-                    "step": progress.steps,
-                    "seed": seed,
-                    "seconds": round(self._seconds(), 3),
-                    **self._quality(self.solutions.returns(i)),
-                    **self.solutions.metrics(i),
-                    "steps_per_second": round(rate, 1),
-                    **dict.fromkeys(extra, float("nan")),  # a first stage does not have them
-                    **{name: sum(values[mine]) / number for name, values in progress.sums.items()},
-                }
-            )
-        return rows
-
-    def _quality(self, returns: Floats) -> dict[str, float]:
-        """Return the metrics of a front (n, R) that are computed at every evaluation, by column."""
-        setup = self.setup
-        return front_metrics(
-            returns, setup.reference_point, setup.true_front, self.weights, true_hypervolume=setup.true_hypervolume
-        )
-
-    def _final(self, record: Recorder) -> dict[int, Front]:
-        """Evaluate what is kept on fresh seeds: estimates that put a policy into an archive are its luckiest ones."""
-        found = self.solutions.final(self.backend, self.final_keys, self.settings.final_episodes)
-        fronts = {}
-        for i, (seed, (evaluation, params, preferences)) in enumerate(zip(self.seeds, found, strict=True)):
-            front = self.setup.front(evaluation, params, preferences)
-            before = metrics.hypervolume_estimate(self.solutions.returns(i), self.setup.reference_point)[0]
-            text = (
-                f"seed {seed}: {self.solutions.describe(i)}, hypervolume {before:.6g} by training estimates, "
-                f"{front.hypervolume():.6g} {front.how_measured} ({len(front)} {front.kind})"
-            )
-            if front.labelled:  # labels are exact: nothing was evaluated again
-                what = f"{self.solutions.describe(i)}, {len(front)} in the front"
-                text = f"seed {seed}: {what}, {front.describe_hypervolume()}"
-            self._note(text, record)
-            fronts[seed] = front
-        return fronts
-
-    def _write(self, fronts: dict[int, Front], record: Recorder) -> None:
-        """Write the front in place of one that an early stop has left, never beside another's policies."""
-        from morl.viz import plotting  # matplotlib takes a while to load
-
-        policies = {str(seed): front.params for seed, front in fronts.items()}
-        with storage.replacing(self.path / "checkpoints" / "front", policies):
-            (self.path / "front.csv").unlink(missing_ok=True)
-        if self.setup.has_objects:
-            files.write_text(self.path / "objects.csv", objects_csv(fronts))
-        for name, table in self.solutions.tables().items():
-            files.write_text(self.path / name, table)
-        files.write_text(self.path / "front.csv", to_csv(fronts))
-        title = f"{self.setup.spec.name} on {self.settings.env}, {self.progress.steps:,} steps"
-        figure = plotting.draw_front(fronts, title, self.setup.true_front)
-        plotting.save(figure, self.path / "front.png")
-        record.image("front", plotting.pixels(figure), self.progress.steps)
-        utilities = [metrics.expected_utility(front.returns, self.weights) for front in fronts.values()]
-        results = {
-            "final/hypervolume": float(np.mean([front.hypervolume() for front in fronts.values()])),
-            "final/expected_utility": float(np.mean(utilities)),
-        }
-        record.hparams(self.setup.resolved(self.settings), results, self.progress.steps)
-
-    def _status(self, rows: list[dict[str, Any]], rate: float) -> Status:
-        def column(name: str) -> tuple[Any, ...]:
-            return tuple(row[name] for row in rows if name in row)
-
-        return Status(
-            self.progress.steps,
-            self.total,
-            rate,
-            hypervolume=column("hypervolume"),
-            expected_utility=column("expected_utility"),
-            front_size=column("front_size"),
-            share=column("hypervolume_share"),
-            evaluated=True,
-        )
 
     def _update(self, status: Status) -> None:
         if self.reporter:

@@ -1,0 +1,157 @@
+"""Results of a training: rows of metrics while it runs, the front at its end, and the files that hold them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from morl.ops import metrics
+from morl.ops.preferences import equally_spaced_weights
+from morl.quality import front_metrics
+from morl.runs import files, storage
+from morl.runs.front import Floats, Front, objects_csv, to_csv
+from morl.runs.logger import Recorder
+from morl.settings import TrainSettings
+from morl.training.progress import Progress
+from morl.training.reporter import Status
+from morl.training.setup import Setup
+from morl.training.solution_sets import SolutionSet
+from morl.types import Trainer
+
+EXPECTED_UTILITY_WEIGHTS = 100
+
+
+@dataclass(frozen=True)
+class Results:
+    """Metrics and fronts of the seeds of a training.
+
+    Attributes:
+        path: run directory.
+        seeds: in the order of the rows and of the policies.
+        per_seed: policies of each seed.
+        solutions: what is kept for each seed.
+    """
+
+    setup: Setup
+    settings: TrainSettings
+    path: Path
+    seeds: Sequence[int]
+    per_seed: int
+    solutions: SolutionSet
+
+    def rows(self, progress: Progress, seconds: float, rate: float) -> list[dict[str, Any]]:
+        """Return one row of metrics.csv for each seed.
+
+        Args:
+            progress: with the sums of the agent's metrics since the last evaluation.
+            seconds: of work since the start of the run.
+            rate: environment steps a second over all seeds.
+        """
+        rows, extension = [], self.setup.agent.extension
+        for i, seed in enumerate(self.seeds):
+            mine = slice(i * self.per_seed, (i + 1) * self.per_seed)
+            number = sum(progress.numbers[mine]) or np.nan  # none where all were reverted
+            rows.append(
+                {
+                    "step": progress.steps,
+                    "seed": seed,
+                    "seconds": round(seconds, 3),
+                    **self._quality(self.solutions.returns(i)),
+                    **self.solutions.metrics(i),
+                    "steps_per_second": round(rate, 1),
+                    **dict.fromkeys(extension.extra_metrics if extension else (), float("nan")),  # of later stages only
+                    **{name: sum(values[mine]) / number for name, values in progress.sums.items()},
+                }
+            )
+        return rows
+
+    def _quality(self, returns: Floats) -> dict[str, float]:
+        """Return the metrics of a front (n, R) that are computed at every evaluation, by column."""
+        setup = self.setup
+        return front_metrics(
+            returns, setup.reference_point, setup.true_front, self._weights, true_hypervolume=setup.true_hypervolume
+        )
+
+    @cached_property
+    def _weights(self) -> Floats:
+        return equally_spaced_weights(len(self.setup.objectives), EXPECTED_UTILITY_WEIGHTS)
+
+    def final(self, trainer: Trainer, keys: jax.Array) -> tuple[dict[int, Front], list[str]]:
+        """Evaluate what is kept on fresh episodes: estimates that put a policy into an archive are its luckiest ones.
+
+        Args:
+            trainer: evaluates.
+            keys: (S,) one for each seed.
+
+        Returns:
+            the front of each seed, and a line about each.
+        """
+        found = self.solutions.final(trainer, keys, self.settings.final_episodes)
+        fronts, lines = {}, []
+        for i, (seed, (evaluation, params, preferences)) in enumerate(zip(self.seeds, found, strict=True)):
+            fronts[seed] = self.setup.front(evaluation, params, preferences)
+            lines.append(f"seed {seed}: {self._describe(i, fronts[seed])}")
+        return fronts, lines
+
+    def _describe(self, index: int, front: Front) -> str:
+        kept = self.solutions.describe(index)
+        if front.labelled:  # labels are exact: nothing was evaluated again
+            return f"{kept}, {len(front)} in the front, {front.describe_hypervolume()}"
+        before = metrics.hypervolume_estimate(self.solutions.returns(index), self.setup.reference_point)[0]
+        return (
+            f"{kept}, hypervolume {before:.6g} by training estimates, "
+            f"{front.hypervolume():.6g} {front.how_measured} ({len(front)} {front.kind})"
+        )
+
+    def write(self, fronts: dict[int, Front], steps: int, record: Recorder) -> None:
+        """Write the fronts in place of those that an early stop has left, never beside another's policies.
+
+        Args:
+            fronts: by seed.
+            steps: environment steps of each seed.
+            record: for the picture and the final metrics.
+        """
+        from morl.viz import plotting  # matplotlib takes a while to load
+
+        policies = {str(seed): front.params for seed, front in fronts.items()}
+        with storage.replacing(self.path / "checkpoints" / "front", policies):
+            (self.path / "front.csv").unlink(missing_ok=True)
+        if self.setup.has_objects:
+            files.write_text(self.path / "objects.csv", objects_csv(fronts))
+        for name, table in self.solutions.tables().items():
+            files.write_text(self.path / name, table)
+        files.write_text(self.path / "front.csv", to_csv(fronts))
+        title = f"{self.setup.spec.name} on {self.settings.env}, {steps:,} steps"
+        figure = plotting.draw_front(fronts, title, self.setup.true_front)
+        plotting.save(figure, self.path / "front.png")
+        record.image("front", plotting.pixels(figure), steps)
+        utilities = [metrics.expected_utility(front.returns, self._weights) for front in fronts.values()]
+        results = {
+            "final/hypervolume": float(np.mean([front.hypervolume() for front in fronts.values()])),
+            "final/expected_utility": float(np.mean(utilities)),
+        }
+        record.hparams(self.setup.resolved(self.settings), results, steps)
+
+
+def status_of(rows: Sequence[dict[str, Any]], steps: int, total: int, rate: float) -> Status:
+    """Return the progress to report after an evaluation, from its rows of metrics."""
+
+    def column(name: str) -> tuple[Any, ...]:
+        return tuple(row[name] for row in rows if name in row)
+
+    return Status(
+        steps,
+        total,
+        rate,
+        hypervolume=column("hypervolume"),
+        expected_utility=column("expected_utility"),
+        front_size=column("front_size"),
+        share=column("hypervolume_share"),
+        evaluated=True,
+    )
