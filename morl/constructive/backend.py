@@ -20,7 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 from morl.constructive.sampling import texts
 from morl.training.backends.devices import quick_to_compile
 from morl.training.backends.environment import WATCHED
-from morl.training.backends.sharding import Sharding, single
+from morl.training.backends.sharding import Sharding
 from morl.training.nonfinite import NonFinite, no_nonfinite, settle
 from morl.types import Actor, Evaluation, LearnerState, Metrics, MetricSums, PyTree
 
@@ -133,6 +133,7 @@ class SamplerBackend:
         self._sampler, self._number, self._block, self._gamma = sampler, number, block, gamma
         self._devices, self._skip_nonfinite = devices, skip_nonfinite
         self._metrics: Metrics | None = None  # their shapes
+        self._update = jax.jit(self._update_once, inline=True)  # traced once, for these shapes and for the loop
         self._sharding = Sharding(number, devices)
         mesh = self._sharding.mesh
         split, whole = PartitionSpec("policies"), PartitionSpec()
@@ -141,6 +142,7 @@ class SamplerBackend:
         self._run = compiled(
             shard(self._run_shard, in_specs=(split, whole, split), out_specs=(split, split)), donate_argnums=0
         )
+        self._metrics_of = shard(self._metrics_shard, in_specs=split, out_specs=split)
         self._draw = compiled(shard(self._draw_shard, in_specs=(split, split, split), out_specs=split))
 
     def init(
@@ -165,7 +167,7 @@ class SamplerBackend:
     def run(self, state: SamplerState, updates: int, sums: MetricSums | None = None) -> tuple[SamplerState, MetricSums]:
         """Run ``updates`` updates of every sampler and add their metrics to ``sums``."""
         if self._metrics is None:
-            self._metrics = jax.eval_shape(self._once, single(state))[1].metrics
+            self._metrics = jax.eval_shape(self._metrics_of, state)
         start = self._sharding.zeros(self._metrics) if sums is None else self._sharding.shard(sums)
         state, sums = self._run(state, jnp.int32(updates), start)
         return state, self._sharding.to_host(sums)
@@ -245,16 +247,20 @@ class SamplerBackend:
         after: tuple[SamplerState, MetricSums] = jax.lax.map(partial(self._run_one, updates), (state, sums))
         return after
 
+    def _metrics_shard(self, state: SamplerState) -> Metrics:
+        metrics: Metrics = jax.lax.map(lambda one: self._update(one)[1].metrics, state)
+        return metrics
+
     def _run_one(self, updates: jax.Array, start: tuple[SamplerState, MetricSums]) -> tuple[SamplerState, MetricSums]:
         def body(_: jax.Array, carry: tuple[SamplerState, MetricSums]) -> tuple[SamplerState, MetricSums]:
             state, sums = carry
-            state, one = self._once(state)
+            state, one = self._update(state)
             return state, jax.tree.map(jnp.add, sums, one)
 
         done: tuple[SamplerState, MetricSums] = jax.lax.fori_loop(0, updates, body, start)
         return done
 
-    def _once(self, state: SamplerState) -> tuple[SamplerState, MetricSums]:
+    def _update_once(self, state: SamplerState) -> tuple[SamplerState, MetricSums]:
         """Run one update of one sampler."""
         key = jax.random.fold_in(state.keys, state.updates)
         after, metrics = self._sampler.update(state.learners, key)

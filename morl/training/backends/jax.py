@@ -18,7 +18,7 @@ from jax.sharding import PartitionSpec
 from numpy.typing import NDArray
 
 from morl.training.backends.devices import quick_to_compile
-from morl.training.backends.sharding import Sharding, single
+from morl.training.backends.sharding import Sharding
 from morl.training.evaluation import evaluate, in_blocks, in_widths
 from morl.training.nonfinite import NonFinite, choose, guarded_update, no_nonfinite, reset_episode_state
 from morl.training.rollout import AnyEnv, DrawPreference, EnvRunnerState, rollout, start_batch
@@ -95,7 +95,9 @@ class JaxBackend:
     def _compile_updates_of(self, learner: Learner) -> None:
         self.learner = learner
         self._metrics: Metrics | None = None  # their shapes
+        self._update = jax.jit(self._update_once, inline=True)  # traced once, for these shapes and for the loop
         split, whole = self._split, self._whole
+        self._metrics_of = self._shard_map(self._metrics_shard, in_specs=split, out_specs=split)
         run = self._shard_map(self._run_shard, in_specs=(split, whole, split), out_specs=(split, split))
         self._run = self._jit(run, donate_argnums=0)
 
@@ -152,7 +154,7 @@ class JaxBackend:
     def run(self, state: JaxState, updates: int, sums: MetricSums | None = None) -> tuple[JaxState, MetricSums]:
         """Run ``updates`` updates of every policy, see :class:`morl.types.Trainer`."""
         if self._metrics is None:
-            self._metrics = jax.eval_shape(self._update, single(state))[1].metrics
+            self._metrics = jax.eval_shape(self._metrics_of, state)
         begin = self._sharding.zeros(self._metrics) if sums is None else self._sharding.shard(sums)
         state, sums = self._run(state, jnp.int32(updates), begin)
         return state, self._sharding.to_host(sums)
@@ -210,6 +212,10 @@ class JaxBackend:
     def _run_shard(self, state: JaxState, updates: jax.Array, sums: MetricSums) -> tuple[JaxState, MetricSums]:
         return jax.vmap(self._run_one, in_axes=(0, None, 0))(state, updates, sums)
 
+    def _metrics_shard(self, state: JaxState) -> Metrics:
+        metrics: Metrics = jax.vmap(self._update)(state)[1].metrics
+        return metrics
+
     def _run_one(self, state: JaxState, updates: jax.Array, sums: MetricSums) -> tuple[JaxState, MetricSums]:
         def body(_: jax.Array, carry: tuple[JaxState, MetricSums]) -> tuple[JaxState, MetricSums]:
             state, sums = carry
@@ -219,7 +225,7 @@ class JaxBackend:
         done: tuple[JaxState, MetricSums] = jax.lax.fori_loop(0, updates, body, (state, sums))
         return done
 
-    def _update(self, state: JaxState) -> tuple[JaxState, MetricSums]:
+    def _update_once(self, state: JaxState) -> tuple[JaxState, MetricSums]:
         """Collect one rollout and run one update of one policy."""
         key_rollout, key_update = jax.random.split(jax.random.fold_in(state.keys, state.updates))
         runners, preferences, batch = rollout(

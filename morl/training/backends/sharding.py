@@ -51,15 +51,11 @@ class Sharding:
         return self.shard(jax.tree.map(made, fresh, saved))
 
     def zeros(self, metrics: Metrics) -> MetricSums:
-        """Return sums over no update, of metrics of these shapes."""
-        sums = {name: np.zeros((self.number, *x.shape), x.dtype) for name, x in metrics.items()}
-        sharded: MetricSums = self.shard(MetricSums(jnp.zeros(self.number), sums))  # type: ignore[arg-type]
+        """Return sums over no update, of metrics of these shapes, (P and the spare copies, ...)."""
+        number = np.zeros(self.number + self.spare, np.float32)
+        sums = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), metrics)
+        sharded: MetricSums = jax.device_put(MetricSums(number, sums), self.sharding)  # type: ignore[arg-type]
         return sharded
-
-
-def single(state: PyTree) -> PyTree:
-    """Return the shapes of one policy's part of a state."""
-    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), state)
 
 
 def _is_key(x: Any) -> bool:
