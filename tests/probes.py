@@ -96,19 +96,19 @@ def trainer(env, learner, preferences, **options):
 def training(env, learner):
     """Return a function that trains one policy of ``learner`` on ``env`` by the back-end that production trains with.
 
-    ``run(preference, updates, state=None, seed=3)`` takes a preference (R,), or (B, R) with one for each environment,
-    and the state to start from, by default a fresh one. It returns the state after these updates and the metrics of
-    each update, (updates,).
+    ``run(preference, updates, state=None, seed=3, chunk=1)`` takes a preference (R,), or (B, R) with one for each
+    environment, and the state to start from, by default a fresh one. It returns the state after these updates and the
+    metrics, (updates / chunk,) means over as many updates each.
     """
     backend = trainer(env, learner, np.full((1, 2), 0.5))
 
-    def run(preference, updates, state=None, seed=3):
+    def run(preference, updates, state=None, seed=3, chunk=1):
         learners = None if state is None else [state]
         trained = backend.init([jax.random.key(seed)], learners, np.asarray(preference, np.float32)[None])
         metrics = []
-        for _ in range(updates):
-            trained, sums = backend.run(trained, 1)
-            metrics.append({name: value[0] for name, value in sums.metrics.items()})
+        for _ in range(updates // chunk):
+            trained, sums = backend.run(trained, chunk)
+            metrics.append({name: value[0] / chunk for name, value in sums.metrics.items()})
         assert backend.nonfinite(trained).number.sum() == 0
         state = jax.tree.map(lambda leaf: np.asarray(leaf)[0], trained.learners)
         return state, {name: np.array([row[name] for row in metrics]) for name in metrics[0]}

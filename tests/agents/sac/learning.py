@@ -35,11 +35,11 @@ def learner_for(env, updates=400, gamma=GAMMA, **changes):
 
 
 def learn(env, updates=400, preferences=None, **changes):
-    """Return a trained learner, its state, and the metrics of each update."""
+    """Return a trained learner, its state, and the means of its metrics over each ten updates, (updates / 10,)."""
     learner = learner_for(env, updates, **changes)
     if preferences is None:
         preferences = equally_spaced_weights(2, learner.num_envs)
-    state, metrics = training(env, learner)(preferences, updates)
+    state, metrics = training(env, learner)(preferences, updates, chunk=10)
     return learner, state, metrics
 
 

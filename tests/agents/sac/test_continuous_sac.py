@@ -33,7 +33,7 @@ def test_values_of_actions():
     at = np.array([-0.2, 0.2, 0.6])
     wanted = -((at[:, None] - np.array([0.6, -0.2])) ** 2)
     np.testing.assert_allclose(values(learner, state, at), wanted, atol=0.1)
-    assert metrics["critic_loss"][5] > 0.1 > 0.01 > metrics["critic_loss"][-1]
+    assert metrics["critic_loss"][0] > 0.1 > 0.01 > metrics["critic_loss"][-1]
 
 
 def test_without_its_preference_it_cannot():
@@ -61,7 +61,7 @@ class Endless(Probe):
 def test_entropy_is_worth_its_temperature():
     """All actions are equal for ever: each next step adds temperature * log 2, of even chances from -1 to 1."""
     learner, state, metrics = learn(Endless("steer"), temperature=0.5)
-    entropy = metrics["entropy"][-50:].mean()
+    entropy = metrics["entropy"][-5:].mean()
     assert entropy == pytest.approx(np.log(2), abs=0.05)
     bonus = GAMMA * 0.5 * np.log(2) / (1 - GAMMA)
     np.testing.assert_allclose(values(learner, state, [-1.0, 0.0, 1.0]), [[10 + bonus, 20 + bonus]] * 3, rtol=0.06)
@@ -79,7 +79,7 @@ def test_a_learnt_temperature_finds_its_entropy():
     settings = {"learn_temperature": True, "target_entropy": 0.1, "anneal": False}
     for temperature in (0.001, 1.0):
         learner, state, metrics = learn(Probe("steer"), updates=600, temperature=temperature, **settings)
-        assert metrics["entropy"][-50:].mean() == pytest.approx(np.log(0.2), abs=0.15)
+        assert metrics["entropy"][-5:].mean() == pytest.approx(np.log(0.2), abs=0.15)
         spread = act(learner, state, (0.5, 0.5), number=1000, greedy=False).std()
         assert spread == pytest.approx(0.4 / np.sqrt(2 * np.pi * np.e), rel=0.25)  # of a normal of that entropy
 

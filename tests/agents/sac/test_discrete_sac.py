@@ -33,7 +33,7 @@ def greedy(learner, state, preference):
 def test_value_of_a_constant_reward():
     learner, state, metrics = learn_once("constant")
     np.testing.assert_allclose(values(learner, state, [[0, 0]])[0], [[1, 2], [1, 2]], atol=0.05)
-    assert metrics["critic_loss"][5] > 0.1 > 0.01 > metrics["critic_loss"][-1]
+    assert metrics["critic_loss"][0] > 0.1 > 0.01 > metrics["critic_loss"][-1]
 
 
 def test_value_depends_on_the_observation():
@@ -117,7 +117,7 @@ def test_only_tchebycheff_chooses_what_no_weighted_sum_prefers(scalarisation, ac
 @pytest.mark.parametrize("relabel", [True, False])
 def test_relabelling_teaches_preferences_nobody_acted_for(relabel):
     """All act for the first objective alone; only by relabelling is the second weight of a preference ever not 0."""
-    learner, state, _ = learn(Probe("choice"), preferences=[[1.0, 0.0]] * 8, relabel_preferences=relabel)
+    learner, state, _ = learn(Probe("choice"), 20, [[1.0, 0.0]] * 8, relabel_preferences=relabel)
     key_init = jax.random.split(jax.random.key(3), 3)[0]  # of the loop
 
     def preference_weights(state):
