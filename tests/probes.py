@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass, field
 from typing import NamedTuple
-from unittest import mock
 
 import jax
 import jax.numpy as jnp
@@ -88,9 +87,8 @@ class Probe:
 
 
 def trainer(env, learner, preferences, **options):
-    """Return the JAX back-end, which compiles without optimisation: in half of the time, for programs this small."""
-    with mock.patch("morl.training.backends.jax.quick_to_compile", return_value=None):
-        return JaxBackend(env, learner, preferences, eval_episodes=1, gamma=0.9, **options)
+    """Return the JAX back-end."""
+    return JaxBackend(env, learner, preferences, eval_episodes=1, gamma=0.9, **options)
 
 
 def training(env, learner):
