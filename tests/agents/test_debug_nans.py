@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 
 import morl
-from morl.registry import agent_specs
-from tests.agents.test_conformance import settings_of
+from tests.agents.test_conformance import CASES, settings_of
 
 ALWAYS = "cmorl"  # both stages
 
@@ -24,7 +23,7 @@ def debug_nans():
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[] if name == ALWAYS else pytest.mark.nans) for name in sorted(agent_specs())]
+    "name", [pytest.param(name, marks=[] if name == ALWAYS else pytest.mark.nans) for name in sorted(CASES)]
 )
 @pytest.mark.usefixtures("debug_nans")
 def test_training_gives_no_nan(name, tmp_path):
