@@ -1,6 +1,7 @@
 """Two virtual CPU devices, so that every test runs the split over devices; another by MORL_TEST_PLATFORM=cuda."""
 
 import atexit
+import gc
 import os
 import shutil
 import tempfile
@@ -40,6 +41,8 @@ from morl.agents.cmorl import CMORLConfig
 from morl.settings import TrainSettings
 from morl.training.loop import train
 
+# Tracing makes millions of small objects that live on; looking for garbage among them costs a tenth of the time.
+gc.set_threshold(100_000, 50, 100)
 jax.config.update("jax_platforms", os.environ.get("MORL_TEST_PLATFORM", "cpu"))
 jax.config.update("jax_num_cpu_devices", 2)
 jax.config.update("jax_compilation_cache_dir", os.path.join(os.environ["JAX_COMPILATION_CACHE_DIR"], "of-workers"))
@@ -80,6 +83,15 @@ def pytest_ignore_collect(collection_path, config):
         return None
     path = collection_path.relative_to(config.rootpath).as_posix()
     return True if not _is_smoke(path) and not any(entry.startswith(f"{path}::") for entry in SMOKE) else None
+
+
+@pytest.fixture
+def optimised(monkeypatch):
+    """Compile trainings as users do, for tests that compute for longer than they compile.
+
+    The variable is read by :func:`morl.training.backends.devices.quick_to_compile` and by processes that a test starts.
+    """
+    monkeypatch.setenv("XLA_FLAGS", "")
 
 
 @pytest.fixture(scope="session")

@@ -21,11 +21,6 @@ class State(NamedTuple):
 KINDS = ("constant", "cue", "delayed", "choice", "apart", "dent", "endless", "steer")
 
 
-def of_kind(params, values, otherwise):
-    """Return the value of the kind with number ``params``, or ``otherwise``."""
-    return jnp.stack([values.get(kind, otherwise) for kind in KINDS])[params]
-
-
 @dataclass(frozen=True)
 class Probe:
     """Environment with two objectives; ``kind`` says how they are earned.
@@ -46,44 +41,47 @@ class Probe:
     reward_space = spaces.Box(-np.inf, np.inf, (2,), np.float32)
     reference_point = np.array([-10.0, -10.0])
     max_episode_steps = 5
+    default_params = ()
 
     def __post_init__(self):
+        assert self.kind in KINDS
         object.__setattr__(self, "num_actions", {"dent": 3, "steer": 0}.get(self.kind, 2))
-
-    @property
-    def default_params(self):
-        return jnp.int32(KINDS.index(self.kind))
 
     @property
     def action_space(self):
         return spaces.Discrete(self.num_actions) if self.num_actions else spaces.Box(-2, 2, (1,), np.float32)
 
-    def _observe(self, state, params):
-        seen = {"cue": jnp.stack([state.cue, 0.0]), "delayed": jnp.array([0.0, 1.0]) * (state.t > 0)}
-        return of_kind(params, seen, jnp.zeros(2))
+    def _observe(self, state):
+        if self.kind == "cue":
+            return jnp.stack([state.cue, 0.0])
+        return jnp.array([0.0, 1.0]) * (state.t > 0) if self.kind == "delayed" else jnp.zeros(2)
 
     def reset(self, key, params):
         state = State(jnp.int32(0), jax.random.rademacher(key, (), jnp.float32))
-        return state, self._observe(state, params)
+        return state, self._observe(state)
+
+    def _reward(self, state, action):
+        both, first, second = jnp.array([1.0, 2.0]), jnp.array([1.0, 0.0]), jnp.array([0.0, 1.0])
+        match self.kind:
+            case "cue":
+                return state.cue * jnp.array([1.0, -1.0])
+            case "delayed":
+                return both * (state.t == 1)
+            case "choice":
+                return jnp.where(action == 0, first, second)
+            case "apart":
+                return jnp.where(action == 0, 100 * first, second)
+            case "dent":
+                return jnp.stack([first, second, jnp.array([0.4, 0.4])])[action]
+            case "steer":
+                return -((action[0] - jnp.array([0.6, -0.2])) ** 2)
+        return both
 
     def step(self, key, state, action, params):
-        both, first, second = jnp.array([1.0, 2.0]), jnp.array([1.0, 0.0]), jnp.array([0.0, 1.0])
-        if self.num_actions:
-            rewards = {
-                "constant": both,
-                "cue": state.cue * jnp.array([1.0, -1.0]),
-                "delayed": both * (state.t == 1),
-                "choice": jnp.where(action == 0, first, second),
-                "apart": jnp.where(action == 0, 100 * first, second),
-                "dent": jnp.stack([first, second, jnp.array([0.4, 0.4])])[action],
-                "endless": both,
-            }
-        else:
-            rewards = {"steer": -((action[0] - jnp.array([0.6, -0.2])) ** 2)}
-        reward = of_kind(params, rewards, jnp.zeros(2))
+        reward = self._reward(state, action)
         state = state._replace(t=state.t + 1)
-        terminated = of_kind(params, {"delayed": state.t >= 2, "endless": jnp.bool_(False)}, jnp.bool_(True))
-        return state, self._observe(state, params), reward, terminated, jnp.bool_(False), {}
+        terminated = {"delayed": state.t >= 2, "endless": jnp.bool_(False)}.get(self.kind, jnp.bool_(True))
+        return state, self._observe(state), reward, terminated, jnp.bool_(False), {}
 
 
 def trainer(env, learner, preferences, **options):

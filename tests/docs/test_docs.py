@@ -272,6 +272,7 @@ NOTEBOOKS = [
 ]
 
 
+@pytest.mark.usefixtures("optimised")
 @pytest.mark.parametrize("path", NOTEBOOKS)
 def test_notebooks_run(path, monkeypatch):
     """Run each notebook in a kernel of its own; it is stored with its output."""

@@ -91,18 +91,19 @@ def test_tensorboard_has_every_metric_and_the_picture(dst_run):
 
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory):
-    return small(tmp_path_factory.mktemp("alone") / "run", seed=4)
+    return small(tmp_path_factory.mktemp("alone") / "run", seed=4, steps=2048)
 
 
 def test_the_same_seed_gives_the_same_numbers_and_another_does_not(alone, tmp_path):
-    one, two, other = alone, small(tmp_path / "again", seed=4), small(tmp_path / "other", seed=3)
+    one, two = alone, small(tmp_path / "again", seed=4, steps=2048)
+    other = small(tmp_path / "other", seed=3, steps=2048)
     assert metric_rows(one.path) == metric_rows(two.path)
     assert (one.path / "front.csv").read_text() == (two.path / "front.csv").read_text()
     assert metric_rows(one.path) != metric_rows(other.path)
 
 
 def test_a_seed_learns_the_same_alone_or_beside_others(alone, tmp_path):
-    beside = small(tmp_path / "beside", seed=3, num_seeds=2)
+    beside = small(tmp_path / "beside", seed=3, num_seeds=2, steps=2048)
     rows = [row for row in metric_rows(beside.path) if row["seed"] == "4"]
     for one, two in zip(metric_rows(alone.path), rows, strict=True):
         for name in one:
@@ -182,6 +183,7 @@ def test_rounds_of_extension_follow_the_first_stage(backend, tmp_path):
     assert morl.load(run.path).front.returns.shape[1] == 2
 
 
+@pytest.mark.usefixtures("optimised")
 def test_the_extension_finds_what_the_first_stage_did_not(tmp_path):
     """Evaluated at the end of stage and rounds alone: the first stage leaves the two supported treasures of ten."""
     config = CMORLConfig(rollout_steps=16, minibatches=4, entropy_coefficient=0.1, extension_share=0.6)

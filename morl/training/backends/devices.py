@@ -42,8 +42,8 @@ def quick_to_compile(platform: str | None = None) -> dict[str, Any] | None:
     """Return options of ``jax.jit`` for our programs on this platform, by default JAX's own.
 
     LLVM's first level compiles them for a CPU in a third of the time, and they run as fast. (Without XLA's newer
-    emitter of loops compiling would take a third less again, but minecart's updates 1.7 times as long.) A level that the
-    user has set in ``XLA_FLAGS`` stays.
+    emitter of loops compiling would take a third less again, but minecart's updates 1.7 times as long.) A level that
+    the user has set in ``XLA_FLAGS`` stays.
     """
     if "xla_backend_optimization_level" in os.environ.get("XLA_FLAGS", ""):
         return None

@@ -44,9 +44,9 @@ def learn(env, updates=400, preferences=None, **changes):
 
 
 @cache
-def learn_once(kind):
-    """Return :func:`learn` of a probe with the small settings, for several tests to look at."""
-    return learn(Probe(kind))
+def learn_once(kind, **changes):
+    """Return :func:`learn` of a probe, for several tests to look at."""
+    return learn(Probe(kind), **changes)
 
 
 def act(learner, state, preference, obs=(0.0, 0.0), number=1, *, greedy=True, key=1):

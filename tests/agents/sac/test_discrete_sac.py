@@ -50,9 +50,8 @@ def test_a_delayed_reward_is_discounted_once():
 
 def test_truncation_bootstraps():
     """Cut off every 5 steps but never over: worth 1 / (1 - gamma) = 10 a unit, not the 4.1 of five steps."""
-    temperature = 0.2  # enough to try both actions, although one may seem better for a while
-    learner, state, _ = learn(Probe("endless"), temperature=temperature)
-    bonus = GAMMA * temperature * np.log(2) / (1 - GAMMA)
+    learner, state, _ = learn_once("endless", temperature=0.5)
+    bonus = GAMMA * 0.5 * np.log(2) / (1 - GAMMA)  # of entropy
     np.testing.assert_allclose(values(learner, state, [[0, 0]])[0], [[10 + bonus, 20 + bonus]] * 2, rtol=0.05)
 
 
@@ -91,7 +90,7 @@ def test_several_steps_at_once_carry_a_delayed_reward_as_far():
 
 def test_entropy_is_worth_its_temperature():
     """Two equal actions for ever: each next step adds temperature * log 2 to every objective's value."""
-    learner, state, metrics = learn(Probe("endless"), temperature=0.5)
+    learner, state, metrics = learn_once("endless", temperature=0.5)
     assert metrics["entropy"][-1] == pytest.approx(np.log(2), abs=0.02)
     bonus = GAMMA * 0.5 * np.log(2) / (1 - GAMMA)
     np.testing.assert_allclose(values(learner, state, [[0, 0]])[0], [[10 + bonus, 20 + bonus]] * 2, rtol=0.05)
@@ -159,7 +158,7 @@ def test_a_learnt_temperature_finds_its_entropy():
 
 
 def test_rewards_are_scaled_by_their_deviation():
-    learner, state, _ = learn(Probe("cue"), objective_scales=None)
+    learner, state, _ = learn(Probe("cue"), 100, objective_scales=None)
     scale = np.asarray(learner.reward_scales(state.learning.return_stats))
     np.testing.assert_allclose(scale, [1, 1], rtol=0.05)  # of -1 and 1 the deviation is 1
     fixed, state, _ = learn(Probe("cue"), objective_scales=(10.0, 1.0))
