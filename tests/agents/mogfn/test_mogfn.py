@@ -466,6 +466,7 @@ class TestTraining:
         end = agent.sample(agent.policy(training.state), agent.condition([[0.5, 0.5]] * 50), KEY).end
         assert {len(STRINGS.text(row)) for row in end.obs} <= {3, 4, 5}
 
+    @pytest.mark.usefixtures("optimised")
     def test_learns_the_grid(self):
         agent, policy = trained(HyperGrid(8), MOGFNConfig(), 1000, seed=1)
         condition = agent.condition(ELEVEN)
@@ -489,6 +490,7 @@ class TestTraining:
         ],
         ids=["subtrajectory", "detailed", "replay", "replay of the best", "tchebycheff"],
     )
+    @pytest.mark.usefixtures("optimised")
     def test_learns_the_small_grid_by_other_settings(self, config):
         agent, policy = trained(HyperGrid(5), config, 600)
         for beta in {config.beta_range[0], config.beta_range[1]}:
