@@ -16,9 +16,7 @@ import pytest
 import morl
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-MORL = str(
-    Path(sys.executable).with_name("morl")
-)  # the console script, which has not the working directory on its path
+MORL = str(Path(sys.executable).with_name("morl"))
 FAST = [
     *["--steps", "4096", "--num-policies", "4", "--num-envs", "8", "--rollout-steps", "16", "--hidden", "16"],
     *["--evaluations", "2", "--eval-episodes", "2", "--final-episodes", "2"],
@@ -38,6 +36,30 @@ def run(*command, cwd, path=None, text=None):
     return done.stdout
 
 
+EVERY = """
+import sys
+from morl.cli import main
+for line in sys.stdin.read().splitlines():
+    print("#", line, flush=True)
+    try:
+        code = main(line.split())
+    except SystemExit as stop:  # of --help
+        code = stop.code
+    assert code == 0, line
+"""
+
+
+def run_all(lines, *, cwd, path=None):
+    """Return the standard output of each of several morl commands, run in one process, which is started once.
+
+    Like the console script it does not have the working directory on its path.
+    """
+    told = run(sys.executable, "-P", "-c", EVERY, cwd=cwd, path=path, text="\n".join(lines))
+    parts = re.split(r"^# (.*)$", told, flags=re.M)[1:]
+    assert parts[::2] == lines
+    return parts[1::2]
+
+
 @pytest.mark.parametrize(
     ("folder", "id", "flags", "objectives"),
     [
@@ -51,10 +73,11 @@ def run(*command, cwd, path=None, text=None):
     ],
 )
 def test_a_module_is_checked_and_trained_on_from_its_folder(folder, id, flags, objectives, tmp_path):
-    assert "FIX" not in run(MORL, "check-env", id, cwd=EXAMPLES / folder)
     out = tmp_path / "run"
-    run(MORL, "train", "cmorl", "--env", id, "--out", str(out), *flags, *FAST, cwd=EXAMPLES / folder)
-    assert objectives in run(MORL, "front", str(out), "--csv", cwd=EXAMPLES / folder)
+    train = ["train", "cmorl", "--env", id, "--out", str(out), *flags, *FAST]
+    checked, _, front = run_all([f"check-env {id}", " ".join(train), f"front {out} --csv"], cwd=EXAMPLES / folder)
+    assert "FIX" not in checked
+    assert objectives in front
 
 
 def pip_installed(name, tmp_path_factory):
@@ -72,15 +95,15 @@ def installed(tmp_path_factory):
 
 
 def test_the_installed_package_is_listed_and_works_by_its_id(installed, tmp_path):
-    listed = run(MORL, "envs", cwd=tmp_path, path=installed)
+    out = tmp_path / "run"
+    train = ["train", "cmorl", "--env", "home-battery-v0", "--out", str(out), *FAST]
+    lines = ["envs", "check-env home-battery-v0", " ".join(train)]
+    listed, report, _ = run_all(lines, cwd=tmp_path, path=installed)
     assert re.search(r"^home-battery-v0 +jax +money, wear +-20 -200 +buy power cheap", listed, re.M)
     assert "home-battery-v0" not in run(MORL, "envs", cwd=tmp_path)
-    report = run(MORL, "check-env", "home-battery-v0", cwd=tmp_path, path=installed)
     assert "FIX" not in report
     assert "reference point: random" not in report
     run(MORL, "check-env", "home_battery:home-battery-v0", cwd=EXAMPLES / "jax_env_package")  # nor need it be installed
-    out = tmp_path / "run"
-    run(MORL, "train", "cmorl", "--env", "home-battery-v0", "--out", str(out), *FAST, cwd=tmp_path, path=installed)
     assert "money,wear" in (out / "front.csv").read_text()
 
 
@@ -96,19 +119,6 @@ def reinforce_run(tmp_path_factory):
     told = run(MORL, "train", "reinforce:reinforce", *flags, cwd=OWN_AGENT)
     assert f"front: {out / 'front.csv'}" in told
     return out
-
-
-EVERY = """
-import sys
-from morl.cli import main
-for line in sys.stdin.read().splitlines():
-    print("#", line, flush=True)
-    try:
-        code = main(line.split())
-    except SystemExit as stop:  # of --help
-        code = stop.code
-    assert code == 0, line
-"""
 
 
 def test_every_command_works_on_a_run_of_an_own_agent(reinforce_run, tmp_path):
@@ -127,10 +137,7 @@ def test_every_command_works_on_a_run_of_an_own_agent(reinforce_run, tmp_path):
     }
     if importlib.util.find_spec("torch"):
         lines[f"export {run_path} --policy 0 --out {out}/policy.pt2"] = r"largest difference"
-    told = run(sys.executable, "-c", EVERY, cwd=OWN_AGENT, text="\n".join(lines))
-    parts = re.split(r"^# (.*)$", told, flags=re.M)[1:]
-    assert parts[::2] == list(lines)
-    for line, part in zip(parts[::2], parts[1::2], strict=True):
+    for line, part in zip(lines, run_all(list(lines), cwd=OWN_AGENT), strict=True):
         assert re.search(lines[line], part), (line, part)
 
 
@@ -148,11 +155,12 @@ def test_an_own_agent_is_tuned(tmp_path):
 
 def test_the_installed_agent_is_listed_and_works_by_its_name(tmp_path_factory, tmp_path):
     site = pip_installed("own_agent", tmp_path_factory)
-    assert "reinforce  REINFORCE with linear policies" in run(MORL, "agents", cwd=tmp_path, path=site)
     out = tmp_path / "run"
-    run(MORL, "train", "reinforce", *LITTLE, "--final-episodes", "2", "--out", str(out), cwd=tmp_path, path=site)
+    train = ["train", "reinforce", *LITTLE, "--final-episodes", "2", "--out", str(out)]
+    listed, _, front = run_all(["agents", " ".join(train), f"front {out}"], cwd=tmp_path, path=site)
+    assert "reinforce  REINFORCE with linear policies" in listed
     assert "agent: reinforce\n" in (out / "config.yaml").read_text()
-    assert "treasure" in run(MORL, "front", str(out), cwd=tmp_path, path=site)
+    assert "treasure" in front
 
 
 def test_the_installed_metric_is_measured_by_every_command(reinforce_run, tmp_path_factory, tmp_path):
@@ -160,11 +168,11 @@ def test_the_installed_metric_is_measured_by_every_command(reinforce_run, tmp_pa
     site = pip_installed("own_metric", tmp_path_factory)
     out = str(reinforce_run)
     lines = [f"evaluate {out} --episodes 2", f"compare {out} --json", f"report {out} --out {tmp_path}/report.html"]
-    told = run(sys.executable, "-c", EVERY, cwd=OWN_AGENT, path=site, text="\n".join(lines))
-    header, row = re.search(r"^(seed +HV.*)\n +(0 .*)$", told, re.M).groups()
+    evaluated_as, compared_as, _ = run_all(lines, cwd=OWN_AGENT, path=site)
+    header, row = re.search(r"^(seed +HV.*)\n +(0 .*)$", evaluated_as, re.M).groups()
     evaluated = dict(zip(header.split(), row.replace("≈ ", "").split(), strict=True))
-    assert "WCU: worst-case utility" in told
-    compared = json.loads(re.search(r"^{\n.*?^}$", told, re.M | re.S)[0])
+    assert "WCU: worst-case utility" in evaluated_as
+    compared = json.loads(compared_as)
     assert compared["fronts"][0]["worst_case_utility"] == pytest.approx(float(evaluated["WCU"]), rel=1e-4)
     assert "worst_case_utility" in {mean["metric"] for mean in compared["interquartile_means"]}
     assert '"worst_case_utility":' in (tmp_path / "report.html").read_text()
