@@ -3,6 +3,7 @@
     git worktree add ../before COMMIT
     python benchmarks/checkouts/before_after.py ../before .
     python benchmarks/checkouts/before_after.py ../before . --rounds 9 --only cmorl first-cmorl
+    python benchmarks/checkouts/before_after.py --show benchmarks/results/before_after.json
 
 Each measurement is a process of its own, with this Python and the library of one checkout. They take turns (A B,
 then B A, and so on), as the speed of a machine changes, and medians over the rounds are compared. Flags and functions
@@ -17,7 +18,7 @@ used here are the same in both. What is measured, with compilation only where it
 
 Rates are `steps_per_second` of metrics.csv, time spent collecting and learning; the rows that compile are left out. The
 ratio is above 1 where the second checkout is faster. Prints a table in Markdown and writes every measurement to a JSON
-file. Exit code 1 if a ratio is below --least.
+file, beside those that the file has of other names. Exit code 1 if a ratio is below --least.
 """
 
 from __future__ import annotations
@@ -206,19 +207,21 @@ def compare(
     return results
 
 
-def print_table(results: dict[str, Any]) -> None:
-    """Print the medians in Markdown."""
-    print("| | unit | before | after | ratio |\n|---|---|---|---|---|")
+def table(results: dict[str, Any]) -> str:
+    """Return the medians in Markdown."""
+    lines = ["| | unit | before | after | ratio |", "|---|---|---|---|---|"]
     for name, each in results.items():
         figures = [f"{each[key]:,.{0 if each[key] >= 1000 else 2}f}" for key in ("median_before", "median_after")]
-        print(f"| {name} | {each['unit']} | {figures[0]} | {figures[1]} | {each['ratio']:.3f} |")
+        lines.append(f"| {name} | {each['unit']} | {figures[0]} | {figures[1]} | {each['ratio']:.3f} |")
+    return "\n".join(lines)
 
 
 def main() -> int:
     """Measure, print and write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("before", type=Path, help="checkout")
-    parser.add_argument("after", type=Path, help="checkout")
+    parser.add_argument("before", type=Path, nargs="?", help="checkout")
+    parser.add_argument("after", type=Path, nargs="?", help="checkout")
+    parser.add_argument("--show", type=Path, metavar="FILE", help="print the table of a result, and measure nothing")
     parser.add_argument("--rounds", type=int, default=5, help="measurements of each checkout")
     parser.add_argument("--only", nargs="+", choices=list(MEASUREMENTS), default=list(MEASUREMENTS), metavar="NAME")
     parser.add_argument("--scale", type=float, default=1.0, help="share of the steps of a full measurement")
@@ -226,6 +229,11 @@ def main() -> int:
     parser.add_argument("--least", type=float, default=0.97, help="ratio below which this fails")
     parser.add_argument("--out", type=Path, default=BENCHMARKS / "results" / "before_after.json")
     options = parser.parse_args()
+    if options.show:
+        print(table(json.loads(options.show.read_text())["results"]))
+        return 0
+    if options.after is None:
+        parser.error("give two checkouts, or --show and a result")
     checkouts = options.before.resolve(), options.after.resolve()
     for checkout in checkouts:
         if not (checkout / "morl" / "__init__.py").exists():
@@ -237,16 +245,18 @@ def main() -> int:
         options.rounds,
         lambda name, checkout: MEASUREMENTS[name].measure(checkout, options.device, options.scale),
     )
-    written = {
+    source = {
         "command": " ".join(["python", "benchmarks/checkouts/before_after.py", *sys.argv[1:]]),
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "machine": begun,
         "commits": {"before": commit(checkouts[0]), "after": commit(checkouts[1])},
-        "results": results,
     }
+    kept = json.loads(options.out.read_text())["results"] if options.out.exists() else {}
+    measured = {name: {**each, **source} for name, each in results.items()}
+    ordered = {name: {**kept, **measured}[name] for name in MEASUREMENTS if name in {**kept, **measured}}
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps(written, indent=2) + "\n")
-    print_table(results)
+    options.out.write_text(json.dumps({"results": ordered}, indent=2) + "\n")
+    print(table(results))
     print(f"\nwritten to {options.out}", file=sys.stderr)
     slower = [name for name, each in results.items() if each["ratio"] < options.least]
     if slower:

@@ -3,6 +3,7 @@
 import doctest
 import importlib
 import io
+import json
 import re
 import shlex
 import subprocess
@@ -206,6 +207,14 @@ def test_scripts_and_extras_exist():
     assert named
     assert named <= set(EXTRAS)
     assert set(re.findall(r"^\| `(\w+)` \|", (DOCS / "install.md").read_text(), re.M)) == set(EXTRAS)
+
+
+def test_a_table_of_a_kept_result_is_that_of_its_data(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks" / "checkouts"))
+    before_after = importlib.import_module("before_after")
+    results = json.loads((ROOT / "benchmarks" / "results" / "before_after.json").read_text())["results"]
+    assert before_after.table(results) in (DOCS / "benchmarks.md").read_text()
+    assert set(results) == set(before_after.MEASUREMENTS)
 
 
 # --- Python -----------------------------------------------------------------------------------------------------------
