@@ -284,7 +284,7 @@ def settled(request):
     return agent, policy
 
 
-def test_it_raises_one_objective_as_far_as_the_other_allows(settled):
+def test_it_raises_one_objective_as_far_as_the_other_allows(optimised, settled):
     """The objective -(a + 0.2)^2 may fall by 0.16, so that a comes near 0.2; without a constraint a would be 0.6."""
     agent, policy = settled
     state, feasible, returns = run(agent, agent.begin(policy, [np.inf, 0.16], [0.16, 0.16]), 150)

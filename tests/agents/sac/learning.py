@@ -27,14 +27,14 @@ SMALL = {
 }
 
 
-def learner_for(env, updates=400, gamma=GAMMA, **changes):
+def learner_for(env, updates=250, gamma=GAMMA, **changes):
     """Return the learner of an environment with two objectives."""
     mask = getattr(env, "action_mask", None)
     config = SACConfig(**{**SMALL, **changes})
     return SAC(config, env.observation_space, env.action_space, 2, gamma, updates, mask)
 
 
-def learn(env, updates=400, preferences=None, **changes):
+def learn(env, updates=250, preferences=None, **changes):
     """Return a trained learner, its state, and the means of its metrics over each ten updates, (updates / 10,)."""
     learner = learner_for(env, updates, **changes)
     if preferences is None:

@@ -23,13 +23,13 @@ def values(learner, state, actions, preference=(0.5, 0.5)):
 
 
 def test_the_best_action_of_every_preference():
-    learner, state, _ = learn_once("steer")
+    learner, state, _ = learn_once("steer", updates=400)
     found = [act(learner, state, weights)[0, 0] for weights in WEIGHTS]
     np.testing.assert_allclose(found, BEST, atol=0.1)  # an untrained policy has 0 for all
 
 
 def test_values_of_actions():
-    learner, state, metrics = learn_once("steer")
+    learner, state, metrics = learn_once("steer", updates=400)
     at = np.array([-0.2, 0.2, 0.6])
     wanted = -((at[:, None] - np.array([0.6, -0.2])) ** 2)
     np.testing.assert_allclose(values(learner, state, at), wanted, atol=0.1)
@@ -78,14 +78,14 @@ def test_a_learnt_temperature_finds_its_entropy():
     """The target is the entropy of even chances in a tenth of the range."""
     settings = {"learn_temperature": True, "target_entropy": 0.1, "anneal": False}
     for temperature in (0.001, 1.0):
-        learner, state, metrics = learn(Probe("steer"), updates=600, temperature=temperature, **settings)
+        learner, state, metrics = learn(Probe("steer"), updates=400, temperature=temperature, **settings)
         assert metrics["entropy"][-5:].mean() == pytest.approx(np.log(0.2), abs=0.15)
         spread = act(learner, state, (0.5, 0.5), number=1000, greedy=False).std()
         assert spread == pytest.approx(0.4 / np.sqrt(2 * np.pi * np.e), rel=0.25)  # of a normal of that entropy
 
 
 def test_actions_are_within_the_box():
-    learner, state, _ = learn_once("steer")
+    learner, state, _ = learn_once("steer", updates=400)
     sampled = act(learner, state, (0.5, 0.5), number=1000, greedy=False)
     assert sampled.shape == (1000, 1)
     assert np.abs(sampled).max() <= 2

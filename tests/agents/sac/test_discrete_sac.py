@@ -147,11 +147,11 @@ def test_masked_actions_are_never_taken_nor_bootstrapped_from():
 
 def test_a_learnt_temperature_finds_its_entropy():
     _, _, metrics = learn(
-        Probe("constant"), updates=600, learn_temperature=True, target_entropy=0.5, temperature=1.0, anneal=False
+        Probe("constant"), updates=250, learn_temperature=True, target_entropy=0.5, temperature=1.0, anneal=False
     )
     assert metrics["temperature"][-1] < 0.5  # even choice is above the target: the bonus has to go
     _, _, low = learn(
-        Probe("choice"), updates=600, learn_temperature=True, target_entropy=0.5, temperature=0.02, anneal=False
+        Probe("choice"), updates=250, learn_temperature=True, target_entropy=0.5, temperature=0.02, anneal=False
     )
     assert low["temperature"][-1] > 0.04  # one action is best: without a bonus there would be less entropy
     assert low["entropy"][-1] == pytest.approx(0.5 * np.log(2), abs=0.1)
