@@ -45,9 +45,9 @@ def program(kind, config, updates):
     return learner, training(env, learner)
 
 
-def learn(kind, preference=(0.5, 0.5), updates=300, config=CONFIG):
+def learn(kind, preference=(0.5, 0.5), updates=300, config=CONFIG, chunk=5):
     learner, run = program(kind, config, updates)
-    return learner, *run(preference, updates, chunk=5)
+    return learner, *run(preference, updates, chunk=chunk)
 
 
 def values(learner, state, obs):
@@ -61,9 +61,9 @@ def greedy(learner, state, obs=(0.0, 0.0)):
 
 
 def test_value_of_a_constant_reward():
-    learner, state, metrics = learn("constant")
+    learner, state, metrics = learn("constant", chunk=1)
     np.testing.assert_allclose(values(learner, state, [[0, 0]]), [[1, 2]], atol=0.05)
-    assert metrics["critic_loss"][0] > 0.1 > 0.01 > metrics["critic_loss"][-1]
+    assert metrics["critic_loss"][0] > 1 > 0.01 > metrics["critic_loss"][-1]
 
 
 def test_value_depends_on_the_observation():
