@@ -34,12 +34,12 @@ def learner_for(env, updates=250, gamma=GAMMA, **changes):
     return SAC(config, env.observation_space, env.action_space, 2, gamma, updates, mask)
 
 
-def learn(env, updates=250, preferences=None, **changes):
-    """Return a trained learner, its state, and the means of its metrics over each ten updates, (updates / 10,)."""
+def learn(env, updates=250, preferences=None, chunk=10, **changes):
+    """Return a trained learner, its state, and the means of its metrics over each ``chunk`` of updates."""
     learner = learner_for(env, updates, **changes)
     if preferences is None:
         preferences = equally_spaced_weights(2, learner.num_envs)
-    state, metrics = training(env, learner)(preferences, updates, chunk=10)
+    state, metrics = training(env, learner)(preferences, updates, chunk=chunk)
     return learner, state, metrics
 
 

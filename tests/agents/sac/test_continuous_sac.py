@@ -23,17 +23,17 @@ def values(learner, state, actions, preference=(0.5, 0.5)):
 
 
 def test_the_best_action_of_every_preference():
-    learner, state, _ = learn_once("steer", updates=400)
+    learner, state, _ = learn_once("steer", updates=400, chunk=1)
     found = [act(learner, state, weights)[0, 0] for weights in WEIGHTS]
     np.testing.assert_allclose(found, BEST, atol=0.1)  # an untrained policy has 0 for all
 
 
 def test_values_of_actions():
-    learner, state, metrics = learn_once("steer", updates=400)
+    learner, state, metrics = learn_once("steer", updates=400, chunk=1)
     at = np.array([-0.2, 0.2, 0.6])
     wanted = -((at[:, None] - np.array([0.6, -0.2])) ** 2)
     np.testing.assert_allclose(values(learner, state, at), wanted, atol=0.1)
-    assert metrics["critic_loss"][0] > 0.1 > 0.01 > metrics["critic_loss"][-1]
+    assert metrics["critic_loss"][5] > 0.1 > 0.01 > metrics["critic_loss"][-1]
 
 
 def test_without_its_preference_it_cannot():
@@ -85,7 +85,7 @@ def test_a_learnt_temperature_finds_its_entropy():
 
 
 def test_actions_are_within_the_box():
-    learner, state, _ = learn_once("steer", updates=400)
+    learner, state, _ = learn_once("steer", updates=400, chunk=1)
     sampled = act(learner, state, (0.5, 0.5), number=1000, greedy=False)
     assert sampled.shape == (1000, 1)
     assert np.abs(sampled).max() <= 2
