@@ -16,6 +16,7 @@ import pytest
 import morl
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
+PACKAGES = ("jax_env_package", "own_agent", "own_metric")
 MORL = str(Path(sys.executable).with_name("morl"))
 FAST = [
     *["--steps", "4096", "--num-policies", "4", "--num-envs", "8", "--rollout-steps", "16", "--hidden", "16"],
@@ -80,18 +81,14 @@ def test_a_module_is_checked_and_trained_on_from_its_folder(folder, id, flags, o
     assert objectives in front
 
 
-def pip_installed(name, tmp_path_factory):
-    """An example's package as pip installs it, in a folder of its own."""
-    source, target = tmp_path_factory.mktemp("source") / "package", tmp_path_factory.mktemp("site")
-    shutil.copytree(EXAMPLES / name, source)
-    pip = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--disable-pip-version-check"]
-    run(*pip, "--target", str(target), str(source), cwd=target)
-    return target
-
-
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory):
-    return pip_installed("jax_env_package", tmp_path_factory)
+    """Folder with the examples' packages as pip installs them: an environment, an agent and a metric."""
+    source, target = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("site")
+    packages = [shutil.copytree(EXAMPLES / name, source / name) for name in PACKAGES]
+    pip = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--disable-pip-version-check"]
+    run(*pip, "--target", str(target), *map(str, packages), cwd=target)
+    return target
 
 
 def test_the_installed_package_is_listed_and_works_by_its_id(installed, tmp_path):
@@ -100,10 +97,8 @@ def test_the_installed_package_is_listed_and_works_by_its_id(installed, tmp_path
     lines = ["envs", "check-env home-battery-v0", " ".join(train)]
     listed, report, _ = run_all(lines, cwd=tmp_path, path=installed)
     assert re.search(r"^home-battery-v0 +jax +money, wear +-20 -200 +buy power cheap", listed, re.M)
-    assert "home-battery-v0" not in run(MORL, "envs", cwd=tmp_path)
     assert "FIX" not in report
     assert "reference point: random" not in report
-    run(MORL, "check-env", "home_battery:home-battery-v0", cwd=EXAMPLES / "jax_env_package")  # nor need it be installed
     assert "money,wear" in (out / "front.csv").read_text()
 
 
@@ -153,22 +148,20 @@ def test_an_own_agent_is_tuned(tmp_path):
     assert "2 trials: 2 finished" in again
 
 
-def test_the_installed_agent_is_listed_and_works_by_its_name(tmp_path_factory, tmp_path):
-    site = pip_installed("own_agent", tmp_path_factory)
+def test_the_installed_agent_is_listed_and_works_by_its_name(installed, tmp_path):
     out = tmp_path / "run"
     train = ["train", "reinforce", *LITTLE, "--final-episodes", "2", "--out", str(out)]
-    listed, _, front = run_all(["agents", " ".join(train), f"front {out}"], cwd=tmp_path, path=site)
+    listed, _, front = run_all(["agents", " ".join(train), f"front {out}"], cwd=tmp_path, path=installed)
     assert "reinforce  REINFORCE with linear policies" in listed
     assert "agent: reinforce\n" in (out / "config.yaml").read_text()
     assert "treasure" in front
 
 
-def test_the_installed_metric_is_measured_by_every_command(reinforce_run, tmp_path_factory, tmp_path):
+def test_the_installed_metric_is_measured_by_every_command(reinforce_run, installed, tmp_path):
     """Worst-case utility, of a package: evaluate and report it, and compare by it."""
-    site = pip_installed("own_metric", tmp_path_factory)
     out = str(reinforce_run)
     lines = [f"evaluate {out} --episodes 2", f"compare {out} --json", f"report {out} --out {tmp_path}/report.html"]
-    evaluated_as, compared_as, _ = run_all(lines, cwd=OWN_AGENT, path=site)
+    evaluated_as, compared_as, _ = run_all(lines, cwd=OWN_AGENT, path=installed)
     header, row = re.search(r"^(seed +HV.*)\n +(0 .*)$", evaluated_as, re.M).groups()
     evaluated = dict(zip(header.split(), row.replace("≈ ", "").split(), strict=True))
     assert "WCU: worst-case utility" in evaluated_as
@@ -186,6 +179,7 @@ def test_an_own_agent_from_python(tmp_path):
 
 def test_the_package_in_gymnasiums_registry(monkeypatch):
     monkeypatch.syspath_prepend(EXAMPLES / "jax_env_package")
+    assert morl.make("home_battery:home-battery-v0").id == "home-battery-v0"
     env = gymnasium.make("home_battery:morl/home-battery-v0")
     env.reset(seed=0)
     step = env.step(np.array([0.5], np.float32))

@@ -111,12 +111,13 @@ def test_one_by_one_is_the_same_as_batched(case):
     _, env = case
     params = env.default_params
     keys = jax.random.split(jax.random.key(3), 5)
-    states, _ = jax.vmap(env.reset, in_axes=(0, None))(keys, params)
+    reset, step = jax.jit(env.reset), jax.jit(env.step)  # op by op each operation is a program of its own
+    states, _ = jax.jit(jax.vmap(env.reset, in_axes=(0, None)))(keys, params)
     actions = random_actions(env, jax.random.key(4), 5)
     batched = jax.jit(jax.vmap(env.step, in_axes=(0, 0, 0, None)))(keys, states, actions, params)
     for i in range(5):
-        state, _ = env.reset(keys[i], params)
-        one = env.step(keys[i], state, actions[i], params)
+        state, _ = reset(keys[i], params)
+        one = step(keys[i], state, actions[i], params)
         for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(batched), strict=True):
             np.testing.assert_allclose(a, b[i], rtol=1e-6, atol=1e-7)
 

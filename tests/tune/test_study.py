@@ -116,7 +116,7 @@ def test_a_stopped_study_goes_on_where_it_was(tmp_path):
     def enough():
         return len(list((out / "trials").glob("*/starts.jsonl"))) == 2 or time.monotonic() - begun > 60
 
-    first = study(out, 3, config=ToyConfig(seconds=0.3), scheduler="none", max_concurrent=2).run(should_stop=enough)
+    first = study(out, 3, config=ToyConfig(seconds=0.1), scheduler="none", max_concurrent=2).run(should_stop=enough)
     assert not first.finished
     running = [n for n, trial in first.trials.items() if trial.state == "started"]
     assert running
