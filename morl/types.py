@@ -291,6 +291,8 @@ class Agent(Protocol):
         extension: second stage, or None.
         num_preferences: number of preferences that the front of a conditional policy or sampler is evaluated for.
         notes: messages for the user before training begins, such as the memory it takes.
+        action_notes: messages about how actions are chosen, where that is not plain from their space; ``morl
+            check-env`` shows them too.
         budget: work of one seed in words, for the headline; by default policies times updates times steps.
         preference_interval: updates between two calls of :meth:`preference_at`; 0 for fixed preferences.
         draw_preference: function of a key that draws a preference (R,) for each episode, or None. It replaces
@@ -314,6 +316,10 @@ class Agent(Protocol):
 
     @property
     def notes(self) -> tuple[str, ...]:
+        return ()
+
+    @property
+    def action_notes(self) -> tuple[str, ...]:
         return ()
 
     @property

@@ -35,6 +35,10 @@ class SeparateSAC(Agent):
         return (replay_note(self.learner, self.config.num_policies),)
 
     @property
+    def action_notes(self) -> tuple[str, ...]:
+        return self.learner.actions.notes
+
+    @property
     def updates(self) -> int:
         """Return the number of rollouts of each policy, each with its gradient steps."""
         return self.task.steps // (self.config.num_policies * self.config.num_envs * self.config.rollout_steps)

@@ -46,6 +46,10 @@ class GMORL(Agent):
         return (replay_note(self.learner, 1),)
 
     @property
+    def action_notes(self) -> tuple[str, ...]:
+        return self.learner.actions.notes
+
+    @property
     def updates(self) -> int:
         """Return the number of rollouts, each with its gradient steps."""
         return self.task.steps // (self.config.num_envs * self.config.rollout_steps)

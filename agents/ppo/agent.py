@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from morl.agents.ppo.algorithm import PPO
 from morl.agents.ppo.config import PPOAgentConfig, PPOConfig
 from morl.errors import UserError
+from morl.ops.distributions import for_space
 from morl.ops.preferences import equally_spaced_weights
 from morl.types import Agent, Task
 
@@ -46,6 +47,10 @@ class PPOAgent(Agent):
     def preferences(self) -> NDArray[np.float64]:
         """Return the (num_policies, R) preferences."""
         return fixed_preferences(self.config, self.task.num_objectives)
+
+    @property
+    def action_notes(self) -> tuple[str, ...]:
+        return for_space(self.task.action_space).notes
 
     @cached_property
     def learner(self) -> PPO:

@@ -1,4 +1,4 @@
-"""Policies over an action space: categorical for ``Discrete``, tanh-squashed normal for a bounded ``Box``.
+"""Policies over an action space: categorical for integers of few values, tanh-squashed normal for reals.
 
 The losses need expectations over the actions of a policy. :class:`PolicyActions` gives them in one form for both kinds:
 an exact sum over all actions of ``Discrete``, a sample of one action otherwise.
@@ -6,6 +6,7 @@ an exact sum over all actions of ``Discrete``, a sample of one action otherwise.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
@@ -15,8 +16,10 @@ import numpy as np
 from gymnasium import Space, spaces
 
 from morl.errors import UserError
+from morl.ops.actions import MOST_VALUES, Integers, Reals, integers_of, reals_of
 from morl.ops.batching import with_leading_axes
 from morl.ops.masking import MASKED_LOGIT
+from morl.ops.spaces import check_action_space
 
 MIN_STD = 1e-3
 
@@ -91,13 +94,25 @@ class ActionSpace(Protocol):
         """Convert recorded actions to what the environment takes."""
         ...
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Messages for the user about how actions are chosen, where that is not plain from their space."""
+        ...
+
 
 @dataclass(frozen=True)
 class DiscreteActions:
-    """Categorical policies over A actions; an actor's outputs are logits, recorded actions count from 0."""
+    """Categorical policies over A actions; an actor's outputs are logits, recorded actions count from 0.
+
+    Attributes:
+        num_actions: A.
+        start: the environment's number of the first action.
+        parts: an array of integers, whose combinations are the actions; None where an action is one integer.
+    """
 
     num_actions: int
     start: int = 0
+    parts: Integers | None = None
 
     @property
     def num_outputs(self) -> int:
@@ -137,7 +152,14 @@ class DiscreteActions:
         return jnp.sum(values * with_leading_axes(taken[..., None], values.ndim), axis=-2)
 
     def to_env(self, action: jax.Array) -> jax.Array:
-        return action + self.start
+        return action + self.start if self.parts is None else self.parts.to_env(self.parts.split(action))
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        if self.parts is None:
+            return ()
+        sizes = " x ".join(map(str, self.parts.sizes))
+        return (f"actions are the {self.num_actions} combinations of {sizes} values, one choice among all of them",)
 
 
 @dataclass(frozen=True)
@@ -145,15 +167,15 @@ class SquashedGaussian:
     """Diagonal normal policies, squashed by tanh into a bounded ``Box`` of n numbers.
 
     An actor's outputs are n means and n parameters of standard deviations, softplus(x) + 0.001, before squashing.
-    Recorded actions are in [-1, 1].
+    Recorded actions are in [-1, 1], in the units of :class:`~morl.ops.actions.Reals`: a number without bounds is kept
+    within 1 of 0, and one with one bound within 2 of it.
     """
 
-    low: tuple[float, ...]
-    high: tuple[float, ...]
+    box: Reals
 
     @property
     def num_outputs(self) -> int:
-        return 2 * len(self.low)
+        return 2 * self.box.size
 
     @property
     def num_values(self) -> int:
@@ -161,11 +183,11 @@ class SquashedGaussian:
 
     @property
     def action_size(self) -> int:
-        return len(self.low)
+        return self.box.size
 
     @property
     def recorded(self) -> jax.ShapeDtypeStruct:
-        return jax.ShapeDtypeStruct((len(self.low),), jnp.float32)
+        return jax.ShapeDtypeStruct((self.box.size,), jnp.float32)
 
     def sample(self, output: jax.Array, key: jax.Array) -> jax.Array:
         return self.sample_with_log_prob(output, key)[0]
@@ -190,7 +212,7 @@ class SquashedGaussian:
 
     def mode(self, output: jax.Array) -> jax.Array:
         """Return the action of the mean before squashing."""
-        return jnp.tanh(output[..., : len(self.low)])
+        return jnp.tanh(output[..., : self.box.size])
 
     def policy_actions(self, output: jax.Array, key: jax.Array, target_share: float) -> PolicyActions:
         """Return a sample; the target is the entropy of uniform actions from that share of each number's range.
@@ -212,32 +234,42 @@ class SquashedGaussian:
         return values[..., 0, :]
 
     def to_env(self, action: jax.Array) -> jax.Array:
-        low, high, half_range = (
-            with_leading_axes(jnp.asarray(x, jnp.float32), action.ndim) for x in (self.low, self.high, self._half_range)
-        )
-        return jnp.clip(low + (action + 1.0) * half_range, low, high)  # rounding may leave the box
+        return self.box.to_env(action)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        none, one = self.box.unbounded()
+        notes = []
+        if none:
+            notes.append(f"{none} of {self.box.size} numbers of an action have no bounds: kept from -1 to 1")
+        if one:
+            notes.append(f"{one} of {self.box.size} numbers of an action have one bound: kept within 2 of it")
+        if notes:
+            notes.append("give bounds to the numbers of an action where others are needed")
+        return (*notes, *self.box.rounding_notes())
 
     @property
     def _half_range(self) -> jax.Array:
-        return jnp.asarray((np.asarray(self.high) - np.asarray(self.low)) / 2, jnp.float32)
+        half = self.box.half_range
+        return jnp.asarray(np.where(half > 0, half, 1.0), jnp.float32)  # of one value: any length, for its density
 
 
 def for_space(space: Space[Any]) -> ActionSpace:
     """Return the policies over an action space.
 
     Raises:
-        UserError: neither ``Discrete`` nor a bounded, one-dimensional ``Box`` of floats.
+        UserError: a space of another kind (:func:`morl.ops.spaces.check_action_space`), or too many combinations.
     """
+    check_action_space(space)
     if isinstance(space, spaces.Discrete):
         return DiscreteActions(int(space.n), int(space.start))
-    if (
-        isinstance(space, spaces.Box)
-        and np.issubdtype(space.dtype, np.floating)
-        and len(space.shape) == 1
-        and space.is_bounded()
-        and (space.low < space.high).all()
-    ):
-        return SquashedGaussian(*(tuple(np.asarray(bound, float).tolist()) for bound in (space.low, space.high)))
+    parts = integers_of(space)
+    number = math.prod(parts.sizes) if parts else 0
+    if parts and number <= MOST_VALUES:
+        return DiscreteActions(number, parts=parts)
+    if isinstance(space, spaces.Box):
+        return SquashedGaussian(reals_of(space))
     raise UserError(
-        f"action space {space} is not supported; allowed: Discrete, or a bounded Box of floats of shape (n,)"
+        f"action space {' '.join(str(space).split())} has {number} combinations; a soft actor-critic takes at most"
+        f" {MOST_VALUES}, as one choice (ppo and cmorl choose each part by itself)"
     )

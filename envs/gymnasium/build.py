@@ -17,6 +17,7 @@ from gymnasium.envs.registration import EnvSpec
 from morl.envs.host.guard import Guard
 from morl.envs.host.repairs import CutOff, SeededOre, SeededStart, StillMines
 from morl.errors import UserError
+from morl.ops.spaces import FLATTENED, check_action_space, check_observation_space
 
 # Wrappers for faults of MO-Gymnasium's environments that would reach the learner.
 _REPAIRS: dict[str, type[gymnasium.Wrapper[Any, Any, Any, Any]]] = {
@@ -66,12 +67,10 @@ def _prepared(env: gymnasium.Env[Any, Any], id: str, finite: bool) -> gymnasium.
             f"{id} has a scalar reward; a multi-objective environment has a reward_space, a Box of shape (R,) with"
             " R >= 2: wrap it in one whose step returns a vector"
         )
-    if isinstance(env.action_space, spaces.Dict | spaces.Tuple):
-        raise UserError(f"{id} has a {type(env.action_space).__name__} action space; allowed: one array")
+    check_action_space(env.action_space, id)
+    check_observation_space(env.observation_space, id)
     if id in _REPAIRS:
         env = _REPAIRS[id](env)
-    if isinstance(env.observation_space, spaces.Dict | spaces.Tuple):
+    if isinstance(env.observation_space, FLATTENED):
         env = gymnasium.wrappers.FlattenObservation(env)
-    if env.observation_space.shape is None or env.observation_space.dtype is None:
-        raise UserError(f"{id} has a {type(env.observation_space).__name__} observation space; allowed: one of arrays")
     return Guard(env, reward_space.shape, id, finite)

@@ -13,6 +13,7 @@ from morl.envs.host.guard import checked_reward
 from morl.envs.host.in_process import VectorRewardSync
 from morl.envs.host.worker_pool import WorkerPool
 from morl.errors import UserError, blame
+from morl.ops.spaces import to_space
 
 
 class HostStep(NamedTuple):
@@ -152,7 +153,7 @@ class HostVectorEnv:
     def _checked_actions(self, raw: ArrayLike) -> NDArray[Any]:
         space, shape = self.action_space, (self.num_envs, *(self.action_space.shape or ()))
         try:
-            actions = np.asarray(raw)
+            actions = to_space(space, raw)
         except ValueError as error:  # rows of different lengths
             raise UserError(f"{self.id}: actions {raw!r} are no array; allowed: one of shape {shape}") from error
         if actions.shape != shape:

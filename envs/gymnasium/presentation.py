@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from morl.envs.base import Environment
 from morl.errors import UserError
+from morl.ops.spaces import to_jax, to_space
 
 MASK = "action_mask"  # name of the mask in observations and infos, as in Gymnasium
 AnyEnv = Environment[Any, Any]
@@ -18,7 +19,7 @@ Array = NDArray[Any]
 
 
 def checked_action(env: AnyEnv, space: Space[Any], action: Any) -> Array:
-    """Return the action in JAX's type.
+    """Return the action in JAX's type, within the bounds of its space.
 
     Raises:
         UserError: the action is not in ``space``.
@@ -26,9 +27,11 @@ def checked_action(env: AnyEnv, space: Space[Any], action: Any) -> Array:
     array = np.asarray(action)
     real = isinstance(space, spaces.Box) and np.issubdtype(space.dtype, np.floating)
     if np.issubdtype(array.dtype, np.integer) or (real and np.issubdtype(array.dtype, np.floating)):
-        cast = array.astype(space.dtype)  # such as float64 for float32
+        cast = to_space(space, array)
+        if cast.dtype != space.dtype and array.dtype.kind == "f":
+            cast = array.astype(space.dtype)  # such as float64 that rounds to a bound of float32
         if space.contains(cast):
-            return cast.astype(jax.dtypes.canonicalize_dtype(cast.dtype))
+            return to_jax(space, cast, jax.dtypes.canonicalize_dtype(cast.dtype))
     if isinstance(space, spaces.Discrete):
         allowed = f"an integer from {space.start} to {space.start + space.n - 1}"
     else:

@@ -260,6 +260,7 @@ def front(
         reference_point=env.reference_point,
         learner=scheme,  # type: ignore[arg-type]
         observation_ndim=2,
+        action_space=env.action_space,
     )
 
 

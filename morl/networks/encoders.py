@@ -13,6 +13,7 @@ from gymnasium import Space, spaces
 from numpy.typing import NDArray
 
 from morl.errors import UserError
+from morl.ops.spaces import check_observation_space
 
 MOST_CELLS = 512  # largest number of values in all for which a vector of integers is one-hot
 
@@ -54,14 +55,19 @@ def encoder(space: Space[Any]) -> Encoder:
         )
     if isinstance(space, spaces.Discrete):
         return Encoder(lambda obs: jax.nn.one_hot(obs - space.start, int(space.n)), int(space.n), True)
-    if isinstance(space, spaces.MultiBinary) and len(space.shape) == 1:
-        return Encoder(lambda obs: obs.astype(jnp.float32), space.shape[0], True)
-    if isinstance(space, spaces.MultiDiscrete) and len(space.shape) == 1:
-        return _one_hot(np.asarray(space.nvec), np.asarray(space.start))
-    raise UserError(
-        f"observation space {space} is not supported; allowed: Box, Discrete, MultiDiscrete and MultiBinary of one axis"
-        " (flatten others with gymnasium.wrappers.FlattenObservation)"
-    )
+    if isinstance(space, spaces.MultiBinary):
+        flat = _flat(space.shape)
+        return Encoder(lambda obs: flat(obs).astype(jnp.float32), math.prod(space.shape), True)
+    if isinstance(space, spaces.MultiDiscrete):
+        flat, parts = _flat(space.shape), _one_hot(np.ravel(space.nvec), np.ravel(space.start))
+        return parts._replace(encode=lambda obs: parts.encode(flat(obs)))
+    check_observation_space(space)
+    raise UserError(f"observations of a {type(space).__name__} must be flattened first, into one array")
+
+
+def _flat(shape: tuple[int, ...]) -> Callable[[jax.Array], jax.Array]:
+    """Return a function that flattens arrays (..., *shape) to (..., n)."""
+    return lambda x: x.reshape(*x.shape[: x.ndim - len(shape)], math.prod(shape))
 
 
 def _one_hot(sizes: NDArray[np.int64], starts: NDArray[np.int64]) -> Encoder:

@@ -1,24 +1,28 @@
-"""Action distributions, chosen by action space: categorical for ``Discrete``, diagonal normal for ``Box``."""
+"""Action distributions, chosen by action space: categorical for integers of few values, diagonal normal for reals."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from gymnasium import Space, spaces
 
-from morl.errors import UserError
+from morl.ops.actions import Integers, Reals, integers_of, reals_of
 from morl.ops.batching import with_leading_axes
+from morl.ops.masking import mask_logits
+from morl.ops.spaces import check_action_space
+
+INITIAL_LOG_STD = -0.5
 
 
 class ActionDistribution(Protocol):
     """Family of distributions over one action space.
 
     A distribution is given by the actor network's ``output`` (..., num_outputs) and a trainable ``log_std``, which is
-    () for families without one. Actions are (..., *action shape); numbers of a distribution are (...).
+    () for families without one. Actions are (...) or (..., n); numbers of a distribution are (...).
     """
 
     @property
@@ -53,7 +57,12 @@ class ActionDistribution(Protocol):
         ...
 
     def to_env(self, action: jax.Array) -> jax.Array:
-        """Return sampled actions as the environment takes them."""
+        """Return sampled actions as the environment takes them, (..., *action shape)."""
+        ...
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Messages for the user about how actions are chosen, where that is not plain from their space."""
         ...
 
 
@@ -95,26 +104,80 @@ class Categorical:
     def to_env(self, action: jax.Array) -> jax.Array:
         return action + self.start
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        return ()
+
 
 @dataclass(frozen=True)
-class DiagonalNormal:
-    """Diagonal normal distribution over a bounded ``Box``, with ``output`` as the mean.
+class MultiCategorical:
+    """Independent categorical distributions over the n parts of an array of integers.
 
-    Sampled actions are in units where the bounds are -1 and 1. The environment gets them clipped to the bounds; their
-    likelihood is that of the unclipped ones.
+    ``output`` holds the logits of each part, n rows of as many as the largest part has values; those of values that a
+    smaller part does not have are masked. Sampled actions (..., n) count from 0.
     """
 
-    low: tuple[float, ...]
-    high: tuple[float, ...]
+    parts: Integers
 
     @property
     def num_outputs(self) -> int:
-        return len(self.low)
+        return len(self.parts.sizes) * max(self.parts.sizes)
 
     def initial_log_std(self) -> jax.Array:
-        return jnp.full(
-            len(self.low), -0.5, jnp.float32
-        )  # of a weak type it would compile again after the first update
+        return jnp.zeros(())
+
+    def sample(self, output: jax.Array, log_std: jax.Array, key: jax.Array) -> jax.Array:
+        return jax.random.categorical(key, self._logits(output)).astype(jnp.int32)
+
+    def mode(self, output: jax.Array, log_std: jax.Array) -> jax.Array:
+        return jnp.argmax(self._logits(output), axis=-1).astype(jnp.int32)
+
+    def log_prob(self, output: jax.Array, log_std: jax.Array, action: jax.Array) -> jax.Array:
+        one_hot = jax.nn.one_hot(action, max(self.parts.sizes), dtype=output.dtype)  # for the reason above
+        return jnp.sum(one_hot * jax.nn.log_softmax(self._logits(output)), axis=(-2, -1))
+
+    def entropy(self, output: jax.Array, log_std: jax.Array) -> jax.Array:
+        log_prob = jax.nn.log_softmax(self._logits(output))
+        return -jnp.sum(jnp.exp(log_prob) * log_prob, axis=(-2, -1))
+
+    def divergence(
+        self, output: jax.Array, log_std: jax.Array, other: jax.Array, other_log_std: jax.Array
+    ) -> jax.Array:
+        log_prob, other_log_prob = (jax.nn.log_softmax(self._logits(each)) for each in (output, other))
+        return jnp.sum(jnp.exp(log_prob) * (log_prob - other_log_prob), axis=(-2, -1))
+
+    def to_env(self, action: jax.Array) -> jax.Array:
+        return self.parts.to_env(action)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        return ()
+
+    def _logits(self, output: jax.Array) -> jax.Array:
+        """Return the logits (..., n, largest size) of the parts."""
+        sizes, most = np.asarray(self.parts.sizes), max(self.parts.sizes)
+        logits = output.reshape(*output.shape[:-1], len(sizes), most)
+        there = np.arange(most) < sizes[:, None]
+        return logits if there.all() else mask_logits(logits, jnp.asarray(there))
+
+
+@dataclass(frozen=True)
+class DiagonalNormal:
+    """Diagonal normal distribution over a ``Box``, with ``output`` as the mean.
+
+    Sampled actions (..., n) are in the units of :class:`~morl.ops.actions.Reals`, where bounds are -1 and 1. The
+    environment gets them clipped to the bounds; their likelihood is that of the unclipped ones.
+    """
+
+    box: Reals
+
+    @property
+    def num_outputs(self) -> int:
+        return self.box.size
+
+    def initial_log_std(self) -> jax.Array:
+        # of a weak type it would compile again after the first update
+        return jnp.full(self.box.size, INITIAL_LOG_STD, jnp.float32)
 
     def sample(self, output: jax.Array, log_std: jax.Array, key: jax.Array) -> jax.Array:
         return output + with_leading_axes(jnp.exp(log_std), output.ndim) * jax.random.normal(key, output.shape)
@@ -140,22 +203,37 @@ class DiagonalNormal:
         return jnp.sum(other_log_std - log_std + squares - 0.5, axis=-1)
 
     def to_env(self, action: jax.Array) -> jax.Array:
-        low, high = (with_leading_axes(jnp.asarray(bound), action.ndim) for bound in (self.low, self.high))
-        return low + (jnp.clip(action, -1.0, 1.0) + 1.0) / 2.0 * (high - low)
+        return self.box.to_env(action)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        none, one = self.box.unbounded()
+        start = f"from a normal distribution that begins with deviation {np.exp(INITIAL_LOG_STD):.1f}"
+        notes = []
+        if none:
+            notes.append(f"{none} of {self.box.size} numbers of an action have no bounds: drawn {start} about 0")
+        if one:
+            notes.append(
+                f"{one} of {self.box.size} numbers of an action have one bound: drawn {start}, 1 away from the bound,"
+                " and clipped at it"
+            )
+        if notes:
+            notes.append(
+                "numbers of an action without two bounds are in the environment's units: give bounds where others fit"
+            )
+        return (*notes, *self.box.rounding_notes())
 
 
 def for_space(space: Space[Any]) -> ActionDistribution:
     """Return the family of distributions for an action space.
 
     Raises:
-        UserError: neither ``Discrete`` nor a bounded, one-dimensional ``Box`` of floats.
+        UserError: a space of another kind, see :func:`morl.ops.spaces.check_action_space`.
     """
+    check_action_space(space)
     if isinstance(space, spaces.Discrete):
         return Categorical(int(space.n), int(space.start))
-    real = isinstance(space, spaces.Box) and np.issubdtype(space.dtype, np.floating)
-    if isinstance(space, spaces.Box) and real and len(space.shape) == 1 and space.is_bounded():
-        bounds = (np.asarray(space.low, float), np.asarray(space.high, float))
-        return DiagonalNormal(*(tuple(bound.tolist()) for bound in bounds))
-    raise UserError(
-        f"action space {space} is not supported; allowed: Discrete, or a bounded Box of floats of shape (n,)"
-    )
+    parts = integers_of(space)
+    if parts is not None:
+        return MultiCategorical(parts)
+    return DiagonalNormal(reals_of(cast(spaces.Box, space)))

@@ -9,12 +9,14 @@ from typing import Any
 
 import jax
 import numpy as np
+from gymnasium import Space
 from numpy.typing import NDArray
 
 from morl.errors import UserError
 from morl.ops import metrics
 from morl.ops.pareto import non_dominated
 from morl.ops.preferences import check_preference
+from morl.ops.spaces import to_space
 from morl.runs.csv import csv_text
 from morl.types import Actor, Evaluation, PyTree
 
@@ -30,6 +32,7 @@ class Policy:
         returns: (R,) discounted vector return.
         preference: (R,) it was trained for.
         act, params: how it acts: compiled code shared by the front, and its own parameters.
+        action_space: of one environment; actions are returned in its number type.
         observation_ndim: axes of one observation.
         conditional: takes any preference.
     """
@@ -40,6 +43,7 @@ class Policy:
     act: Callable[..., jax.Array]
     params: PyTree
     observation_ndim: int
+    action_space: Space[Any]
     conditional: bool = False
 
     def __call__(self, obs: Any, preference: Any = None, *, key: jax.Array | None = None) -> np.ndarray[Any, Any]:
@@ -58,7 +62,8 @@ class Policy:
         obs = np.asarray(obs)
         batch = obs if obs.ndim > self.observation_ndim else obs[None]
         used = _no_key() if key is None else key  # a greedy action uses no key
-        action = np.asarray(self.act(self.params, batch, self._weights(preference), used, greedy=key is None))
+        raw = self.act(self.params, batch, self._weights(preference), used, greedy=key is None)
+        action = to_space(self.action_space, raw)
         return action if obs.ndim > self.observation_ndim else action[0]
 
     def _weights(self, preference: Any) -> NDArray[np.float32]:
@@ -91,6 +96,7 @@ class Front:
         reference_point: (R,) for the hypervolume.
         learner, params: how to act: the learner and the stacked parameters of the policies.
         observation_ndim: axes of one observation.
+        action_space: of one environment.
         conditional: the rows are one policy under n preferences; ``params`` are that policy's, not stacked.
         objects: n texts, where the rows are objects that a sampler drew for the preferences. What they reach is exact,
             so standard errors are 0; the policy of a row is the sampler under its preference, step by step.
@@ -110,6 +116,7 @@ class Front:
     learner: Actor
     params: PyTree
     observation_ndim: int
+    action_space: Space[Any]
     conditional: bool = False
     objects: tuple[str, ...] | None = None
     labelled: bool = False
@@ -184,6 +191,7 @@ class Front:
             act=self._act,
             params=self.params if self.conditional else jax.tree.map(lambda x: x[row], self.params),
             observation_ndim=self.observation_ndim,
+            action_space=self.action_space,
             conditional=self.conditional,
         )
 
@@ -207,6 +215,7 @@ def from_evaluation(
     reference_point: Floats,
     learner: Actor,
     observation_ndim: int,
+    action_space: Space[Any],
     conditional: bool = False,
     labelled: bool = False,
 ) -> Front:
@@ -240,6 +249,7 @@ def from_evaluation(
         learner=learner,
         params=params if conditional else jax.tree.map(lambda x: x[rows], params),
         observation_ndim=observation_ndim,
+        action_space=action_space,
         conditional=conditional,
         objects=None if evaluation.objects is None else tuple(map(str, evaluation.objects[rows, 0])),
         labelled=labelled,

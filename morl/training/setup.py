@@ -122,6 +122,7 @@ class Setup:
             "reference_point": self.reference_point,
             "learner": self.agent.learner,
             "observation_ndim": len(self.env.observation_space.shape),
+            "action_space": self.env.action_space,
             "conditional": self.conditional,
             "labelled": self.solution_set.labelled,
         }

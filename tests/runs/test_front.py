@@ -3,6 +3,7 @@
 import jax
 import numpy as np
 import pytest
+from gymnasium import spaces
 
 import morl
 from morl.agents.ppo.algorithm import PPO
@@ -33,6 +34,7 @@ def front(discounted, objectives=("treasure", "time")):
         reference_point=np.full(size, -10.0),
         learner=LEARNER,
         observation_ndim=1,
+        action_space=spaces.Discrete(2),
     )
 
 
