@@ -31,12 +31,12 @@ class MOGFNAL(Agent):
     task: Task
 
     def __post_init__(self) -> None:
-        if self.config.proposer == "gflownet" and importlib.util.find_spec("botorch") is None:
-            raise MissingExtraError("mogfn-al (proposer gflownet)", "bo")
         if not isinstance(self.task.constructive, Strings):
             name = getattr(self.task.constructive, "id", "this environment")
             known = ", ".join(id for id, spec in env_specs().items() if spec.constructive)
             raise UserError(f"mogfn-al searches strings, which {name} does not build; constructive tasks are: {known}")
+        if self.config.proposer == "gflownet" and importlib.util.find_spec("botorch") is None:
+            raise MissingExtraError("mogfn-al (proposer gflownet)", "bo")
         _ = self.learner  # checks the edits
 
     @property

@@ -18,10 +18,13 @@ from morl.envs.checks.episodes import Builder, Subject
 from morl.envs.checks.generators import global_generators_restored
 from morl.envs.checks.gymnasium import check_by_gymnasium, check_gymnasium
 from morl.envs.checks.jax import check_functional
-from morl.envs.checks.report import Fault, Report
+from morl.envs.checks.report import Fault, Finding, Report
+from morl.envs.gymnasium.from_gymnasium import description
 from morl.envs.gymnasium.to_gymnasium import GymnasiumEnv
 from morl.errors import UserError
 from morl.registry import Backend, EnvSpec, env_spec
+
+DEFAULT_GAMMA = 0.99  # of an environment without a registration
 
 
 def check_env(env: Any, backend: Backend | None = None, seed: int = 0) -> Report:
@@ -51,6 +54,7 @@ def check_env(env: Any, backend: Backend | None = None, seed: int = 0) -> Report
             _check_functional(report, env, seed)
         elif isinstance(env, gymnasium.Env):
             check_gymnasium(report, Subject(env, _builder(env), None, _nondeterministic(env)), seed)
+            _check_agents(report, env, DEFAULT_GAMMA)
         elif callable(env):
             _check_made(report, env, seed)
         else:
@@ -73,6 +77,40 @@ def _check_id(report: Report, id: str, backend: Backend | None, seed: int) -> No
     _check_made(report, partial(_make_as_it_comes, spec), seed, spec)
 
 
+def _check_agents(report: Report, env: Any, gamma: float) -> None:
+    """Add which agents can train; it must be fixed if none can.
+
+    Args:
+        report: to add to.
+        env: a functional environment, or a Gymnasium environment as it comes.
+        gamma: discount.
+    """
+    from morl.training.suitability import can_train, verdicts  # above the environments, as agents are
+
+    subject = "agents"
+    if not report.passed():
+        report.skip(subject, "fix the above first")
+        return
+    try:
+        if isinstance(env, gymnasium.Env):
+            env = description(env, env.spec.id if env.spec else type(env.unwrapped).__name__)
+        found = verdicts(env, gamma)
+    except UserError as error:
+        report.fix(subject, f"none can train: {error}")
+        return
+    if not can_train(found):
+        reasons = "; ".join(f"{', '.join(verdict.agents)}: {verdict.reason}" for verdict in found)
+        report.fix(subject, f"none can train; {reasons}")
+    for verdict in found if can_train(found) else []:
+        names = ", ".join(verdict.agents)
+        if verdict.reason:
+            report.note(subject, f"{names} cannot train: {verdict.reason}")
+        else:
+            report.findings.append(Finding("ok", subject, f"{names} can train"))
+        for note in verdict.notes:
+            report.note(subject, f"{names}: {note}")
+
+
 def _make_as_it_comes(spec: GymnasiumSpec) -> gymnasium.Env[Any, Any]:
     """Make an environment without Gymnasium's time limit, to see the flags that it sets itself."""
     with warnings.catch_warnings():
@@ -91,6 +129,7 @@ def _check_made(report: Report, build: Builder, seed: int, spec: GymnasiumSpec |
     limit, registered = (spec.max_episode_steps, env_spec(spec.id)) if spec else (None, None)
     try:
         check_gymnasium(report, Subject(env, build, limit, _nondeterministic(env), registered), seed)
+        _check_agents(report, env, registered.gamma if registered else DEFAULT_GAMMA)
     finally:
         env.close()
 
@@ -115,6 +154,7 @@ def _check_functional(report: Report, env: Any, seed: int, registered: EnvSpec |
             check_by_gymnasium(report, GymnasiumEnv(env))
     else:
         report.skip(subject, "fix the above first")
+    _check_agents(report, env, registered.gamma if registered else DEFAULT_GAMMA)
 
 
 def _builder(env: gymnasium.Env[Any, Any]) -> Builder | None:

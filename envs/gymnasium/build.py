@@ -38,7 +38,7 @@ def build(spec: EnvSpec, kwargs: Mapping[str, Any], finite: bool = True) -> gymn
         warnings.simplefilter("ignore")  # on old versions, rendering and float precision
         env = gymnasium.make(spec, disable_env_checker=True, **kwargs)
     try:
-        return _prepared(env, spec.id, finite)
+        return prepared(env, spec.id, finite)
     except UserError:
         env.close()
         raise
@@ -60,7 +60,12 @@ def _silent_mujoco(spec: EnvSpec) -> Iterator[None]:
         mujoco.set_mju_user_warning(before)
 
 
-def _prepared(env: gymnasium.Env[Any, Any], id: str, finite: bool) -> gymnasium.Env[Any, Any]:
+def prepared(env: gymnasium.Env[Any, Any], id: str, finite: bool) -> gymnasium.Env[Any, Any]:
+    """Wrap an environment for array observations and a checked vector reward.
+
+    Raises:
+        UserError: a scalar reward, or a space that is not supported.
+    """
     reward_space = env.get_wrapper_attr("reward_space") if env.has_wrapper_attr("reward_space") else None
     if not isinstance(reward_space, spaces.Box) or len(reward_space.shape) != 1 or reward_space.shape[0] < 2:
         raise UserError(

@@ -17,7 +17,7 @@ from gymnasium.vector import VectorEnv
 from numpy.typing import NDArray
 
 from morl.environments import check_keywords
-from morl.envs.gymnasium.build import build
+from morl.envs.gymnasium.build import build, prepared
 from morl.envs.gymnasium.host_vector import HostVectorEnv
 from morl.envs.host.in_process import VectorRewardSync
 from morl.envs.host.worker_pool import WorkerPool
@@ -125,6 +125,15 @@ def host_environment(spec: EnvSpec, kwargs: Mapping[str, Any]) -> HostEnvironmen
         return _described(env, spec, kwargs)
     finally:
         env.close()
+
+
+def description(env: gymnasium.Env[Any, Any], id: str) -> HostEnvironment:
+    """Return the description of an environment that was made already, for its spaces: it cannot be made again.
+
+    Raises:
+        UserError: a scalar reward, or a space that is not supported.
+    """
+    return _described(prepared(env, id, True), env.spec or EnvSpec(id), {})
 
 
 def _described(env: gymnasium.Env[Any, Any], spec: EnvSpec, kwargs: Mapping[str, Any]) -> HostEnvironment:

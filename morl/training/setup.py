@@ -18,7 +18,8 @@ from morl.registry import AgentSpec, Backend, agent_spec, env_spec, load
 from morl.runs.front import Floats, Front, from_evaluation
 from morl.settings import TrainSettings
 from morl.training.backends import devices
-from morl.types import Agent, Evaluation, PyTree, Task, Trainer
+from morl.training.suitability import make_agent, task_of
+from morl.types import Agent, Evaluation, PyTree, Trainer
 
 if TYPE_CHECKING:
     from morl.training.solution_sets import SolutionSet
@@ -181,22 +182,12 @@ def prepare(agent: str, settings: TrainSettings, config: Any = None) -> Setup:
             f"{settings.env} has no reference point of its own; give --reference-point, one number an objective"
         )
     reference = metrics.check_reference_point(reference, len(objectives))
-    task = Task(
-        env.observation_space,
-        env.action_space,
-        len(objectives),
-        gamma,
-        settings.steps,
-        env.max_episode_steps,
-        action_mask=getattr(env, "action_mask", None),
-        action_features=getattr(env, "action_features", None),
-        constructive=env if hasattr(env, "backward_step") else None,
-    )
+    task = task_of(env, gamma, settings.steps)
     config_class = load(spec.config)
     config = config_class() if config is None else config
     if not isinstance(config, config_class):
         raise UserError(f"the settings of {agent} are a {config_class.__name__}, not a {type(config).__name__}")
-    built: Agent = load(spec.entry_point)(config, task)
+    built = make_agent(spec, config, task)
     lanes = settings.num_seeds * len(built.preferences) * built.learner.num_envs
     if settings.processes > lanes:
         raise UserError(

@@ -131,7 +131,6 @@ def test_actions_become_of_the_type_of_their_space(space, action, wanted):
         (spaces.Box(0, 5, (1,), np.uint8), np.int32([-1])),
         (spaces.Box(0, 5, (1,), np.int32), np.float32([5.6])),
         (spaces.Box(0, 1, (1,), np.float64), np.float32([1.1])),
-        (spaces.Box(0, 1, (1,), np.float32), np.bool_([True])),
         (spaces.Box(0, 1, (1,), np.float64), np.float32([np.nan])),
         (spaces.Box(0, 0.1, (1,), np.float32), np.float64([0.100000003])),
         (spaces.Discrete(3), np.array(1.5, np.float32)),

@@ -1,0 +1,86 @@
+"""What an agent can take: the one place that decides, for training and for ``morl check-env``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from morl.errors import UserError, blame
+from morl.registry import AgentSpec, agent_specs, load
+from morl.types import Agent, Task
+
+AMPLE = 10**12  # steps that are enough for the default settings of any agent
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether agents can train on an environment.
+
+    Attributes:
+        agents: their names.
+        reason: why they cannot; empty if they can.
+        notes: how they choose actions, where that is not plain from the action space.
+    """
+
+    agents: tuple[str, ...]
+    reason: str = ""
+    notes: tuple[str, ...] = ()
+
+
+def task_of(env: Any, gamma: float, steps: int) -> Task:
+    """Return the description of an environment, in JAX or on the host, that agents are made for."""
+    return Task(
+        env.observation_space,
+        env.action_space,
+        len(env.objectives),
+        gamma,
+        steps,
+        env.max_episode_steps,
+        action_mask=getattr(env, "action_mask", None),
+        action_features=getattr(env, "action_features", None),
+        constructive=env if hasattr(env, "backward_step") else None,
+    )
+
+
+def make_agent(spec: AgentSpec, config: Any, task: Task) -> Agent:
+    """Make the agent for a task.
+
+    Raises:
+        UserError: spaces, or another property of the task, that it cannot work with; settings that do not fit.
+    """
+    agent: Agent = load(spec.entry_point)(config, task)
+    return agent
+
+
+def verdicts(env: Any, gamma: float = 0.99) -> list[Verdict]:
+    """Return which registered agents can train on an environment with their default settings.
+
+    Agents of the same verdict are together; those that can train come first.
+
+    Args:
+        env: a functional environment, or one on the host as :func:`morl.make` gives it.
+        gamma: discount.
+    """
+    task = task_of(env, gamma, AMPLE)
+    found: dict[tuple[str, tuple[str, ...]], list[str]] = {}
+    for name, spec in agent_specs().items():
+        found.setdefault(_verdict(spec, task), []).append(name)
+    each = [Verdict(tuple(names), reason, notes) for (reason, notes), names in found.items()]
+    return sorted(each, key=lambda verdict: bool(verdict.reason))
+
+
+def can_train(found: Iterable[Verdict]) -> bool:
+    """Return whether some agent can train."""
+    return any(not verdict.reason for verdict in found)
+
+
+def _verdict(spec: AgentSpec, task: Task) -> tuple[str, tuple[str, ...]]:
+    """Return the reason why an agent cannot train, or an empty one, and its notes on actions."""
+    try:
+        agent = make_agent(spec, load(spec.config)(), task)
+    except UserError as error:
+        return str(error), ()
+    except Exception as error:  # any kind: an agent of another package
+        return blame(error), ()
+    return "", tuple(getattr(agent, "action_notes", ()))
