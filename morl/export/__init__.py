@@ -6,6 +6,7 @@ normalisation, one-hot encoding, masks and the greedy choice.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,12 +14,16 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+from gymnasium import spaces
+from jax.extend.core import jaxpr_as_fun
 from numpy.typing import NDArray
 
 from morl.errors import MissingExtraError, UserError
 from morl.loading import front_of_seed, fronts_of, setup_of
-from morl.runs.front import Front
+from morl.ops.spaces import bounds_within
+from morl.runs.front import Front, Policy
 from morl.viz.video import check_new_file
 
 Format = Literal["torch", "jax", "onnx"]
@@ -42,12 +47,18 @@ class Program:
         inputs: shape and dtype of each argument as the caller has it, NumPy's.
         traced: the same as JAX has them.
         about: what the program is, as JSON holds it.
+        wide: actions are of 64 bits, so that ``one`` has to be traced under :meth:`tracing`.
     """
 
     one: Callable[..., jax.Array]
     inputs: tuple[tuple[tuple[int, ...], np.dtype[Any]], ...]
     traced: tuple[jax.ShapeDtypeStruct, ...]
     about: dict[str, Any]
+    wide: bool = False
+
+    def tracing(self) -> contextlib.AbstractContextManager[Any]:
+        """Return the context to trace :attr:`one` in."""
+        return jax.enable_x64(True) if self.wide else contextlib.nullcontext()
 
 
 class Written(Protocol):
@@ -117,7 +128,7 @@ def export(
     program = _program(front, row, setup.env, settings.env)
     write: Written = importlib.import_module(f"morl.export.{format}_format").write
     content, act = write(program)
-    difference = _difference(program, act, setup.env)
+    difference = _difference(program, act, front.at(row or 0), setup.env)
     path.write_bytes(content)
     return Exported(path, len(content), row, difference)
 
@@ -148,7 +159,28 @@ def _program(front: Front, row: int | None, env: Any, name: str) -> Program:
         ],
     }
     traced = tuple(jax.ShapeDtypeStruct(s, jax.dtypes.canonicalize_dtype(d)) for s, d in inputs)
+    if isinstance(env.action_space, spaces.Box) and jax.eval_shape(one, *traced).dtype != env.action_space.dtype:
+        return Program(_in_own_type(one, traced, env.action_space), tuple(inputs), traced, about, wide=True)
     return Program(one, tuple(inputs), traced, about)
+
+
+def _in_own_type(
+    one: Callable[..., jax.Array], traced: tuple[jax.ShapeDtypeStruct, ...], space: spaces.Box
+) -> Callable[..., jax.Array]:
+    """Return a program with actions in the 64 bits of their space, as :func:`morl.ops.spaces.to_space` gives them.
+
+    The policy itself computes in 32 bits, as it is traced before.
+    """
+    policy = jaxpr_as_fun(jax.make_jaxpr(one)(*traced))
+    low, high = bounds_within(space, np.float32)
+
+    def converted(*arguments: jax.Array) -> jax.Array:
+        (action,) = policy(*arguments)
+        value = jnp.round(action) if np.issubdtype(space.dtype, np.integer) else action
+        value = value.astype(space.dtype)
+        return jnp.where(action <= low, space.low, jnp.where(action >= high, space.high, value))
+
+    return converted
 
 
 def _samples(program: Program, env: Any, number: int) -> list[NDArray[Any]]:
@@ -162,14 +194,14 @@ def _samples(program: Program, env: Any, number: int) -> list[NDArray[Any]]:
     return arguments
 
 
-def _difference(program: Program, act: Callable[..., NDArray[Any]], env: Any) -> float:
+def _difference(program: Program, act: Callable[..., NDArray[Any]], policy: Policy, env: Any) -> float:
     """Return the difference of :class:`Exported`.
 
     Raises:
         UserError: it is larger than rounding makes it.
     """
     arguments = _samples(program, env, CHECKED)
-    wanted, got = np.asarray(jax.jit(jax.vmap(program.one))(*arguments)), act(*arguments)
+    wanted, got = policy(*arguments), act(*arguments)
     if wanted.shape != got.shape:
         raise UserError(f"the exported program gives actions {got.shape}, the policy {wanted.shape}")
     if np.issubdtype(wanted.dtype, np.integer):

@@ -17,7 +17,8 @@ def write(program: Program) -> tuple[bytes, Callable[..., NDArray[Any]]]:
     """Write a program; see :class:`morl.export.Written`."""
     (batch,) = export.symbolic_shape("batch")
     shapes = [jax.ShapeDtypeStruct((batch, *x.shape), x.dtype) for x in program.traced]
-    found = export.export(jax.jit(jax.vmap(program.one)), platforms=("cpu", "cuda", "tpu"))(*shapes)
+    with program.tracing():
+        found = export.export(jax.jit(jax.vmap(program.one)), platforms=("cpu", "cuda", "tpu"))(*shapes)
     content = bytes(found.serialize())
     back = export.deserialize(bytearray(content))
 

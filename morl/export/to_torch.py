@@ -149,6 +149,12 @@ def _convert(x: torch.Tensor, equation: Any) -> torch.Tensor:
     return x.to(dtype(equation.params["new_dtype"]))
 
 
+def _round(x: torch.Tensor, equation: Any) -> torch.Tensor:
+    if equation.params["rounding_method"] is not jax.lax.RoundingMethod.TO_NEAREST_EVEN:
+        raise UserError("this policy rounds halves away from 0, which cannot be put into PyTorch here; use jax")
+    return torch.round(x)
+
+
 def _select(which: torch.Tensor, *cases: torch.Tensor, equation: Any) -> torch.Tensor:
     result = cases[0]
     for i, case in enumerate(cases[1:], start=1):
@@ -276,6 +282,7 @@ _OPERATIONS: dict[str, Operation] = {
     "reduce_min": _reduce(torch.amin),
     "reduce_sum": _reduce(_sum),
     "reshape": _reshape,
+    "round": _round,
     "select_n": _select,
     "slice": _slice,
     "squeeze": _reshape,

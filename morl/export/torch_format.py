@@ -17,7 +17,8 @@ from morl.export.to_torch import Translated, dtype
 
 def exported(program: Program) -> torch.export.ExportedProgram:
     """Export the program for batches of any size."""
-    module = Translated(program.one, program.traced).eval()
+    with program.tracing():
+        module = Translated(program.one, program.traced).eval()
     example = tuple(torch.zeros(2, *shape, dtype=dtype(kind)) for shape, kind in program.inputs)
     batch = torch.export.Dim("batch")
     with warnings.catch_warnings():

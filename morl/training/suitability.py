@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from gymnasium import spaces
+
 from morl.errors import UserError, blame
 from morl.registry import AgentSpec, agent_specs, load
 from morl.types import Agent, Task
@@ -44,12 +46,22 @@ def task_of(env: Any, gamma: float, steps: int) -> Task:
 
 
 def make_agent(spec: AgentSpec, config: Any, task: Task) -> Agent:
-    """Make the agent for a task.
+    """Make the agent for a task, and its learner.
 
     Raises:
-        UserError: spaces, or another property of the task, that it cannot work with; settings that do not fit.
+        UserError: spaces, or another property of the task, that it cannot work with; settings that do not fit; an agent
+            of another package that raises.
     """
-    agent: Agent = load(spec.entry_point)(config, task)
+    if task.action_mask is not None and not isinstance(task.action_space, spaces.Discrete):
+        kind = type(task.action_space).__name__
+        raise UserError(f"an action_mask is for a Discrete action space, not for {kind}")
+    try:
+        agent: Agent = load(spec.entry_point)(config, task)
+        _ = agent.learner  # checks the spaces
+    except UserError:
+        raise
+    except Exception as error:  # any kind: an agent of another package
+        raise UserError(f"{spec.name} cannot be made: {blame(error)}") from error
     return agent
 
 
@@ -81,6 +93,4 @@ def _verdict(spec: AgentSpec, task: Task) -> tuple[str, tuple[str, ...]]:
         agent = make_agent(spec, load(spec.config)(), task)
     except UserError as error:
         return str(error), ()
-    except Exception as error:  # any kind: an agent of another package
-        return blame(error), ()
-    return "", tuple(getattr(agent, "action_notes", ()))
+    return "", tuple(agent.action_notes)

@@ -127,3 +127,30 @@ def test_values_of_recorded_actions():
 def test_for_space():
     assert for_space(spaces.Discrete(4, start=-1)) == DiscreteActions(4, -1)
     assert for_space(spaces.Box(-1, 3, (1,), np.float32)) == BOX
+
+
+def test_combinations_of_parts_are_one_choice():
+    space = spaces.MultiDiscrete([[3, 2], [2, 4]], start=[[1, 0], [0, -1]])
+    actions = for_space(space)
+    assert (actions.num_actions, actions.recorded.shape) == (48, ())
+    found = np.asarray(actions.to_env(jnp.arange(48)))
+    assert len({row.tobytes() for row in found}) == 48
+    assert all(space.contains(action) for action in found)
+    np.testing.assert_array_equal(found[5], [[1, 0], [1, 0]])
+    assert "48 combinations of 3 x 2 x 2 x 4 values" in actions.notes[0]
+    assert for_space(spaces.Box(-1, 1, (2,), np.int8)).num_actions == 9
+    assert "rounded" in for_space(spaces.Box(0, 99, (2,), np.int8)).notes[0]
+
+
+def test_numbers_without_two_bounds_are_kept_near():
+    space = spaces.Box(np.array([-np.inf, 3.0, -np.inf], np.float32), np.array([np.inf, np.inf, 5.0], np.float32))
+    actions = for_space(space)
+    np.testing.assert_allclose(actions.to_env(jnp.array([[-1.0] * 3, [1.0] * 3])), [[-1, 3, 3], [1, 5, 5]])
+    assert len(actions.notes) == 3
+
+
+def test_a_number_of_one_value_has_a_finite_density():
+    actions = for_space(spaces.Box(np.array([2, 0], np.float32), np.array([2, 1], np.float32)))
+    policy = actions.policy_actions(jnp.zeros((5, 4)), KEY, 0.3)
+    assert np.isfinite(policy.log_prob).all()
+    np.testing.assert_array_equal(actions.to_env(policy.action)[:, 0], [2] * 5)

@@ -3,6 +3,7 @@
 import inspect
 import random
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import gymnasium
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 
+import morl
 from morl import registry
 from morl.cli import main
 from morl.envs.base import Objective
@@ -304,6 +306,59 @@ def function_that_returns_something_else():
 def test_each_fault_is_found(env, subject, text):
     found = fixes(check_env(env))
     assert text in found[subject], found
+
+
+class Letters(Sound):
+    """Environment with a space of its own inside of its observations."""
+
+    def __init__(self, part):
+        super().__init__()
+        self.observation_space = spaces.Dict(a=spaces.Tuple([self.observation_space, part]))
+        self.action_space = spaces.MultiDiscrete([2, 600])
+
+    def observe(self):
+        return {"a": (super().observe(), self.observation_space["a"][1].sample())}
+
+    def step(self, action):
+        return super().step(action[0])
+
+
+class Mission(spaces.Space):
+    def __init__(self):
+        super().__init__((), str)
+
+    def sample(self, mask=None, probability=None):
+        return "go"
+
+    def contains(self, x):
+        return isinstance(x, str)
+
+
+@pytest.mark.parametrize(
+    ("part", "kind"),
+    [(Mission(), "Mission"), (spaces.Sequence(spaces.Discrete(1), stack=True), "Sequence")],
+    ids=["own", "sequence"],
+)
+def test_spaces_that_no_agent_takes_are_told_as_training_tells_them(part, kind):
+    gymnasium.register("morl-test/Letters-v0", lambda: Letters(part))
+    try:
+        report = check_env("morl-test/Letters-v0")
+        with pytest.raises(UserError) as error:
+            morl.make("morl-test/Letters-v0")
+    finally:
+        del gymnasium.registry["morl-test/Letters-v0"]
+    assert f"morl-test/Letters-v0 has a {kind} observation space at ['a'][1]; allowed: one of arrays" in str(
+        error.value
+    )
+    assert fixes(report)["agents"] == f"none can train: {error.value}"
+
+
+def test_which_agents_can_train_is_told():
+    report = check_env(partial(Letters, spaces.Text(2)))
+    assert "agents" not in fixes(report), report
+    lines = [str(finding) for finding in report.findings if finding.subject == "agents"]
+    assert lines[0] == "ok    agents: cmorl, ppo can train"
+    assert any(line.startswith("note  agents: dsac, gmorl cannot train: action space") for line in lines)
 
 
 def test_where_something_is_raised_is_told():
