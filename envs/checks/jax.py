@@ -17,6 +17,7 @@ from morl.envs.checks.generators import drawn_from, global_state, seed_global_ge
 from morl.envs.checks.report import ENDLESS, Fault, Report, check_reference_point, check_terminations_at_limit
 from morl.errors import UserError, blame
 from morl.ops.pareto import non_dominated
+from morl.ops.spaces import to_jax
 from morl.registry import EnvSpec
 from morl.training.backends.devices import quick_to_compile
 
@@ -188,7 +189,7 @@ def _sample(space: Space[Any], seed: int, shape: tuple[int, ...]) -> NDArray[Any
     """Sample an action space, (*shape, ...), in JAX's types."""
     space.seed(seed)
     flat = np.stack([np.asarray(space.sample()) for _ in range(int(np.prod(shape, dtype=int)))])
-    return flat.reshape((*shape, *flat.shape[1:])).astype(jax.dtypes.canonicalize_dtype(flat.dtype))
+    return to_jax(space, flat, jax.dtypes.canonicalize_dtype(flat.dtype)).reshape((*shape, *flat.shape[1:]))
 
 
 def _check_pure(report: Report, env: Any, seed: int) -> None:

@@ -158,7 +158,7 @@ class MultiCategorical:
         sizes, most = np.asarray(self.parts.sizes), max(self.parts.sizes)
         logits = output.reshape(*output.shape[:-1], len(sizes), most)
         there = np.arange(most) < sizes[:, None]
-        return logits if there.all() else mask_logits(logits, jnp.asarray(there))
+        return logits if there.all() else mask_logits(logits, jnp.asarray(there, jnp.float32))
 
 
 @dataclass(frozen=True)

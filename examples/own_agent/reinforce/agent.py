@@ -12,8 +12,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from gymnasium import spaces
 from numpy.typing import NDArray
 
+from morl.errors import UserError
 from morl.ops.preferences import equally_spaced_weights
 from morl.types import Agent, LearnerState, Task, Transition
 from reinforce.config import ReinforceConfig
@@ -83,9 +85,10 @@ class Reinforce(Agent):
     @property
     def learner(self) -> Learner:
         config, task = self.config, self.task
-        (size,) = task.observation_space.shape or ()
-        actions = int(task.action_space.n)  # type: ignore[attr-defined]
-        return Learner(size, actions, config.learning_rate, config.num_envs, config.rollout_steps)
+        shape = task.observation_space.shape or ()
+        if len(shape) != 1 or not isinstance(task.action_space, spaces.Discrete):
+            raise UserError("reinforce needs observations of one axis and Discrete actions")
+        return Learner(shape[0], int(task.action_space.n), config.learning_rate, config.num_envs, config.rollout_steps)
 
     @property
     def preferences(self) -> NDArray[np.float64]:
