@@ -104,9 +104,9 @@ def _check_agents(report: Report, env: Any, gamma: float) -> None:
     for verdict in found if can_train(found) else []:
         names = ", ".join(verdict.agents)
         if verdict.reason:
-            report.note(subject, f"{names} cannot train: {verdict.reason}")
+            report.note(subject, f"{names}: cannot: {verdict.reason}")
         else:
-            report.findings.append(Finding("ok", subject, f"{names} can train"))
+            report.findings.append(Finding("ok", subject, f"{names}: can train"))
         for note in verdict.notes:
             report.note(subject, f"{names}: {note}")
 

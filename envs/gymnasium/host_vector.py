@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 from numpy.typing import ArrayLike, NDArray
 
@@ -13,7 +12,7 @@ from morl.envs.host.guard import checked_reward
 from morl.envs.host.in_process import VectorRewardSync
 from morl.envs.host.worker_pool import WorkerPool
 from morl.errors import UserError, blame
-from morl.ops.spaces import to_space
+from morl.ops.spaces import all_inside, to_space
 
 
 class HostStep(NamedTuple):
@@ -160,15 +159,7 @@ class HostVectorEnv:
             raise UserError(
                 f"{self.id}: actions of shape {actions.shape}; allowed: {shape} for {self.num_envs} environments"
             )
-        if isinstance(space, spaces.Box) and np.issubdtype(space.dtype, np.floating):
-            fits = actions.dtype.kind in "iuf"
-            inside = ((actions >= space.low) & (actions <= space.high)).all() if fits else False
-        elif isinstance(space, spaces.Discrete):
-            fits = np.issubdtype(actions.dtype, np.integer)
-            inside = ((actions >= space.start) & (actions < space.start + space.n)).all() if fits else False
-        else:
-            inside = all(space.contains(action) for action in actions)
-        if not inside:
+        if not all_inside(space, actions):
             raise UserError(f"{self.id}: actions {actions.tolist()} ({actions.dtype}); allowed: each in {space}")
         return actions
 

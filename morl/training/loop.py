@@ -143,7 +143,7 @@ class _Training:
                     record.say(headline)
                 if self.reporter:
                     self.reporter.start(headline, self.path)
-                for note in (*self.setup.agent.notes, *self.setup.agent.action_notes):
+                for note in (*self.setup.agent.notes, *getattr(self.setup.agent, "action_notes", ())):
                     self._note(note, record)
                 state = self.backend.init(self._keys(self.learner_keys))
                 self.solutions.begin(self.backend.policies(state), self.preferences)

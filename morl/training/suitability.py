@@ -93,4 +93,4 @@ def _verdict(spec: AgentSpec, task: Task) -> tuple[str, tuple[str, ...]]:
         agent = make_agent(spec, load(spec.config)(), task)
     except UserError as error:
         return str(error), ()
-    return "", tuple(agent.action_notes)
+    return "", tuple(getattr(agent, "action_notes", ()))

@@ -4,11 +4,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from gymnasium import spaces
 
 torch = pytest.importorskip("torch")
 
+from morl.agents.sac import action_space as sac  # noqa: E402
 from morl.errors import UserError  # noqa: E402
 from morl.export.to_torch import Translated  # noqa: E402
+from morl.ops import distributions  # noqa: E402
 from morl.registry import agent_spec, load  # noqa: E402
 from morl.settings import TrainSettings  # noqa: E402
 from morl.training.setup import prepare  # noqa: E402
@@ -45,6 +48,30 @@ def test_operations(function, number):
     got = module(torch.from_numpy(batch)).expand(wanted.shape).numpy()
     assert got.dtype == wanted.dtype
     np.testing.assert_allclose(got, wanted, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "space",
+    [
+        spaces.MultiDiscrete([[3, 2], [2, 4]], start=[[1, 0], [0, -1]]),
+        spaces.Box(0, 900, (3,), np.int32),
+        spaces.Box(np.array([-0.9, -np.inf, 3]), np.array([0.1, np.inf, np.inf]), dtype=np.float64),
+    ],
+)
+def test_actions_of_every_kind(space):
+    """Those of PPO, and the joint choices of soft actor-critics, as the environment takes them."""
+    for family in (distributions.for_space(space), sac.for_space(space)):
+        size = family.num_outputs
+        outputs = 3 * np.random.default_rng(0).standard_normal((64, size)).astype(np.float32)
+
+        def act(output, family=family):
+            single = isinstance(family, sac.DiscreteActions | sac.SquashedGaussian)
+            return family.to_env(family.mode(output) if single else family.mode(output, jnp.zeros(())))
+
+        module = Translated(act, [jax.ShapeDtypeStruct((size,), jnp.float32)])
+        wanted, got = np.asarray(jax.vmap(act)(outputs)), module(torch.from_numpy(outputs)).numpy()
+        assert got.dtype == wanted.dtype
+        np.testing.assert_allclose(got, wanted, rtol=1e-5, atol=1e-5)
 
 
 def test_what_is_not_known_is_refused():

@@ -10,7 +10,7 @@ from gymnasium import Space, spaces
 from morl.agents.sac import action_space as sac
 from morl.errors import UserError
 from morl.ops import distributions
-from morl.ops.spaces import bounds_within, check_action_space, check_observation_space, to_jax, to_space
+from morl.ops.spaces import all_inside, bounds_within, check_action_space, check_observation_space, to_jax, to_space
 
 BOX = spaces.Box(-1, 1, (2,), np.float32)
 
@@ -113,7 +113,7 @@ def test_bounds_within_are_exact():
     [
         (spaces.Box(0.0, 0.1, (1,), np.float64), np.float32([0.1]), np.float64([0.1])),  # the nearest, above the bound
         (spaces.Box(0.0, 0.7, (1,), np.float64), np.float32([0.7]), np.float64([0.7])),  # the nearest, below it
-        (spaces.Box(-3, 200, (2,), np.int16), np.float32([-2.6, 199.5]), np.int16([-3, 200])),
+        (spaces.Box(-3, 200, (2,), np.int16), np.float32([-2.0, 200.0]), np.int16([-2, 200])),
         (spaces.Box(0, 2**62 + 1, (1,), np.int64), np.float32([2**62]), np.int64([2**62 + 1])),
         (spaces.Box(0, 5, (2,), np.uint8), np.int32([0, 5]), np.uint8([0, 5])),
         (spaces.Discrete(3), np.int32(2), np.int64(2)),
@@ -130,6 +130,7 @@ def test_actions_become_of_the_type_of_their_space(space, action, wanted):
     [
         (spaces.Box(0, 5, (1,), np.uint8), np.int32([-1])),
         (spaces.Box(0, 5, (1,), np.int32), np.float32([5.6])),
+        (spaces.Box(0, 5, (1,), np.int32), np.float32([2.5])),
         (spaces.Box(0, 1, (1,), np.float64), np.float32([1.1])),
         (spaces.Box(0, 1, (1,), np.float64), np.float32([np.nan])),
         (spaces.Box(0, 0.1, (1,), np.float32), np.float64([0.100000003])),
@@ -145,3 +146,21 @@ def test_actions_of_64_bits_stay_within_their_bounds_in_jax():
     space = spaces.Box(0.1, 0.7, (1,), np.float64)
     assert float(to_jax(space, np.array([0.7]), np.float32)[0]) <= 0.7
     np.testing.assert_array_equal(to_jax(spaces.Discrete(3), np.array(2), np.int32), np.int32(2), strict=True)
+
+
+@pytest.mark.parametrize(
+    ("space", "outside"),
+    [
+        (spaces.Discrete(3, start=2), np.array([2, 5])),
+        (spaces.Discrete(3), np.array([1.0, 2.0])),
+        (spaces.MultiDiscrete([[2, 3]], start=[[0, 1]]), np.array([[[1, 0]]])),
+        (spaces.MultiBinary(2), np.array([[0, 2]])),
+        (spaces.Box(0, 5, (2,), np.int32), np.array([[0, 6]])),
+        (spaces.Box(0, 5, (2,), np.int32), np.array([[0.0, 2.0]])),
+        (spaces.Box(0, 5, (2,), np.float32), np.array([[0.0, np.nan]], np.float32)),
+    ],
+)
+def test_batches_of_actions_are_checked_as_one_by_one(space, outside):
+    space.seed(0)
+    assert all_inside(space, np.stack([space.sample() for _ in range(50)]))
+    assert not all_inside(space, outside)

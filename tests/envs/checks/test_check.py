@@ -357,8 +357,8 @@ def test_which_agents_can_train_is_told():
     report = check_env(partial(Letters, spaces.Text(2)))
     assert "agents" not in fixes(report), report
     lines = [str(finding) for finding in report.findings if finding.subject == "agents"]
-    assert lines[0] == "ok    agents: cmorl, ppo can train"
-    assert any(line.startswith("note  agents: dsac, gmorl cannot train: action space") for line in lines)
+    assert lines[0] == "ok    agents: cmorl, ppo: can train"
+    assert any(line.startswith("note  agents: dsac, gmorl: cannot: action space") for line in lines)
 
 
 def test_where_something_is_raised_is_told():
