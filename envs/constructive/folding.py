@@ -63,7 +63,7 @@ def layout(structure: str) -> NDArray[np.float64]:
 
 @cache
 def _vienna() -> tuple[Any, Any, Any]:
-    """Return the package, its default model and its DNA parameters; parameters of the process are not changed.
+    """Return the package, our model and our parameters, none of which follow the process's own; those stay as they are.
 
     Raises:
         MissingExtraError: it is not installed.
@@ -72,10 +72,53 @@ def _vienna() -> tuple[Any, Any, Any]:
         vienna: Any = importlib.import_module("RNA")
     except ImportError:
         raise MissingExtraError("folding DNA", "chem") from None
-    with tempfile.NamedTemporaryFile() as before:
+    model = _model(vienna)
+    # parameters are made from tables of the process; this loader, unlike params_load_DNA_Mathews2004, changes no other
+    # default of it (helical rise, backbone length, salt)
+    with tempfile.NamedTemporaryFile("r") as before:
         vienna.params_save(before.name)
-        vienna.params_load_DNA_Mathews2004()
-        model = vienna.md()
+        tables, name = before.read(), vienna.last_parameter_file() or ""
+    try:
+        vienna.params_load_from_string(vienna.parameter_set_dna_mathews2004, "DNA - Mathews 2004")
         parameters = vienna.param(model)
-        vienna.params_load(before.name)
+    finally:
+        vienna.params_load_from_string(tables, name)
     return vienna, model, parameters
+
+
+def _model(vienna: Any) -> Any:
+    """Return ViennaRNA's published defaults and DNA's geometry; each is given, as one left out is the process's."""
+    return vienna.md(
+        temperature=37.0,
+        betaScale=1.0,
+        pf_smooth=1,
+        dangles=2,
+        special_hp=1,
+        noLP=0,
+        noGU=0,
+        noGUclosure=0,
+        logML=0,
+        circ=0,
+        circ_penalty=1,
+        gquad=0,
+        uniq_ML=0,
+        energy_set=0,
+        backtrack=1,
+        backtrack_type="F",
+        compute_bpp=1,
+        max_bp_span=-1,
+        min_loop_size=3,
+        window_size=-1,
+        oldAliEn=0,
+        ribo=0,
+        cv_fact=1.0,
+        nc_fact=1.0,
+        sfact=1.07,
+        salt=1.021,
+        saltMLLower=6,
+        saltMLUpper=24,
+        saltDPXInit=99999,
+        saltDPXInitFact=vienna.MODEL_SALT_DPXINIT_FACT_DNA,
+        helical_rise=vienna.MODEL_HELICAL_RISE_DNA,
+        backbone_length=vienna.MODEL_BACKBONE_LENGTH_DNA,
+    )

@@ -2,6 +2,8 @@
 
 import importlib.util
 import re
+import tempfile
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -29,14 +31,29 @@ def random_strands(number, seed=0):
     return ["".join(rng.choice(list("ACTG"), rng.integers(31, 61))) for _ in range(number)]
 
 
+def tables():
+    """Return the energy tables of the process as text."""
+    with tempfile.NamedTemporaryFile("r") as file:
+        RNA.params_save(file.name)
+        return file.read()
+
+
 @pytest.fixture
-def dna_parameters(tmp_path):
-    """Check that the parameters of the process are restored."""
-    before = str(tmp_path / "before.par")
-    RNA.params_save(before)
+def dna_parameters():
+    """Set DNA's parameters in the process while a test runs."""
+    before = tables()
     RNA.params_load_DNA_Mathews2004()
     yield
-    RNA.params_load(before)
+    RNA.params_load_RNA_Turner2004()  # sets the geometry back
+    RNA.params_load_from_string(before, "")
+
+
+@pytest.fixture
+def fresh():
+    """Load the package's parameters anew, in the process as the test has set it."""
+    folding._vienna.cache_clear()
+    yield
+    folding._vienna.cache_clear()
 
 
 def test_folds_are_those_of_vienna_rna_with_dna_parameters(dna_parameters):
@@ -48,11 +65,61 @@ def test_folds_are_those_of_vienna_rna_with_dna_parameters(dna_parameters):
         assert found.energy == pytest.approx(RNA.eval_structure_simple(strand, structure), abs=1e-4)
 
 
-def test_parameters_of_the_process_stay():
-    """Set RNA's parameters, which bind more strongly."""
-    before = RNA.fold("GGGGAAAACCCC")
-    assert folding.fold("GGGGAAAACCCC").energy > before[1] + 1
-    assert RNA.fold("GGGGAAAACCCC") == before
+OTHER_DEFAULTS = {
+    "temperature": 60.0,
+    "dangles": 0,
+    "special_hp": 0,
+    "noGU": 1,
+    "noLP": 1,
+    "max_bp_span": 20,
+    "min_loop_size": 5,
+    "salt": 0.1,
+    "energy_set": 1,
+    "nonstandards": "AA",
+    "circ": 1,
+    "gquad": 1,
+    "backtrack_type": "C",
+}
+
+
+def test_folds_do_not_depend_on_defaults_of_the_process(monkeypatch, fresh):
+    """Set other defaults before the package is first used, as a user's own work on RNA may, and then again others."""
+    strands = random_strands(20, seed=4)
+    before = [folding.fold(strand) for strand in strands]
+    folding._vienna.cache_clear()
+    for name, value in OTHER_DEFAULTS.items():
+        monkeypatch.setattr(RNA.cvar, name, value)
+    RNA.params_load_RNA_Andronescu2007()
+    assert [folding.fold(strand) for strand in strands] == before
+    RNA.params_load_RNA_Turner2004()
+    assert [folding.fold(strand) for strand in strands] == before
+
+
+def test_every_detail_of_the_model_is_given(monkeypatch):
+    """Compare with the constructor's signature: what is left out is the default of the process."""
+    names = set(re.findall(r"(\w+)=vrna_md_defaults", RNA.md.__init__.__doc__))
+    given = {}
+    vienna = SimpleNamespace(**{name: getattr(RNA, name) for name in dir(RNA) if name.startswith("MODEL")})
+    vienna.md = lambda **details: given.update(details)
+    folding._model(vienna)
+    assert set(given) == names
+    assert len(names) > 30
+
+
+@pytest.mark.parametrize("load", [RNA.params_load_RNA_Turner2004, RNA.params_load_RNA_Andronescu2007])
+def test_the_process_stays_as_it_was(load, fresh):
+    """Compare tables, details that only some of its results show, and the parameters' name."""
+
+    def found():
+        model = RNA.md()
+        details = {name: getattr(model, name) for name in dir(model) if isinstance(getattr(model, name), int | float)}
+        return tables(), details, RNA.last_parameter_file()
+
+    load()
+    before = found()
+    assert folding.fold("GGGGAAAACCCC").energy > RNA.fold("GGGGAAAACCCC")[1] + 1
+    assert found() == before
+    RNA.params_load_RNA_Turner2004()
 
 
 def test_objectives_by_hand():
