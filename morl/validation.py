@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from numbers import Real
 from typing import Any
 
 from morl.errors import UserError
@@ -43,3 +44,14 @@ def check_integer(config: Any, name: str, *, low: int, high: float = math.inf) -
     if isinstance(value, bool) or not isinstance(value, int):
         raise UserError(f"{name} must be a whole number, not {value!r}")
     check_range(config, name, low=low, high=high)
+
+
+def check_discount(gamma: float) -> float:
+    """Return the discount ``gamma`` as a float.
+
+    Raises:
+        UserError: not a number from 0 to 1.
+    """
+    if isinstance(gamma, bool) or not isinstance(gamma, Real) or not 0 <= gamma <= 1:
+        raise UserError(f"gamma must be at least 0 and at most 1, not {gamma}")
+    return float(gamma)

@@ -17,6 +17,7 @@ from morl.envs.base import Objective
 from morl.envs.classic import DEEP_SEA_TREASURE
 from morl.errors import UserError
 from morl.ops.pareto import convex_coverage_set, non_dominated
+from morl.validation import check_discount
 
 MapName = Literal["convex", "concave", "mirrored"]
 
@@ -169,6 +170,7 @@ class DeepSeaTreasure:
 
         A longer path to the same treasure costs more time and discounts the treasure more, so it is dominated.
         """
+        gamma = check_discount(gamma)
         sea = MAPS[self.map]
         distance = {self._start: 0}
         queue = deque([self._start])

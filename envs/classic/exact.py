@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from morl.ops.pareto import convex_coverage_set, non_dominated
+from morl.validation import check_discount
 
 Floats = NDArray[np.float64]
 DECIMALS = 12  # returns that agree after rounding to these count as equal
@@ -43,6 +44,7 @@ def front(tables: Tables, gamma: float) -> Floats:
     onward = np.where(tables.terminated, 0.0, tables.probability)
     if ((onward > 0).sum(axis=-1) > 1).any():
         raise ValueError("an action has several outcomes after which the episode goes on")
+    gamma = check_discount(gamma)
     expected = np.einsum("sak,sakr->sar", tables.probability, tables.reward)
     states, actions, size = expected.shape
     weight = gamma * onward.max(axis=-1)
@@ -67,6 +69,7 @@ def coverage_set(tables: Tables, gamma: float) -> Floats:
     preferences of the points found, until no corner improves on them. One preference is solved by dynamic programming
     over the horizon.
     """
+    gamma = check_discount(gamma)
     size = tables.reward.shape[-1]
     points = np.array([_best(tables, gamma, preference) for preference in np.eye(size)])
     points = np.unique(np.round(points, DECIMALS), axis=0)

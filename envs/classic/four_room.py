@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from morl.envs.classic import FOUR_ROOM, exact
 from morl.errors import UserError
 from morl.ops.pareto import convex_coverage_set, non_dominated
+from morl.validation import check_discount
 
 MOVES = np.array([[0, -1], [-1, 0], [0, 1], [1, 0]], np.int32)  # left, up, right, down as (row, column)
 KINDS = "123"  # blue squares, green triangles, red circles
@@ -187,6 +188,7 @@ class FourRoom:
             UserError: more than one start, more than 12 shapes, a goal that cannot be reached, or a walk longer than
                 the time limit.
         """
+        gamma = check_discount(gamma)
         starts, shapes, goal = self._cells(START), self._cells(KINDS), self._cells(GOAL)[0]
         if len(starts) > 1 or len(shapes) > MAX_SHAPES_OF_FRONT:
             raise UserError(f"the true front is computed for one start and at most {MAX_SHAPES_OF_FRONT} shapes")

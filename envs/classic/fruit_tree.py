@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from morl.envs.classic import FRUIT_TREE
 from morl.errors import UserError
 from morl.ops.pareto import convex_coverage_set, non_dominated
+from morl.validation import check_discount
 
 DEPTHS = (5, 6, 7)
 
@@ -107,6 +108,7 @@ class FruitTree:
 
     def true_front(self, gamma: float = 1.0) -> NDArray[np.float64]:
         """Return the exact non-dominated discounted returns (n, 6), by enumeration of the leaves."""
+        gamma = check_discount(gamma)
         fruits = _fruits(self.depth)
         return fruits[non_dominated(fruits)] * gamma ** (self.depth - 1)
 

@@ -19,7 +19,7 @@ from morl.envs.constructive import HYPERGRID_FUNCTIONS
 from morl.envs.constructive.base import Outcomes
 from morl.errors import UserError
 from morl.ops.pareto import non_dominated
-from morl.validation import check_integer
+from morl.validation import check_discount, check_integer
 
 Floats = NDArray[np.float64]
 
@@ -196,6 +196,7 @@ class HyperGrid:
 
     def true_front(self, gamma: float = 1.0) -> Floats:
         """Return the exact non-dominated discounted returns (n, R), by enumeration of the cells."""
+        gamma = check_discount(gamma)
         ends = self._ends
         stops = (ends < self.side - 1).all(axis=1)
         returns: Floats = self.outcomes().values * gamma ** (ends.sum(axis=1) + stops - 1)[:, None]

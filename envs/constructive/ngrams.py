@@ -22,6 +22,7 @@ from morl.envs.constructive.base import Outcomes
 from morl.envs.constructive.strings import State, Strings
 from morl.errors import UserError
 from morl.ops.pareto import non_dominated
+from morl.validation import check_discount
 
 Floats = NDArray[np.float64]
 
@@ -176,6 +177,7 @@ class NGrams(Strings[Params]):
 
     def true_front(self, gamma: float = 1.0) -> Floats:
         """Return the exact non-dominated discounted returns (n, R), by counting the strings of each length."""
+        gamma = check_discount(gamma)
         tables = _counts(self.ngrams, self.horizon)
         returns = [
             np.argwhere(tables[length] > 0) / np.array(self._most) * gamma ** min(length, self.horizon - 1)

@@ -18,6 +18,7 @@ from gymnasium.wrappers.utils import RunningMeanStd
 from numpy.typing import ArrayLike, NDArray
 
 from morl.errors import UserError
+from morl.validation import check_discount
 
 Wrapper = gymnasium.Wrapper[Any, Any, Any, Any]
 Step = tuple[Any, SupportsFloat, bool, bool, dict[str, Any]]
@@ -77,7 +78,7 @@ class MONormalizeReward(Wrapper, RecordConstructorArgs):
         gymnasium.Wrapper.__init__(self, env)
         space = _reward_space(env, "MONormalizeReward")
         self.idx = _index(idx, space)
-        self.gamma = _discount(gamma)
+        self.gamma = check_discount(gamma)
         if not epsilon > 0:
             raise UserError(f"epsilon must be greater than 0, not {epsilon}")
         self.epsilon = epsilon
@@ -167,7 +168,7 @@ class MORecordEpisodeStatistics(Wrapper, RecordConstructorArgs):
         RecordConstructorArgs.__init__(self, gamma=gamma, buffer_length=buffer_length, stats_key=stats_key)
         gymnasium.Wrapper.__init__(self, env)
         self._size = _reward_space(env, "MORecordEpisodeStatistics").shape[0]
-        self.gamma = _discount(gamma)
+        self.gamma = check_discount(gamma)
         if isinstance(buffer_length, bool) or not isinstance(buffer_length, int) or buffer_length < 1:
             raise UserError(f"buffer_length must be at least 1, not {buffer_length!r}")
         self._stats_key = stats_key
@@ -276,12 +277,6 @@ def _index(idx: int, space: spaces.Box) -> int:
     if isinstance(idx, bool) or not isinstance(idx, int | np.integer) or not 0 <= idx < size:
         raise UserError(f"idx must be an objective from 0 to {size - 1}, not {idx!r}")
     return int(idx)
-
-
-def _discount(gamma: float) -> float:
-    if not 0 <= gamma <= 1:
-        raise UserError(f"gamma must be at least 0 and at most 1, not {gamma}")
-    return gamma
 
 
 def _vector(reward: Any) -> Any:

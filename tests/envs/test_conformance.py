@@ -1,5 +1,7 @@
 """Conformance of every JAX-native environment of the registry to the contract."""
 
+import math
+
 import jax
 import numpy as np
 import pytest
@@ -193,3 +195,17 @@ def test_impossible_settings_are_named():
         morl.make("four-room-v0", maze=["_1G", "  "])
     with pytest.raises(UserError, match="maze has 'Y'"):
         morl.make("four-room-v0", maze=["_1G", "  Y"])
+
+
+@pytest.mark.parametrize("gamma", [1.05, -0.5, math.nan, math.inf, "0.9", True])
+def test_exact_fronts_refuse_what_is_no_discount(gamma):
+    """Try each registered environment that computes its front or coverage set."""
+    tried = 0
+    for spec in NATIVE:
+        env = morl.make(spec.id)
+        for name in ("true_front", "true_coverage_set"):
+            if compute := getattr(env, name, None):
+                tried += 1
+                with pytest.raises(UserError, match="gamma must be at least 0 and at most 1, not "):
+                    compute(gamma=gamma)
+    assert tried > 15
