@@ -22,6 +22,7 @@ from morl.agents.mogfn.trajectories import AnyTask, Trajectories, forward, log_f
 from morl.errors import UserError
 from morl.ops import preferences
 from morl.ops.masking import mask_logits
+from morl.ops.optimisers import in_float32
 from morl.types import Metrics, PyTree
 from morl.validation import check_integer, check_range
 
@@ -116,7 +117,7 @@ class MOReinforce:
         c = self.config
         schedule = optax.cosine_decay_schedule(c.learning_rate, max(1, self.total_updates), alpha=0.01)
         clip = optax.identity() if c.max_grad_norm is None else optax.clip_by_global_norm(c.max_grad_norm)
-        return optax.chain(clip, optax.adam(schedule if c.anneal else c.learning_rate))
+        return in_float32(optax.chain(clip, optax.adam(schedule if c.anneal else c.learning_rate)))
 
     def init(self, key: jax.Array) -> MOReinforceState:
         """Return a fresh policy, about uniform over actions; not to be called under ``jit``."""
@@ -129,7 +130,7 @@ class MOReinforce:
 
         With the same key, a number of updates and then another are the same as both at once.
         """
-        keys = jax.vmap(partial(jax.random.fold_in, key))(state.updates + jnp.arange(updates))
+        keys = jax.vmap(partial(jax.random.fold_in, key))(state.updates + jnp.arange(updates, dtype=jnp.int32))
         return jax.lax.scan(self.update, state, keys)
 
     def update(self, state: MOReinforceState, key: jax.Array) -> tuple[MOReinforceState, Metrics]:
@@ -170,7 +171,7 @@ class MOReinforce:
         advantage = (groups - groups.mean(axis=1, keepdims=True)).reshape(-1) / (jnp.std(reward) + 1e-8)
         log_step = jax.nn.log_softmax(mask_logits(output, mask))
         each = -jnp.sum(jnp.exp(log_step) * log_step, axis=-1)
-        entropy = jnp.sum(jnp.where(batch.valid, each, 0.0)) / batch.length.sum()
+        entropy = jnp.sum(jnp.where(batch.valid, each, 0.0)) / batch.length.sum(dtype=jnp.int32).astype(jnp.float32)
         loss = -jnp.mean(advantage * log_prob) - c.entropy * entropy
         return loss, {"loss": loss, "entropy": entropy}
 
@@ -184,4 +185,4 @@ class MOReinforce:
         return forward(self.env, self.env.default_params, reader, len(preference), 0.0, key)
 
     def _encode(self, preference: jax.Array) -> jax.Array:
-        return conditions.encode(preference, jnp.ones(len(preference)), (1.0, 1.0), self.config.bins)
+        return conditions.encode(preference, jnp.ones(len(preference), jnp.float32), (1.0, 1.0), self.config.bins)

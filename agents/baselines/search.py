@@ -31,7 +31,7 @@ class UniformReader(NamedTuple):
         return ()
 
     def read(self, memory: tuple[()], obs: jax.Array) -> tuple[tuple[()], jax.Array]:
-        return (), jnp.zeros((len(obs), self.num_actions))
+        return (), jnp.zeros((len(obs), self.num_actions), jnp.float32)
 
 
 class GenomeReader(NamedTuple):
@@ -49,9 +49,9 @@ class GenomeReader(NamedTuple):
 
     def read(self, place: jax.Array, obs: jax.Array) -> tuple[jax.Array, jax.Array]:
         mask = self.env.action_mask(obs) > 0
-        actions = with_leading_axes(jnp.arange(mask.shape[-1]), mask.ndim)
+        actions = with_leading_axes(jnp.arange(mask.shape[-1], dtype=jnp.int32), mask.ndim)
         gene = self.genomes[:, place, None]
-        rank = jnp.cumsum(mask, axis=-1) - 1
+        rank = jnp.cumsum(mask, axis=-1, dtype=jnp.int32) - 1
         instead = mask & (rank == gene % mask.sum(axis=-1, keepdims=True))
         allowed = jnp.any(mask & (actions == gene), axis=-1, keepdims=True)
         taken = jnp.where(allowed, actions == gene, instead)

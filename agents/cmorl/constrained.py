@@ -239,11 +239,13 @@ class ConstrainedPPO:
         learning: ConstrainedLearning = state.learning
         done, valid = batch.terminated | batch.truncated, batch.valid
         episode, earned, ages = self._follow_episodes(state.episode, batch)
-        counts = Lengths(valid.sum(), (batch.terminated & valid).sum(), (done & ~batch.terminated & valid).sum())
+        flags = (valid, batch.terminated & valid, done & ~batch.terminated & valid)
+        counts = Lengths(*(flag.sum(dtype=jnp.int32).astype(jnp.float32) for flag in flags))
         known: Lengths = jax.tree.map(lambda old, new: FORGET * old + new, learning.lengths, counts)
 
         value, next_value = self._values(learning.initial_policy, batch)
-        delta = td_errors(batch.reward, self.ppo.gamma * (1.0 - batch.terminated), next_value, value)
+        bootstrap = jnp.where(batch.terminated, 0.0, jnp.float32(self.ppo.gamma))
+        delta = td_errors(batch.reward, bootstrap, next_value, value)
         delta = jnp.where(valid[..., None], delta, 0.0).sum(axis=(0, 1))
         bias = delta / jnp.maximum(counts.steps, 1.0)
 
@@ -252,7 +254,7 @@ class ConstrainedPPO:
         left = math.inf if self.limit is None else self.limit - ages[..., None]
         factor = partial(lengths.value_factor, survival, self.ppo.gamma, self.gamma)
         follows = jnp.where(done[..., None], 0.0, factor(left - 1) * next_value)
-        discount = (self.gamma**ages)[..., None]
+        discount = (jnp.float32(self.gamma) ** ages.astype(jnp.float32))[..., None]
         returns = EpisodeReturns(
             before=earned + discount * factor(left) * value,
             after=earned + discount * (batch.reward + self.gamma * follows),
@@ -274,7 +276,7 @@ class ConstrainedPPO:
         def forward(carry: Carry, step: tuple[jax.Array, jax.Array]) -> tuple[Carry, Carry]:
             partial_return, age = carry
             reward, over = step
-            following = partial_return + (self.gamma**age)[:, None] * reward
+            following = partial_return + (jnp.float32(self.gamma) ** age.astype(jnp.float32))[:, None] * reward
             return (jnp.where(over[:, None], 0.0, following), jnp.where(over, 0, age + 1)), carry
 
         begin = episode.partial_return, episode.age

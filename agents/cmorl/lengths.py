@@ -59,7 +59,8 @@ def survival(lengths: Lengths, limit: int | None) -> Survival:
 def horizon(survival: Survival, gamma: float, left: jax.Array | float = math.inf) -> jax.Array:
     """Return the expected discounted number of steps that follow, with ``left`` steps to the time limit."""
     fading = _fading(survival.ends, gamma, survival)
-    before = -jnp.expm1(jnp.maximum(left, 0.0) * jnp.log1p(-jnp.minimum(fading, 1.0 - 1e-6)))  # share before the limit
+    left = jnp.maximum(jnp.asarray(left, jnp.float32), 0.0)
+    before = -jnp.expm1(left * jnp.log1p(-jnp.minimum(fading, 1.0 - 1e-6)))  # share before the limit
     return ((1.0 - survival.cut) + survival.cut * before) / fading
 
 

@@ -60,7 +60,7 @@ def step(
     length = jnp.sqrt(2 * max_kl / jnp.maximum(weights @ gram @ weights, 1e-12))
     move = length * weights @ directions
 
-    fractions = SHORTER ** jnp.arange(float(TRIALS))
+    fractions = SHORTER ** jnp.arange(TRIALS, dtype=jnp.float32)
     trials = jax.vmap(lambda fraction: estimate(unravel(start + fraction * move)))(fractions)
     broken = slack < 0
     # the sum of the broken constraints has to rise, and the others may give way; or none may break and p has to gain

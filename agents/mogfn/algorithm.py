@@ -32,6 +32,7 @@ from morl.errors import UserError
 from morl.networks.mlp import MLP, mlp
 from morl.ops import replay as replays
 from morl.ops.masking import mask_logits
+from morl.ops.optimisers import in_float32
 from morl.ops.replay import Replay
 from morl.ops.scalarisation import FocusRegion, temper
 from morl.types import LearnerState, Metrics, PyTree
@@ -113,7 +114,9 @@ class MOGFN:
         replay: Any = ()
         if c.replay_batch:
             state, obs = self.env.reset(key, self.env.default_params)
-            replay = replays.empty(c.replay_capacity, Finished(state, obs, jnp.zeros(self._num_objectives)))
+            replay = replays.empty(
+                c.replay_capacity, Finished(state, obs, jnp.zeros(self._num_objectives, jnp.float32))
+            )
         average = params.policy if c.ema else ()
         learning = Learning(self._optimiser.init(params), average, jnp.int32(0))
         return LearnerState(params, learning, replay=replay)
@@ -130,7 +133,7 @@ class MOGFN:
         need not be the most probable.
         """
         weights = jnp.broadcast_to(preference, (len(obs), self._num_objectives))
-        encoded = self._encode(Condition(weights, jnp.full(len(obs), self.config.beta_range[1])))
+        encoded = self._encode(Condition(weights, jnp.full(len(obs), self.config.beta_range[1], jnp.float32)))
         logits = self._logits(policy, obs, encoded)
         chosen = jnp.argmax(logits, axis=-1) if greedy else jax.random.categorical(key, logits)
         return chosen.astype(jnp.int32)
@@ -194,7 +197,7 @@ class MOGFN:
         drawn = replays.sample(replay, key, number * candidates)
         values = drawn.values.reshape(number, candidates, -1)
         log_reward = self.log_reward(values, condition.preference[:, None], condition.beta[:, None])
-        best = jnp.arange(number) * candidates + jnp.argmax(log_reward, axis=1)
+        best = jnp.arange(number, dtype=jnp.int32) * candidates + jnp.argmax(log_reward, axis=1)
         chosen: Finished = jax.tree.map(lambda x: x[best], drawn)
         return chosen
 
@@ -320,7 +323,7 @@ class MOGFN:
         each = {"policy": adam(c.learning_rate), "log_z": adam(c.log_z_learning_rate)}
         grouped = optax.multi_transform(each, parameter_groups)
         clip = optax.identity() if c.max_grad_norm is None else optax.clip_by_global_norm(c.max_grad_norm)
-        return optax.chain(clip, grouped)
+        return in_float32(optax.chain(clip, grouped))
 
     def _encode(self, condition: Condition) -> jax.Array:
         return conditions.encode(*condition, self.config.beta_range, self.config.bins)

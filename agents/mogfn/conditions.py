@@ -37,7 +37,9 @@ def draw(key: jax.Array, num_objectives: int, number: int, *, concentration: flo
     low, high = beta_range
     return Condition(
         preferences.dirichlet(key_preference, num_objectives, number, concentration),
-        jax.random.uniform(key_beta, (number,), minval=low, maxval=high) if low < high else jnp.full(number, low),
+        jax.random.uniform(key_beta, (number,), minval=low, maxval=high, dtype=jnp.float32)
+        if low < high
+        else jnp.full(number, low, jnp.float32),
     )
 
 
@@ -61,7 +63,7 @@ def thermometer(x: jax.Array, bins: int) -> jax.Array:
 
     Jain et al. (2023), appendix C.1: the feature of a bin is the share of it that lies below x.
     """
-    return jnp.clip(x[..., None] * bins - with_leading_axes(jnp.arange(bins), x.ndim + 1), 0.0, 1.0)
+    return jnp.clip(x[..., None] * bins - with_leading_axes(jnp.arange(bins, dtype=jnp.float32), x.ndim + 1), 0.0, 1.0)
 
 
 def encode(preference: jax.Array, beta: jax.Array, beta_range: BetaRange, bins: int) -> jax.Array:

@@ -28,9 +28,9 @@ def detailed_balance(
 
     Bengio et al. (2023), definition 19.
     """
-    valid = jnp.arange(log_forward.shape[0]) < length
+    valid = jnp.arange(log_forward.shape[0], dtype=jnp.int32) < length
     error = log_flow[:-1] + log_forward - log_flow[1:] - log_backward
-    return jnp.sum(jnp.where(valid, error, 0.0) ** 2) / length
+    return jnp.sum(jnp.where(valid, error, 0.0) ** 2) / length.astype(jnp.float32)
 
 
 def subtrajectory_balance(
@@ -40,13 +40,15 @@ def subtrajectory_balance(
 
     Madan et al. (2023), equations 9 and 10: SubTB(λ).
     """
-    steps = jnp.concatenate([jnp.zeros(1), jnp.cumsum(log_forward - log_backward)])
-    index = jnp.arange(log_flow.shape[0])
+    steps = jnp.concatenate([jnp.zeros(1, jnp.float32), jnp.cumsum(log_forward - log_backward)])
+    index = jnp.arange(log_flow.shape[0], dtype=jnp.int32)
     there = index <= length
     # the balance of a part is a difference of potentials, so all of them are one outer difference
     potential = jnp.where(there, log_flow - steps, 0.0)
     apart = index[None, :] - index[:, None]
-    weight = jnp.where((apart > 0) & there[None, :], decay ** jnp.maximum(apart, 0), 0.0)
+    weight = jnp.where(
+        (apart > 0) & there[None, :], jnp.float32(decay) ** jnp.maximum(apart, 0).astype(jnp.float32), 0.0
+    )
     return jnp.sum(weight * (potential[:, None] - potential[None, :]) ** 2) / jnp.sum(weight)
 
 
@@ -59,6 +61,6 @@ def log_flows(inner: jax.Array, length: jax.Array, log_z: jax.Array, log_reward:
         log_z: (B,) flow of the start.
         log_reward: (B,) β log R, flow of the finished object.
     """
-    place = jnp.arange(inner.shape[1] + 1)[None]
+    place = jnp.arange(inner.shape[1] + 1, dtype=jnp.int32)[None]
     flow = jnp.where(place == 0, log_z[:, None], jnp.pad(inner, ((0, 0), (0, 1))))
     return jnp.where(place == length[:, None], log_reward[:, None], flow)

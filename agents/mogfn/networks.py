@@ -78,12 +78,12 @@ class PerStateNetwork(ABC):
         """Evaluate the steps of all trajectories moved together into ``rows``, see :class:`Network`."""
         batch, steps = trajectories.action.shape
         rows, length = rows or batch * steps, trajectories.length
-        ends = jnp.cumsum(length)
-        place = jnp.arange(rows)
+        ends = jnp.cumsum(length, dtype=jnp.int32)
+        place = jnp.arange(rows, dtype=jnp.int32)
         whose = jnp.minimum(jnp.searchsorted(ends, place, side="right", method="scan_unrolled"), batch - 1)
         step = jnp.minimum(place - (ends - length)[whose], steps - 1)
         some = self.of(params, trajectories.obs[whose, step], condition[whose])
-        there = jnp.minimum((ends - length)[:, None] + jnp.arange(steps)[None], rows - 1)
+        there = jnp.minimum((ends - length)[:, None] + jnp.arange(steps, dtype=jnp.int32)[None], rows - 1)
         return jnp.where(trajectories.valid[..., None], _apart(some, there, (whose, step, place < ends[-1])), 0.0)
 
     def row_numbers(self, number: int) -> tuple[int, ...]:
@@ -156,7 +156,7 @@ def with_rows(network: Network, trajectories: Trajectories, of: Callable[[int], 
     inside ``of``, not around this function: between forward and backward a switch stores the residuals of every branch.
     """
     numbers = network.row_numbers(trajectories.action.size)
-    place = jnp.searchsorted(jnp.array(numbers), trajectories.length.sum())
+    place = jnp.searchsorted(jnp.array(numbers, jnp.int32), trajectories.length.sum(dtype=jnp.int32))
     result: Result = jax.lax.switch(place, [partial(of, number) for number in numbers])
     return result
 
@@ -234,7 +234,7 @@ class StringNetwork:
         )
 
     def of(self, params: Transformer, obs: jax.Array, condition: jax.Array) -> jax.Array:
-        place = jnp.minimum(jnp.sum(obs != self._blank, axis=-1), self.env.horizon - 1)
+        place = jnp.minimum(jnp.sum(obs != self._blank, axis=-1, dtype=jnp.int32), self.env.horizon - 1)
         return jnp.take_along_axis(params(obs, condition), place[:, None, None], axis=1)[:, 0]
 
     def reader(self, params: Transformer, condition: jax.Array) -> Reader[StringMemory]:

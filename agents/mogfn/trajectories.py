@@ -49,7 +49,7 @@ class Trajectories(NamedTuple):
     @property
     def valid(self) -> jax.Array:
         """Mask of the steps, (B, T) bool."""
-        return jnp.arange(self.action.shape[1])[None] < self.length[:, None]
+        return jnp.arange(self.action.shape[1], dtype=jnp.int32)[None] < self.length[:, None]
 
 
 class Reader(Protocol[Memory]):
@@ -92,7 +92,7 @@ def forward(
         state, obs, memory, values, done = carry
         key_explore, key_action = jax.random.split(key)
         memory, output = reader.read(memory, obs)
-        explores = jax.random.uniform(key_explore, (batch, 1)) < epsilon
+        explores = jax.random.uniform(key_explore, (batch, 1), dtype=jnp.float32) < epsilon
         logits = jnp.where(explores, 0.0, output[:, :num_actions])
         action = jax.random.categorical(key_action, mask_logits(logits, env.action_mask(obs))).astype(jnp.int32)
         # steps of a constructive task draw nothing from their key
@@ -113,7 +113,7 @@ def forward(
         carry, row = step(carry, keys[t])
         return t + 1, carry, jax.tree.map(lambda all, new: all.at[t].set(new), rows, row)
 
-    carry = state, obs, reader.start(), jnp.zeros((batch, len(env.objectives))), jnp.zeros(batch, bool)
+    carry = state, obs, reader.start(), jnp.zeros((batch, len(env.objectives)), jnp.float32), jnp.zeros(batch, bool)
     shapes = jax.eval_shape(step, carry, keys[0])[1]
     rows = jax.tree.map(lambda x: jnp.zeros((env.horizon, *x.shape), x.dtype), shapes)
     # not a scan over the horizon: most batches are done long before it
@@ -130,7 +130,7 @@ def backward(env: AnyTask, params: PyTree, end: Finished, key: jax.Array) -> Tra
 
     def step(state: PyTree, key: jax.Array) -> tuple[PyTree, Any]:
         mask = jax.vmap(env.backward_mask)(state)
-        chosen = jax.random.categorical(key, mask_logits(jnp.zeros(mask.shape), mask))
+        chosen = jax.random.categorical(key, mask_logits(jnp.zeros(mask.shape, jnp.float32), mask))
         parent, obs, action = jax.vmap(env.backward_step, (0, 0, None))(state, chosen, params)
         return parent, (obs, action, log_backward(mask), mask.any(axis=-1))
 
@@ -154,5 +154,5 @@ def log_forward(logits: jax.Array, trajectories: Trajectories, mask: jax.Array) 
     """
     log_prob = jax.nn.log_softmax(mask_logits(logits, mask))
     # one-hot and not a gather: its gradient is a scatter, which XLA's CPU backend runs one element at a time
-    taken = jnp.arange(logits.shape[-1])[None, None] == trajectories.action[..., None]
+    taken = jnp.arange(logits.shape[-1], dtype=jnp.int32)[None, None] == trajectories.action[..., None]
     return jnp.where(trajectories.valid, jnp.sum(jnp.where(taken, log_prob, 0.0), axis=-1), 0.0)

@@ -38,7 +38,7 @@ class MutationSampler:
     @property
     def _condition(self) -> Condition:
         """Condition of all trajectories, as there is one objective only."""
-        return Condition(jnp.ones((self.config.batch, 1)), jnp.ones(self.config.batch))
+        return Condition(jnp.ones((self.config.batch, 1), jnp.float32), jnp.ones(self.config.batch, jnp.float32))
 
     @partial(jax.jit, static_argnames=("self", "explores"))
     def sample(self, state: LearnerState, bases: jax.Array, key: jax.Array, explores: bool) -> Trajectories:

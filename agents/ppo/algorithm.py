@@ -27,6 +27,7 @@ from morl.networks import encoders
 from morl.networks.mlp import mlp
 from morl.ops import distributions, running_statistics
 from morl.ops.masking import mask_logits, masked_mean, standardise
+from morl.ops.optimisers import in_float32
 from morl.ops.returns import episode_over, gae, partial_returns, td_errors
 from morl.ops.running_statistics import RunningStats
 from morl.types import Features, LearnerState, Metrics, PyTree, Transition
@@ -81,7 +82,7 @@ class PPO:
         c = self.config
         steps = self.total_updates * c.epochs * c.minibatches
         rate = optax.linear_schedule(c.learning_rate, 0.0, steps) if c.anneal else c.learning_rate
-        return optax.chain(optax.clip_by_global_norm(c.max_grad_norm), optax.adam(rate, eps=1e-5))
+        return in_float32(optax.chain(optax.clip_by_global_norm(c.max_grad_norm), optax.adam(rate, eps=1e-5)))
 
     def init(self, key: jax.Array) -> LearnerState:
         """Return a fresh learner. Not to be called under ``jit``: its networks are NumPy's."""
@@ -108,7 +109,7 @@ class PPO:
             # low at the start, as a policy of little entropy is soon moved too far; it rises within an update
             kl_step_scale=None if self.config.target_kl is None else jnp.float32(0.1),
         )
-        return LearnerState(params, learning, episode=jnp.zeros((self.num_envs, self.num_objectives)))
+        return LearnerState(params, learning, episode=jnp.zeros((self.num_envs, self.num_objectives), jnp.float32))
 
     def policy(self, state: LearnerState) -> Policy:
         """Extract the acting and warm-start parameters."""
@@ -146,7 +147,7 @@ class PPO:
         reward = batch.reward / self.reward_scale(return_stats)[None, None]
         # 2. estimate an advantage for each objective
         value, next_value = self.values(self.policy(state), batch)
-        discount = self.gamma * (1.0 - batch.terminated)
+        discount = jnp.where(batch.terminated, 0.0, jnp.float32(self.gamma))
         delta = jnp.where(batch.valid[..., None], td_errors(reward, discount, next_value, value), 0.0)
         # 3. recall the policy that acted
         features, mask = self.features(learning.obs_stats, batch.obs), self._mask(batch.obs)
@@ -211,7 +212,9 @@ class PPO:
                 metrics["kl_step_scale"] = scale
             return (params, opt_state, scale), metrics
 
-        progress = (jnp.arange(c.epochs) + 0.5) / c.epochs  # share of the update at the middle of each epoch
+        progress = (
+            jnp.arange(c.epochs, dtype=jnp.float32) + 0.5
+        ) / c.epochs  # share of the update at the middle of each epoch
         begin = state.params, state.learning.opt_state, state.learning.kl_step_scale
         (params, opt_state, scale), metrics = jax.lax.scan(epoch, begin, (jax.random.split(key, c.epochs), progress))
         learning = state.learning._replace(opt_state=opt_state, kl_step_scale=scale)

@@ -138,7 +138,7 @@ class DiscreteActions:
 
     def policy_actions(self, output: jax.Array, key: jax.Array, target_share: float) -> PolicyActions:
         """Return all A actions; the target is a share of log A', the entropy of A' allowed actions at random."""
-        num_allowed = jnp.sum(output > MASKED_LOGIT / 2, axis=-1)
+        num_allowed = jnp.sum(output > MASKED_LOGIT / 2, axis=-1, dtype=jnp.int32).astype(output.dtype)
         return PolicyActions(
             action=None,
             probability=jax.nn.softmax(output),
@@ -148,7 +148,7 @@ class DiscreteActions:
 
     def value_of(self, values: jax.Array, action: jax.Array) -> jax.Array:
         # one-hot and not a gather: its gradient is a scatter, which XLA's CPU backend runs one element at a time
-        taken = jax.nn.one_hot(action, self.num_actions)
+        taken = jax.nn.one_hot(action, self.num_actions, dtype=jnp.float32)
         return jnp.sum(values * with_leading_axes(taken[..., None], values.ndim), axis=-2)
 
     def to_env(self, action: jax.Array) -> jax.Array:
@@ -203,10 +203,10 @@ class SquashedGaussian:
         """
         mean, raw_std = jnp.split(output, 2, axis=-1)
         std = jax.nn.softplus(raw_std) + MIN_STD
-        noise = jax.random.normal(key, mean.shape)
+        noise = jax.random.normal(key, mean.shape, dtype=jnp.float32)
         u = mean + std * noise
-        log_normal = -0.5 * noise**2 - jnp.log(std) - 0.5 * jnp.log(2 * jnp.pi)
-        log_slope = 2 * (jnp.log(2.0) - u - jax.nn.softplus(-2 * u))  # log(1 - tanh²(u)), finite for any u
+        log_normal = -0.5 * noise**2 - jnp.log(std) - 0.5 * jnp.log(jnp.float32(2 * jnp.pi))
+        log_slope = 2 * (jnp.log(jnp.float32(2.0)) - u - jax.nn.softplus(-2 * u))  # log(1 - tanh²(u)), finite for any u
         log_half_range = with_leading_axes(jnp.log(self._half_range), u.ndim)
         return jnp.tanh(u), jnp.sum(log_normal - log_slope - log_half_range, axis=-1)
 
@@ -225,9 +225,9 @@ class SquashedGaussian:
         log_prob = log_prob + jnp.sum(jnp.log(self._half_range))
         return PolicyActions(
             action=action,
-            probability=jnp.ones((*log_prob.shape, 1)),
+            probability=jnp.ones((*log_prob.shape, 1), jnp.float32),
             log_prob=log_prob[..., None],
-            target_entropy=jnp.full(log_prob.shape, self.action_size * jnp.log(2 * target_share)),
+            target_entropy=jnp.full_like(log_prob, self.action_size * jnp.log(jnp.float32(2 * target_share))),
         )
 
     def value_of(self, values: jax.Array, action: jax.Array) -> jax.Array:

@@ -26,6 +26,7 @@ from morl.agents.sac.networks import NetworkInput, Networks
 from morl.agents.sac.types import Batch, Params, Policy, ReplayRow, SACLearning
 from morl.ops import replay, running_statistics, scalarisation
 from morl.ops.masking import masked_mean
+from morl.ops.optimisers import in_float32
 from morl.ops.preferences import dirichlet
 from morl.ops.replay import Replay
 from morl.ops.returns import at_last_step, episode_over, n_step_returns, partial_returns
@@ -100,7 +101,7 @@ class SAC:
         c = self.config
         steps = self.total_updates * c.gradient_steps
         rate = optax.linear_schedule(c.learning_rate, 0.0, steps) if c.anneal else c.learning_rate
-        return optax.chain(clip_each_by_norm(c.max_grad_norm), optax.adam(rate, eps=1e-5))
+        return in_float32(optax.chain(clip_each_by_norm(c.max_grad_norm), optax.adam(rate, eps=1e-5)))
 
     @property
     def replay_row(self) -> ReplayRow:
@@ -123,10 +124,10 @@ class SAC:
             opt_state=self._optimiser.init(params),
             obs_stats=self.networks.init_stats(),
             return_stats=running_statistics.init(self.num_objectives),
-            utopia=jnp.full(self.num_objectives, -jnp.inf),
+            utopia=jnp.full(self.num_objectives, -jnp.inf, jnp.float32),
             updates=jnp.int32(0),
         )
-        partial_return = jnp.zeros((c.num_envs, self.num_objectives))
+        partial_return = jnp.zeros((c.num_envs, self.num_objectives), jnp.float32)
         return LearnerState(params, learning, partial_return, replay.empty(c.replay_capacity, self.replay_row))
 
     def policy(self, state: LearnerState) -> Policy:
@@ -231,7 +232,7 @@ class SAC:
         preference = rows.preference
         if c.relabel_preferences:
             drawn = dirichlet(key_preferences, self.num_objectives, c.batch_size)
-            relabelled = jax.random.bernoulli(key_relabelled, 0.5, (c.batch_size, 1))
+            relabelled = jax.random.bernoulli(key_relabelled, jnp.float32(0.5), (c.batch_size, 1))
             preference = jnp.where(relabelled, drawn, preference)
         return Batch(
             inputs=self.networks.inputs(learning.obs_stats, rows.obs),

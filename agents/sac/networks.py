@@ -162,6 +162,6 @@ class Networks:
         if not self.by_action:
             out = network(inputs.features, shown)
         else:
-            exists = jnp.ones(inputs.features.shape[:-1]) if inputs.mask is None else inputs.mask
+            exists = jnp.ones(inputs.features.shape[:-1], jnp.float32) if inputs.mask is None else inputs.mask
             out = network(inputs.features, shown, exists)
         return out

@@ -179,11 +179,11 @@ class Building:
     def reset(self, key: jax.Array, params: Params) -> tuple[State, jax.Array]:
         length = params.series.shape[0]
         if self.start_day is None:
-            time = jax.random.randint(key, (), 0, length - 1)
+            time = jax.random.randint(key, (), 0, length - 1, dtype=jnp.int32)
         else:
             time = jnp.int32(self.start_day / DAYS * length)  # as SustainGym uses its seed
-        temperature = jnp.full(ZONES, params.target)
-        state = State(temperature, time, jnp.zeros(len(self._groups)))
+        temperature = jnp.full(ZONES, params.target, jnp.float32)
+        state = State(temperature, time, jnp.zeros(len(self._groups), jnp.float32))
         return state, self._observe(state, params.series[time], temperature, params)
 
     def step(

@@ -98,7 +98,7 @@ def _check_attributes(report: Report, env: Any) -> None:
 def _walk(env: Any, seed: int) -> tuple[Walks, NDArray[Any], Any]:
     """Return random walks, the backward mask of the start, and the final states."""
     params, number = env.default_params, env.num_backward_actions
-    backward_actions = jnp.arange(number)
+    backward_actions = jnp.arange(number, dtype=jnp.int32)
 
     def one(carry: Any, key: jax.Array) -> Any:
         state, obs, finished = carry

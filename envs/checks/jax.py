@@ -267,7 +267,7 @@ def _check_steps(report: Report, env: Any, seed: int, gamma: float) -> None:
 
         state, start = starts(jax.random.fold_in(key_reset, steps))
         carry = (state, jnp.zeros(BATCH, jnp.int32))
-        _, rows = jax.lax.scan(advance, carry, (jnp.arange(steps), actions))
+        _, rows = jax.lax.scan(advance, carry, (jnp.arange(steps, dtype=jnp.int32), actions))
         return Steps(start, *rows)
 
     keys = jax.random.split(jax.random.key(seed), 4)

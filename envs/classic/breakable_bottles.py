@@ -122,8 +122,8 @@ class BreakableBottles:
         last = self.size - 1
         move = jnp.where(action == LEFT, -1, 0) + jnp.where(action == RIGHT, 1, 0)
         target = jnp.clip(location + move, 0, last)
-        here = (jnp.arange(1, last) == location).astype(jnp.int32)  # all 0 at the two ends
-        slips = jax.random.uniform(key) < params.prob_drop
+        here = (jnp.arange(1, last, dtype=jnp.int32) == location).astype(jnp.int32)  # all 0 at the two ends
+        slips = jax.random.uniform(key, dtype=jnp.float32) < params.prob_drop
         drops = (target != location) & (here.sum() > 0) & (carrying == GOAL) & slips
         takes = (action == PICKUP) & (carrying < GOAL)
         at_source = takes & (location == 0)
@@ -133,7 +133,7 @@ class BreakableBottles:
         arrives = (target == last) & (location != last)
         handed = jnp.where(arrives, jnp.minimum(carrying, GOAL - delivered), 0)
         mess = jnp.any(state.dropped > 0).astype(jnp.float32) - jnp.any(dropped > 0).astype(jnp.float32)
-        reward = jnp.stack([params.time_penalty, params.bottle_reward * handed, mess])
+        reward = jnp.stack([params.time_penalty, params.bottle_reward * handed.astype(jnp.float32), mess])
         state = State(target, jnp.where(arrives, 0, carrying), delivered + handed, dropped)
         return state, self._observe(state), reward, state.delivered == GOAL, jnp.bool_(False), {}
 

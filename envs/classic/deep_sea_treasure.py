@@ -148,8 +148,8 @@ class DeepSeaTreasure:
         self, key: jax.Array, state: State, action: jax.Array, params: Params
     ) -> tuple[State, jax.Array, jax.Array, jax.Array, jax.Array, dict[str, Any]]:
         rows, columns = params.sea.shape
-        target = state.position + jnp.asarray(MOVES)[action]
-        inside = jnp.all((target >= 0) & (target < jnp.array([rows, columns])))
+        target = state.position + jnp.asarray(MOVES, jnp.int32)[action]
+        inside = jnp.all((target >= 0) & (target < jnp.array([rows, columns], jnp.int32)))
         free = inside & (params.sea.at[target[0], target[1]].get(mode="clip") != ROCK)
         state = State(jnp.where(free, target, state.position))
         treasure = params.sea[state.position[0], state.position[1]]

@@ -93,8 +93,8 @@ class Fishwood:
     def step(
         self, key: jax.Array, state: State, action: jax.Array, params: Params
     ) -> tuple[State, jax.Array, jax.Array, jax.Array, jax.Array, dict[str, Any]]:
-        found = jax.random.uniform(key) < params.yields[state.place]
-        reward = jax.nn.one_hot(state.place, 2) * found
+        found = jax.random.uniform(key, dtype=jnp.float32) < params.yields[state.place]
+        reward = jax.nn.one_hot(state.place, 2, dtype=jnp.float32) * found.astype(jnp.float32)
         state = State(jnp.asarray(action, jnp.int32))
         return state, state.place[None], reward, jnp.bool_(False), jnp.bool_(False), {}
 

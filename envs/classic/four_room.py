@@ -141,10 +141,10 @@ class FourRoom:
         numbers = np.full((len(self._rows), len(self._rows[0])), -1, np.int32)
         numbers[tuple(zip(*shapes, strict=True))] = np.arange(len(shapes))
         return Params(
-            wall=jnp.array([[cell == WALL for cell in row] for row in self._rows]),
+            wall=jnp.array([[cell == WALL for cell in row] for row in self._rows], bool),
             goal=jnp.array(self._cells(GOAL)[0], jnp.int32),
             starts=jnp.array(self._cells(START), jnp.int32),
-            shape=jnp.asarray(numbers),
+            shape=jnp.asarray(numbers, jnp.int32),
             kind=jnp.asarray(self._kinds(), jnp.float32),
         )
 
@@ -152,18 +152,18 @@ class FourRoom:
         return np.eye(3)[[KINDS.index(self._rows[row][column]) for row, column in self._cells(KINDS)]]
 
     def reset(self, key: jax.Array, params: Params) -> tuple[State, jax.Array]:
-        start = params.starts[jax.random.randint(key, (), 0, len(params.starts))]
+        start = params.starts[jax.random.randint(key, (), 0, len(params.starts), dtype=jnp.int32)]
         state = State(start, jnp.zeros(len(params.kind), jnp.int32))
         return state, self._observe(state)
 
     def step(
         self, key: jax.Array, state: State, action: jax.Array, params: Params
     ) -> tuple[State, jax.Array, jax.Array, jax.Array, jax.Array, dict[str, Any]]:
-        target = state.position + jnp.asarray(MOVES)[action]
-        inside = jnp.all((target >= 0) & (target < jnp.array(params.wall.shape)))
+        target = state.position + jnp.asarray(MOVES, jnp.int32)[action]
+        inside = jnp.all((target >= 0) & (target < jnp.array(params.wall.shape, jnp.int32)))
         free = inside & ~params.wall.at[target[0], target[1]].get(mode="clip")
         position = jnp.where(free, target, state.position)
-        here = jnp.arange(len(params.kind)) == params.shape[position[0], position[1]]
+        here = jnp.arange(len(params.kind), dtype=jnp.int32) == params.shape[position[0], position[1]]
         new = here & (state.collected == 0)
         at_goal = jnp.all(position == params.goal)
         reward = jnp.where(at_goal, 1.0, new.astype(jnp.float32) @ params.kind)

@@ -138,10 +138,10 @@ class Minecart:
 
     def reset(self, key: jax.Array, params: Params) -> tuple[State, jax.Array]:
         state = State(
-            position=jnp.zeros(2),
+            position=jnp.zeros(2, jnp.float32),
             speed=jnp.float32(0.0),
             heading=jnp.int32(START_HEADING),
-            content=jnp.zeros(2),
+            content=jnp.zeros(2, jnp.float32),
             departed=jnp.bool_(False),
         )
         return state, self._observe(state, params)
@@ -149,9 +149,13 @@ class Minecart:
     def step(
         self, key: jax.Array, state: State, action: jax.Array, params: Params
     ) -> tuple[State, jax.Array, jax.Array, jax.Array, jax.Array, dict[str, Any]]:
-        noise = jnp.zeros((self.frame_skip, 2)) if self.deterministic else jax.random.normal(key, (self.frame_skip, 2))
-        turn = jnp.where(action == RIGHT, 1, 0) - jnp.where(action == LEFT, 1, 0)
-        push = jnp.where(action == ACCELERATE, ACCELERATION, jnp.where(action == BRAKE, -1.0, 0.0))
+        noise = (
+            jnp.zeros((self.frame_skip, 2), jnp.float32)
+            if self.deterministic
+            else jax.random.normal(key, (self.frame_skip, 2), dtype=jnp.float32)
+        )
+        turn = (action == RIGHT).astype(jnp.int32) - (action == LEFT).astype(jnp.int32)
+        push = jnp.where(action == ACCELERATE, ACCELERATION, jnp.where(action == BRAKE, -1.0, 0.0)).astype(jnp.float32)
 
         def sub_step(trip: _Trip, noise: jax.Array) -> tuple[_Trip, None]:
             state, stopped = trip.state, trip.stopped
@@ -171,11 +175,11 @@ class Minecart:
             )
             return _Trip(state, sold, trip.ended | home, stopped), None
 
-        trip = _Trip(state, sold=jnp.zeros(2), ended=jnp.bool_(False), stopped=jnp.bool_(False))
+        trip = _Trip(state, sold=jnp.zeros(2, jnp.float32), ended=jnp.bool_(False), stopped=jnp.bool_(False))
         # Unrolled into four copies, XLA's code runs and compiles at half the speed of this scan.
         (state, sold, ended, _), _ = jax.lax.scan(sub_step, trip, noise)
         fuel = self.frame_skip * (
-            FUEL_IDLE
+            jnp.float32(FUEL_IDLE)
             + jnp.where(action == ACCELERATE, FUEL_ACCELERATE, 0.0)
             + jnp.where(action == MINE, FUEL_MINE, 0.0)
         )
@@ -196,7 +200,7 @@ class Minecart:
 def _dig(state: State, noise: jax.Array, params: Params) -> jax.Array:
     """Return the content (2,) after one unit of digging at the nearest mine within reach, cut off at the capacity."""
     squared = jnp.sum((params.mines - state.position[None]) ** 2, axis=-1)
-    nearest = jnp.argmin(squared)
+    nearest = jnp.argmin(squared).astype(jnp.int32)
     mined = jnp.maximum(0.0, params.ore_mean[nearest] + params.ore_std[nearest] * noise)
     total = jnp.sum(mined)
     room = params.capacity - jnp.sum(state.content)
@@ -209,8 +213,9 @@ def _drive(state: State) -> State:
     velocity = state.speed * jnp.stack([jnp.asarray(_COS)[state.heading], jnp.asarray(_SIN)[state.heading]])
     low, high = state.position == 0.0, state.position == 1.0
     free = ~low & ~high & (jnp.abs(velocity) > EPS_SPEED)
-    into = jnp.where(high & (velocity > 0), 1, 0) - jnp.where(low & (velocity < 0), 1, 0)  # wall met on each axis
-    sign = jnp.where(velocity > 0, 1, -1)
+    met_high, met_low = high & (velocity > 0), low & (velocity < 0)
+    into = met_high.astype(jnp.int32) - met_low.astype(jnp.int32)  # wall met on each axis
+    sign = jnp.where(velocity > 0, jnp.int32(1), -1)
     turn = jnp.where(free[1], into[0] * sign[1], 0) - jnp.where(free[0], into[1] * sign[0], 0)
     position = jnp.clip(state.position + velocity, 0.0, 1.0)
     moved = state._replace(

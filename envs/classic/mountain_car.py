@@ -57,7 +57,7 @@ class State(NamedTuple):
 
 
 def _reset(key: jax.Array) -> tuple[State, jax.Array]:
-    state = State(jax.random.uniform(key, minval=START[0], maxval=START[1]), jnp.float32(0.0))
+    state = State(jax.random.uniform(key, minval=START[0], maxval=START[1], dtype=jnp.float32), jnp.float32(0.0))
     return state, jnp.stack(state)
 
 
@@ -144,7 +144,7 @@ class MountainCar:
     def step(
         self, key: jax.Array, state: State, action: jax.Array, params: Params
     ) -> tuple[State, jax.Array, jax.Array, jax.Array, jax.Array, dict[str, Any]]:
-        state = _drive(state, (action - COAST) * FORCE)
+        state = _drive(state, (action - COAST).astype(jnp.float32) * FORCE)
         terminated = (state.position >= GOAL_POSITION) & (state.velocity >= params.goal_velocity)
         rewards = [jnp.where(terminated, 0.0, -1.0)]
         if not self.remove_move_penalty:
@@ -152,7 +152,7 @@ class MountainCar:
             rewards += [jnp.where(moved, -1.0, 0.0) for moved in penalised]
         if self.add_speed_objective:
             rewards.append(SPEED_REWARD * jnp.abs(state.velocity))
-        return state, jnp.stack(state), jnp.stack(rewards), terminated, jnp.bool_(False), {}
+        return state, jnp.stack(state), jnp.stack(rewards).astype(jnp.float32), terminated, jnp.bool_(False), {}
 
     def render(self, state: State, params: Params) -> NDArray[np.uint8]:
         """Draw the valley, (H, W, 3) uint8."""
@@ -217,7 +217,7 @@ class MountainCarContinuous:
     ) -> tuple[State, jax.Array, jax.Array, jax.Array, jax.Array, dict[str, Any]]:
         state = _drive(state, jnp.clip(action[0], -1.0, 1.0) * POWER)
         terminated = (state.position >= GOAL_POSITION_CONTINUOUS) & (state.velocity >= params.goal_velocity)
-        reward = jnp.stack([jnp.where(terminated, 0.0, -1.0), -(action[0] ** 2)])
+        reward = jnp.stack([jnp.where(terminated, jnp.float32(0.0), -1.0), -(action[0] ** 2)])
         return state, jnp.stack(state), reward, terminated, jnp.bool_(False), {}
 
     def render(self, state: State, params: Params) -> NDArray[np.uint8]:

@@ -93,13 +93,14 @@ class ResourceGathering:
     def step(
         self, key: jax.Array, state: State, action: jax.Array, params: Params
     ) -> tuple[State, jax.Array, jax.Array, jax.Array, jax.Array, dict[str, Any]]:
-        position = jnp.clip(state.position + jnp.asarray(MOVES)[action], 0, SIZE - 1)
-        found = jnp.all(position[None] == jnp.array([GOLD, GEM]), axis=1)
+        position = jnp.clip(state.position + jnp.asarray(MOVES, jnp.int32)[action], 0, SIZE - 1)
+        found = jnp.all(position[None] == jnp.array([GOLD, GEM], jnp.int32), axis=1)
         has = state.has | found.astype(jnp.int32)
-        met = jnp.any(jnp.all(position[None] == jnp.array(ENEMIES), axis=1))
-        killed = met & (jax.random.uniform(key) < params.danger)
-        home = jnp.all(position == jnp.array(HOME))
-        reward = jnp.concatenate([jnp.where(killed, -1.0, 0.0)[None], jnp.where(home, has, 0.0)])
+        met = jnp.any(jnp.all(position[None] == jnp.array(ENEMIES, jnp.int32), axis=1))
+        killed = met & (jax.random.uniform(key, dtype=jnp.float32) < params.danger)
+        home = jnp.all(position == jnp.array(HOME, jnp.int32))
+        carried = jnp.where(home, has, 0).astype(jnp.float32)
+        reward = jnp.concatenate([jnp.where(killed, jnp.float32(-1.0), 0.0)[None], carried])
         state = State(position, has)
         return state, self._observe(state), reward, killed | home, jnp.bool_(False), {}
 

@@ -117,7 +117,7 @@ class WaterReservoir:
         if self.initial_state is not None:
             level = jnp.full(1, self.initial_state, jnp.float32)
         elif self.penalize:
-            level = jax.random.randint(key, (1,), 0, 160).astype(jnp.float32)
+            level = jax.random.randint(key, (1,), 0, 160, dtype=jnp.int32).astype(jnp.float32)
         else:
             level = jax.random.choice(key, jnp.asarray(STARTS), (1,))
         return State(level), level
@@ -133,7 +133,7 @@ class WaterReservoir:
         else:
             released = jnp.clip(action[0], least, level)
             penalty = -jnp.abs(released - action[0]) if self.penalize else jnp.float32(0.0)
-        inflow = params.inflow_mean + params.inflow_std * jax.random.normal(key)
+        inflow = params.inflow_mean + params.inflow_std * jax.random.normal(key, dtype=jnp.float32)
         level = jnp.maximum(level + inflow - released, 0.0)
         missing = jnp.stack(
             [

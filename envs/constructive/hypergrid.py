@@ -120,8 +120,8 @@ class HyperGrid:
     def step(
         self, key: jax.Array, state: State, action: jax.Array, params: Params
     ) -> tuple[State, jax.Array, jax.Array, jax.Array, jax.Array, dict[str, Any]]:
-        move = (jnp.arange(2) == action) & ~state.done
-        position = state.position + move
+        move = (jnp.arange(2, dtype=jnp.int32) == action) & ~state.done
+        position = state.position + move.astype(jnp.int32)
         done = state.done | (action == STOP) | jnp.any(position == self.side - 1)
         reward = jnp.where(done & ~state.done, params.values[position[0], position[1]], 0.0)
         state = State(position, done)
@@ -143,7 +143,7 @@ class HyperGrid:
         self, state: State, backward_action: jax.Array, params: Params
     ) -> tuple[State, jax.Array, jax.Array]:
         allowed = self.backward_mask(state)[backward_action] > 0
-        position = state.position - ((jnp.arange(2) == backward_action) & allowed)
+        position = state.position - ((jnp.arange(2, dtype=jnp.int32) == backward_action) & allowed)
         return State(position, state.done & ~allowed), position, backward_action.astype(jnp.int32)
 
     def text(self, position: Any) -> str:

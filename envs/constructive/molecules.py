@@ -171,8 +171,8 @@ class Molecules:
         blocks, parents, sites, _ = self.parts(obs)
         xp = obs.__array_namespace__()
         lead = (1,) * (blocks.ndim - 1)
-        node = np.arange(self.most_fragments).reshape(*lead, -1, 1)
-        site = np.arange(self.num_sites).reshape(*lead, 1, -1)
+        node = np.arange(self.most_fragments, dtype=np.int32).reshape(*lead, -1, 1)
+        site = np.arange(self.num_sites, dtype=np.int32).reshape(*lead, 1, -1)
         there = site < xp.asarray(self._blocks.sites)[blocks][..., None]
         to_parent = (site == xp.asarray(self._blocks.joint)[blocks][..., None]) & (node > 0)
         bonded = parents[..., None, None] == node[..., None, :, :]
@@ -183,7 +183,7 @@ class Molecules:
         return jnp.concatenate([state.blocks, state.parents, state.sites, state.place[None]])
 
     def _number(self, state: State) -> jax.Array:
-        return jnp.sum(state.blocks != self.num_blocks)
+        return jnp.sum(state.blocks != self.num_blocks, dtype=jnp.int32)
 
     def _is_full(self, state: State) -> jax.Array:
         """Return () bool, True when no fragment can be added."""
@@ -218,18 +218,19 @@ class Molecules:
 
     def _with_node(self, state: State, block: jax.Array) -> State:
         """Return the state with a block inserted at the chosen place, or as the root; later nodes move up by one."""
-        node = jnp.arange(self.most_fragments)
+        node = jnp.arange(self.most_fragments, dtype=jnp.int32)
         is_root = self._number(state) == 0
         parent, site = state.place // self.num_sites, state.place % self.num_sites
         # preorder: the node goes before its later siblings, else after all descendants of its parent
         later = (state.parents == parent) & (state.sites > site)
         behind = (node > parent) & (later | (state.parents < parent) | (state.blocks == self.num_blocks))
-        here = jnp.where(is_root, 0, jnp.argmax(behind))
+        here = jnp.where(is_root, 0, jnp.argmax(behind).astype(jnp.int32))
 
         def insert(old: jax.Array, new: jax.Array) -> jax.Array:
             return jnp.where(node < here, old, jnp.where(node == here, new, jnp.roll(old, 1))).astype(jnp.int32)
 
-        moved = state.parents + ((state.parents >= here) & (state.parents < self.most_fragments))
+        behind_here = (state.parents >= here) & (state.parents < self.most_fragments)
+        moved = state.parents + behind_here.astype(jnp.int32)
         return State(
             insert(state.blocks, block),
             insert(moved, jnp.where(is_root, self.most_fragments, parent)),
@@ -240,14 +241,15 @@ class Molecules:
 
     def _without_node(self, state: State, here: jax.Array) -> State:
         """Return the state without a leaf, whose place stays chosen; later nodes move down by one."""
-        node = jnp.arange(self.most_fragments)
+        node = jnp.arange(self.most_fragments, dtype=jnp.int32)
 
         def remove(old: jax.Array, nothing: int) -> jax.Array:
             return jnp.where(node < here, old, jnp.roll(old, -1).at[-1].set(nothing))
 
         no_parent, no_site = self._nothing
         parent, site = state.parents[here], state.sites[here]
-        moved = state.parents - ((state.parents > here) & (state.parents < self.most_fragments))
+        behind = (state.parents > here) & (state.parents < self.most_fragments)
+        moved = state.parents - behind.astype(jnp.int32)
         place = jnp.where(parent == no_parent, self.num_places, parent * self.num_sites + site)
         return State(
             remove(state.blocks, self.num_blocks),
@@ -270,7 +272,7 @@ class Molecules:
 
     def backward_mask(self, state: State) -> jax.Array:
         """Return (N + 1,) int8: remove a leaf, or take back a stop or the choice of a place."""
-        node = jnp.arange(self.most_fragments)
+        node = jnp.arange(self.most_fragments, dtype=jnp.int32)
         chosen = state.place != self.num_places
         stopped = state.done & ~self._is_full(state)
         leaf = (state.blocks != self.num_blocks) & ~(state.parents[:, None] == node[None]).any(axis=0)

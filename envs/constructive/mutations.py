@@ -158,12 +158,12 @@ class Mutations:
         chooses = allowed & (action < self.num_bases)
         stops = allowed & (action == self._stop)
         place, symbol = jnp.divmod(action - self.num_bases, self._symbols)
-        edited = (jnp.arange(self._longest) == place) & allowed & ~chooses & ~stops
+        edited = (jnp.arange(self._longest, dtype=jnp.int32) == place) & allowed & ~chooses & ~stops
         base = jnp.where(chooses, params.bases[jnp.minimum(action, self.num_bases - 1)], state.base)
         letters = jnp.where(chooses, base, jnp.where(edited, symbol, state.letters)).astype(jnp.int32)
-        done = state.done | stops | ((letters != base).sum() == self.max_edits)
+        done = state.done | stops | ((letters != base).sum(dtype=jnp.int32) == self.max_edits)
         state = State(letters, base, jnp.where(chooses, action, state.chosen).astype(jnp.int32), done)
-        return state, self._obs(state), jnp.zeros(1), done, jnp.bool_(False), self.info(state, params)
+        return state, self._obs(state), jnp.zeros(1, jnp.float32), done, jnp.bool_(False), self.info(state, params)
 
     def info(self, state: State, params: Params) -> dict[str, jax.Array]:
         """Return the ``action_mask`` of the state's observation."""
@@ -171,7 +171,10 @@ class Mutations:
 
     def backward_mask(self, state: State) -> jax.Array:
         """Return (L + 2,) int8: undo the edit of a place, the stop, or the choice of the base."""
-        place, length = jnp.arange(self._longest), (state.letters != self.num_letters).sum()
+        place, length = (
+            jnp.arange(self._longest, dtype=jnp.int32),
+            (state.letters != self.num_letters).sum(dtype=jnp.int32),
+        )
         edited = state.letters != state.base
         # the string without this edit must have no blank within
         whole = jnp.where(state.base == self.num_letters, place == length - 1, place <= length)
@@ -185,7 +188,7 @@ class Mutations:
     ) -> tuple[State, jax.Array, jax.Array]:
         longest, stop = self._longest, self._stop
         allowed = self.backward_mask(state)[backward_action] > 0
-        undone = (jnp.arange(longest) == backward_action) & allowed
+        undone = (jnp.arange(longest, dtype=jnp.int32) == backward_action) & allowed
         place = jnp.minimum(backward_action, longest - 1)
         edit = self.num_bases + place * self._symbols + state.letters[place]
         unstops, unchooses = allowed & (backward_action == longest), allowed & (backward_action == longest + 1)

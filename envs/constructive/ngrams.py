@@ -133,7 +133,7 @@ class NGrams(Strings[Params]):
         following = jnp.append(letters[1:], BLANK)
         first, second = params.patterns[:, :1], params.patterns[:, 1:]
         there = (letters[None] == first) & ((following[None] == second) | (second == -1))
-        return there.sum(axis=1) / params.most
+        return there.sum(axis=1, dtype=jnp.int32).astype(jnp.float32) / params.most
 
     def render(self, state: State, params: Params) -> NDArray[np.uint8]:
         """Draw the string so far and the number of each n-gram, (H, W, 3) uint8."""

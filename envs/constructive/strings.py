@@ -87,9 +87,9 @@ class Strings(ABC, Generic[Params]):
     ) -> tuple[State, jax.Array, jax.Array, jax.Array, jax.Array, dict[str, Any]]:
         is_stop = action == self.num_letters
         writes = ~is_stop & ~state.done
-        here = (jnp.arange(self.horizon) == state.length) & writes
+        here = (jnp.arange(self.horizon, dtype=jnp.int32) == state.length) & writes
         letters = jnp.where(here, action.astype(jnp.int32), state.letters)
-        length = state.length + writes
+        length = state.length + writes.astype(jnp.int32)
         done = state.done | (is_stop & (state.length >= self.shortest_length)) | (length == self.horizon)
         reward = self._reward(letters, done & ~state.done, params)
         state = State(letters, length, done)
@@ -108,8 +108,8 @@ class Strings(ABC, Generic[Params]):
     ) -> tuple[State, jax.Array, jax.Array]:
         stopped = state.done & (state.length < self.horizon)
         last = state.length - 1
-        erased = (jnp.arange(self.horizon) == last) & ~stopped
-        action = jnp.where(stopped, self.num_letters, jnp.sum(jnp.where(erased, state.letters, 0)))
+        erased = (jnp.arange(self.horizon, dtype=jnp.int32) == last) & ~stopped
+        action = jnp.where(stopped, self.num_letters, jnp.sum(jnp.where(erased, state.letters, 0), dtype=jnp.int32))
         letters = jnp.where(erased, self.num_letters, state.letters)
         length = jnp.where(stopped, state.length, jnp.maximum(last, 0))
         return State(letters, length, jnp.bool_(False)), letters, action.astype(jnp.int32)

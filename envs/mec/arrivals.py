@@ -64,7 +64,7 @@ def draw(
 ) -> Tasks:
     """Draw the tasks of a Poisson process that begins a step early, so that the first step may have a task."""
     # one draw for all quantities: each draw adds a tenth of a second to compilation, and time to every episode
-    gap, size, user, urgency = jax.random.uniform(key, (4, number))
+    gap, size, user, urgency = jax.random.uniform(key, (4, number), dtype=jnp.float32)
     arrival = jnp.cumsum(-jnp.log1p(-gap)) / params.rate - step_s
     size = jnp.clip(-mean_size * jnp.log1p(-size), *params.size_range)
     if queue == "edf":
@@ -73,7 +73,7 @@ def draw(
     elif queue == "priority":
         urgency = _below(params.priorities, urgency).astype(jnp.float32)
     else:
-        urgency = jnp.zeros(1)
+        urgency = jnp.zeros(1, jnp.float32)
     return Tasks(arrival, size, _below(num_users, user), urgency, jnp.int32(0))
 
 
@@ -93,16 +93,16 @@ def offer(tasks: Tasks, queue: Queue, now: jax.Array) -> tuple[Tasks, jax.Array,
         there = (tasks.arrival[first] <= now) & (tasks.taken < len(tasks.arrival))
     else:
         waiting = tasks.arrival <= now
-        first = jnp.argmin(jnp.where(waiting, tasks.urgency, jnp.inf))  # ties: first come
+        first = jnp.argmin(jnp.where(waiting, tasks.urgency, jnp.inf)).astype(jnp.int32)  # ties: first come
         there = waiting[first]
         tasks = tasks._replace(
             arrival=tasks.arrival.at[jnp.where(there, first, len(tasks.arrival))].set(jnp.inf, mode="drop")
         )
     size = jnp.where(there, tasks.size[first], 0.0)
-    return tasks._replace(taken=tasks.taken + there), jnp.where(there, first, -1), size
+    return tasks._replace(taken=tasks.taken + there.astype(jnp.int32)), jnp.where(there, first, -1), size
 
 
 def waiting(tasks: Tasks, queue: Queue, now: jax.Array) -> jax.Array:
     """Return the number () int32 of tasks in the queue at ``now`` seconds."""
-    arrived = jnp.sum(tasks.arrival <= now)
+    arrived = jnp.sum(tasks.arrival <= now, dtype=jnp.int32)
     return arrived - tasks.taken if queue == "fifo" else arrived

@@ -126,12 +126,12 @@ class MecOffloading(Settings):
 
     def reset(self, key: jax.Array, params: Params) -> tuple[State, jax.Array]:
         key_system, key_tasks, key_gain, key_task = jax.random.split(key, 4)
-        share = jax.random.uniform(key_system, (self.num_servers + 1,))
+        share = jax.random.uniform(key_system, (self.num_servers + 1,), dtype=jnp.float32)
         fewest, most = params.num_edges
-        num_edges = jnp.minimum(fewest + (share[-1] * (most + 1 - fewest)).astype(jnp.int32), most)
+        num_edges = jnp.minimum(fewest + (share[-1] * (most + 1 - fewest).astype(jnp.float32)).astype(jnp.int32), most)
         low, high = params.frequency.T
         frequency = low + (high - low) * share[:-1]
-        frequency = jnp.where(jnp.arange(self.num_servers) <= num_edges, frequency, 0.0)
+        frequency = jnp.where(jnp.arange(self.num_servers, dtype=jnp.int32) <= num_edges, frequency, 0.0)
         at_hand = jnp.sum(_speed(frequency, params)) * params.step_seconds
         mean_size = jnp.where(params.arrivals.mean_size > 0, params.arrivals.mean_size, at_hand)
         number = arrivals.enough(self.arrival_rate * self.users, (self.steps + 1) * self.step_seconds)
@@ -147,11 +147,11 @@ class MecOffloading(Settings):
             tasks=tasks,
             frequency=frequency,
             gain=gain,
-            uploading=jnp.zeros(self.users),
+            uploading=jnp.zeros(self.users, jnp.float32),
             step=nothing,
             task=jnp.int32(-1),
             size=jnp.float32(0.0),
-            rate=jnp.zeros(self.num_servers),
+            rate=jnp.zeros(self.num_servers, jnp.float32),
             dropped=nothing,
             masked=nothing,
             lost=(tasks.arrival[-1] <= (self.steps - 1) * params.step_seconds).astype(jnp.int32),
@@ -177,10 +177,10 @@ class MecOffloading(Settings):
         joined, full = sharing.add(then, size)
         after = flights.Step(
             servers=sharing.put_row(state.servers, jnp.where(at_once, server, self.num_servers), joined),
-            clock=jnp.where(at_once & (jnp.arange(self.num_servers) == server), upload, 0.0),
+            clock=jnp.where(at_once & (jnp.arange(self.num_servers, dtype=jnp.int32) == server), upload, 0.0),
             flights=state.flights,
             delay=delay,
-            dropped=state.dropped + (full & at_once),
+            dropped=state.dropped + (full & at_once).astype(jnp.int32),
         )
         put_off = there & ~at_once
         after = _with_flights(
@@ -221,7 +221,7 @@ class MecOffloading(Settings):
         then = sharing.advance(state.servers, upload * speed)
         held_up = jnp.sum(jnp.minimum(sharing.residuals(then), size), axis=1)
         pace = jnp.where(exists, 1.0 / jnp.maximum(speed, 1e-9), 0.0)
-        each = jnp.arange(self.num_servers)
+        each = jnp.arange(self.num_servers, dtype=jnp.int32)
         rows = jax.vmap(sharing.row_of, (None, 0))(state.servers, each)
         delay = _delays_with_flights(
             (size > 0) & (state.flights.soonest != flights.LANDED),
@@ -246,7 +246,7 @@ class MecOffloading(Settings):
             "num_edges": _num_edges(state),
             "frequencies": state.frequency,
             "action_mask": (state.frequency > 0).astype(jnp.int8),
-            "queue_length": arrivals.waiting(state.tasks, self.queue, state.step * params.step_seconds),
+            "queue_length": arrivals.waiting(state.tasks, self.queue, _now(state, params)),
             "dropped": state.dropped,
             "masked_actions": state.masked,
             "lost_arrivals": state.lost,
@@ -260,7 +260,7 @@ class MecOffloading(Settings):
 
     def _offered(self, key: jax.Array, state: State, params: Params) -> State:
         """Return the state with the next task taken from the queue, and its link rates."""
-        tasks, task, size = arrivals.offer(state.tasks, self.queue, state.step * params.step_seconds)
+        tasks, task, size = arrivals.offer(state.tasks, self.queue, _now(state, params))
         user = tasks.user[jnp.maximum(task, 0)]
         gain = state.gain
         if self.fading == "task":
@@ -268,7 +268,7 @@ class MecOffloading(Settings):
         received = links.signal(gain[user], self.channel, params.links)
         interference: jax.Array | float = 0.0
         if self.interference:
-            others = (state.uploading > 0) & (jnp.arange(self.users) != user)
+            others = (state.uploading > 0) & (jnp.arange(self.users, dtype=jnp.int32) != user)
             interference = jnp.sum(
                 jnp.where(others[:, None], links.signal(gain, self.channel, params.links), 0.0), axis=0
             )
@@ -276,19 +276,19 @@ class MecOffloading(Settings):
         return state._replace(tasks=tasks, task=task, size=size, rate=rate)
 
     def _observe(self, state: State) -> jax.Array:
-        each = jnp.ones(self.num_servers)
+        each = jnp.ones(self.num_servers, jnp.float32)
         features = jnp.stack(
             [
                 state.size * each,
                 jnp.where(state.size > 0, state.rate, 0.0),
                 state.frequency,
                 state.servers.running.astype(jnp.float32),
-                _num_edges(state) * each,
+                _num_edges(state).astype(jnp.float32) * each,
             ],
             axis=1,
         )
         exists = state.frequency[:, None] > 0
-        rows = jnp.broadcast_to(jnp.where(exists, 0.0, -1.0), self.observation_space.shape)
+        rows = jnp.broadcast_to(jnp.where(exists, jnp.float32(0.0), -1.0), self.observation_space.shape)
         rows = jax.lax.dynamic_update_slice(rows, jnp.where(exists, features, -1.0), (0, 0))
         return sharing.count(rows, state.servers, NUM_FEATURES)
 
@@ -297,8 +297,13 @@ _with_flights = where_wanted(flights.fly)
 _delays_with_flights = where_wanted(flights.marginal_delays)
 
 
+def _now(state: State, params: Params) -> jax.Array:
+    """Return the time () of a step in seconds."""
+    return state.step.astype(jnp.float32) * params.step_seconds
+
+
 def _num_edges(state: State) -> jax.Array:
-    return jnp.sum(state.frequency > 0) - 1
+    return jnp.sum(state.frequency > 0, dtype=jnp.int32) - 1
 
 
 def _speed(frequency: jax.Array, params: Params) -> jax.Array:

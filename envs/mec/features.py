@@ -23,7 +23,7 @@ def per_server(obs: jax.Array, cycles_per_bit: float, capacitance: float) -> jax
     histogram = obs[..., NUM_OWN:]
     exists = frequency > 0
     speed = jnp.where(exists, frequency, 1.0) * 1e3 / cycles_per_bit
-    left = with_leading_axes(jnp.arange(histogram.shape[-1]) + 0.5, histogram.ndim)
+    left = with_leading_axes(jnp.arange(histogram.shape[-1], dtype=jnp.float32) + 0.5, histogram.ndim)
     held_up = jnp.sum(histogram * jnp.minimum(left, size[..., None]), axis=-1)
     upload = jnp.where(rate > 0, size / jnp.where(rate > 0, rate, 1.0), 0.0)
     own = upload + (size + held_up) / speed

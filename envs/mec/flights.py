@@ -35,7 +35,7 @@ class Flights(NamedTuple):
 
 def none(capacity: int, num_servers: int) -> Flights:
     """Return ``capacity`` empty slots."""
-    zeros, far = jnp.zeros(capacity), jnp.int32(LANDED)
+    zeros, far = jnp.zeros(capacity, jnp.float32), jnp.int32(LANDED)
     whole = zeros.astype(jnp.int32)
     return Flights(whole + far, zeros, whole, zeros, far, jnp.zeros(num_servers, jnp.int32))
 
@@ -89,7 +89,9 @@ def fly(step: Step, upload: Upload, put_off: jax.Array, now: jax.Array, step_s: 
     slot = now % len(step.flights.step)
     occupied = put_off & (step.flights.step[slot] != LANDED)
     flights = launch(step.flights, jnp.where(put_off & ~occupied, slot, len(step.flights.step)), upload, now, step_s)
-    return land(step._replace(flights=flights, delay=delay, dropped=step.dropped + occupied), now, speed)
+    return land(
+        step._replace(flights=flights, delay=delay, dropped=step.dropped + occupied.astype(jnp.int32)), now, speed
+    )
 
 
 def launch(flights: Flights, slot: jax.Array, upload: Upload, now: jax.Array, step_s: jax.Array) -> Flights:
@@ -103,7 +105,7 @@ def launch(flights: Flights, slot: jax.Array, upload: Upload, now: jax.Array, st
         server=flights.server.at[slot].set(upload.server, mode="drop"),
         size=flights.size.at[slot].set(upload.size, mode="drop"),
         soonest=jnp.where(there, jnp.minimum(flights.soonest, ends), flights.soonest),
-        number=flights.number.at[upload.server].add(there),
+        number=flights.number.at[upload.server].add(there.astype(jnp.int32)),
     )
 
 
@@ -121,7 +123,7 @@ def land(step: Step, now: jax.Array, speed: jax.Array) -> Step:
             servers=jax.tree.map(lambda x, new: x.at[server].set(new[0]), servers, row),
             clock=clock.at[server].set(at),
             flights=flights._replace(step=flights.step.at[i].set(LANDED), number=flights.number.at[server].add(-1)),
-            dropped=dropped + full,
+            dropped=dropped + full.astype(jnp.int32),
         )
 
     after: Step = jax.lax.while_loop(lambda step: jnp.any(step.flights.step == now), next_one, step)
@@ -138,23 +140,28 @@ def marginal_delay(upload: Upload, flights: Flights, now: jax.Array, step_s: jax
     row = upload.row
     ours = (flights.step != LANDED) & (flights.server == upload.server)
     joins = jnp.concatenate(
-        [jnp.zeros(row.left.shape[1]), (flights.step - now) * step_s + flights.offset, upload.seconds[None]]
+        [
+            jnp.zeros(row.left.shape[1], jnp.float32),
+            (flights.step - now).astype(jnp.float32) * step_s + flights.offset,
+            upload.seconds[None],
+        ]
     )
     left = jnp.concatenate([sharing.residuals(row)[0], jnp.where(ours, flights.size, 0.0)])
-    both = jnp.stack([jnp.append(left, 0.0), jnp.append(left, upload.size)])
+    both = jnp.stack([jnp.append(left, jnp.float32(0.0)), jnp.append(left, upload.size)])
 
     def until_next(carry: Carry) -> Carry:
         left, now, total = carry
         there = left > 0.0
         running = there & (joins <= now)[None]
-        shares = jnp.maximum(running.sum(axis=1), 1) / upload.speed  # seconds a Mbit
+        number = running.sum(axis=1, dtype=jnp.int32).astype(jnp.float32)
+        shares = jnp.maximum(number, 1.0) / upload.speed  # seconds a Mbit
         shortest = jnp.min(jnp.where(running, left, jnp.inf), axis=1)
         to_end = shortest * shares
         join = jnp.min(jnp.where(there & (joins > now)[None], joins[None], jnp.inf))
         passed = jnp.minimum(jnp.min(to_end), join - now)
         got = jnp.where(to_end <= passed, shortest, passed / shares)
         left = jnp.where(running, jnp.maximum(left - got[:, None], 0.0), left)
-        counts = there.sum(axis=1)
+        counts = there.sum(axis=1, dtype=jnp.int32).astype(jnp.float32)
         total = total + passed * (counts[1] - counts[0])
         return left, jnp.where(join - now <= passed, join, now + passed), total
 

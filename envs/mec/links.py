@@ -43,19 +43,19 @@ def draw_gains(key: jax.Array, num_users: int, spread: float, fades: bool, param
         params: constants of the links.
     """
     key_uniform, key_shadow = jax.random.split(key)
-    place, fading = jax.random.uniform(key_uniform, (2, num_users, len(params.distance)))
+    place, fading = jax.random.uniform(key_uniform, (2, num_users, len(params.distance)), dtype=jnp.float32)
     low, high = params.distance.T[:, None]
     loss = params.path_loss[0] + params.path_loss[1] * jnp.log10((low + (high - low) * place) / 1000.0)
     shadowing = params.shadowing
     if spread > 0:
-        shadowing = shadowing + spread * jax.random.normal(key_shadow, place.shape)
+        shadowing = shadowing + spread * jax.random.normal(key_shadow, place.shape, dtype=jnp.float32)
     gain = 10.0 ** ((params.antenna_gain - loss - shadowing) / 10.0)
     return gain * -jnp.log1p(-fading) if fades else gain
 
 
 def draw_fading(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
     """Draw Rayleigh fading as a factor of the power, which is exponential with mean 1."""
-    return jax.random.exponential(key, shape)
+    return jax.random.exponential(key, shape, dtype=jnp.float32)
 
 
 def noise_power(params: LinkParams) -> jax.Array:
@@ -76,4 +76,4 @@ def signal(gain: jax.Array, channel: Channel, params: LinkParams) -> jax.Array:
 def rate(signal: jax.Array, interference: jax.Array | float, params: LinkParams) -> jax.Array:
     """Return the rate in Mbit/s, C = W log2(1 + signal / (noise + interference)) (Yang et al., 2025, eq. 3 and 4)."""
     ratio = signal / (noise_power(params) + interference)
-    return params.bandwidth * jnp.log1p(ratio) / jnp.log(2.0)
+    return params.bandwidth * jnp.log1p(ratio) / jnp.log(jnp.float32(2.0))

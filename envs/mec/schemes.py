@@ -133,9 +133,9 @@ class Random(_Scheme):
     def act(self, policy: PyTree, obs: jax.Array, preference: jax.Array, key: jax.Array, *, greedy: bool) -> jax.Array:
         key_cloud, key_edge = jax.random.split(key)
         exists = view(obs).exists
-        cloud = jax.random.uniform(key_cloud, exists.shape[:1]) < policy
+        cloud = jax.random.uniform(key_cloud, exists.shape[:1], dtype=jnp.float32) < policy
         num_edges = exists.sum(axis=-1) - 1
-        return jnp.where(cloud, 0, 1 + jax.random.randint(key_edge, exists.shape[:1], 0, num_edges))
+        return jnp.where(cloud, 0, 1 + jax.random.randint(key_edge, exists.shape[:1], 0, num_edges, dtype=jnp.int32))
 
 
 @dataclass(frozen=True)
@@ -152,7 +152,7 @@ class Greedy(_Scheme):
 
     def act(self, policy: PyTree, obs: jax.Array, preference: jax.Array, key: jax.Array, *, greedy: bool) -> jax.Array:
         seen = view(obs)
-        gain = jnp.where(seen.exists, _dot(seen.rewards, preference * jnp.asarray(self.scales)), -jnp.inf)
+        gain = jnp.where(seen.exists, _dot(seen.rewards, preference * jnp.asarray(self.scales, jnp.float32)), -jnp.inf)
         best = gain.max(axis=-1, keepdims=True)
         equal = gain >= best - self.tie * jnp.abs(best)
         return jnp.argmax(jnp.where(equal, seen.rewards[..., 0], -jnp.inf), axis=-1)
@@ -212,8 +212,8 @@ class Learned(_Scheme):
 
 def features(servers: jax.Array, preference: jax.Array, products: bool) -> jax.Array:
     """Return inputs (..., S, D) of the bandit: 1, ω and the server's row, scaled to about 1; or ω times (1, row)."""
-    rows = servers / jnp.asarray([10.0, 500.0, 1.0, 1.0, 10.0, *[1.0] * (servers.shape[-1] - 5)])
-    rows = jnp.concatenate([jnp.ones((*rows.shape[:-1], 1)), rows], axis=-1)
+    rows = servers / jnp.asarray([10.0, 500.0, 1.0, 1.0, 10.0, *[1.0] * (servers.shape[-1] - 5)], jnp.float32)
+    rows = jnp.concatenate([jnp.ones((*rows.shape[:-1], 1), jnp.float32), rows], axis=-1)
     if products:
         return jnp.concatenate([preference[i] * rows for i in range(len(preference))], axis=-1)
     return jnp.concatenate([jnp.broadcast_to(preference, (*rows.shape[:-1], len(preference))), rows], axis=-1)

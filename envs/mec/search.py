@@ -30,7 +30,7 @@ def plan_returns(env: MecOffloading, params: Params, plans: jax.Array, key: jax.
             state, _, reward, _, _, _ = env.step(jax.random.fold_in(key_steps, state.step), state, action, params)
             return (state, total + reward), None
 
-        return jax.lax.scan(body, (state, jnp.zeros(2)), plan)[0][1]
+        return jax.lax.scan(body, (state, jnp.zeros(2, jnp.float32)), plan)[0][1]
 
     keys = jax.random.split(key, episodes)
     returns = jax.vmap(jax.vmap(episode, (None, 0)), (0, None))(plans, keys)
@@ -71,17 +71,19 @@ def annealing(
 
     def improve(i: jax.Array, plans: jax.Array) -> jax.Array:
         key_where, key_what, key_episodes, key_accept = jax.random.split(jax.random.fold_in(key_search, i), 4)
-        change = jax.random.uniform(key_where, plans.shape) < changes / length
-        candidates = jnp.where(change, jax.random.randint(key_what, plans.shape, 0, num_servers), plans)
+        change = jax.random.uniform(key_where, plans.shape, dtype=jnp.float32) < changes / length
+        candidates = jnp.where(
+            change, jax.random.randint(key_what, plans.shape, 0, num_servers, dtype=jnp.int32), plans
+        )
         both = plan_returns(env, params, jnp.concatenate([plans, candidates]), key_episodes, max(episodes // 2, 1))
         scores = jnp.sum(both.reshape(2, number, 2) * weights, axis=-1)
         temperature = temperatures[0] * cooling**i
         chance = jnp.exp(jnp.minimum((scores[1] - scores[0]) / temperature, 0.0))
-        accept = jax.random.uniform(key_accept, (number,)) < chance
+        accept = jax.random.uniform(key_accept, (number,), dtype=jnp.float32) < chance
         return jnp.where(accept[:, None], candidates, plans)
 
     key_start, key_search = jax.random.split(jax.random.key(seed))
-    start = jax.random.randint(key_start, (number, length), 0, num_servers)
+    start = jax.random.randint(key_start, (number, length), 0, num_servers, dtype=jnp.int32)
     run = jax.jit(lambda plans: jax.lax.fori_loop(0, iterations, improve, plans))
     return np.asarray(run(start), np.int32)
 
@@ -122,7 +124,7 @@ def nsga2(
             # padded to one shape, so that it compiles once
             plans = np.asarray(plans, np.int32)
             padded = np.concatenate([plans, np.repeat(plans[:1], population - len(plans), axis=0)])
-            out["F"] = -np.asarray(returns(jnp.asarray(padded), next(keys)), np.float64)[: len(plans)]
+            out["F"] = -np.asarray(returns(jnp.asarray(padded, jnp.int32), next(keys)), np.float64)[: len(plans)]
 
     operators = {
         "sampling": IntegerRandomSampling(),
@@ -162,7 +164,7 @@ def linucb(
         seed: seed of all random draws.
     """
     params = env.default_params if params is None else params
-    scales = jnp.asarray(SCALES)
+    scales = jnp.asarray(SCALES, jnp.float32)
     columns = 1 + env.observation_space.shape[1]
     arms, size = env.num_servers, 2 * columns if products else 2 + columns
 
@@ -170,7 +172,7 @@ def linucb(
     def run(theta: jax.Array, inverse: jax.Array, key: jax.Array) -> tuple[jax.Array, jax.Array]:
         def episode(key: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
             key_weight, key_reset, key_steps = jax.random.split(key, 3)
-            first = jax.random.uniform(key_weight)
+            first = jax.random.uniform(key_weight, dtype=jnp.float32)
             preference = jnp.stack([first, 1.0 - first])
             state, obs = env.reset(key_reset, params)
 
@@ -191,7 +193,7 @@ def linucb(
             return rows
 
         x, arm, reward, there = jax.vmap(episode)(jax.random.split(key, num_envs))
-        chosen = jax.nn.one_hot(arm, arms) * there[..., None]
+        chosen = jax.nn.one_hot(arm, arms, dtype=jnp.float32) * there[..., None]
         added = jnp.einsum("nta,ntd,nte->ade", chosen, x, x, precision="highest")
         return added, jnp.einsum("nta,ntd,nt->ad", chosen, x, reward, precision="highest")
 

@@ -172,7 +172,7 @@ class Settings:
         numbers = ("shadowing", "antenna_gain", "noise", "bandwidth", "power")
         return Params(
             num_edges=jnp.zeros(2, jnp.int32),
-            frequency=jnp.zeros((self.max_edges + 1, 2)),
+            frequency=jnp.zeros((self.max_edges + 1, 2), jnp.float32),
             cycles_per_bit=jnp.float32(self.cycles_per_bit),
             capacitance=jnp.float32(self.capacitance),
             step_seconds=jnp.float32(self.step_seconds),

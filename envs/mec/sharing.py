@@ -34,13 +34,17 @@ class Servers(NamedTuple):
 
 def idle(num_servers: int, capacity: int) -> Servers:
     """Return servers without tasks."""
-    return Servers(jnp.zeros((num_servers, capacity)), jnp.zeros(num_servers), jnp.zeros(num_servers, jnp.int32))
+    return Servers(
+        jnp.zeros((num_servers, capacity), jnp.float32),
+        jnp.zeros(num_servers, jnp.float32),
+        jnp.zeros(num_servers, jnp.int32),
+    )
 
 
 def residuals(servers: Servers) -> jax.Array:
     """Return the Mbit (S, K) left of each running task, ascending, zeros first."""
     capacity = servers.left.shape[1]
-    runs = jnp.arange(capacity)[None] >= capacity - servers.running[:, None]
+    runs = jnp.arange(capacity, dtype=jnp.int32)[None] >= capacity - servers.running[:, None]
     return jnp.where(runs, jnp.maximum(servers.left - servers.done[:, None], 0.0), 0.0)
 
 
@@ -53,7 +57,7 @@ def advance(servers: Servers, work: jax.Array) -> Servers:
 def _advance(left: jax.Array, done: jax.Array, running: jax.Array, work: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Return ``done`` and ``running`` (B, S) of B systems after ``work`` (B, S), from one task's end to the next."""
     capacity = left.shape[2]
-    left, row_end = left.ravel(), capacity * (1 + jnp.arange(done.size).reshape(done.shape))
+    left, row_end = left.ravel(), capacity * (1 + jnp.arange(done.size, dtype=jnp.int32).reshape(done.shape))
     Carry = tuple[jax.Array, jax.Array, jax.Array]
 
     def busy(carry: Carry) -> jax.Array:
@@ -63,11 +67,12 @@ def _advance(left: jax.Array, done: jax.Array, running: jax.Array, work: jax.Arr
     def until_one_ends(carry: Carry) -> Carry:
         done, running, work = carry
         first = left.at[row_end - jnp.maximum(running, 1)].get(mode="promise_in_bounds")
-        need = jnp.maximum(first - done, 0.0) * running
+        number = running.astype(jnp.float32)
+        need = jnp.maximum(first - done, 0.0) * number
         ends = (running > 0) & (need <= work)
-        shared = done + work / jnp.maximum(running, 1)
+        shared = done + work / jnp.maximum(number, 1.0)
         done = jnp.where(ends, jnp.maximum(first, done), jnp.where(running > 0, shared, done))
-        return done, running - ends, jnp.where(ends, work - need, 0.0)
+        return done, running - ends.astype(jnp.int32), jnp.where(ends, work - need, 0.0)
 
     done, running, _ = jax.lax.while_loop(busy, until_one_ends, (done, running, work))
     return done, running
@@ -87,15 +92,15 @@ def add(row: Servers, size: jax.Array) -> tuple[Servers, jax.Array]:
     """
     capacity = row.left.shape[1]
     left = residuals(row)
-    following = jnp.concatenate([left[:, 1:], jnp.full((1, 1), jnp.inf)], axis=1)
+    following = jnp.concatenate([left[:, 1:], jnp.full((1, 1), jnp.inf, jnp.float32)], axis=1)
     left = jnp.maximum(left, jnp.minimum(following, size))
     full = row.running[0] >= capacity
-    return Servers(left, jnp.zeros(1), jnp.minimum(row.running + 1, capacity)), full
+    return Servers(left, jnp.zeros(1, jnp.float32), jnp.minimum(row.running + 1, capacity)), full
 
 
 def put_row(servers: Servers, server: jax.Array, row: Servers) -> Servers:
     """Return the servers with one of them replaced, unchanged where ``server`` is S."""
-    this = jnp.arange(servers.left.shape[0]) == server
+    this = jnp.arange(servers.left.shape[0], dtype=jnp.int32) == server
     return Servers(
         batched(_put_rows)(servers.left, server, row.left[0], row.running[0]),
         jnp.where(this, row.done, servers.done),
@@ -110,7 +115,7 @@ def _put_rows(left: jax.Array, server: jax.Array, row: jax.Array, running: jax.A
     """
     num_servers, capacity = left.shape[1:]
     width = min(_COLUMNS, capacity)
-    this = (jnp.arange(num_servers)[None] == server[:, None])[..., None]
+    this = (jnp.arange(num_servers, dtype=jnp.int32)[None] == server[:, None])[..., None]
     most = jnp.max(jnp.where(server < num_servers, running, 0))
 
     def next_columns(carry: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
@@ -130,7 +135,7 @@ def marginal_delay(row: Servers, size: jax.Array, speed: jax.Array) -> jax.Array
     The task and each other task i delay each other by min(left_i, size) / speed, so the sum grows by
     (size + 2 sum_i min(left_i, size)) / speed: the closed form of Yang et al. (2025), eq. 24 to 29.
     """
-    held_up = jnp.minimum(residuals(row)[0], size) @ jnp.ones(row.left.shape[1])
+    held_up = jnp.minimum(residuals(row)[0], size) @ jnp.ones(row.left.shape[1], jnp.float32)
     return (size + 2.0 * held_up) / speed
 
 
@@ -146,7 +151,7 @@ def count(cells: jax.Array, servers: Servers, first: int) -> jax.Array:
 def _count(cells: jax.Array, servers: Servers, first: int) -> jax.Array:
     """Return the cells (B, S, C) of B systems, a few columns of tasks at a time up to those of the fullest server."""
     (batch, num_servers, capacity), columns = servers.left.shape, cells.shape[2]
-    row_start = first + columns * jnp.arange(batch * num_servers).reshape(batch, num_servers, 1)
+    row_start = first + columns * jnp.arange(batch * num_servers, dtype=jnp.int32).reshape(batch, num_servers, 1)
     width = min(_COLUMNS, capacity)
 
     def more(carry: tuple[jax.Array, jax.Array]) -> jax.Array:
@@ -157,7 +162,7 @@ def _count(cells: jax.Array, servers: Servers, first: int) -> jax.Array:
         # where the columns do not divide, the last chunk starts at 0 and skips the columns counted before
         start = jnp.maximum(capacity - width * (chunk + 1), 0)
         left = jax.lax.dynamic_slice_in_dim(servers.left, start, width, axis=2) - servers.done[..., None]
-        column = start + jnp.arange(width)[None, None]
+        column = start + jnp.arange(width, dtype=jnp.int32)[None, None]
         runs = (column >= capacity - servers.running[..., None]) & (column < capacity - width * chunk)
         bin = jnp.clip(left.astype(jnp.int32), 0, columns - first - 1)
         cell = jnp.where(runs, row_start + bin, cells.size)

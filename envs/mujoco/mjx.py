@@ -155,14 +155,16 @@ class _Locomotion:
     def reset(self, key: jax.Array, params: Params) -> tuple[State, jax.Array]:
         key_position, key_velocity = jax.random.split(key)
         host = self.system.host
-        noise = jax.random.uniform(key_position, (host.nq,), minval=-1.0, maxval=1.0)
+        noise = jax.random.uniform(key_position, (host.nq,), minval=-1.0, maxval=1.0, dtype=jnp.float32)
         qpos = jnp.asarray(host.qpos0, jnp.float32) + params.noise * noise
         if self.normal_velocity:
-            qvel = params.noise * jax.random.normal(key_velocity, (host.nv,))
+            qvel = params.noise * jax.random.normal(key_velocity, (host.nv,), dtype=jnp.float32)
         else:
-            qvel = params.noise * jax.random.uniform(key_velocity, (host.nv,), minval=-1.0, maxval=1.0)
+            qvel = params.noise * jax.random.uniform(
+                key_velocity, (host.nv,), minval=-1.0, maxval=1.0, dtype=jnp.float32
+            )
         data = self.system.data.replace(qpos=qpos, qvel=qvel)
-        state = State(qpos, qvel, jnp.zeros(host.nv), self._place(data, qpos))
+        state = State(qpos, qvel, jnp.zeros(host.nv, jnp.float32), self._place(data, qpos))
         return state, self._observe(data)
 
     def step(

@@ -54,7 +54,9 @@ def encoder(space: Space[Any]) -> Encoder:
             lambda obs: obs.reshape(*obs.shape[: obs.ndim - len(shape)], size).astype(jnp.float32), size, False
         )
     if isinstance(space, spaces.Discrete):
-        return Encoder(lambda obs: jax.nn.one_hot(obs - space.start, int(space.n)), int(space.n), True)
+        return Encoder(
+            lambda obs: jax.nn.one_hot(obs - int(space.start), int(space.n), dtype=jnp.float32), int(space.n), True
+        )
     if isinstance(space, spaces.MultiBinary):
         flat = _flat(space.shape)
         return Encoder(lambda obs: flat(obs).astype(jnp.float32), math.prod(space.shape), True)
@@ -75,7 +77,7 @@ def _one_hot(sizes: NDArray[np.int64], starts: NDArray[np.int64]) -> Encoder:
 
     def encode(obs: jax.Array) -> jax.Array:
         parts = [
-            jax.nn.one_hot(obs[..., i] - start, int(size))
+            jax.nn.one_hot(obs[..., i] - int(start), int(size), dtype=jnp.float32)
             for i, (size, start) in enumerate(zip(sizes, starts, strict=True))
         ]
         return jnp.concatenate(parts, axis=-1)

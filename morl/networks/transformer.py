@@ -89,7 +89,7 @@ class Transformer(eqx.Module):
         before = jnp.full_like(letters[..., :1], len(self.letters) - 1)
         x = jnp.asarray(self.letters)[jnp.concatenate([before, letters[..., :-1]], axis=-1)]
         x = x + with_leading_axes(jnp.asarray(self.places), x.ndim) + self.condition(condition)[..., None, :]
-        place = jnp.arange(letters.shape[-1])
+        place = jnp.arange(letters.shape[-1], dtype=jnp.int32)
         seen = place[:, None] >= place[None]
         for block in self.blocks:
             query, key, value = block.queries_keys_values(x)
@@ -101,7 +101,7 @@ class Transformer(eqx.Module):
         block = self.blocks[0]
         length, width = self.places.shape
         shape = (*condition.shape[:-1], block.num_heads, length, width // block.num_heads)
-        nothing = tuple(jnp.zeros(shape) for _ in self.blocks)
+        nothing = tuple(jnp.zeros(shape, jnp.float32) for _ in self.blocks)
         return Memory(nothing, nothing)
 
     def read(
@@ -117,7 +117,7 @@ class Transformer(eqx.Module):
         """
         x = jnp.asarray(self.letters)[letter]
         x = x + with_leading_axes(jnp.asarray(self.places)[place], x.ndim) + self.condition(condition)
-        seen = jnp.arange(len(self.places)) <= place
+        seen = jnp.arange(len(self.places), dtype=jnp.int32) <= place
         keys, values = [], []
         for i, block in enumerate(self.blocks):
             query, key, value = block.queries_keys_values(x)

@@ -67,12 +67,12 @@ class TreeTransformer(eqx.Module):
     def __call__(self, trees: Trees, condition: jax.Array) -> tuple[jax.Array, jax.Array]:
         """Return outputs (..., outputs) of trees under conditions (..., C), and outputs (..., N, S) of their sites."""
         number, num_sites = trees.kinds.shape[-1], len(self.chosen)
-        node = jnp.arange(number)
+        node = jnp.arange(number, dtype=jnp.int32)
         # one-hot products and not gathers: the gradient of a gather is a scatter, slow on XLA's CPU backend
-        x = jax.nn.one_hot(trees.kinds, len(self.kinds)) @ self.kinds
-        x = x + jax.nn.one_hot(trees.sites, len(self.sites)) @ self.sites
+        x = jax.nn.one_hot(trees.kinds, len(self.kinds), dtype=jnp.float32) @ self.kinds
+        x = x + jax.nn.one_hot(trees.sites, len(self.sites), dtype=jnp.float32) @ self.sites
         places = trees.chosen[..., None] - node * num_sites
-        x = x + jax.nn.one_hot(places, num_sites) @ self.chosen  # one_hot is 0 out of its range
+        x = x + jax.nn.one_hot(places, num_sites, dtype=jnp.float32) @ self.chosen  # one_hot is 0 out of its range
         whole = jnp.broadcast_to(jnp.asarray(self.whole), (*x.shape[:-2], 1, x.shape[-1]))
         x = jnp.concatenate([whole, x], axis=-2) + self.condition(condition)[..., None, :]
         there = jnp.pad(trees.kinds != len(self.kinds) - 1, [(0, 0)] * (x.ndim - 2) + [(1, 0)], constant_values=True)
@@ -93,15 +93,15 @@ def _relations(trees: Trees, num_sites: int) -> jax.Array:
     number = trees.kinds.shape[-1]
     rank = trees.parents.ndim
     # [i, j]: j is the parent of i
-    is_child = trees.parents[..., :, None] == with_leading_axes(jnp.arange(number), rank + 1)
-    at_site = trees.sites[..., :, None, None] == with_leading_axes(jnp.arange(num_sites), rank + 2)
+    is_child = trees.parents[..., :, None] == with_leading_axes(jnp.arange(number, dtype=jnp.int32), rank + 1)
+    at_site = trees.sites[..., :, None, None] == with_leading_axes(jnp.arange(num_sites, dtype=jnp.int32), rank + 2)
     to_parent = is_child[..., None] & at_site
     of_nodes = jnp.concatenate([to_parent, jnp.swapaxes(to_parent, -3, -2)], axis=-1)
     before = [(0, 0)] * (of_nodes.ndim - 3)
     related = jnp.pad(of_nodes, [*before, (1, 0), (1, 0), (FIRST_SITE, 0)])
-    token = jnp.arange(number + 1)
+    token = jnp.arange(number + 1, dtype=jnp.int32)
     same, first_row, first_column = token[:, None] == token[None], (token == 0)[:, None], (token == 0)[None]
-    relation = jnp.arange(related.shape[-1])
+    relation = jnp.arange(related.shape[-1], dtype=jnp.int32)
     for kind, those in ((SELF, same), (TO_WHOLE, first_column & ~same), (OF_WHOLE, first_row & ~same)):
         related = related | with_leading_axes(those[..., None] & (relation == kind)[None, None], related.ndim)
     return related.astype(jnp.float32)

@@ -35,7 +35,7 @@ def empty(capacity: int, num_objectives: int, item: PyTree) -> Archive:
         item: one item, for its shapes and dtypes.
     """
     items = jax.tree.map(lambda x: jnp.zeros((capacity, *jnp.shape(x)), jnp.asarray(x).dtype), item)
-    return Archive(jnp.zeros((capacity, num_objectives)), jnp.zeros(capacity, bool), items)
+    return Archive(jnp.zeros((capacity, num_objectives), jnp.float32), jnp.zeros(capacity, bool), items)
 
 
 def insert(archive: Archive, returns: jax.Array, items: PyTree, valid: jax.Array) -> Archive:
@@ -60,18 +60,18 @@ def insert(archive: Archive, returns: jax.Array, items: PyTree, valid: jax.Array
     kept = non_dominated_masked(points, offered)
 
     def too_many(kept: jax.Array) -> jax.Array:
-        return kept.sum() > capacity
+        return kept.sum(dtype=jnp.int32) > capacity
 
     def drop(kept: jax.Array) -> jax.Array:
         distance = jnp.where(kept, crowding_distance_masked(points, kept), jnp.inf)
-        last = jnp.where(kept, jnp.arange(len(kept)), -1).argmax()
-        return kept.at[jnp.where(jnp.isfinite(distance.min()), distance.argmin(), last)].set(False)
+        last = jnp.where(kept, jnp.arange(len(kept), dtype=jnp.int32), -1).argmax().astype(jnp.int32)
+        return kept.at[jnp.where(jnp.isfinite(distance.min()), distance.argmin().astype(jnp.int32), last)].set(False)
 
     kept = jax.lax.while_loop(too_many, drop, kept)
     # the positions of the kept rows in order, by a scatter: XLA's sort is slow on CPU
-    slot = jnp.where(kept, jnp.cumsum(kept) - 1, capacity)
+    slot = jnp.where(kept, jnp.cumsum(kept, dtype=jnp.int32) - 1, capacity)
     rows = jnp.zeros(capacity, jnp.int32).at[slot].set(jnp.arange(len(kept), dtype=jnp.int32), mode="drop")
-    taken = jnp.arange(capacity) < kept.sum()
+    taken = jnp.arange(capacity, dtype=jnp.int32) < kept.sum(dtype=jnp.int32)
     merged = jax.tree.map(lambda old, new: jnp.concatenate([old, new.astype(old.dtype)])[rows], archive.items, items)
     return Archive(jnp.where(taken[:, None], points[rows], 0.0), taken, merged)
 
@@ -92,7 +92,7 @@ def non_dominated_masked(points: jax.Array, valid: jax.Array) -> jax.Array:
     """
     at_least = (points[:, None] >= points[None]).all(axis=-1)  # [i, j]: i is at least as good as j in each objective
     equal = at_least & at_least.T
-    earlier = jnp.arange(len(points))[:, None] < jnp.arange(len(points))[None]
+    earlier = jnp.arange(len(points), dtype=jnp.int32)[:, None] < jnp.arange(len(points), dtype=jnp.int32)[None]
     beats = (at_least & ~equal) | (equal & earlier)
     return valid & ~(beats & valid[:, None]).any(axis=0)
 
@@ -107,13 +107,13 @@ def crowding_distance_masked(points: jax.Array, valid: jax.Array) -> jax.Array:
     invalid_last = jnp.where(valid[:, None], points, jnp.inf)
     order = jnp.argsort(invalid_last, axis=0)
     ordered = jnp.take_along_axis(points, order, axis=0)
-    count = valid.sum()
-    rank = jnp.arange(len(points))[:, None]
+    count = valid.sum(dtype=jnp.int32)
+    rank = jnp.arange(len(points), dtype=jnp.int32)[:, None]
     below, above = jnp.roll(ordered, 1, axis=0), jnp.roll(ordered, -1, axis=0)
     span = (ordered[jnp.maximum(count - 1, 0)] - ordered[0])[None]
     gap = (above - below) / jnp.where(span > 0, span, 1.0)
     extreme = (rank == 0) | (rank == count - 1)
     per_objective = jnp.where(extreme, jnp.inf, gap)
     per_objective = jnp.where((span > 0) & (rank < count), per_objective, 0.0)
-    back = jnp.zeros_like(points).at[order, jnp.arange(points.shape[1])[None]].set(per_objective)
+    back = jnp.zeros_like(points).at[order, jnp.arange(points.shape[1], dtype=jnp.int32)[None]].set(per_objective)
     return jnp.where(valid, back.sum(axis=-1), 0.0)

@@ -97,8 +97,9 @@ def where_wanted(function: Callable[..., Any], width: int = 8) -> Callable[..., 
 
         def some(carry: tuple[jax.Array, Any]) -> tuple[jax.Array, Any]:
             left, value = carry
-            place = jnp.where(left, jnp.cumsum(left) - 1, few)  # jnp.nonzero compiles to three times the code
-            chosen = jnp.full(few, number).at[place].set(jnp.arange(number), mode="drop")
+            # jnp.nonzero compiles to three times the code
+            place = jnp.where(left, jnp.cumsum(left, dtype=jnp.int32) - 1, few)
+            chosen = jnp.full(few, number, jnp.int32).at[place].set(jnp.arange(number, dtype=jnp.int32), mode="drop")
             new = jax.vmap(function)(*jax.tree.map(lambda x: x.at[chosen].get(mode="clip"), (value, *args)))
             value = jax.tree.map(lambda x, y: x.at[chosen].set(y, mode="drop"), value, new)
             return left.at[chosen].set(False, mode="drop"), value

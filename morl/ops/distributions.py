@@ -78,7 +78,7 @@ class Categorical:
         return self.num_actions
 
     def initial_log_std(self) -> jax.Array:
-        return jnp.zeros(())
+        return jnp.zeros((), jnp.float32)
 
     def sample(self, output: jax.Array, log_std: jax.Array, key: jax.Array) -> jax.Array:
         return jax.random.categorical(key, output).astype(jnp.int32)
@@ -180,7 +180,9 @@ class DiagonalNormal:
         return jnp.full(self.box.size, INITIAL_LOG_STD, jnp.float32)
 
     def sample(self, output: jax.Array, log_std: jax.Array, key: jax.Array) -> jax.Array:
-        return output + with_leading_axes(jnp.exp(log_std), output.ndim) * jax.random.normal(key, output.shape)
+        return output + with_leading_axes(jnp.exp(log_std), output.ndim) * jax.random.normal(
+            key, output.shape, dtype=jnp.float32
+        )
 
     def mode(self, output: jax.Array, log_std: jax.Array) -> jax.Array:
         return output
@@ -188,10 +190,10 @@ class DiagonalNormal:
     def log_prob(self, output: jax.Array, log_std: jax.Array, action: jax.Array) -> jax.Array:
         log_std = with_leading_axes(log_std, output.ndim)
         z = (action - output) * jnp.exp(-log_std)
-        return jnp.sum(-0.5 * z**2 - log_std - 0.5 * jnp.log(2 * jnp.pi), axis=-1)
+        return jnp.sum(-0.5 * z**2 - log_std - 0.5 * jnp.log(jnp.float32(2 * jnp.pi)), axis=-1)
 
     def entropy(self, output: jax.Array, log_std: jax.Array) -> jax.Array:
-        per_axis = log_std + 0.5 * jnp.log(2 * jnp.pi * jnp.e)
+        per_axis = log_std + 0.5 * jnp.log(jnp.float32(2 * jnp.pi * jnp.e))
         return jnp.broadcast_to(jnp.sum(per_axis), output.shape[:-1])
 
     def divergence(

@@ -23,6 +23,7 @@ def masked_mean(x: jax.Array, weight: jax.Array, axis: Axis = None, *, keepdims:
         axis: axes of the mean; by default all.
         keepdims: whether to keep these axes with length 1.
     """
+    x, weight = _floats(x, weight)
     return jnp.sum(x * weight, axis=axis, keepdims=keepdims) / _number(weight, axis, keepdims)
 
 
@@ -31,6 +32,7 @@ def masked_variance(x: jax.Array, weight: jax.Array, axis: Axis = None) -> jax.A
 
     Arguments as for :func:`masked_mean`.
     """
+    x, weight = _floats(x, weight)
     number = _number(weight, axis)
     mean = jnp.sum(x * weight, axis=axis) / number
     centred = x - (mean if axis is None else jnp.expand_dims(mean, axis))
@@ -61,6 +63,12 @@ def mask_logits(logits: jax.Array, mask: jax.Array | None) -> jax.Array:
     if mask is None:
         return logits
     return jnp.where(with_leading_axes(mask, logits.ndim) > 0, logits, MASKED_LOGIT)
+
+
+def _floats(x: jax.Array, weight: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Return values and weights in the dtype of the values, float32 for flags."""
+    x = jnp.asarray(x, x.dtype if jnp.issubdtype(x.dtype, jnp.floating) else jnp.float32)
+    return x, jnp.asarray(weight, x.dtype)
 
 
 def _number(weight: jax.Array, axis: Axis, keepdims: bool = False) -> jax.Array:

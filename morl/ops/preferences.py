@@ -129,4 +129,4 @@ def dirichlet(key: jax.Array, num_objectives: int, number: int, concentration: f
 
     if not 0 < concentration < float("inf"):
         raise UserError(f"the concentration of random preferences is above 0 and finite, not {concentration}")
-    return jax.random.dirichlet(key, jnp.full(num_objectives, concentration), (number,))
+    return jax.random.dirichlet(key, jnp.full(num_objectives, concentration, jnp.float32), (number,), dtype=jnp.float32)

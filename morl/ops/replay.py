@@ -65,7 +65,7 @@ def add(replay: Replay, rows: PyTree) -> Replay:
         new = new.astype(old.dtype)
         if capacity % number == 0:
             return jax.lax.dynamic_update_slice_in_dim(old, new, replay.added, axis=0)
-        return jnp.asarray(old).at[(replay.added + jnp.arange(number)) % capacity].set(new)
+        return jnp.asarray(old).at[(replay.added + jnp.arange(number, dtype=jnp.int32)) % capacity].set(new)
 
     return Replay(
         jax.tree.map(write, replay.rows, rows),
@@ -76,5 +76,5 @@ def add(replay: Replay, rows: PyTree) -> Replay:
 
 def sample(replay: Replay, key: jax.Array, number: int) -> PyTree:
     """Return ``number`` rows, uniformly and with replacement; of a ring without rows, rows of zeros."""
-    index = jax.random.randint(key, (number,), 0, jnp.maximum(replay.filled, 1))
+    index = jax.random.randint(key, (number,), 0, jnp.maximum(replay.filled, 1), dtype=jnp.int32)
     return jax.tree.map(lambda x: jnp.asarray(x).at[index].get(mode="promise_in_bounds"), replay.rows)

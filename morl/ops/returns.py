@@ -89,7 +89,7 @@ def gae(delta_t: jax.Array, over_t: jax.Array, gamma: jax.Array | float, lambda_
     Raises:
         ValueError: arrays of shapes that do not fit.
     """
-    decay_t = gamma * lambda_ * jnp.where(_per_step("over_t", over_t, delta_t), 0.0, 1.0)
+    decay_t = gamma * lambda_ * jnp.where(_per_step("over_t", over_t, delta_t), 0.0, jnp.ones((), delta_t.dtype))
 
     def backward(advantage_tp1: jax.Array, step: tuple[jax.Array, ...]) -> tuple[jax.Array, jax.Array]:
         delta, decay = step
@@ -194,7 +194,7 @@ def n_step_returns(
     if n < 1:
         raise ValueError(f"n must be at least 1, not {n}")
     over = terminated | truncated
-    returns, discount, num_steps = r_t, jnp.full(valid.shape, gamma), jnp.ones(valid.shape, jnp.int32)
+    returns, discount, num_steps = r_t, jnp.full(valid.shape, gamma, r_t.dtype), jnp.ones(valid.shape, jnp.int32)
     for k in range(1, n):
         reward_k, over_k, valid_k = (jnp.roll(x, -k, axis=0) for x in (r_t, terminated | truncated, valid))
         goes_on = _is_within(valid.shape, k) & ~over & valid_k
@@ -230,7 +230,7 @@ def at_last_step(tree: PyTree, num_steps: jax.Array, n: int) -> PyTree:
 
 def _is_within(shape: tuple[int, ...], k: int) -> jax.Array:
     """Return the steps [T, 1, ...] that have one ``k`` steps later in the same rollout, as bool."""
-    within = jnp.arange(shape[0]) < shape[0] - k
+    within = jnp.arange(shape[0], dtype=jnp.int32) < shape[0] - k
     return within.reshape(-1, *[1] * (len(shape) - 1))
 
 

@@ -26,7 +26,7 @@ class RunningStats(NamedTuple):
 
 def init(size: int) -> RunningStats:
     """Return the statistics before the first vector, with mean 0 and variance 1: normalising by them only clips."""
-    return RunningStats(jnp.zeros(size), jnp.ones(size), jnp.zeros(()))
+    return RunningStats(jnp.zeros(size, jnp.float32), jnp.ones(size, jnp.float32), jnp.zeros((), jnp.float32))
 
 
 def update(stats: RunningStats, batch: jax.Array, weight: jax.Array) -> RunningStats:
@@ -39,7 +39,7 @@ def update(stats: RunningStats, batch: jax.Array, weight: jax.Array) -> RunningS
         batch: (..., n) vectors.
         weight: (...) 0 or 1 for each vector, bool or float.
     """
-    batch, weight = batch.reshape(-1, batch.shape[-1]), weight.reshape(-1, 1)
+    batch, weight = batch.reshape(-1, batch.shape[-1]), weight.reshape(-1, 1).astype(batch.dtype)
     n = jnp.sum(weight)
     total = stats.seen + n
     share = n / jnp.maximum(total, 1.0)

@@ -49,7 +49,7 @@ def evaluate(
     key_start, key_steps = jnp.moveaxis(jax.vmap(jax.random.split)(keys), 1, 0)
     runners = jax.tree.map(flat, jax.vmap(partial(start_batch, env, params, num_envs=episodes))(key_start))
     count = math.prod(shape)
-    zeros = jnp.zeros((count, preferences.shape[-1]))
+    zeros = jnp.zeros((count, preferences.shape[-1]), jnp.float32)
 
     def running(carry: tuple[jax.Array, EnvRunnerState, jax.Array, Evaluation]) -> jax.Array:
         t, _, alive, _ = carry
@@ -69,8 +69,11 @@ def evaluate(
         out: TimeStep
         runners, out = jax.vmap(partial(step, env, params))(key_env, runners, action)
         reward = jnp.where(alive[:, None], out.reward, 0.0)
+        discount = jnp.float32(gamma) ** t.astype(jnp.float32)
         sums = Evaluation(
-            sums.discounted + gamma**t * reward, sums.undiscounted + reward, sums.length + alive.astype(jnp.int32)
+            sums.discounted + discount * reward,
+            sums.undiscounted + reward,
+            sums.length + alive.astype(jnp.int32),
         )
         return t + 1, runners, alive & ~(out.terminated | out.truncated), sums
 

@@ -109,7 +109,7 @@ def settle(
     after = choose(counts, after, revert_update(before, after))
     metrics = {name: jnp.where(counts, value, 0.0) for name, value in metrics.items()}
     nonfinite = NonFinite(
-        nonfinite.number + wrong,
+        nonfinite.number + wrong.astype(jnp.int32),
         jnp.where(wrong, source, nonfinite.source),
         jnp.where(wrong, update, nonfinite.update),
         nonfinite.stopped | (wrong & (not skip)),

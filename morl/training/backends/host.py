@@ -317,5 +317,5 @@ class HostBackend:
 
 def _seeds(keys: jax.Array, each: int) -> list[int]:
     """Return seeds for Gymnasium, ``each`` of P keys: policies of the same key meet the same episodes."""
-    first = np.asarray(jax.vmap(lambda key: jax.random.randint(key, (), 0, 2**31 - 1 - each))(keys))
+    first = np.asarray(jax.vmap(lambda key: jax.random.randint(key, (), 0, 2**31 - 1 - each, dtype=jnp.int32))(keys))
     return [int(seed) + i for seed in first for i in range(each)]
