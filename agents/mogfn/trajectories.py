@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 import jax
 import jax.numpy as jnp
 
+from morl.envs import widths
 from morl.envs.constructive.base import Constructive
 from morl.ops.masking import mask_logits
 from morl.types import PyTree
@@ -85,7 +87,7 @@ def forward(
     """
     key_start, key_steps = jax.random.split(key)
     num_actions = int(env.action_space.n)  # type: ignore[attr-defined]
-    state, obs = jax.vmap(env.reset, (0, None))(jax.random.split(key_start, batch), params)
+    state, obs = jax.vmap(partial(widths.reset, env), (0, None))(jax.random.split(key_start, batch), params)
     keys = jax.random.split(key_steps, env.horizon)
 
     def step(carry: Any, key: jax.Array) -> tuple[Any, Any]:
@@ -96,7 +98,8 @@ def forward(
         logits = jnp.where(explores, 0.0, output[:, :num_actions])
         action = jax.random.categorical(key_action, mask_logits(logits, env.action_mask(obs))).astype(jnp.int32)
         # steps of a constructive task draw nothing from their key
-        after, next_obs, reward, ended, _, _ = jax.vmap(env.step, (None, 0, 0, None))(key, state, action, params)
+        step_all = jax.vmap(partial(widths.step, env), (None, 0, 0, None))
+        after, next_obs, reward, ended, _, _ = step_all(key, state, action, params)
         backward = jnp.where(done, 0.0, log_backward(jax.vmap(env.backward_mask)(after)))
         row = obs, action, backward, ~done
         if not hasattr(env, "values"):

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 
+from morl.envs import widths
 from morl.envs.base import Environment
 
 AnyEnv = Environment[Any, Any]
@@ -57,7 +58,7 @@ class BatchStep(NamedTuple):
 def reset_one(env: AnyEnv, key: jax.Array, params: Any) -> tuple[jax.Array, Any, jax.Array, dict[str, Any]]:
     """Start an episode; return the next key, the state, the observation and the info."""
     key, key_reset = jax.random.split(key)
-    state, obs = env.reset(key_reset, params)
+    state, obs = widths.reset(env, key_reset, params)
     return key, state, obs, _info(env, state, params)
 
 
@@ -71,7 +72,7 @@ def _info(env: AnyEnv, state: Any, params: Any) -> dict[str, Any]:
 def step_one(env: AnyEnv, key: jax.Array, state: Any, action: jax.Array, params: Any) -> tuple[Any, ...]:
     """Advance one step; return the next key and the results of ``env.step``."""
     key, key_step = jax.random.split(key)
-    return key, *env.step(key_step, state, action, params)
+    return key, *widths.step(env, key_step, state, action, params)
 
 
 @jax.jit
@@ -90,7 +91,7 @@ def _split(keys: jax.Array) -> tuple[jax.Array, jax.Array]:
 def reset_all(env: AnyEnv, keys: jax.Array, params: Any) -> tuple[BatchState, jax.Array, dict[str, Any]]:
     """Start an episode in each environment, with keys (B,)."""
     keys, keys_reset = _split(keys)
-    state, obs = jax.vmap(env.reset, (0, None))(keys_reset, params)
+    state, obs = jax.vmap(partial(widths.reset, env), (0, None))(keys_reset, params)
     info = jax.vmap(partial(_info, env), (0, None))(state, params)
     return BatchState(keys, state, jnp.zeros(len(keys), jnp.int32), jnp.zeros(len(keys), bool)), obs, info
 
@@ -101,7 +102,7 @@ def step_all(
 ) -> tuple[BatchState, BatchStep]:
     """Advance all environments by one step, with time limit and auto-reset."""
     keys, keys_use = _split(batch.key)
-    state, obs, reward, terminated, truncated, info = jax.vmap(env.step, (0, 0, 0, None))(
+    state, obs, reward, terminated, truncated, info = jax.vmap(partial(widths.step, env), (0, 0, 0, None))(
         keys_use, batch.state, actions, params
     )
     steps = batch.steps + 1
@@ -130,7 +131,7 @@ def _reset_where(env: AnyEnv, again: jax.Array, keys: jax.Array, params: Any, ru
     """
 
     def fresh() -> Any:
-        state, obs = jax.vmap(env.reset, (0, None))(keys, params)
+        state, obs = jax.vmap(partial(widths.reset, env), (0, None))(keys, params)
         started = (state, obs, jnp.zeros_like(running[2]))
 
         def choose(new: jax.Array, old: jax.Array) -> jax.Array:

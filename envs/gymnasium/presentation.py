@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import jax
 import numpy as np
 from gymnasium import Space, spaces
 from numpy.typing import NDArray
 
 from morl.envs.base import Environment
 from morl.errors import UserError
-from morl.ops.spaces import to_jax, to_space
+from morl.ops.spaces import narrow, to_jax, to_space
 
 MASK = "action_mask"  # name of the mask in observations and infos, as in Gymnasium
 AnyEnv = Environment[Any, Any]
@@ -31,7 +30,7 @@ def checked_action(env: AnyEnv, space: Space[Any], action: Any) -> Array:
         if cast.dtype != space.dtype and array.dtype.kind == "f":
             cast = array.astype(space.dtype)  # such as float64 that rounds to a bound of float32
         if space.contains(cast):
-            return to_jax(space, cast, jax.dtypes.canonicalize_dtype(cast.dtype))
+            return to_jax(space, cast, narrow(cast.dtype))
     if isinstance(space, spaces.Discrete):
         allowed = f"an integer from {space.start} to {space.start + space.n - 1}"
     else:

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from morl.errors import MissingExtraError, UserError
 from morl.loading import front_of_seed, fronts_of, setup_of
-from morl.ops.spaces import bounds_within
+from morl.ops.spaces import bounds_within, narrow
 from morl.runs.front import Front, Policy
 from morl.viz.video import check_new_file
 
@@ -158,7 +158,7 @@ def _program(front: Front, row: int | None, env: Any, name: str) -> Program:
             {"id": i, "preference": front.preferences[i].tolist(), "returns": front.returns[i].tolist()} for i in rows
         ],
     }
-    traced = tuple(jax.ShapeDtypeStruct(s, jax.dtypes.canonicalize_dtype(d)) for s, d in inputs)
+    traced = tuple(jax.ShapeDtypeStruct(s, narrow(d)) for s, d in inputs)
     if isinstance(env.action_space, spaces.Box) and jax.eval_shape(one, *traced).dtype != env.action_space.dtype:
         return Program(_in_own_type(one, traced, env.action_space), tuple(inputs), traced, about, wide=True)
     return Program(one, tuple(inputs), traced, about)

@@ -13,7 +13,7 @@ from gymnasium import Space, spaces
 from numpy.typing import NDArray
 
 from morl.ops.batching import with_leading_axes
-from morl.ops.spaces import bounds_within
+from morl.ops.spaces import bounds_within, narrow
 
 MOST_VALUES = 512  # largest number of values in all for which integers are choices; more are rounded reals
 ENDLESS = 1e30  # a bound beyond it is none
@@ -37,7 +37,7 @@ class Integers:
     def to_env(self, parts: jax.Array) -> jax.Array:
         """Convert parts (..., n) that count from 0 to the environment's integers (..., *shape)."""
         starts = with_leading_axes(jnp.asarray(self.starts, jnp.int32), parts.ndim)
-        value = (parts + starts).astype(jax.dtypes.canonicalize_dtype(self.dtype))
+        value = (parts + starts).astype(narrow(self.dtype))
         return _shaped(value, self.shape)
 
     def split(self, joint: jax.Array) -> jax.Array:
@@ -130,7 +130,7 @@ class Reals:
 
     @property
     def _jax_dtype(self) -> np.dtype[Any]:
-        dtype = np.dtype(jax.dtypes.canonicalize_dtype(self.dtype))
+        dtype = narrow(self.dtype)
         if dtype.kind in "iu" and not (np.iinfo(dtype).min <= min(self.low) and max(self.high) <= np.iinfo(dtype).max):
             return np.dtype(np.float32)
         return dtype

@@ -124,7 +124,7 @@ class MultiCategorical:
         return len(self.parts.sizes) * max(self.parts.sizes)
 
     def initial_log_std(self) -> jax.Array:
-        return jnp.zeros(())
+        return jnp.zeros((), jnp.float32)
 
     def sample(self, output: jax.Array, log_std: jax.Array, key: jax.Array) -> jax.Array:
         return jax.random.categorical(key, self._logits(output)).astype(jnp.int32)

@@ -132,6 +132,12 @@ def all_inside(space: Space[Any], actions: NDArray[Any]) -> bool:
     return all(space.contains(action) for action in actions)
 
 
+def narrow(dtype: Any) -> np.dtype[Any]:
+    """Return the type of 32 bits for one of 64 bits, any other as it is: the types of actions and constants."""
+    dtype = np.dtype(dtype)
+    return np.dtype({"f8": "f4", "i8": "i4", "u8": "u4"}.get(dtype.str[1:], dtype))
+
+
 def to_jax(space: Space[Any], action: NDArray[Any], dtype: DTypeLike) -> NDArray[Any]:
     """Return actions of a space in a type of JAX's, which may have fewer bits: within the bounds of the space."""
     cast = action.astype(dtype)

@@ -6,14 +6,17 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from morl.errors import blame
+from morl.ops.spaces import narrow
 
 
 def environment_fault(env: Any) -> str | None:
     """Describe why a functional environment cannot be traced: it raises, or gives other shapes than it says."""
     key, params = jax.random.key(0), env.default_params
-    action = jnp.asarray(env.action_space.sample())
+    action = np.asarray(env.action_space.sample())
+    action = jnp.asarray(action, narrow(action.dtype))
     obs_shape, reward_shape = env.observation_space.shape, (len(env.objectives),)
     doing = "reset"
     try:

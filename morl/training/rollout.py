@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from morl.envs import widths
 from morl.envs.base import Environment
 from morl.ops.batching import batched_with
 from morl.types import Learner, PyTree, Transition
@@ -42,7 +43,7 @@ class TimeStep(NamedTuple):
 
 def start(env: AnyEnv, params: PyTree, key: jax.Array) -> EnvRunnerState:
     """Return an environment at the start of an episode."""
-    env_state, obs = env.reset(key, params)
+    env_state, obs = widths.reset(env, key, params)
     return EnvRunnerState(env_state, obs, jnp.int32(0))
 
 
@@ -56,7 +57,7 @@ def step(
 ) -> tuple[EnvRunnerState, TimeStep]:
     """Step an environment, cut it off at the time limit and reset it when the episode ends."""
     key_step = jax.random.split(key)[0]
-    env_state, obs, reward, terminated, truncated, _ = env.step(key_step, runner.env_state, action, params)
+    env_state, obs, reward, terminated, truncated, _ = widths.step(env, key_step, runner.env_state, action, params)
     steps = runner.steps + 1
     if env.max_episode_steps is not None:
         truncated = truncated | (steps >= env.max_episode_steps)
