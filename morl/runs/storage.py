@@ -12,6 +12,7 @@ import json
 import os
 import re
 import shutil
+import tempfile
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,20 +27,27 @@ from morl.types import PyTree
 
 _STATE = re.compile(r"state-(\d{6,})\.npz")
 NOTES = "notes.json"
+_PLAIN = re.compile(r"[\w/.,=+@-]*")  # what Orbax takes as it is: its glob, its URLs and its C++ do not see more in it
 _MAX_NOTES = 2**28  # bytes
 _MAX_HEADER = 4096  # bytes, of an array in the archive
 
 
 @contextlib.contextmanager
 def replacing(path: Path, tree: PyTree) -> Iterator[None]:
-    """Write a pytree of arrays to a directory completely or not at all; the block runs before it replaces another."""
+    """Write a pytree of arrays to a directory completely or not at all; the block runs before it replaces another.
+
+    Raises:
+        OSError: it cannot be written, or what is read back is not what was written.
+    """
     import orbax.checkpoint as ocp
 
-    temporary = path.with_name(f".{path.name}.tmp").absolute()
+    temporary = path.with_name(f".{path.name}.tmp")
+    arrays = jax.tree.map(np.asarray, tree)
     shutil.rmtree(temporary, ignore_errors=True)
     try:
-        with ocp.StandardCheckpointer() as checkpointer:
-            checkpointer.save(temporary, jax.tree.map(np.asarray, tree))
+        with _plain_path(temporary) as plain, ocp.StandardCheckpointer() as checkpointer:
+            checkpointer.save(plain, arrays)
+        _check_read_back(temporary, arrays)
         yield
         if path.exists():
             shutil.rmtree(path)
@@ -47,6 +55,35 @@ def replacing(path: Path, tree: PyTree) -> Iterator[None]:
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
+
+
+def _check_read_back(path: Path, arrays: PyTree) -> None:
+    """Raise OSError unless the pytree that was written to ``path`` is read back bit for bit."""
+    try:
+        found = load(path, arrays)
+    except UserError as error:
+        raise OSError(f"what was written cannot be read back: {error.__cause__ or error}") from error
+    for one, other in zip(jax.tree.leaves(arrays), jax.tree.leaves(found), strict=True):
+        if one.tobytes() != other.tobytes():
+            raise OSError("what was read back is not what was written")
+
+
+@contextlib.contextmanager
+def _plain_path(path: Path) -> Iterator[Path]:
+    """Give an absolute path of plain characters to a path: itself, or one through a link in a temporary directory.
+
+    Orbax 0.12 merges what it writes by a glob over the whole path, so that ``[1]`` in a name matches nothing, and ``*``
+    matches the directories beside it; ``gs:`` is a cloud's to it.
+    """
+    path = path.absolute()
+    if _PLAIN.fullmatch(str(path)):
+        yield path
+        return
+    roots = [root for root in (tempfile.gettempdir(), "/tmp", "/var/tmp") if _PLAIN.fullmatch(root)]  # noqa: S108
+    with tempfile.TemporaryDirectory(prefix="morl-", dir=next(filter(os.path.isdir, roots))) as directory:
+        link = Path(directory) / "link"
+        link.symlink_to(path.parent, target_is_directory=True)
+        yield link / path.name  # of this library's choice
 
 
 def load(path: Path, like: PyTree) -> Any:
@@ -61,8 +98,8 @@ def load(path: Path, like: PyTree) -> Any:
         raise UserError(f"no checkpoint at {path}")
     template = jax.tree.map(lambda x: np.empty(np.shape(x), np.asarray(x).dtype), like)
     try:
-        with ocp.StandardCheckpointer() as checkpointer:
-            restored = checkpointer.restore(path.absolute(), template)
+        with _plain_path(path) as plain, ocp.StandardCheckpointer() as checkpointer:
+            restored = checkpointer.restore(plain, template)
     except (ValueError, KeyError, OSError) as error:
         reason = "it is damaged, or does not hold what the run's config.yaml describes"
         raise UserError(f"cannot read the checkpoint {path}: {reason}") from error
@@ -91,7 +128,7 @@ def save_state(directory: Path, tree: PyTree, notes: dict[str, Any], keep: int) 
         keep: at least 1.
 
     Raises:
-        OSError: it cannot be written; then it is not there, and those before it are untouched.
+        OSError: it cannot be written and read back; then it is not there, and those before it are untouched.
     """
     before = states(directory)
     number = int(_STATE.fullmatch(before[0].name)[1]) + 1 if before else 1  # type: ignore[index]
@@ -106,6 +143,9 @@ def save_state(directory: Path, tree: PyTree, notes: dict[str, Any], keep: int) 
                         npy.write_array(member, array, allow_pickle=False)
             file.flush()
             os.fsync(file.fileno())
+        with zipfile.ZipFile(temporary) as archive:
+            if damaged := archive.testzip():
+                raise OSError(f"{damaged} read back is not what was written")
         temporary.replace(path)
     except BaseException:
         with contextlib.suppress(OSError):
