@@ -17,7 +17,7 @@ from morl.registry import agent_spec
 from morl.registry import load as load_entry_point
 from morl.renaming import current_names
 from morl.runs import storage
-from morl.runs.directory import Run, check_module, read_fronts, read_objects, read_settings
+from morl.runs.directory import Run, check_module, check_written, read_fronts, read_objects, read_settings
 from morl.runs.front import Front
 from morl.settings import EvaluateSettings, TrainSettings
 from morl.training.backends import devices
@@ -50,9 +50,8 @@ def settings_of(path: Path) -> tuple[str, Any, Any]:
     Raises:
         UserError: not a run directory, or settings that are not this version's.
     """
+    check_written(path)
     source = path / "config.yaml"
-    if not source.is_file():
-        raise UserError(f"{path} is not a run directory: it has no config.yaml")
     values, _ = read_settings(source)
     agent = values.pop("agent", None)
     if not isinstance(agent, str):

@@ -111,8 +111,7 @@ def _check_own_files(path: Path) -> None:
     Raises:
         UserError: it is not, or one does.
     """
-    if not (path / NAME).is_file():
-        raise UserError(f"{path} is not a study: it has no {NAME}")
+    directory.check_written(path, NAME, "study")
     for entry in (*path.iterdir(), *(e for place in ("trials", "held-out") for e in (path / place).glob("*"))):
         if entry.is_symlink():
             raise UserError(f"{entry} is a link; a study is resumed only from files of its own")

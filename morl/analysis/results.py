@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,14 +12,20 @@ from typing import Any
 
 import numpy as np
 
+from morl.environments import make
 from morl.errors import UserError
-from morl.loading import setup_of, split_settings
+from morl.loading import split_settings
 from morl.ops.metrics import check_reference_point
-from morl.parsing import from_mapping, to_flags
-from morl.registry import agent_spec, metric_specs
+from morl.parsing import field_names, from_mapping, to_flags
+from morl.registry import AgentSpec, agent_spec, metric_specs
 from morl.registry import load as load_entry_point
-from morl.runs.directory import check_module, read_fronts, read_rows, read_settings
-from morl.runs.front import Floats
+from morl.renaming import current_names
+from morl.runs.directory import check_module, check_written, read_fronts, read_objects, read_rows, read_settings
+from morl.runs.front import Floats, Front
+from morl.settings import SearchSettings, TrainSettings
+from morl.training.setup import known_front
+
+OBJECTS, CANDIDATES = "objects.csv", "candidates.csv"  # of a run whose fronts hold objects, and labelled ones
 
 
 def history_columns() -> list[str]:
@@ -66,14 +74,45 @@ class Result:
         return str(self.settings["env"])
 
     @property
+    def spec(self) -> AgentSpec | None:
+        """Registration of its agent; None where the agent's package is not installed."""
+        with contextlib.suppress(UserError):
+            return agent_spec(self.agent)
+        return None
+
+    @property
     def labelled(self) -> bool:
         """True if the rows of its fronts are labelled objects."""
-        return bool(load_entry_point(agent_spec(self.agent).solution_set).labelled)
+        if self.spec is None:
+            return (self.path / CANDIDATES).is_file()
+        return bool(load_entry_point(self.spec.solution_set).labelled)
+
+    @property
+    def fronts(self) -> dict[int, Front]:
+        """Fronts by training seed, of numbers without policies."""
+        objects = read_objects(self.path / OBJECTS, self.tables) if (self.path / OBJECTS).is_file() else {}
+        return {
+            seed: Front(
+                objectives=self.objectives,
+                **table,
+                gamma=self.gamma,
+                episodes=1 if objects else self.episodes,
+                reference_point=self.reference_point,
+                learner=None,
+                params=None,
+                observation_ndim=0,
+                objects=objects.get(seed),
+                labelled=self.labelled,
+            )
+            for seed, table in self.tables.items()
+        }
 
     @property
     def command(self) -> str:
         """Command line that repeats the training, with every setting that is not the default."""
-        spec, source = agent_spec(self.agent), str(self.path / "config.yaml")
+        spec, source = self.spec, str(self.path / "config.yaml")
+        if spec is None:
+            return shlex.join(["morl", "train", self.agent, "--config", source])
         settings = {name: value for name, value in self.settings.items() if name != "agent"}
         training, own = split_settings(settings, self.agent, source=source)
         parts = (spec.settings, training), (spec.config, own)
@@ -112,54 +151,82 @@ def _text(value: Any) -> str:
     return ", ".join(value) if isinstance(value, tuple) else str(value)
 
 
-def _read(path: Path, label: str) -> Result:
+def read_front(path: Path) -> Result:
+    """Read the fronts of a finished run: no history, units or true front. It needs neither agent nor environment.
+
+    Raises:
+        UserError: not a finished run.
+    """
+    check_written(path)
     source = path / "config.yaml"
-    if not source.is_file():
-        raise UserError(f"{path} is not a run directory: it has no config.yaml")
     if not (path / "front.csv").is_file():
-        raise UserError(f"{path} has no front.csv: the run has not finished")
+        raise UserError(f"{path} has no front.csv: the run has not finished; to go on: morl train --resume {path}")
     settings, notes = read_settings(source)
     agent = settings.pop("agent", None)
     if not isinstance(agent, str):
         raise UserError(f"{source} names no agent")
     check_module(f"agent {agent}", agent.rpartition(":")[0], path)
-    training, own = split_settings(settings, agent, source=str(source))
-    settings_class = load_entry_point(agent_spec(agent).settings)
-    checked = from_mapping(settings_class, training, source=str(source))
-    if checked.gamma is None or checked.reference_point is None:
-        raise UserError(f"{source} is not that of a run: it has no gamma or no reference_point")
+    settings, checked = _settings(agent, settings, str(source))
     header = read_rows(path / "front.csv")[:1]
     number = (len(header[0]) - 3) // 5 if header else 0
     objectives = tuple(header[0][2 + number : 2 + 2 * number]) if number > 0 else ()
     if len(objectives) < 2:
         raise UserError(f"{path / 'front.csv'} does not hold a front")
-    tables = read_fronts(path / "front.csv", objectives)
-    units, true_front = _of_environment(path, objectives)
+    if checked.gamma is None or checked.reference_point is None:
+        raise UserError(f"{source} is not that of a run: it has no gamma or no reference_point")
     return Result(
         path=path,
-        label=label,
-        settings={"agent": agent, **training, **own},
+        label=path.resolve().name,
+        settings={"agent": agent, **settings},
         notes=notes,
         objectives=objectives,
-        units=units,
+        units=("",) * number,
         gamma=checked.gamma,
         episodes=checked.final_episodes,
         reference_point=check_reference_point(checked.reference_point, number),
-        tables=tables,
-        history=_history(path / "metrics.csv"),
-        true_front=true_front,
+        tables=read_fronts(path / "front.csv", objectives),
+        history={},
+        true_front=None,
     )
 
 
-def _of_environment(path: Path, objectives: tuple[str, ...]) -> tuple[tuple[str, ...], Floats | None]:
-    """Return units and the true front; empty and none if the run's environment is not installed here."""
+def _settings(agent: str, values: dict[str, Any], source: str) -> tuple[dict[str, Any], Any]:
+    """Return settings under the names they have now, and those of the training, checked.
+
+    Of an agent that is not installed here the latter are read as those of any agent, or as those of a search for
+    labelled objects.
+    """
     try:
-        setup, _ = setup_of(path)
+        settings_class = load_entry_point(agent_spec(agent).settings)
+        training, own = split_settings(values, agent, source=source)
+    except UserError as missing:
+        settings_class = TrainSettings if "steps" in values else SearchSettings
+        values = current_names(values, settings_class, source=source)
+        training = {name: value for name, value in values.items() if name in field_names(settings_class)}
+        own = {name: value for name, value in values.items() if name not in training}
+        if training.get("reference_point") is None:
+            raise missing
+    return {**training, **own}, from_mapping(settings_class, training, source=source)
+
+
+def _read(path: Path, label: str) -> Result:
+    result = read_front(path)
+    units, true_front = _of_environment(result)
+    history = _history(path / "metrics.csv")
+    return dataclasses.replace(result, label=label, units=units, true_front=true_front, history=history)
+
+
+def _of_environment(result: Result) -> tuple[tuple[str, ...], Floats | None]:
+    """Return units and the true front; empty and none if the run's environment is not installed here."""
+    settings = result.settings
+    try:
+        check_module(f"environment {result.env}", result.env.rpartition(":")[0], result.path)
+        env = make(result.env, backend=settings.get("backend"), **settings.get("env_kwargs", {}))
+        if tuple(objective.name for objective in env.objectives) != result.objectives:
+            return result.units, None
+        return tuple(objective.unit for objective in env.objectives), known_front(env, result.gamma)
     except UserError:
-        return ("",) * len(objectives), None
-    if setup.objectives != objectives:
-        return ("",) * len(objectives), None
-    return tuple(objective.unit for objective in setup.env.objectives), setup.true_front
+        return result.units, None
 
 
 def _history(path: Path) -> dict[int, dict[str, Floats]]:

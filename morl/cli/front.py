@@ -49,13 +49,14 @@ class FrontOptions:
 def main(args: Sequence[str]) -> int:
     """Print the fronts, and draw them if asked to."""
     options = parse(FrontOptions, args, prog="morl front")
-    from morl.loading import front_of_seed, load
+    from morl.analysis.results import read_front
+    from morl.loading import front_of_seed
 
     if options.png is not None:
         from morl.viz.video import check_new_file
 
         check_new_file(options.png)
-    run = load(options.run)
+    run = read_front(options.run)
     fronts = run.fronts if options.seed is None else {options.seed: front_of_seed(run.fronts, options.seed)}
     chosen = {
         seed: range(len(front)) if options.preference is None else [front.assign(options.preference)]
@@ -64,7 +65,7 @@ def main(args: Sequence[str]) -> int:
     if options.png is not None:
         from morl.viz import plotting
 
-        title = f"{run.config['agent']} on {run.config['env']}"
+        title = f"{run.agent} on {run.env}"
         plotting.save(plotting.draw_front(fronts, title), options.png)
     if options.csv:
         from morl.runs.front import to_csv

@@ -33,6 +33,10 @@ class TensorBoardOptions:
 def main(args: Sequence[str]) -> int:
     """Serve TensorBoard until interrupted."""
     options = parse(TensorBoardOptions, args, prog="morl tensorboard")
+    if not options.run.is_dir():
+        from morl.runs.directory import check_written
+
+        check_written(options.run)
     try:
         found = next(options.run.rglob("events.out.tfevents.*"), None)
     except OSError as error:  # raised in special folders such as /proc

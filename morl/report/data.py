@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from morl import __version__
-from morl.analysis.results import Result, history_columns
+from morl.analysis.results import OBJECTS, Result, history_columns
 from morl.ops import metrics
 from morl.ops.pareto import non_dominated
 from morl.ops.preferences import equally_spaced_weights
@@ -18,8 +18,6 @@ from morl.quality import NUM_PREFERENCES, measure
 from morl.registry import metric_specs
 from morl.runs.directory import read_objects
 from morl.runs.front import Floats
-
-OBJECTS = "objects.csv"  # present if the fronts of a run hold objects
 
 
 def report_data(results: Sequence[Result]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import difflib
 import io
 import os
 import platform
@@ -26,6 +27,7 @@ from morl.runs import storage
 from morl.runs.front import OBJECT_COLUMNS, Floats, Front, columns
 
 FORMAT = 3
+RUNS = Path("runs")  # where runs are by default
 PACKAGES = ("morl-jax", "jax", "jaxlib", "numpy", "optax", "equinox", "gymnasium", "mo-gymnasium", "moocore")
 
 
@@ -37,7 +39,7 @@ def create(out: Path | None, name: str) -> Path:
     Raises:
         UserError: ``out`` holds something already, or cannot be written.
     """
-    named = Path("runs") / f"{re.sub('[/:]', '-', name)}-{time.strftime('%Y%m%d-%H%M%S')}"
+    named = RUNS / f"{re.sub('[/:]', '-', name)}-{time.strftime('%Y%m%d-%H%M%S')}"
     path, number = out or named, 2
     while out is None and path.exists():
         path, number = named.with_name(f"{named.name}-{number}"), number + 1
@@ -51,6 +53,45 @@ def create(out: Path | None, name: str) -> Path:
     except ValueError as error:  # an impossible path
         raise UserError(f"{str(path)!r} cannot be a run directory: {error}") from error
     return path
+
+
+def check_written(path: Path, file: str = "config.yaml", kind: str = "run directory") -> None:
+    """Check that a directory is there and holds the file that makes it a run, or a study.
+
+    Raises:
+        UserError: it does not exist, with up to three names near it; it is a file; or it is of another kind, with the
+            runs (studies) it holds.
+    """
+    try:
+        if (path / file).is_file():
+            return
+        if not path.exists():
+            raise UserError(f"{path} does not exist{_hint(_near(path, path.parent, file) or _near(path, RUNS, file))}")
+        if not path.is_dir():
+            raise UserError(f"{path} is a file, not a {kind}")
+        inside = _holding(path, file)[-3:]
+    except (OSError, ValueError) as error:
+        if isinstance(error, UserError):
+            raise
+        raise UserError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from error
+    raise UserError(f"{path} is not a {kind}: it has no {file}{_hint(inside)}")
+
+
+def _near(path: Path, folder: Path, file: str) -> list[Path]:
+    """Return up to three directories of a folder that hold the file and have a name like that of a path."""
+    found = {entry.name: entry for entry in _holding(folder, file)}
+    return [found[name] for name in difflib.get_close_matches(path.name, found, n=3, cutoff=0.5)]
+
+
+def _holding(folder: Path, file: str) -> list[Path]:
+    """Return the directories in a folder that hold the file."""
+    with contextlib.suppress(OSError):
+        return sorted(entry for entry in folder.iterdir() if (entry / file).is_file())
+    return []
+
+
+def _hint(paths: Sequence[Path]) -> str:
+    return f"; did you mean {' or '.join(map(str, paths))}?" if paths else ""
 
 
 def check_own_files(path: Path) -> None:

@@ -94,7 +94,8 @@ class Front:
         gamma: the discount.
         episodes: greedy episodes behind each row.
         reference_point: (R,) for the hypervolume.
-        learner, params: how to act: the learner and the stacked parameters of the policies.
+        learner, params: how to act: the learner and the stacked parameters of the policies; None where only the numbers
+            were read.
         observation_ndim: axes of one observation.
         action_space: of one environment.
         conditional: the rows are one policy under n preferences; ``params`` are that policy's, not stacked.
@@ -113,7 +114,7 @@ class Front:
     gamma: float
     episodes: int
     reference_point: Floats
-    learner: Actor
+    learner: Actor | None
     params: PyTree
     observation_ndim: int
     action_space: Space[Any]
@@ -178,10 +179,12 @@ class Front:
         """Return the policy of a row.
 
         Raises:
-            UserError: no such row, or labelled objects, which are no policies.
+            UserError: no such row; labelled objects, which are no policies; or only the numbers were read.
         """
         if self.labelled:
             raise UserError("this front holds labelled objects: there is no policy that acts")
+        if self.learner is None:
+            raise UserError("only the numbers of this front were read; morl.load reads its policies")
         if not 0 <= row < len(self):
             raise UserError(f"policy {row} is not in this front; it has 0 to {len(self) - 1}")
         return Policy(
@@ -198,9 +201,11 @@ class Front:
     @cached_property
     def _act(self) -> Callable[..., jax.Array]:
         """Function to act, compiled once for all policies of the front."""
+        learner = self.learner
+        assert learner is not None  # noqa: S101  # see at()
 
         def act(params: PyTree, obs: jax.Array, preference: jax.Array, key: jax.Array, greedy: bool) -> jax.Array:
-            return self.learner.to_env(self.learner.act(params, obs, preference, key, greedy=greedy))
+            return learner.to_env(learner.act(params, obs, preference, key, greedy=greedy))
 
         return jax.jit(act, static_argnames="greedy")
 

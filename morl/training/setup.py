@@ -61,11 +61,7 @@ class Setup:
     @cached_property
     def true_front(self) -> Floats | None:
         """Exact front (n, R) at ``gamma``, if the environment can compute it."""
-        compute = getattr(self.env, "true_front", None)
-        try:
-            return compute(self.gamma) if compute else None
-        except UserError:  # not for these keywords of the environment
-            return None
+        return known_front(self.env, self.gamma)
 
     @cached_property
     def true_hypervolume(self) -> float | None:
@@ -150,6 +146,15 @@ class Setup:
         }
         del values["out"]
         return {name: plain(value) for name, value in values.items() if value is not dataclasses.MISSING}
+
+
+def known_front(env: Any, gamma: float) -> Floats | None:
+    """Return the exact front (n, R) of an environment at a discount, if it can compute it."""
+    compute = getattr(env, "true_front", None)
+    try:
+        return compute(gamma) if compute else None
+    except UserError:  # not for these keywords of the environment
+        return None
 
 
 def prepare(agent: str, settings: TrainSettings, config: Any = None) -> Setup:

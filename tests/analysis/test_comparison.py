@@ -151,7 +151,7 @@ def test_what_is_printed(runs, capsys, tmp_path):
     ("flags", "message"),
     [
         ([], "give one or more run directories"),
-        (["x"], "x is not a run directory: it has no config.yaml"),
+        (["x"], "x does not exist"),
         (["x", "--by", "agent"], "invalid choice 'agent' for argument '--by'"),
         (["x", "--resamples", "5"], "resamples must be at least 100, not 5"),
         (["x", "--seed", "-1"], "seed must be at least 0, not -1"),

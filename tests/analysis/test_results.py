@@ -5,7 +5,7 @@ import shlex
 import numpy as np
 import pytest
 
-from morl.analysis.results import read
+from morl.analysis.results import read, read_front
 from morl.cli.train import parse
 from morl.errors import UserError
 from morl.registry import agent_spec, load
@@ -40,6 +40,30 @@ def test_a_run_of_an_environment_that_is_not_here(tmp_path):
     run = write_run(tmp_path / "x", PLANE, {3: points(0, 4, 2)}, env="nowhere:Else-v0")
     (result,) = read([run])
     assert (result.units, result.true_front, list(result.tables)) == (("", ""), None, [3])
+
+
+def test_without_the_agent_and_the_environment_the_numbers_are_read(tmp_path):
+    """A plug-in's settings are shown as they are, and the front has everything but policies."""
+    run = write_run(tmp_path / "x", PLANE, {3: points(0, 4, 2)}, env="nowhere:Else-v0", agent="other:agent", own=0.5)
+    (result,) = read([run])
+    assert (result.agent, result.env, result.settings["own"]) == ("other:agent", "nowhere:Else-v0", 0.5)
+    assert result.command == f"morl train other:agent --config {run / 'config.yaml'}"
+    front = read_front(run).fronts[3]
+    np.testing.assert_array_equal(front.returns, points(0, 4, 2))
+    assert (front.gamma, front.episodes, front.kind, front.labelled) == (0.9, 128, "policies", False)
+    with pytest.raises(UserError, match=r"only the numbers of this front were read; morl\.load reads its policies"):
+        front.policy([0.5, 0.5])
+    (run / "objects.csv").write_text("seed,id,object\n" + "".join(f"3,{i},text {i}\n" for i in range(4)))
+    assert read_front(run).fronts[3].objects == ("text 0", "text 1", "text 2", "text 3")
+    (run / "candidates.csv").write_text("")
+    assert read_front(run).fronts[3].labelled
+
+
+def test_the_true_front_needs_the_environment_and_not_the_agent(tmp_path):
+    run = write_run(tmp_path / "x", ("treasure", "time"), {3: points(0, 4, 2)}, agent="other:agent")
+    (result,) = read([run])
+    assert result.true_front is not None
+    assert result.units == ("", "steps")
 
 
 def test_runs_of_one_name_are_told_apart(tmp_path):

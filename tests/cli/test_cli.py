@@ -184,7 +184,7 @@ def test_lists(capsys):
         ("train cmorl --env fruit-tree-v0 --env-kwargs depth 8", "depth must be one of 5, 6, 7, not 8"),
         ("train cmorl --env fruit-tree-v0 --env-kwargs backend jax", "fruit-tree-v0 has no keyword 'backend'"),
         ("train cmorl --env water-reservoir-v0", "action space Box(0.0, inf, (1,), float32) is not supported"),
-        ("front nowhere", "nowhere is not a run directory"),
+        ("front nowhere", "nowhere does not exist"),
         ("compare a\0b", "has a null character"),
         ("evaluate", "Missing from morl evaluate: RUN"),
     ],

@@ -336,7 +336,7 @@ class TestMistakes:
             ("train mogfn-al --max-edits 40", "max_edits must be from 1 to the fewest letters, 33, not 40"),
             ("train mogfn-al --proposer nsga", "invalid choice 'nsga'"),
             ("train mogfn-al --steps 9", "Unrecognized options: --steps"),
-            ("train --resume nowhere", "nowhere is not a run directory"),
+            ("train --resume nowhere", "nowhere does not exist"),
             ("train mogfn-al --resume nowhere", "a run is resumed with its own agent and settings"),
         ],
     )
