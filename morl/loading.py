@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,14 @@ import jax
 import numpy as np
 
 from morl.errors import UserError
+from morl.ops.metrics import check_reference_point
 from morl.parsing import field_names, from_mapping
 from morl.registry import agent_spec
 from morl.registry import load as load_entry_point
 from morl.renaming import current_names
 from morl.runs import storage
 from morl.runs.directory import Run, check_module, check_written, read_fronts, read_objects, read_settings
-from morl.runs.front import Front
+from morl.runs.front import Floats, Front, evaluation_table, evaluations_csv
 from morl.settings import EvaluateSettings, TrainSettings
 from morl.training.backends import devices
 from morl.training.setup import Setup, prepare
@@ -135,16 +137,40 @@ def reevaluate(path: str | Path, settings: EvaluateSettings | None = None) -> di
     Raises:
         UserError: not a finished run, or keywords that the environment or the policies cannot work with.
     """
-    return evaluated(path, settings)[1]
+    return evaluated(path, settings).fronts
 
 
-def evaluated(path: str | Path, settings: EvaluateSettings | None = None) -> tuple[Setup, dict[int, Front]]:
-    """Return what :func:`reevaluate` does, and the setup that it was evaluated by."""
+@dataclass(frozen=True)
+class Evaluated:
+    """Policies of a run evaluated again.
+
+    Attributes:
+        setup: the agent and environment they were evaluated by.
+        settings: of the evaluation.
+        fronts: those still non-dominated, by training seed.
+        tables: the numbers of all of them, by training seed; see :func:`morl.runs.front.evaluation_table`.
+    """
+
+    setup: Setup
+    settings: EvaluateSettings
+    fronts: dict[int, Front]
+    tables: dict[int, dict[str, Floats]]
+
+    def to_csv(self) -> str:
+        """Return CSV with one row per policy and preference; see :func:`morl.runs.front.evaluations_csv`."""
+        return evaluations_csv(self.fronts, self.tables, self.settings.seed)
+
+
+def evaluated(path: str | Path, settings: EvaluateSettings | None = None) -> Evaluated:
+    """Evaluate as :func:`reevaluate` does; return the numbers of the policies that are dominated now too."""
     settings = settings or EvaluateSettings()
     setup, trained = setup_of(Path(path), settings.env_kwargs)
     setup.require("evaluate")
     if settings.gamma is not None:
         setup = dataclasses.replace(setup, gamma=settings.gamma)
+    if settings.reference_point is not None:
+        point = check_reference_point(settings.reference_point, len(setup.objectives), setup.objectives)
+        setup = dataclasses.replace(setup, reference_point=point)
     chosen = devices.choose(
         settings.device, len(setup.agent.preferences), setup.spec.split_cores
     )  # before anything else uses JAX
@@ -157,10 +183,11 @@ def evaluated(path: str | Path, settings: EvaluateSettings | None = None) -> tup
         )
         # a training splits the key of its seed into five and leaves the fourth for evaluations like this
         root = jax.random.split(jax.random.key(settings.seed), 5)[3]
-        again = {}
+        again, tables = {}, {}
         with contextlib.closing(backend):
             for seed, front in fronts.items():
                 key = jax.random.fold_in(root, seed)[None]
                 found = setup.solution_set.evaluate_again(setup, backend, front, key, settings.episodes)
                 again[seed] = setup.front(*found)
-    return setup, again
+                tables[seed] = evaluation_table(found[0], found[2])
+    return Evaluated(setup, settings, again, tables)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -71,6 +71,21 @@ register_metric(
         during_training=False,  # front_size says it there
     )
 )
+
+
+OVER_FRONT = {"max": np.max, "mean": np.mean, "min": np.min}
+"""Statistics over a front of each objective's return."""
+
+
+def objective_columns(objectives: Sequence[str]) -> list[tuple[str, str, str]]:
+    """Return the columns of ``metrics.csv`` for single objectives: column, objective and statistic over the front."""
+    return [(f"return/{name}/{statistic}", name, statistic) for name in objectives for statistic in OVER_FRONT]
+
+
+def objective_metrics(points: ArrayLike, objectives: Sequence[str]) -> dict[str, float]:
+    """Return the largest, mean and smallest return of each objective over a front (n, R), by column."""
+    by_name = dict(zip(objectives, np.asarray(points, np.float64).T, strict=True))
+    return {column: float(OVER_FRONT[kind](by_name[name])) for column, name, kind in objective_columns(objectives)}
 
 
 def measure(

@@ -129,6 +129,8 @@ class EvaluateSettings:
     """Keywords of the environment that differ from the training's, name and value in turn: num_edges 9."""
     gamma: float | None = None
     """Discount; by default the run's."""
+    reference_point: tuple[float, ...] | None = None
+    """Reference point of the hypervolume, one number per objective; by default the run's."""
     device: Device = "auto"
     """Device that JAX runs on."""
 

@@ -119,7 +119,7 @@ def compare(
     own = bool((points == points[0]).all())
     reference = points.min(axis=0)
     if reference_point is not None:
-        reference, own = metrics.check_reference_point(reference_point, points.shape[1]), True
+        reference, own = metrics.check_reference_point(reference_point, points.shape[1], results[0].objectives), True
     names = _groups(results) if by == "settings" else [result.label for result in results]
     _check_seeds(results, names)
     true_front = next((result.true_front for result in results if result.true_front is not None), None)

@@ -17,6 +17,7 @@ from morl.errors import UserError
 from morl.loading import split_settings
 from morl.ops.metrics import check_reference_point
 from morl.parsing import field_names, from_mapping, to_flags
+from morl.quality import objective_columns
 from morl.registry import AgentSpec, agent_spec, metric_specs
 from morl.registry import load as load_entry_point
 from morl.renaming import current_names
@@ -28,10 +29,12 @@ from morl.training.setup import known_front
 OBJECTS, CANDIDATES = "objects.csv", "candidates.csv"  # of a run whose fronts hold objects, and labelled ones
 
 
-def history_columns() -> list[str]:
-    """Return the columns of ``metrics.csv`` that describe the front: its metrics and its size."""
+def history_columns(objectives: Sequence[str]) -> list[str]:
+    """Return the columns of ``metrics.csv`` that describe the front: metrics, size, best return per objective."""
     first = ["hypervolume", "expected_utility", "sparsity", "front_size"]
-    return list(dict.fromkeys([*first, *(name for name, spec in metric_specs().items() if spec.during_training)]))
+    metrics = [name for name, spec in metric_specs().items() if spec.during_training]
+    best = [column for column, _, statistic in objective_columns(objectives) if statistic == "max"]
+    return list(dict.fromkeys([*first, *metrics, *best]))
 
 
 @dataclass(frozen=True)
@@ -212,7 +215,7 @@ def _settings(agent: str, values: dict[str, Any], source: str) -> tuple[dict[str
 def _read(path: Path, label: str) -> Result:
     result = read_front(path)
     units, true_front = _of_environment(result)
-    history = _history(path / "metrics.csv")
+    history = _history(path / "metrics.csv", result.objectives)
     return dataclasses.replace(result, label=label, units=units, true_front=true_front, history=history)
 
 
@@ -229,7 +232,7 @@ def _of_environment(result: Result) -> tuple[tuple[str, ...], Floats | None]:
         return result.units, None
 
 
-def _history(path: Path) -> dict[int, dict[str, Floats]]:
+def _history(path: Path, objectives: Sequence[str]) -> dict[int, dict[str, Floats]]:
     """Read the history of the fronts from ``metrics.csv``, by seed.
 
     Raises:
@@ -243,7 +246,7 @@ def _history(path: Path) -> dict[int, dict[str, Floats]]:
     except ValueError as error:
         raise UserError(f"{path} holds something that is not a number, or rows of different length") from error
     seeds = table[:, header.index("seed")]
-    shown = ["step", *(name for name in history_columns() if name in header)]
+    shown = ["step", *(name for name in history_columns(objectives) if name in header)]
     return {
         int(seed): {name: table[seeds == seed][:, header.index(name)] for name in shown}
         for seed in dict.fromkeys(seeds.tolist())

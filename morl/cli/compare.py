@@ -39,7 +39,8 @@ class CompareOptions:
     by: Literal["settings", "run"] = "settings"
     """Grouping: runs whose agent and settings are the same except the seed, or each run by itself."""
     reference_point: tuple[float, ...] | None = None
-    """Reference point of the hypervolume; by default the runs' own, or their minimum if these differ."""
+    """Reference point of the hypervolume, one number per objective; by default the runs', or the lowest of theirs in
+    each objective."""
     resamples: int = 10_000
     """Resamples of the bootstrap."""
     seed: int = 0

@@ -10,6 +10,7 @@ from typing import Annotated
 import tyro
 
 from morl.cli.front import describe
+from morl.errors import UserError
 from morl.parsing import parse
 from morl.runs.front import Floats, Front
 from morl.settings import EvaluateSettings
@@ -24,17 +25,37 @@ class EvaluateOptions:
     run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
     """Run directory."""
     evaluation: EvaluateSettings
+    out: Path | None = None
+    """Also write the numbers of every policy and preference: a new CSV file."""
+    overwrite: bool = False
+    """Write over that file if it is there."""
+
+    def __post_init__(self) -> None:
+        if self.out is not None and self.out.suffix.lower() != ".csv":
+            raise UserError(f"cannot write numbers to {self.out}; allowed: .csv")
+        if self.overwrite and self.out is None:
+            raise UserError("--overwrite is for --out, the file to write over")
 
 
 def main(args: Sequence[str]) -> int:
     """Evaluate the fronts and print them with their metrics."""
     options = parse(EvaluateOptions, args, prog="morl evaluate")
     from morl.loading import evaluated
+    from morl.runs.files import write_text
+    from morl.viz.video import check_new_file
 
-    setup, fronts = evaluated(options.run, options.evaluation)
-    for seed, front in fronts.items():
-        print(describe(seed, front, range(len(front))))
-    print(f"\n{metrics_of(fronts, setup.true_front)}")
+    if options.out is not None:
+        check_new_file(options.out, overwrite=options.overwrite)
+    found = evaluated(options.run, options.evaluation)
+    for seed, front in found.fronts.items():
+        ids = front.evaluated if front.objects is None else None
+        print(describe(seed, front, range(len(front)), ids))
+        if gone := len(found.tables[seed]["length"]) - len(front):
+            print(f"not shown: {gone} that others dominate on these episodes")
+    print(f"\n{metrics_of(found.fronts, found.setup.true_front)}")
+    if options.out is not None:
+        write_text(options.out, found.to_csv())
+        print(f"numbers: {options.out} ({sum(len(table['length']) for table in found.tables.values())} rows)")
     return 0
 
 

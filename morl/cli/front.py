@@ -30,6 +30,8 @@ class FrontOptions:
     """Training seed; by default all of them."""
     preference: tuple[float, ...] | None = None
     """Weights of the objectives that sum to 1; prints only the policy with the largest weighted return."""
+    reference_point: tuple[float, ...] | None = None
+    """Reference point of the hypervolume, one number per objective; by default the run's."""
     csv: bool = False
     """Print all numbers as CSV, in the columns of front.csv."""
     json: bool = False
@@ -58,6 +60,7 @@ def main(args: Sequence[str]) -> int:
         check_new_file(options.png)
     run = read_front(options.run)
     fronts = run.fronts if options.seed is None else {options.seed: front_of_seed(run.fronts, options.seed)}
+    fronts = {seed: front.with_reference_point(options.reference_point) for seed, front in fronts.items()}
     chosen = {
         seed: range(len(front)) if options.preference is None else [front.assign(options.preference)]
         for seed, front in fronts.items()
@@ -89,8 +92,15 @@ def _print(fronts: Mapping[int, Front], chosen: Mapping[int, Sequence[int]], *, 
             print(f"\n{sketch(front.returns, front.objectives, sys.stdout.encoding or 'ascii')}\n")
 
 
-def describe(seed: int, front: Front, rows: Sequence[int]) -> str:
-    """Return a title line and a table of policies or objects."""
+def describe(seed: int, front: Front, rows: Sequence[int], ids: Sequence[int] | None = None) -> str:
+    """Return a title line and a table of policies or objects.
+
+    Args:
+        seed: of the training.
+        front: whose rows they are.
+        rows: to show.
+        ids: of the policies of all rows; by default the rows' numbers.
+    """
     title = f"seed {seed}: {len(front)} {front.kind}, {front.describe_hypervolume()}; "
     if front.objects is not None:
         return title + _described_objects(front, front.objects, rows)
@@ -98,7 +108,7 @@ def describe(seed: int, front: Front, rows: Sequence[int]) -> str:
     header = ["id", "trained for", *front.objectives, "steps"]
     body = [
         [
-            str(i),
+            str(i if ids is None else ids[i]),
             " ".join(f"{w:.2f}" for w in front.preferences[i]),
             *(f"{x:.4g} ± {e:.2g}" for x, e in zip(front.returns[i], front.stderr[i], strict=True)),
             f"{front.length[i]:.0f}",

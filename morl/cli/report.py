@@ -26,6 +26,8 @@ class ReportOptions:
     """Run directories."""
     out: Path | None = None
     """File to write; by default report.html, in the run directory or, for several runs, in the working directory."""
+    reference_point: tuple[float, ...] | None = None
+    """Reference point of the hypervolume of the fronts, one number per objective; by default each run's own."""
     open: bool = False
     """Show it in the browser."""
 
@@ -38,7 +40,7 @@ def main(args: Sequence[str]) -> int:
 
     runs = results.read(options.runs)
     out = options.out or (runs[0].path if len(runs) == 1 else Path()) / "report.html"
-    report.write(runs, out)
+    report.write(runs, out, options.reference_point)
     print(f"report: {out}")
     if options.open:
         webbrowser.open(out.resolve().as_uri())

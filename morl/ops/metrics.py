@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import moocore
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from morl.errors import UserError
 from morl.ops.pareto import as_points, non_dominated
+from morl.ops.vectors import as_vector
 
 Floats = NDArray[np.float64]
 
@@ -16,17 +19,19 @@ _EXACT_UP_TO = {5: 4000, 6: 600, 7: 200, 8: 100, 9: 60, 10: 40, 11: 30, 12: 25}
 _EXACT_BEYOND_12 = 15
 
 
-def check_reference_point(reference_point: ArrayLike, num_objectives: int) -> Floats:
+def check_reference_point(reference_point: ArrayLike, num_objectives: int, objectives: Sequence[str] = ()) -> Floats:
     """Return the reference point as an array (R,).
+
+    Args:
+        reference_point: R numbers, or a text of them.
+        num_objectives: R.
+        objectives: their names for errors, where they are known.
 
     Raises:
         UserError: not R finite numbers.
     """
-    point = np.asarray(reference_point, np.float64)
-    if point.shape != (num_objectives,) or not np.isfinite(point).all():
-        given = " ".join(f"{x:g}" for x in point.ravel())
-        raise UserError(f"the reference point has {num_objectives} finite numbers, one an objective, not {given!r}")
-    return point
+    what, unit = "the reference point", "finite numbers"
+    return as_vector(reference_point, what, num_objectives, unit, objectives, finite=True)
 
 
 def _above(points: ArrayLike, reference_point: ArrayLike) -> tuple[Floats, Floats]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from math import comb
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from morl.errors import UserError
+from morl.ops.vectors import as_vector, text_of
 
 if TYPE_CHECKING:
     import jax
@@ -17,28 +19,25 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 
 
-def check_preference(preference: ArrayLike, num_objectives: int) -> Floats:
+def check_preference(preference: ArrayLike, num_objectives: int, objectives: Sequence[str] = ()) -> Floats:
     """Return the preference as an array (R,).
+
+    Args:
+        preference: R weights, or a text of them.
+        num_objectives: R.
+        objectives: their names for errors, where they are known.
 
     Raises:
         UserError: not R numbers, a number below 0 or not finite, or a sum that is not 1 (within 1e-6).
     """
-    weights = np.asarray(preference, np.float64)
-    if weights.ndim != 1:
-        raise UserError(f"a preference is one row of weights, not an array of shape {weights.shape}")
-    if len(weights) != num_objectives:
-        raise UserError(f"a preference here has {num_objectives} weights, one an objective, not {len(weights)}")
+    weights = as_vector(preference, "a preference here", num_objectives, "weights", objectives)
     if not np.isfinite(weights).all() or (weights < 0).any():
-        raise UserError(f"the weights of a preference are finite and at least 0, not {_text(weights)}")
+        raise UserError(f"the weights of a preference are finite and at least 0, not {text_of(weights)}")
     total = float(weights.sum())
     if abs(total - 1) > 1e-6:
-        hint = f"; did you mean {_text(weights / total)}?" if total > 0 else ""
+        hint = f"; did you mean {text_of(weights / total)}?" if total > 0 else ""
         raise UserError(f"the weights of a preference add up to 1, not {total:.9g}{hint}")
     return weights
-
-
-def _text(weights: Floats) -> str:
-    return " ".join(f"{x:.7g}" for x in weights)  # digits enough for a suggestion to pass the check itself
 
 
 def lattice(num_objectives: int, divisions: int) -> Floats:

@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 
+from numpy.typing import ArrayLike
+
 from morl.analysis.results import Result
 from morl.errors import UserError
 from morl.report.data import report_data
@@ -22,8 +24,8 @@ MARK = "<!-- report of morl -->"
 SCRIPTS = ("elements.js", "views.js", "curves.js", "page.js")
 
 
-def html(results: Sequence[Result]) -> str:
-    """Return the HTML of the page."""
+def html(results: Sequence[Result], reference_point: ArrayLike | None = None) -> str:
+    """Return the HTML of the page; see :func:`write`."""
     parts = files("morl.report")
     style = parts.joinpath("page.css").read_text()
     script = "".join(parts.joinpath(name).read_text() for name in SCRIPTS)
@@ -32,7 +34,7 @@ def html(results: Sequence[Result]) -> str:
         "mark": MARK,
         "style": style,
         "script": script,
-        "data": _inert(json.dumps(report_data(results), allow_nan=False, separators=(",", ":"))),
+        "data": _inert(json.dumps(report_data(results, reference_point), allow_nan=False, separators=(",", ":"))),
         "policy": f"default-src 'none'; style-src {_hash(style)}; script-src {_hash(script)}; base-uri 'none'",
     }
     before, *pieces = page.split("{{")
@@ -42,13 +44,18 @@ def html(results: Sequence[Result]) -> str:
     return before
 
 
-def write(results: Sequence[Result], path: Path) -> None:
+def write(results: Sequence[Result], path: Path, reference_point: ArrayLike | None = None) -> None:
     """Write the page; only an older report is written over.
 
+    Args:
+        results: runs that can be shown together, see :func:`morl.analysis.results.read`.
+        path: of the file.
+        reference_point: (R,) of the hypervolume of their fronts; by default each run's own.
+
     Raises:
-        UserError: the file is something else, or cannot be written.
+        UserError: the file is something else, or cannot be written; a reference point of another length.
     """
-    text = html(results)
+    text = html(results, reference_point)
     try:
         if path.exists():
             with path.open("rb") as file:

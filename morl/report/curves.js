@@ -5,6 +5,7 @@
 const TITLES = { front_size: ["Size of the front", ""], sparsity: ["Sparsity", "lower is denser; says nothing of how good a front is"] };
 const BETTER = { 1: "higher is better", "-1": "lower is better", 0: "" };
 function titled(name) {
+  if (name in data.best) return [`Best return: ${named(objectives.find((o) => o.name === data.best[name]))}`, "the largest over the front; higher is better"];
   const metric = data.metrics.find((m) => m.name === name);
   return TITLES[name] || [capital(metric.summary), BETTER[metric.sign]];
 }

@@ -8,21 +8,33 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from morl import __version__
 from morl.analysis.results import OBJECTS, Result, history_columns
 from morl.ops import metrics
 from morl.ops.pareto import non_dominated
 from morl.ops.preferences import equally_spaced_weights
-from morl.quality import NUM_PREFERENCES, measure
+from morl.quality import NUM_PREFERENCES, measure, objective_columns
 from morl.registry import metric_specs
 from morl.runs.directory import read_objects
 from morl.runs.front import Floats
 
 
-def report_data(results: Sequence[Result]) -> dict[str, Any]:
-    """Return the data that the page's script reads, with the runs in the order given."""
+def report_data(results: Sequence[Result], reference_point: ArrayLike | None = None) -> dict[str, Any]:
+    """Return the data that the page's script reads, with the runs in the order given.
+
+    Args:
+        results: the runs.
+        reference_point: (R,) of the hypervolume of their fronts; by default each run's own.
+
+    Raises:
+        UserError: a reference point of another length.
+    """
     first = results[0]
+    given = None
+    if reference_point is not None:
+        given = metrics.check_reference_point(reference_point, len(first.objectives), first.objectives)
     objectives = [{"name": n, "unit": u} for n, u in zip(first.objectives, first.units, strict=True)]
     true_front = next((r.true_front for r in results if r.true_front is not None), None)
     project = _projection([t["returns"] for r in results for t in r.tables.values()])
@@ -31,6 +43,7 @@ def report_data(results: Sequence[Result]) -> dict[str, Any]:
         "env": first.env,
         "gamma": first.gamma,
         "objectives": objectives,
+        "best": {column: name for column, name, kind in objective_columns(first.objectives) if kind == "max"},
         "trueFront": None if true_front is None else _rows(true_front),
         "axes": project["axes"],
         "explained": project["explained"],
@@ -38,11 +51,12 @@ def report_data(results: Sequence[Result]) -> dict[str, Any]:
             {"name": spec.name, "label": spec.label, "summary": spec.summary, "sign": spec.sign}
             for spec in metric_specs().values()
         ],
-        "runs": [_run(result, project) for result in results],
+        "runs": [_run(result, project, given) for result in results],
     }
 
 
-def _run(result: Result, project: Mapping[str, Any]) -> dict[str, Any]:
+def _run(result: Result, project: Mapping[str, Any], given: Floats | None) -> dict[str, Any]:
+    reference = result.reference_point if given is None else given
     notes = result.notes
     objects = _objects(result)
     created = str(notes.get("created", ""))
@@ -57,12 +71,13 @@ def _run(result: Result, project: Mapping[str, Any]) -> dict[str, Any]:
         "notes": {name: _text(value) for name, value in notes.items() if name not in ("format", "command")},
         "measured": _measured(result),
         "labelled": result.labelled,
-        "reference": " ".join(f"{x:g}" for x in result.reference_point),
+        "reference": _point(reference),
+        "ownReference": _point(result.reference_point),
         "fronts": [
-            {**_front(seed, table, result, project), "objects": objects.get(seed)}
+            {**_front(seed, table, result, project, reference), "objects": objects.get(seed)}
             for seed, table in result.tables.items()
         ],
-        "history": _history(result.history),
+        "history": _history(result.history, result.objectives),
     }
 
 
@@ -81,29 +96,36 @@ def _objects(result: Result) -> dict[int, tuple[str, ...]]:
     return read_objects(path, result.tables) if path.is_file() else {}
 
 
-def _front(seed: int, table: Mapping[str, Floats], result: Result, project: Mapping[str, Any]) -> dict[str, Any]:
+def _point(point: Floats) -> str:
+    return " ".join(f"{x:g}" for x in point)
+
+
+def _front(
+    seed: int, table: Mapping[str, Floats], result: Result, project: Mapping[str, Any], reference: Floats
+) -> dict[str, Any]:
     returns = table["returns"]
     return {
         "seed": seed,
         **{name: _rows(table[name]) for name in ("preferences", "returns", "stderr", "undiscounted")},
         "length": _row(table["length"]),
         "projected": _rows((returns - project["centre"]) / project["span"] @ project["basis"]),
-        "metrics": _metrics(returns, result),
+        "metrics": _metrics(returns, result, reference),
     }
 
 
-def _metrics(returns: Floats, result: Result) -> dict[str, Any]:
+def _metrics(returns: Floats, result: Result, reference: Floats) -> dict[str, Any]:
     """Return every metric of a front by name, ``null`` where it has none, and the hypervolume as a share."""
     values = measure(
         returns[non_dominated(returns, keep_duplicates=False)],
         metric_specs().values(),
-        reference_point=result.reference_point,
+        reference_point=reference,
         preferences=equally_spaced_weights(len(result.objectives), NUM_PREFERENCES),
         known_front=result.true_front,
     )
     share = None
     if result.true_front is not None:
-        share = values["hypervolume"] / metrics.hypervolume(result.true_front, result.reference_point)
+        whole = metrics.hypervolume(result.true_front, reference)
+        share = values["hypervolume"] / whole if whole else None  # none of it exceeds the reference point
     found = {name: _finite(values.get(name, math.nan)) for name in metric_specs()}
     return {**found, "exact": bool(values["hypervolume_exact"]), "share": share}
 
@@ -125,10 +147,10 @@ def _projection(fronts: Iterable[Floats]) -> dict[str, Any]:
     return {"centre": centre, "span": span, "basis": basis, "axes": _rows(basis), "explained": explained}
 
 
-def _history(history: Mapping[int, Mapping[str, Floats]]) -> dict[str, Any]:
+def _history(history: Mapping[int, Mapping[str, Floats]], objectives: Sequence[str]) -> dict[str, Any]:
     """Return mean, minimum and maximum over the seeds of each metric, at each step that some seed has."""
     steps = sorted({step for table in history.values() for step in table["step"].tolist()})
-    shown = [name for name in history_columns() if any(name in table for table in history.values())]
+    shown = [name for name in history_columns(objectives) if any(name in table for table in history.values())]
     curves: dict[str, Any] = {name: {"mean": [], "low": [], "high": []} for name in shown}
     for step in steps:
         for name in shown:

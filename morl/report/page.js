@@ -274,9 +274,10 @@ function numbers() {
   });
   by("numbers").append(body);
   const references = [...new Set(data.runs.map((run) => run.reference))];
+  const given = data.runs.some((run) => run.reference !== run.ownReference) ? ", as given to this report" : "";
   const approximate = fronts.some((front) => !front.metrics.exact) ? " ≈: approximate, usually to within a percent." : "";
   by("numbers-note").textContent = references.length === 1
-    ? `Reference point of the hypervolume: ${references[0]}. Expected utility over equally spread preferences.${approximate} The last columns follow your sliders.`
+    ? `Reference point of the hypervolume: ${references[0]}${given}. Expected utility over equally spread preferences.${approximate} The last columns follow your sliders.`
     : `The runs have different reference points (${references.join("; ")}): their hypervolumes do not compare; morl compare puts them on one.${approximate}`;
 }
 
@@ -288,7 +289,9 @@ function numbersOf(row, index) {
 function curves() {
   panels(by("curves"), data.runs);
   const seeds = data.runs.some((run) => run.history.seeds > 1);
-  by("history-note").textContent = `By the estimates that training made, which are higher than what fresh episodes give.${seeds ? " Line: mean over the seeds; band: from the lowest seed to the highest." : ""}`;
+  const own = [...new Set(data.runs.map((run) => run.ownReference))].join("; ");
+  const reference = data.runs.some((run) => run.reference !== run.ownReference) ? ` The hypervolume here is above the reference point of the training, ${own}.` : "";
+  by("history-note").textContent = `By the estimates that training made, which are higher than what fresh episodes give.${reference}${seeds ? " Line: mean over the seeds; band: from the lowest seed to the highest." : ""}`;
   by("history-legend").replaceChildren(...(several ? data.runs.map((run) => html("span", { class: `key ${run.colour}` }, html("i", {}), run.label)) : []));
   by("history").hidden = !by("curves").children.length;
 }

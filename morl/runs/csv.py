@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,9 @@ def csv_text(header: Iterable[str], rows: Iterable[Iterable[Any]]) -> str:
 class CsvWriter:
     """Writer of ``metrics.csv``: one row of named scalars per evaluation; the first row fixes the columns.
 
+    A run may be resumed by a version that has more metrics, or fewer, than the one that began it: the file keeps its
+    columns, without the new metrics and with NaN where there is no number any more.
+
     Args:
         path: path of the file.
         keep: size in bytes to truncate the file to, a whole number of rows.
@@ -34,6 +38,7 @@ class CsvWriter:
 
     def __init__(self, path: Path, keep: int = 0) -> None:
         self._columns: list[str] | None = None
+        self._continued = bool(keep)
         if keep:
             if (size := path.stat().st_size if path.exists() else 0) < keep:
                 raise UserError(f"{path} has {size} bytes, and had {keep} at the checkpoint: rows were lost")
@@ -44,6 +49,8 @@ class CsvWriter:
     def write(self, row: dict[str, float | int]) -> None:
         """Append a row completely or not at all."""
         buffer = io.StringIO()
+        if self._continued and self._columns is not None:
+            row = {name: row.get(name, math.nan) for name in self._columns}
         writer = csv.DictWriter(buffer, self._columns or list(row), lineterminator="\n")
         if self._columns is None:
             writer.writeheader()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 from gymnasium import Space
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from morl.errors import UserError
 from morl.ops import metrics
@@ -102,6 +102,8 @@ class Front:
         objects: n texts, where the rows are objects that a sampler drew for the preferences. What they reach is exact,
             so standard errors are 0; the policy of a row is the sampler under its preference, step by step.
         labelled: the rows are objects with labels, for no preference, and there is no policy.
+        evaluated: the row of the evaluation that each row is, where the front was made of one. Of a front that was
+            evaluated again these are the ids of the policies in the run's ``front.csv``.
     """
 
     objectives: tuple[str, ...]
@@ -121,6 +123,7 @@ class Front:
     conditional: bool = False
     objects: tuple[str, ...] | None = None
     labelled: bool = False
+    evaluated: tuple[int, ...] = ()
 
     @property
     def kind(self) -> str:
@@ -146,9 +149,28 @@ class Front:
     def __len__(self) -> int:
         return len(self.returns)
 
-    def hypervolume(self) -> float:
-        """Return the volume between front and reference point; see :func:`morl.ops.metrics.hypervolume_estimate`."""
-        return metrics.hypervolume_estimate(self.returns, self.reference_point)[0]
+    def hypervolume(self, reference_point: ArrayLike | None = None) -> float:
+        """Return the volume between front and reference point; see :func:`morl.ops.metrics.hypervolume_estimate`.
+
+        Args:
+            reference_point: (R,); by default the front's own.
+
+        Raises:
+            UserError: not R finite numbers.
+        """
+        front = self.with_reference_point(reference_point)
+        return metrics.hypervolume_estimate(front.returns, front.reference_point)[0]
+
+    def with_reference_point(self, reference_point: ArrayLike | None) -> Front:
+        """Return the front with another reference point (R,), or itself if none is given.
+
+        Raises:
+            UserError: not R finite numbers.
+        """
+        if reference_point is None:
+            return self
+        point = metrics.check_reference_point(reference_point, len(self.objectives), self.objectives)
+        return replace(self, reference_point=point)
 
     def describe_hypervolume(self) -> str:
         """Return the hypervolume in words, with discount and reference point, and marked if approximate."""
@@ -163,7 +185,7 @@ class Front:
         Raises:
             UserError: the preference is not on the simplex of R objectives.
         """
-        return int(np.argmax(self.returns @ check_preference(preference, len(self.objectives))))
+        return int(np.argmax(self.returns @ check_preference(preference, len(self.objectives), self.objectives)))
 
     def policy(self, preference: Any) -> Policy:
         """Return the policy for a preference (R,) on the simplex; see :meth:`assign`.
@@ -173,7 +195,7 @@ class Front:
         policy = self.at(self.assign(preference))
         if self.objects is None:
             return policy
-        return replace(policy, preference=check_preference(preference, len(self.objectives)))
+        return replace(policy, preference=check_preference(preference, len(self.objectives), self.objectives))
 
     def at(self, row: int) -> Policy:
         """Return the policy of a row.
@@ -232,22 +254,16 @@ def from_evaluation(
     Raises:
         UserError: no policy's returns are finite; rows that are not are left out.
     """
-    exact = evaluation.objects is not None
-    mean, stderr = _mean_and_stderr(evaluation.discounted, exact)
+    table = evaluation_table(evaluation, preferences)
+    mean = table["returns"]
     rows = np.flatnonzero(np.isfinite(mean).all(axis=1))
     if not len(rows):
         raise UserError("the environment's rewards are not finite: no policy has a return to compare")
     rows = rows[non_dominated(mean[rows], keep_duplicates=False)]
     rows = rows[np.argsort(-mean[rows, 0], kind="stable")]
-    undiscounted, undiscounted_stderr = _mean_and_stderr(evaluation.undiscounted, exact)
     return Front(
         objectives=objectives,
-        returns=mean[rows],
-        stderr=stderr[rows],
-        undiscounted=undiscounted[rows],
-        undiscounted_stderr=undiscounted_stderr[rows],
-        length=np.asarray(evaluation.length, np.float64).mean(axis=1)[rows],
-        preferences=np.asarray(preferences, np.float64)[rows].round(6),  # they have passed through float32
+        **{name: column[rows] for name, column in table.items()},
         gamma=gamma,
         episodes=evaluation.discounted.shape[1],
         reference_point=reference_point,
@@ -258,7 +274,23 @@ def from_evaluation(
         conditional=conditional,
         objects=None if evaluation.objects is None else tuple(map(str, evaluation.objects[rows, 0])),
         labelled=labelled,
+        evaluated=tuple(rows.tolist()),
     )
+
+
+def evaluation_table(evaluation: Evaluation, preferences: Floats) -> dict[str, Floats]:
+    """Return the numbers of all N rows of an evaluation, by the names they have in :class:`Front`."""
+    exact = evaluation.objects is not None
+    returns, stderr = _mean_and_stderr(evaluation.discounted, exact)
+    undiscounted, undiscounted_stderr = _mean_and_stderr(evaluation.undiscounted, exact)
+    return {
+        "returns": returns,
+        "stderr": stderr,
+        "undiscounted": undiscounted,
+        "undiscounted_stderr": undiscounted_stderr,
+        "length": np.asarray(evaluation.length, np.float64).mean(axis=1),
+        "preferences": np.asarray(preferences, np.float64).round(6),  # they have passed through float32
+    }
 
 
 def _mean_and_stderr(samples: Any, exact: bool) -> tuple[Floats, Floats]:
@@ -287,13 +319,45 @@ def columns(objectives: tuple[str, ...]) -> list[str]:
 
 def to_csv(fronts: dict[int, Front]) -> str:
     """Return ``front.csv``: one row per policy, by training seed; floats read back exactly."""
-    rows = []
-    for seed, front in fronts.items():
-        table = (front.preferences, front.returns, front.stderr, front.undiscounted, front.undiscounted_stderr)
-        for i in range(len(front)):
-            numbers = [float(x) for part in table for x in part[i]]
-            rows.append([seed, i, *numbers, float(front.length[i])])
+    rows = [
+        [seed, i, *numbers]
+        for seed, front in fronts.items()
+        for i, numbers in enumerate(_numbers({part: getattr(front, part) for part in PARTS}))
+    ]
     return csv_text(columns(next(iter(fronts.values())).objectives), rows)
+
+
+PARTS = ("preferences", "returns", "stderr", "undiscounted", "undiscounted_stderr", "length")
+
+
+def _numbers(table: Mapping[str, Floats]) -> Iterator[list[float]]:
+    """Yield the numbers of each row of a table, in the order of :func:`columns`."""
+    for i in range(len(table["length"])):
+        yield [float(x) for part in PARTS for x in np.atleast_1d(table[part][i])]
+
+
+def evaluations_csv(fronts: Mapping[int, Front], tables: Mapping[int, Mapping[str, Floats]], seed: int) -> str:
+    """Return CSV of policies evaluated again: one row per policy and preference, those that fell off the front too.
+
+    The columns are those of ``front.csv``, then ``in_front`` (1 if no other policy dominates it now), ``episodes``,
+    ``evaluation_seed``, ``gamma``, and ``object`` where the rows are objects: of these the non-dominated ones only.
+
+    Args:
+        fronts: by training seed, as they are now.
+        tables: :func:`evaluation_table` of all their policies, by training seed.
+        seed: seed of the episodes.
+    """
+    more = ["in_front", "episodes", "evaluation_seed", "gamma"]
+    first, rows = next(iter(fronts.values())), []
+    for training_seed, front in fronts.items():
+        about = [front.episodes, seed, front.gamma]
+        if front.objects is None:
+            numbers = enumerate(_numbers(tables[training_seed]))
+            rows += [[training_seed, i, *row, int(i in front.evaluated), *about] for i, row in numbers]
+        else:
+            numbers = enumerate(_numbers({part: getattr(front, part) for part in PARTS}))
+            rows += [[training_seed, i, *row, 1, *about, front.objects[i]] for i, row in numbers]
+    return csv_text([*columns(first.objectives), *more, *(["object"] if first.objects else [])], rows)
 
 
 OBJECT_COLUMNS = ["seed", "id", "object"]

@@ -13,7 +13,7 @@ import numpy as np
 
 from morl.ops import metrics
 from morl.ops.preferences import equally_spaced_weights
-from morl.quality import front_metrics
+from morl.quality import front_metrics, objective_metrics
 from morl.runs import files, storage
 from morl.runs.front import Floats, Front, objects_csv, to_csv
 from morl.runs.logger import Recorder
@@ -63,6 +63,7 @@ class Results:
                     "seed": seed,
                     "seconds": round(seconds, 3),
                     **self._quality(self.solutions.returns(i)),
+                    **objective_metrics(self.solutions.returns(i), self.setup.objectives),
                     **self.solutions.metrics(i),
                     "steps_per_second": round(rate, 1),
                     **dict.fromkeys(extension.extra_metrics if extension else (), float("nan")),  # of later stages only

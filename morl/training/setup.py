@@ -186,7 +186,7 @@ def prepare(agent: str, settings: TrainSettings, config: Any = None) -> Setup:
         raise UserError(
             f"{settings.env} has no reference point of its own; give --reference-point, one number an objective"
         )
-    reference = metrics.check_reference_point(reference, len(objectives))
+    reference = metrics.check_reference_point(reference, len(objectives), objectives)
     task = task_of(env, gamma, settings.steps)
     config_class = load(spec.config)
     config = config_class() if config is None else config

@@ -26,13 +26,20 @@ def check_path(path: Path) -> None:
     check_new_file(path)
 
 
-def check_new_file(path: Path) -> None:
+def check_new_file(path: Path, *, overwrite: bool = False) -> None:
     """Check that a file is new and can be made, by making it for a moment.
+
+    Args:
+        path: of the file.
+        overwrite: a file that is there and can be written will do.
 
     Raises:
         UserError: either.
     """
     try:
+        if overwrite and path.is_file():
+            path.open("a").close()
+            return
         path.open("x").close()
         path.unlink()
     except FileExistsError:

@@ -167,7 +167,7 @@ def test_lists(capsys):
         ("train cmorl --steps 0", "steps must be at least 1, not 0"),
         ("train cmorl --steps ten", "Error parsing --steps"),
         ("train cmorl --stpes 10", "Unrecognized options: --stpes"),
-        ("train cmorl --reference-point 0 0", "the reference point has 3 finite numbers, one an objective, not '0 0'"),
+        ("train cmorl --reference-point 0 0", "has 3 finite numbers, one for each of ore_1, ore_2, fuel, not 2 (0 0)"),
         ("train cmorl --learning-rate -1", "learning_rate must be greater than 0, not -1.0"),
         ("train cmorl --activation gelu", "invalid choice 'gelu'"),
         ("train cmorl --config nowhere.yaml", "cannot read nowhere.yaml: No such file or directory"),

@@ -1,5 +1,8 @@
 """Fronts: what is kept, what is written, and policies that act."""
 
+import csv
+import io
+
 import jax
 import numpy as np
 import pytest
@@ -10,7 +13,7 @@ from morl.agents.ppo.algorithm import PPO
 from morl.agents.ppo.config import PPOConfig
 from morl.errors import UserError
 from morl.runs.directory import read_fronts
-from morl.runs.front import from_evaluation, to_csv
+from morl.runs.front import evaluation_table, evaluations_csv, from_evaluation, to_csv
 from morl.types import Evaluation
 from morl.viz import plotting
 
@@ -80,6 +83,39 @@ def test_a_policy_takes_one_observation_or_a_batch():
     sampled = {int(policy(batch[0], key=key)) for key in jax.random.split(jax.random.key(0), 50)}
     assert len(sampled) > 1
     np.testing.assert_array_equal(policy(batch, key=jax.random.key(3)), policy(batch, key=jax.random.key(3)))
+
+
+@pytest.mark.parametrize("point", [[0.0, -9.0], (0, -9), "0 -9", "0,-9", np.float32([0, -9])])
+def test_another_reference_point(point):
+    """Two points above (0, -9): 5 x 1 and 2 x 6, less the 2 x 1 that they share."""
+    kept = front(SAMPLES)
+    own = kept.hypervolume()
+    assert kept.hypervolume(point) == pytest.approx(5 + 12 - 2)
+    assert kept.with_reference_point(point).describe_hypervolume() == "hypervolume 15 (γ = 0.9, reference 0 -9)"
+    assert (kept.hypervolume(), kept.with_reference_point(None)) == (own, kept)
+
+
+@pytest.mark.parametrize("point", [[0.0], [0.0, 0.0, 0.0], [0.0, np.inf], 0.0, ""])
+def test_reference_points_of_the_wrong_kind(point):
+    with pytest.raises(UserError, match="has 2 finite numbers, one for each of treasure, time, not"):
+        front(SAMPLES).hypervolume(point)
+
+
+def test_a_row_for_each_policy_evaluated_again():
+    """Row 1 is dominated and row 3 a copy: they are written, and not of the front."""
+    kept = front(SAMPLES)
+    assert kept.evaluated == (2, 0)
+    samples = np.asarray(SAMPLES)
+    table = evaluation_table(Evaluation(samples, 2 * samples, np.ones(samples.shape[:2])), np.full((4, 2), 0.5))
+    header, *rows = csv.reader(io.StringIO(evaluations_csv({7: kept}, {7: table}, 11)))
+    named = [dict(zip(header, row, strict=True)) for row in rows]
+    assert [(row["seed"], row["id"], row["in_front"]) for row in named] == [
+        ("7", str(i), kept) for i, kept in enumerate("1010")
+    ]
+    assert {(row["episodes"], row["evaluation_seed"], row["gamma"]) for row in named} == {("2", "11", "0.9")}
+    assert [float(row["treasure"]) for row in named] == [2.0, 0.0, 5.0, 2.0]
+    assert [float(row["time_stderr"]) for row in named] == [0.0, 0.0, 1.0, 0.0]
+    assert {row["preference_time"] for row in named} == {"0.5"}
 
 
 def test_csv_reads_back_exactly(tmp_path):

@@ -25,6 +25,7 @@ from morl.agents.cmorl import CMORLConfig
 from morl.agents.dsac import SeparateSACConfig
 from morl.agents.gmorl import GMORLConfig
 from morl.agents.mogfn import MOGFNConfig
+from morl.analysis.results import read
 from morl.errors import UserError
 from morl.runs import logger, storage
 from morl.runs.csv import CsvWriter
@@ -365,6 +366,21 @@ def test_a_checkpoint_row_is_whole_or_not_there(tmp_path):
     for name, size in (("m.csv", 12), ("gone.csv", 0)):
         with pytest.raises(UserError, match=rf"{name} has {size} bytes, and had 99"):
             CsvWriter(tmp_path / name, 99)
+
+
+def test_a_run_of_a_version_with_other_metrics_goes_on(monkeypatch, tmp_path):
+    """The file keeps its columns: newer metrics are left out, those that are gone are NaN."""
+    with monkeypatch.context() as patch:
+        patch.setattr("morl.training.results.objective_metrics", lambda points, objectives: {"gone": 1.0})
+        path = start(tmp_path / "run", after=7).path
+    before = metric_rows(path)
+    assert resume(path).finished
+    rows = metric_rows(path)
+    assert len(rows) > len(before) > 0
+    assert [set(row) for row in rows] == [set(before[0])] * len(rows)
+    assert (rows[0]["gone"], rows[-1]["gone"]) == ("1.0", "nan")
+    assert float(rows[-1]["hypervolume"]) > 0
+    assert read([path])[0].history[0]["hypervolume"].shape == (len(rows),)
 
 
 def test_only_the_newest_checkpoints_are_kept(tmp_path):
