@@ -1,4 +1,4 @@
-"""Settings dataclasses from flags and YAML. The parser (tyro) is used in this module only."""
+"""Settings dataclasses from flags and YAML. The parser (tyro) is called in this module only."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import tyro
 
 from morl.errors import UserError, unknown_name
+from morl.flags import check_flags, flags_of
 from morl.renaming import current_flags, current_names
 
 Options = TypeVar("Options")
@@ -22,7 +23,14 @@ _FRAME = re.compile(
 )  # of the parser's messages; ASCII where output is not UTF-8
 
 
-def parse(cls: type[Options], args: Sequence[str], *, prog: str, default: Options | None = None) -> Options:
+def parse(
+    cls: type[Options],
+    args: Sequence[str],
+    *,
+    prog: str,
+    default: Options | None = None,
+    by_field: bool = False,
+) -> Options:
     """Return a dataclass from flags, one for each field; ``--help`` prints and exits.
 
     Args:
@@ -30,11 +38,13 @@ def parse(cls: type[Options], args: Sequence[str], *, prog: str, default: Option
         args: the flags.
         prog: name of the command in help texts.
         default: values of flags that are not given.
+        by_field: name settings in errors as fields, not as flags.
 
     Raises:
         UserError: a wrong flag; the message is one line that names it and what is allowed.
     """
     args, errors = current_flags(args, cls), io.StringIO()
+    args = check_flags(args, cls, prog=prog, required=default is None, by_field=by_field)
     try:
         with contextlib.redirect_stderr(errors):
             parsed: Options = tyro.cli(  # type: ignore[assignment]  # its overload for a default that may be None
@@ -44,7 +54,20 @@ def parse(cls: type[Options], args: Sequence[str], *, prog: str, default: Option
     except SystemExit as stop:
         if not stop.code:
             raise
-        raise UserError(_one_line(errors.getvalue())) from None
+        cause: BaseException | None = stop
+        while cause is not None and not isinstance(cause, UserError):  # of a dataclass's own checks
+            cause = cause.__context__
+        message = _one_line(errors.getvalue()) if cause is None else str(cause)
+    except UserError as error:
+        message = str(error)
+    raise UserError(message if by_field else _by_flag(message, cls))
+
+
+def _by_flag(message: str, cls: type[Any]) -> str:
+    """Return an error that begins with the name of a field with the name of its flag instead."""
+    field, _, rest = message.partition(" ")
+    name = f"--{field.replace('_', '-')}"
+    return f"{name} {rest}" if name in (flags_of(cls) or ()) else message
 
 
 def _one_line(box: str) -> str:
@@ -86,7 +109,7 @@ def from_mapping(cls: type[Options], values: Mapping[str, Any], *, source: str, 
             raise UserError(f"{source}: {unknown_name('setting', name, [*field_names(cls), *also])}")
         args += _flag(cls, name, value, f"{source}: {name}")
     try:
-        return parse(cls, args, prog=source)
+        return parse(cls, args, prog=source, by_field=True)
     except UserError as error:
         raise UserError(f"{source}: {error}") from None
 

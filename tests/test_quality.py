@@ -12,7 +12,7 @@ from morl import registry
 from morl.errors import UserError
 from morl.ops import metrics
 from morl.ops.preferences import equally_spaced_weights
-from morl.quality import front_metrics, measure
+from morl.quality import front_metrics, measure, objective_metrics
 from morl.registry import MetricSpec, metric_specs
 
 POINTS = np.array([[0.0, 3.0], [2.0, 2.0], [3.0, 0.0]])
@@ -48,6 +48,17 @@ def spec_of(function, sign=1, **more):
 
 def given(points=POINTS, known=KNOWN):
     return measure(points, metric_specs().values(), reference_point=REFERENCE, preferences=WEIGHTS, known_front=known)
+
+
+def test_objectives_by_hand():
+    assert objective_metrics(POINTS, ("treasure", "time left")) == {
+        "return/treasure/max": 3,
+        "return/treasure/mean": pytest.approx(5 / 3),
+        "return/treasure/min": 0,
+        "return/time left/max": 3,
+        "return/time left/mean": pytest.approx(5 / 3),
+        "return/time left/min": 0,
+    }
 
 
 def test_metrics_by_hand():

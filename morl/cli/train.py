@@ -173,9 +173,9 @@ def parse_all(
 def _config_path(flags: Sequence[str]) -> Path | None:
     """Return the value of ``--config``; the parser reads it again, with its checks."""
     for i, flag in enumerate(flags):
-        if flag == "--config" and i + 1 < len(flags):
+        if flag == "--config" and flags[i + 1 : i + 2] not in ([], [""]):
             return Path(flags[i + 1])
-        if flag.startswith("--config="):
+        if flag.startswith("--config=") and flag != "--config=":
             return Path(flag.partition("=")[2])
     return None
 

@@ -15,7 +15,7 @@ const inThousands = (x) => (Math.abs(x) >= 1e6 ? `${number(x / 1e6, 3)}M` : Math
 function panels(holder, runs) {
   const names = [...new Set(runs.flatMap((run) => Object.keys(run.history)))].filter((name) => name !== "step" && name !== "seeds");
   const made = names.map((metric) => {
-    const shown = runs.filter((run) => run.history[metric] && run.history.step.length);
+    const shown = runs.filter((run) => run.history[metric] && run.history[metric].mean.some((x) => x !== null));
     const [title, meaning] = titled(metric), readout = html("p", {}, meaning), box = html("div", {});
     return { metric, shown, title, meaning, readout, box };
   }).filter((panel) => panel.shown.length);

@@ -18,19 +18,25 @@ function number(x, digits = 4) {
   if (size !== 0 && (size < 1e-4 || size >= 1e9)) return x.toExponential(digits - 1);
   return x.toLocaleString("en-US", { maximumSignificantDigits: digits }).replace("-", "−");
 }
-// The two ends of a range, with as many digits as it takes to tell them apart.
-function ends([low, high]) {
+// The two ends of a range, with as many digits as it takes to tell them apart; of one value, that value twice.
+function ends(range) {
+  const [low, high] = range.only === undefined ? range : [range.only, range.only];
   let digits = 3;
   while (digits < 9 && low !== high && number(low, digits) === number(high, digits)) digits++;
   return [number(low, digits), number(high, digits)];
 }
+const told = (range) => [...new Set(ends(range))].join(" to ");
+const counted = (n, things) => `${n} ${n !== 1 ? things : things === "policies" ? "policy" : things.replace(/s$/, "")}`;
+// A vector's text: minus signs as everywhere here, and never on two lines.
+const vector = (text) => text.replaceAll("-", "−").replaceAll(" ", "\u00a0");
 const named = (objective) => (objective.unit ? `${objective.name} (${objective.unit})` : objective.name);
 
+// The smallest and largest of values; around a single value a range to draw it in, with that value as `only`.
 function extent(values) {
   let low = Infinity, high = -Infinity;
   for (const x of values) if (x !== null) { low = Math.min(low, x); high = Math.max(high, x); }
   if (low > high) return [0, 1];
-  if (low === high) { const pad = Math.abs(low) * 0.05 || 1; return [low - pad, high + pad]; }
+  if (low === high) { const pad = Math.abs(low) * 0.05 || 1; return Object.assign([low - pad, high + pad], { only: low }); }
   return [low, high];
 }
 function padded([low, high], share = 0.05) {

@@ -99,7 +99,7 @@ function choose() {
     return html("div", { class: "return" },
       html("span", { class: "name" }, objective.name),
       html("span", { class: "value" }, `${number(x)}${objective.unit ? ` ${objective.unit}` : ""}`, html("small", {}, notes)),
-      html("span", { class: `bar ${front.colour}`, title: `from ${number(ranges[k][0])} to ${number(ranges[k][1])} over all ${things} shown here` }, bar));
+      html("span", { class: `bar ${front.colour}`, title: `${told(ranges[k])} over all ${things} shown here` }, bar));
   }));
   const seed = front.run.fronts.length > 1 ? ` --training-seed ${front.seed}` : "";
   by("choice-command").textContent = front.run.labelled ? `morl front ${front.run.path}${seed.replace("--training-seed", "--seed")}` : front.objects
@@ -273,12 +273,12 @@ function numbers() {
     body.append(row);
   });
   by("numbers").append(body);
-  const references = [...new Set(data.runs.map((run) => run.reference))];
+  const references = [...new Set(data.runs.map((run) => vector(run.reference)))];
   const given = data.runs.some((run) => run.reference !== run.ownReference) ? ", as given to this report" : "";
   const approximate = fronts.some((front) => !front.metrics.exact) ? " ≈: approximate, usually to within a percent." : "";
   by("numbers-note").textContent = references.length === 1
     ? `Reference point of the hypervolume: ${references[0]}${given}. Expected utility over equally spread preferences.${approximate} The last columns follow your sliders.`
-    : `The runs have different reference points (${references.join("; ")}): their hypervolumes do not compare; morl compare puts them on one.${approximate}`;
+    : `The runs have different reference points (${references.join("; ")}): their hypervolumes do not compare; --reference-point or morl compare puts them on one.${approximate}`;
 }
 
 function numbersOf(row, index) {
@@ -289,7 +289,7 @@ function numbersOf(row, index) {
 function curves() {
   panels(by("curves"), data.runs);
   const seeds = data.runs.some((run) => run.history.seeds > 1);
-  const own = [...new Set(data.runs.map((run) => run.ownReference))].join("; ");
+  const own = [...new Set(data.runs.map((run) => vector(run.ownReference)))].join("; ");
   const reference = data.runs.some((run) => run.reference !== run.ownReference) ? ` The hypervolume here is above the reference point of the training, ${own}.` : "";
   by("history-note").textContent = `By the estimates that training made, which are higher than what fresh episodes give.${reference}${seeds ? " Line: mean over the seeds; band: from the lowest seed to the highest." : ""}`;
   by("history-legend").replaceChildren(...(several ? data.runs.map((run) => html("span", { class: `key ${run.colour}` }, html("i", {}), run.label)) : []));
@@ -298,7 +298,7 @@ function curves() {
 
 function policies() {
   const front = fronts[state.focus];
-  by("policies-summary").textContent = `All ${front.returns.length} ${front.objects ? "objects" : "policies"} of ${front.label}`;
+  by("policies-summary").textContent = `${front.returns.length > 1 ? "All " : ""}${counted(front.returns.length, front.objects ? "objects" : "policies")} of ${front.label}`;
   const heads = ["id", ...(front.objects ? ["object"] : []), ...objectives.map(named), ...objectives.map((o) => `preference: ${o.name}`), "steps"];
   const body = html("tbody", {});
   front.returns.forEach((returns, i) => {

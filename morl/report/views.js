@@ -67,7 +67,7 @@ function space(picture, width, height, fronts, axes, names, known, turn) {
     const end = project([0, 1, 2].map((x) => (x === k ? 1.14 : -1))), x = Math.min(Math.max(end[0], 60), width - 60);
     const y = Math.min(Math.max(end[1] < centre[1] ? end[1] - 16 : end[1] + 10, 14), height - 22);
     picture.append(svg("text", { class: "axis", x, y, "text-anchor": "middle" }, shortened(names[axes[k]], 120)));
-    picture.append(svg("text", { x, y: y + 15, "text-anchor": "middle" }, ends(values[k]).join(" to ")));
+    picture.append(svg("text", { x, y: y + 15, "text-anchor": "middle" }, told(values[k])));
   }
   for (const row of known) { const [x, y] = place(row); picture.append(svg("circle", { class: "known", cx: x, cy: y, r: RADIUS + 2 })); }
   const points = fronts.flatMap((front) => front.returns.map((row) => ({ front, at: place(row) })));

@@ -150,9 +150,9 @@ def test_what_is_printed(runs, capsys, tmp_path):
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        ([], "give one or more run directories"),
+        ([], "RUN is missing: morl compare RUN"),
         (["x"], "x does not exist"),
-        (["x", "--by", "agent"], "invalid choice 'agent' for argument '--by'"),
+        (["x", "--by", "agent"], "--by takes one of settings, run, not 'agent'"),
         (["x", "--resamples", "5"], "resamples must be at least 100, not 5"),
         (["x", "--seed", "-1"], "seed must be at least 0, not -1"),
         (["x", "--csv", "--json"], "give --csv or --json, not both"),

@@ -646,7 +646,7 @@ def test_what_cannot_be_checked():
         ("fishwood-v0 --backend host", 1, "FIX   terminated and truncated: are both set at step 200"),
         ("CartPole-v1", 1, "FIX   reward_space: must be a gymnasium.spaces.Box of shape (R,) with R >= 2, not None"),
         ("deep-sea-treasure-v0 --seed -1", 2, "seed must be at least 0"),
-        ("", 2, "Missing from morl check-env: ID"),
+        ("", 2, "ID is missing: morl check-env ID"),
     ],
 )
 @pytest.mark.filterwarnings("ignore:.*precision lowered")
