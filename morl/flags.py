@@ -102,7 +102,8 @@ class Flag:
 def flags_of(cls: type[Any]) -> dict[str, Flag] | None:
     """Return the flags of a settings dataclass and of those that are its fields, by every name they can be given by.
 
-    None if they depend on other flags, as those of a choice between dataclasses do.
+    None if they are not known from the fields: those of a choice between dataclasses, or of a field that has a
+    constructor of its own.
     """
     found: dict[str, Flag] = {}
     hints = get_type_hints(cls, include_extras=True)
@@ -110,6 +111,8 @@ def flags_of(cls: type[Any]) -> dict[str, Flag] | None:
         hint = hints[field.name]
         hint, *notes = get_args(hint) if get_origin(hint) is Annotated else (hint,)
         options = tuple(option for option in _options(hint) if option is not type(None))
+        if any(getattr(note, "constructor_factory", None) for note in notes):
+            return None
         if any(map(dataclasses.is_dataclass, options)):
             nested = flags_of(options[0]) if options == (hint,) else None
             if nested is None:
@@ -138,11 +141,10 @@ def _named(
         about |= {key: value for key in about if (value := getattr(note, key, None))}
     positional = tyro.conf.Positional in notes
     dashed = f"--{about['name'].replace('_', '-')}"
-    custom = any(getattr(note, "constructor_factory", None) for note in notes)
     flag = Flag(
         field.name,
         about["metavar"].partition(" ")[0] if positional else dashed,
-        None if custom else _forms(options),
+        _forms(options),
         positional,
         field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING,
         optional,
@@ -190,7 +192,7 @@ def check_flags(
         by_field: name a flag in errors as its field.
 
     Returns:
-        the same arguments where a flag asks for help, or where flags depend on other flags.
+        the same arguments where one asks for help, or where the flags are not known from the fields.
 
     Raises:
         UserError: an unknown flag, with the nearest ones; too few or too many values, or one of another kind.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -43,7 +44,7 @@ class RolloutOptions:
     max_steps: int | None = None
     """Steps after which an episode is cut short; by default the environment's own limit."""
     video: Path | None = None
-    """Write an animation: a new .gif, .webp or .png file."""
+    """Write an animation, a new .gif, .webp or .png file, or a video, a new .mp4 file (it needs the 'video' extra)."""
     trace: Path | None = None
     """Write every observation, action and reward: a new CSV file."""
 
@@ -72,22 +73,28 @@ def main(args: Sequence[str]) -> int:
     from morl.analysis.playback import play
 
     playback = play(options.run, options.preference, policy=options.policy, training_seed=options.training_seed)
-    video = None
     if options.video is not None:
         playback.check_picture()
-        video = videos.Video(options.video, playback.fps)
-    episodes = []
-    for episode in playback.episodes(
-        options.episodes, seed=options.seed, max_steps=options.max_steps, on_frame=None if video is None else video.add
-    ):
-        episodes.append(episode)
+    with contextlib.ExitStack() as stack:
+        video = None
+        if options.video is not None:
+            video = stack.enter_context(videos.Video(options.video, playback.fps))
+        episodes = []
+        for episode in playback.episodes(
+            options.episodes,
+            seed=options.seed,
+            max_steps=options.max_steps,
+            on_frame=None if video is None else video.add,
+        ):
+            episodes.append(episode)
+            if video is not None:
+                video.end_episode()
         if video is not None:
-            video.end_episode()
+            video.save()
     objectives = playback.setup.objectives
     print(describe(episodes, objectives, f"policy {playback.policy.id} of {options.run} on {playback.setup.env.id}"))
     if video is not None:
-        video.save()
-        left_out = f", the most a video holds: {video.left_out} are not in it" if video.left_out else ""
+        left_out = f", the most an animation holds: {video.left_out} are not in it" if video.left_out else ""
         print(f"video: {video.path} ({len(video)} pictures{left_out})")
     if options.trace is not None:
         write_trace(options.trace, episodes, objectives)
