@@ -287,7 +287,7 @@ def _read(flag: Flag, label: str, values: Sequence[str]) -> list[str]:
     for value in values:
         if all(form.read(value) is None for form in forms):
             raise _wrong(flag, label, value)
-    raise UserError(f"{label} takes {flag}, not {len(values)}")
+    raise UserError(f"{label} must be {flag}, not {len(values)}")
 
 
 def _wrong(flag: Flag, label: str, value: str) -> UserError:
@@ -295,8 +295,8 @@ def _wrong(flag: Flag, label: str, value: str) -> UserError:
     choices = [choice for form in flag.forms or () if isinstance(form.kind, tuple) for choice in form.kind]
     near = difflib.get_close_matches(value, choices, n=1, cutoff=0.5)
     if not value.strip():
-        return UserError(f"{label} must not be empty: it takes {flag}")
-    return UserError(f"{label} takes {flag}, not {value!r}{f'; did you mean {near[0]}?' if near else ''}")
+        return UserError(f"{label} must not be empty: it is {flag}")
+    return UserError(f"{label} must be {flag}, not {value!r}{f'; did you mean {near[0]}?' if near else ''}")
 
 
 def _unread(flag: Flag, name: str, label: str, values: Sequence[str]) -> list[str]:

@@ -152,7 +152,7 @@ def test_what_is_printed(runs, capsys, tmp_path):
     [
         ([], "RUN is missing: morl compare RUN"),
         (["x"], "x does not exist"),
-        (["x", "--by", "agent"], "--by takes one of settings, run, not 'agent'"),
+        (["x", "--by", "agent"], "--by must be one of settings, run, not 'agent'"),
         (["x", "--resamples", "5"], "resamples must be at least 100, not 5"),
         (["x", "--seed", "-1"], "seed must be at least 0, not -1"),
         (["x", "--csv", "--json"], "give --csv or --json, not both"),

@@ -134,7 +134,7 @@ def test_mistakes(dst_run, tmp_path, monkeypatch):
 
 def test_the_command_refuses_in_one_line(capsys):
     for flags, message in (
-        (["--format", "tflite"], "--format takes one of torch, jax, onnx, not 'tflite'"),
+        (["--format", "tflite"], "--format must be one of torch, jax, onnx, not 'tflite'"),
         (["--policy", "0", "--preference", "0.5", "0.5"], "give --preference or --policy, not both"),
     ):
         assert main(["export", "x", "--out", "a.pt2", *flags]) == 2

@@ -334,7 +334,7 @@ class TestMistakes:
             ("train mogfn-al --beta-start 9", "beta_start must be at most beta = 4.0, not 9.0"),
             ("train mogfn-al --pool 8", "pool must be at least round_size = 16, not 8"),
             ("train mogfn-al --max-edits 40", "max_edits must be from 1 to the fewest letters, 33, not 40"),
-            ("train mogfn-al --proposer nsga", "--proposer takes one of gflownet, genetic, random, not 'nsga'"),
+            ("train mogfn-al --proposer nsga", "--proposer must be one of gflownet, genetic, random, not 'nsga'"),
             ("train mogfn-al --steps 9", "unknown flag '--steps'"),
             ("train --resume nowhere", "nowhere does not exist"),
             ("train mogfn-al --resume nowhere", "a run is resumed with its own agent and settings"),
