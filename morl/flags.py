@@ -96,6 +96,8 @@ class Flag:
 
     def __str__(self) -> str:
         """Return the values it takes in words."""
+        if self.pairs:
+            return "a name and a value in turn"
         return " or ".join(map(str, self.forms or ())) or ("no value" if self.forms == () else "a value")
 
 
@@ -222,6 +224,8 @@ def check_flags(
         seen.add(flag.name)
         open_places = 1 if not before and positionals else 0
         values = _values(flag, value if equals else None, rest, open_places)
+        if not values and flag.forms != () and not by_field:  # a file can hold an empty list
+            raise UserError(f"{label} needs a value: {flag}")
         given += [name, *_read(flag, label, values)] if flag.forms is not None else _unread(flag, name, label, values)
         full = f" after {' '.join([label, *values])}: {label} takes {flag}" if len(values) == flag.most else ""
     for flag in positionals:
@@ -302,7 +306,7 @@ def _wrong(flag: Flag, label: str, value: str) -> UserError:
 def _unread(flag: Flag, name: str, label: str, values: Sequence[str]) -> list[str]:
     """Return a flag of a kind that is not known here with its values."""
     if flag.pairs and len(values) % 2:
-        raise UserError(f"{label} takes a name and a value in turn, and {values[-1]!r} has no value")
+        raise UserError(f"{label} takes {flag}, and {values[-1]!r} has no value")
     return [name, *values]
 
 

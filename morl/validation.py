@@ -30,7 +30,9 @@ def check_range(
     below = value < high if open_high else value <= high
     if not (above and below and math.isfinite(value)):
         lower = f"{'greater than' if open_low else 'at least'} {low}"
-        upper = "" if math.isinf(high) else f" and {'below' if open_high else 'at most'} {high}"
+        upper = f" and {'below' if open_high else 'at most'} {high}"
+        if math.isinf(high):
+            upper = "" if math.isfinite(value) else " and finite"
         raise UserError(f"{name} must be {lower}{upper}, not {value}")
 
 

@@ -95,6 +95,8 @@ def test_values(line, name, value):
         ("x --rate -1", "--rate must be greater than 0, not -1.0"),
         ("x --point a b", "--point must be numbers, not 'a'"),
         ("x --point 0.7,b", "--point must be numbers, not 'b'"),
+        ("x --point", "--point needs a value: numbers"),
+        ("x --keywords --quiet", "--keywords needs a value: a name and a value in turn"),
         ("x --widths 1.5", "--widths must be whole numbers, not '1.5'"),
         ("x --beta 1 2 3", "unexpected argument '3' after --beta 1 2: --beta takes a number or 2 numbers"),
         ("x --beta", "--beta needs a value: a number or 2 numbers"),

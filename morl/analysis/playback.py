@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from morl.errors import UserError, blame
 from morl.loading import front_of_seed, fronts_of, setup_of
+from morl.ops.preferences import check_preference
 from morl.runs.front import Policy
 from morl.training.evaluation import MAX_STEPS
 from morl.training.setup import Setup
@@ -193,5 +194,7 @@ def play(
     path = Path(run)
     setup, settings = setup_of(path)
     setup.require("rollout")
+    if preference is not None:  # before anything is compiled
+        check_preference(preference, len(setup.objectives), setup.objectives)
     front = front_of_seed(fronts_of(path, setup, settings), training_seed)
     return Playback(setup, front.policy(preference) if policy is None else front.at(policy))

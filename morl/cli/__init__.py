@@ -43,12 +43,14 @@ def _constant(source: str) -> tuple[int, str, str] | None:
 
 def usage() -> str:
     """Return the text of ``morl --help``."""
-    width = max(len(f"{name} {arguments}") for name, (arguments, _) in commands().items())
-    lines = "\n".join(f"  {f'{name} {arguments}':<{width}}  {text}" for name, (arguments, text) in commands().items())
+    from morl.cli import table
+
+    rows = [[f"  {name} {arguments}", text] for name, (arguments, text) in commands().items()]
+    about = "Multi-objective reinforcement learning: train, and get the Pareto front of policies."
     return (
         "usage: morl COMMAND ...\n\n"
-        "Multi-objective reinforcement learning: train, and get the Pareto front of policies.\n\n"
-        f"commands:\n{lines}\n\n"
+        f"{table.paragraph(about)}\n\n"
+        f"{table.table(['commands:', ''], rows)}\n\n"
         "flags of a command: morl COMMAND --help, morl train AGENT --help\n"
         "start with: morl train cmorl --env minecart-v0\n"
     )

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import tyro
 
 from morl.cli.metrics import cells, explained
-from morl.cli.table import table
+from morl.cli.table import paragraph, table
 from morl.errors import UserError
 from morl.parsing import parse
 from morl.runs.csv import csv_text
@@ -100,7 +100,7 @@ def describe(found: Comparison) -> str:
     lowest = "" if found.own_reference else ", the lowest of the runs'"
     known = "the true front" if found.against_true else "the best points of all these runs"
     about = explained(metrics, found.reference_point.tolist(), lowest, known)
-    lines = [f"{found.env}, γ = {found.gamma:g}. {about}", ""]
+    lines = [paragraph(f"{found.env}, γ = {found.gamma:g}. {about}"), ""]
     numbers = {group: str(i + 1) for i, group in enumerate(found.groups)}
     header = ["group", "run", "seed", "policies", *(metric.label for metric in metrics)]
     rows = [

@@ -67,7 +67,7 @@ def metrics_of(fronts: Mapping[int, Front], true_front: Floats | None) -> str:
         true_front: (m, R); without one, metrics that need it are left out.
     """
     from morl.cli.metrics import cells, explained
-    from morl.cli.table import table
+    from morl.cli.table import paragraph, table
     from morl.ops.preferences import equally_spaced_weights
     from morl.quality import NUM_PREFERENCES, measure
     from morl.registry import metric_specs
@@ -86,4 +86,4 @@ def metrics_of(fronts: Mapping[int, Front], true_front: Floats | None) -> str:
     header = ["seed", *(spec.label for spec in specs)]
     reference_point = next(iter(fronts.values())).reference_point.tolist()
     about = explained(specs, reference_point, "", "the true front")
-    return f"{table(header, rows, right=range(len(header)))}\n{about}"
+    return f"{table(header, rows, right=range(len(header)))}\n{paragraph(about)}"

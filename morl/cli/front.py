@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import tyro
 
-from morl.cli.table import table
+from morl.cli.table import table, terminal_width
 from morl.errors import UserError
 from morl.parsing import parse
 from morl.runs.front import Front
@@ -89,7 +89,8 @@ def _print(fronts: Mapping[int, Front], chosen: Mapping[int, Sequence[int]], *, 
     for seed, front in fronts.items():
         print(describe(seed, front, chosen[seed]))
         if draw:
-            print(f"\n{sketch(front.returns, front.objectives, sys.stdout.encoding or 'ascii')}\n")
+            drawn = sketch(front.returns, front.objectives, sys.stdout.encoding or "ascii", terminal_width())
+            print(f"\n{drawn}\n")
 
 
 def describe(seed: int, front: Front, rows: Sequence[int], ids: Sequence[int] | None = None) -> str:

@@ -70,19 +70,21 @@ def main(args: Sequence[str]) -> int:
     options = parse(SampleOptions, args, prog="morl sample")
     from morl.constructive import sampling, sheets
     from morl.loading import setup_of
+    from morl.ops.preferences import check_preference
     from morl.viz.video import check_new_file
 
-    if len({len(weights) for weights in options.preference}) > 1:
-        raise UserError("every --preference has as many weights as there are objectives")
     known = [] if options.known is None else sampling.read_known(options.known)
     if options.out is not None:
         check_new_file(options.out)
-    env = setup_of(options.run)[0].env
+    setup = setup_of(options.run)[0]
+    setup.require("sample")
+    names, env = setup.objectives, setup.env
+    preferences = [check_preference(weights, len(names), names) for weights in options.preference]
     if options.sheet is not None:
         sheets.check(env, options.sheet)
     drawn = sampling.sample(
         options.run,
-        np.array(options.preference),
+        np.stack(preferences),
         options.n,
         seed=options.seed,
         beta=options.beta,

@@ -15,15 +15,15 @@ _FEW = 40  # with more points, several share a character
 WIDTH, HEIGHT = 64, 16
 
 
-def sketch(points: Floats, names: Sequence[str], encoding: str = "utf-8") -> str:
+def sketch(points: Floats, names: Sequence[str], encoding: str = "utf-8", columns: int | None = None) -> str:
     """Draw points (n, R): a scatter plot of two objectives, or a histogram strip per objective for more.
 
-    Where the encoding has no braille or block characters, in ASCII.
+    Where the encoding has no braille or block characters, in ASCII; at most as wide as a terminal of so many columns.
     """
     if len(names) == 2:
-        text = _plane(points, names, _encodes("⣿●│└─", encoding))
+        text = _plane(points, names, _encodes("⣿●│└─", encoding), columns)
     else:
-        text = _strips(points, names, _encodes("█░", encoding))
+        text = _strips(points, names, _encodes("█░", encoding), columns)
     return text
 
 
@@ -35,16 +35,19 @@ def _encodes(characters: str, encoding: str) -> bool:
     return True
 
 
-def _plane(points: Floats, names: Sequence[str], fine: bool) -> str:
+def _plane(points: Floats, names: Sequence[str], fine: bool, most: int | None) -> str:
     """Draw a scatter plot; many points are drawn as four by two dots per character."""
     dots = fine and len(points) > _FEW
     rows, columns = (4, 2) if dots else (1, 1)
     low, high = points.min(axis=0), points.max(axis=0)
     span = np.where(high > low, high - low, 1.0)
     share = np.where(high > low, (points - low) / span, 0.5)
-    x = np.rint(share[:, 0] * (WIDTH * columns - 1)).astype(int)
+    labels = [f"{high[1]:.4g}", *[""] * (HEIGHT - 2), f"{low[1]:.4g}"]
+    wide = max(map(len, labels))
+    width = _width(most, wide + 2)
+    x = np.rint(share[:, 0] * (width * columns - 1)).astype(int)
     y = np.rint((1 - share[:, 1]) * (HEIGHT * rows - 1)).astype(int)
-    cells = [[0] * WIDTH for _ in range(HEIGHT)]
+    cells = [[0] * width for _ in range(HEIGHT)]
     for i, j in zip(y.tolist(), x.tolist(), strict=True):
         cells[i // rows][j // columns] |= _DOTS[i % rows][j % columns] if dots else 1
     blank, bar, corner, line = (" ", "│", "└", "─") if fine else (" ", "|", "+", "-")
@@ -54,28 +57,33 @@ def _plane(points: Floats, names: Sequence[str], fine: bool) -> str:
             return blank
         return chr(0x2800 + cell) if dots else "●" if fine else "*"
 
-    labels = [f"{high[1]:.4g}", *[""] * (HEIGHT - 2), f"{low[1]:.4g}"]
-    wide = max(map(len, labels))
     body = [
         f"{label:>{wide}} {bar}{''.join(map(character, row))}".rstrip()
         for label, row in zip(labels, cells, strict=True)
     ]
     left, right = f"{low[0]:.4g}", f"{high[0]:.4g}"
-    middle = names[0][: WIDTH - len(left) - len(right) - 2].center(WIDTH - len(left) - len(right))
-    foot = [f"{'':>{wide}} {corner}{line * WIDTH}", f"{'':>{wide}}  {left}{middle}{right}"]
-    return "\n".join([f"{'':>{wide}} {names[1]}", *body, *foot])
+    space = width - len(left) - len(right)
+    middle = names[0][: max(0, space - 2)].center(space)
+    foot = [f"{'':>{wide}} {corner}{line * width}", f"{'':>{wide}}  {left}{middle}{right}"]
+    return "\n".join([f"{'':>{wide}} {names[1][:width]}", *body, *foot])
 
 
-def _strips(points: Floats, names: Sequence[str], fine: bool) -> str:
+def _width(most: int | None, beside: int) -> int:
+    """Return the characters of a drawing with so many beside it, on a terminal of at most so many columns."""
+    return WIDTH if most is None else max(10, min(WIDTH, most - beside))
+
+
+def _strips(points: Floats, names: Sequence[str], fine: bool, most: int | None) -> str:
     """Draw a strip per objective, from its worst value to its best, darker where more policies are."""
     shades = _SHADES if fine else " .:*#"
     lines = []
     wide = max(map(len, names))
     lows, highs = points.min(axis=0), points.max(axis=0)
     ends = [(f"{low:.4g}", f"{high:.4g}") for low, high in zip(lows, highs, strict=True)]
-    left = max(len(low) for low, _ in ends)
+    left, right = (max(map(len, texts)) for texts in zip(*ends, strict=True))
+    width = _width(most, wide + left + right + 6)
     for name, column, low, high, (first, last) in zip(names, points.T, lows, highs, ends, strict=True):
-        counts = np.histogram(column, bins=WIDTH, range=(low, high) if high > low else (low - 1, high + 1))[0]
+        counts = np.histogram(column, bins=width, range=(low, high) if high > low else (low - 1, high + 1))[0]
         level = np.ceil(counts / counts.max() * (len(shades) - 1)).astype(int)
         lines.append(f"{name:<{wide}}  {first:>{left}} [{''.join(shades[i] for i in level)}] {last}")
     return "\n".join(lines)

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from morl.constructive import metrics as gfn_metrics
 from morl.errors import UserError
+from morl.ops.preferences import check_preference
 from morl.runs.csv import csv_text
 
 if TYPE_CHECKING:
@@ -186,7 +187,10 @@ def sample(
     import jax
 
     sampler: Any = setup.agent.learner
-    weights = np.atleast_2d(np.asarray(preferences, np.float64))
+    names = setup.objectives
+    one = isinstance(preferences, str) or all(np.ndim(item) == 0 for item in preferences)  # type: ignore[union-attr]
+    rows: Any = [preferences] if one else preferences
+    weights = np.stack([check_preference(row, len(names), names) for row in rows])
     beta = float(sampler.condition(weights, beta).beta[0])  # checks both
     with jax.default_device(devices.choose(device, 1, setup.spec.split_cores)[0]):
         fronts = fronts_of(path, setup, settings)

@@ -71,6 +71,39 @@ def test_numbers_of_the_page(runs, page):
     assert history == {"mean": [1.5, 2.5], "low": [1.0, 2.0], "high": [2.0, 3.0]}
 
 
+def test_another_reference_point(tmp_path):
+    """The run's own point stays with the history; of the true front that is nothing above, there is no share."""
+    run = write_run(tmp_path / "x", ("treasure", "time"), {0: [[2.0, -3.0], [1.0, -1.0]]}, reference_point=[0.0, -25.0])
+    results = read([run])
+    whole = report.data.report_data(results)["runs"][0]
+    assert (whole["reference"], whole["ownReference"]) == ("0 -25", "0 -25")
+    data = report.data.report_data(results, "0 -4")["runs"][0]
+    assert (data["reference"], data["ownReference"]) == ("0 -4", "0 -25")
+    assert data["fronts"][0]["metrics"]["hypervolume"] == 2 * 1 + 1 * 2
+    beyond = report.data.report_data(results, [1e6, 0.0])["runs"][0]["fronts"][0]["metrics"]
+    assert (beyond["hypervolume"], beyond["share"]) == (0, None)
+    with pytest.raises(UserError, match="has 2 finite numbers, one for each of treasure, time, not 1"):
+        report.write(results, tmp_path / "page.html", [0.0])
+    assert not (tmp_path / "page.html").exists()
+
+
+def test_returns_of_each_objective_are_in_the_history(browser, tmp_path):
+    """The column of the best return of each objective is a curve; a metric without a number is none."""
+    run = write_run(tmp_path / "x", ("a b", "c"), {0: [[1.0, 2.0]]}, metrics=[[1, 0, "nan", 1, 1, 1, 5.0, 4.0]])
+    table = (run / "metrics.csv").read_text().splitlines()
+    table[0] += ",return/a b/max,return/a b/mean"
+    (run / "metrics.csv").write_text("\n".join(table))
+    report.write(read([run]), tmp_path / "page.html", [-20.0, -20.0])
+    show(browser, tmp_path / "page.html")
+    titles = [head.text for head in browser.find_elements("css selector", "#curves h3")]
+    assert titles == ["Expected utility", "Sparsity", "Size of the front", "Best return: a b"]
+    assert "Reference point of the hypervolume: −20\u00a0−20, as given to this report." in text(browser, "numbers-note")
+    assert "above the reference point of the training, −10\u00a0−10." in text(browser, "history-note")
+    assert text(browser, "policies-summary") == "1 policy of seed 0"
+    bar = browser.find_element("css selector", "#returns .bar")
+    assert bar.get_attribute("title") == "1 over all policies shown here"
+
+
 def test_one_objective_may_not_vary(tmp_path):
     run = write_run(tmp_path / "x", ("a", "b", "c", "d"), {0: [[1.0, 2.0, 3.0, 4.0]]}, metrics=[[1, 0, "nan", 1, 1, 1]])
     data = json.loads(json.dumps(report.data.report_data(read([run])), allow_nan=False))
