@@ -103,7 +103,8 @@ class MOGFNConfig:
         if not 1 <= len(low_high) <= 2 or not ordered or not math.isfinite(low_high[-1]):
             raise UserError(f"beta must be a number of at least 0, or the lowest and the highest, not {self.beta}")
         if not self.hidden or min(self.hidden) < 1:
-            raise UserError(f"hidden must be one or more widths of at least 1, not {self.hidden}")
+            given = " ".join(map(str, self.hidden)) or "none"
+            raise UserError(f"hidden must be one or more widths of at least 1, not {given}")
         if self.width % self.num_heads:
             raise UserError(f"num_heads must divide width = {self.width}, not {self.num_heads}")
         if self.replay_batch and self.replay_capacity < self.batch:

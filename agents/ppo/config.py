@@ -71,7 +71,8 @@ class PPOConfig:
         if self.preference_units not in ("scaled", "raw"):
             raise unknown_name("preference_units", self.preference_units, ("scaled", "raw"))
         if not self.hidden or min(self.hidden) < 1:
-            raise UserError(f"hidden must be one or more widths of at least 1, not {self.hidden}")
+            given = " ".join(map(str, self.hidden)) or "none"
+            raise UserError(f"hidden must be one or more widths of at least 1, not {given}")
         if (self.num_envs * self.rollout_steps) % self.minibatches:
             raise UserError(
                 f"minibatches must divide num_envs * rollout_steps = {self.num_envs * self.rollout_steps}, "

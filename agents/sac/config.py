@@ -88,7 +88,8 @@ class SACConfig:
         if self.train_gamma is not None:
             check_range(self, "train_gamma", low=0, high=1)
         if not self.hidden or min(self.hidden) < 1:
-            raise UserError(f"hidden must be one or more widths of at least 1, not {self.hidden}")
+            given = " ".join(map(str, self.hidden)) or "none"
+            raise UserError(f"hidden must be one or more widths of at least 1, not {given}")
         if self.n_step > self.rollout_steps:
             raise UserError(f"n_step must be at most rollout_steps = {self.rollout_steps}, not {self.n_step}")
         rows = self.num_envs * self.rollout_steps

@@ -42,6 +42,8 @@ class FrontOptions:
     def __post_init__(self) -> None:
         if self.csv and self.preference is not None:
             raise UserError("--csv prints the whole front; give it without --preference")
+        if self.csv and self.reference_point is not None:
+            raise UserError("--csv prints no hypervolume; give it without --reference-point")
         if self.csv and self.json:
             raise UserError("give --csv or --json, not both")
         if self.png is not None and self.png.suffix.lower() != ".png":

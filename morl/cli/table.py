@@ -22,6 +22,18 @@ def paragraph(text: str) -> str:
     return text if width is None else textwrap.fill(text, width, break_on_hyphens=False)
 
 
+def reflowed(text: str) -> str:
+    """Return a help text whose paragraphs, parted by empty lines, are broken anew where the terminal is narrower."""
+    width = terminal_width()
+    blocks = text.split("\n\n")
+    for i, block in enumerate(blocks):
+        lines = block.splitlines()
+        if width is not None and any(len(line) > width for line in lines):
+            whole = len(lines[0]) > width  # the lines of a paragraph, not of a list
+            blocks[i] = paragraph(" ".join(lines)) if whole else "\n".join(map(paragraph, lines))
+    return "\n\n".join(blocks).rstrip("\n") + "\n"
+
+
 def table(header: Sequence[str], rows: Iterable[Sequence[str]], right: Iterable[int] = ()) -> str:
     """Return a table with columns aligned by spaces; those whose numbers are in ``right`` to the right.
 

@@ -16,6 +16,7 @@ from typing import Annotated, Any
 
 import tyro
 
+from morl.cli.table import reflowed
 from morl.errors import UserError
 from morl.registry import agent_spec, agent_specs, load
 
@@ -60,7 +61,7 @@ def main(args: Sequence[str]) -> int:
     A stopped training leaves the front of that moment and a checkpoint to resume from.
     """
     if not args or args[0] in ("-h", "--help"):
-        print(HELP.format(agents=", ".join(agent_specs())), end="")
+        print(reflowed(HELP.format(agents=", ".join(agent_specs()))), end="")
         return 0
     name, *flags = args
     arguments: dict[str, Any]

@@ -19,7 +19,7 @@ from rich.live import Live
 from rich.table import Table
 
 from morl.cli.compare import interval
-from morl.cli.table import table
+from morl.cli.table import reflowed, table
 from morl.cli.train import STOPPED, parse_all, stop_on_interrupt
 from morl.errors import UserError
 from morl.registry import agent_spec, agent_specs, load
@@ -72,7 +72,7 @@ class _Show:
 def main(args: Sequence[str]) -> int:
     """Search; return 0 when finished, 3 when stopped early by SIGINT or SIGTERM, to be resumed."""
     if not args or args[0] in ("-h", "--help"):
-        print(HELP.format(agents=", ".join(agent_specs())), end="")
+        print(reflowed(HELP.format(agents=", ".join(agent_specs()))), end="")
         return 0
     from morl.parsing import parse as parse_flags
 

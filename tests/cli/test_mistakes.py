@@ -41,6 +41,7 @@ CASES = [
     ("front run --reference-point 0", f"{POINT} 1 (0)"),
     ("front run --reference-point 0 nan", f"{POINT} 0 nan"),
     ("front run --reference-point 0,-inf", f"{POINT} 0 -inf"),
+    ("front run --reference-point 0 0 --csv", "--csv prints no hypervolume; give it without --reference-point"),
     ("front run --json yes", "unexpected argument 'yes' after --json: --json takes no value"),
     ("front run --png a.gif", "cannot write a picture to a.gif; allowed: .png"),
     ("front run --png no/a.png", "cannot write no/a.png: No such file or directory"),

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from morl.cli import table as tables
-from morl.cli import usage
+from morl.cli import train, tune, usage
 from morl.cli.sketch import sketch
-from morl.cli.table import paragraph, table
+from morl.cli.table import paragraph, reflowed, table
 
 HEADER = ["id", "what", *(f"objective {i}" for i in range(9))]
 ROWS = [[str(i), "a long description of many words " * 3, *(f"{i * j + 0.5:.3f}" for j in range(9))] for i in range(3)]
@@ -64,3 +64,7 @@ def test_drawings(columns, number):
 def test_the_help(columns, terminal):
     terminal(columns)
     assert max(map(len, usage().splitlines())) <= columns
+    for text in (train.HELP, tune.HELP):
+        shown = reflowed(text.format(agents="a, b"))
+        assert max(map(len, shown.splitlines())) <= columns
+        assert shown.split() == text.format(agents="a, b").split()
