@@ -226,7 +226,9 @@ def check_flags(
         values = _values(flag, value if equals else None, rest, open_places)
         if not values and flag.forms != () and not by_field:  # a file can hold an empty list
             raise UserError(f"{label} needs a value: {flag}")
-        given += [name, *_read(flag, label, values)] if flag.forms is not None else _unread(flag, name, label, values)
+        read = _read(flag, label, values)
+        # attached it can begin with a dash
+        given += [f"{name}={read[0]}"] if equals and len(values) == 1 == len(read) else [name, *read]
         full = f" after {' '.join([label, *values])}: {label} takes {flag}" if len(values) == flag.most else ""
     for flag in positionals:
         if before:
@@ -274,6 +276,10 @@ def _read(flag: Flag, label: str, values: Sequence[str]) -> list[str]:
         UserError: too few or too many, or one of another kind.
     """
     forms = flag.forms or ()
+    if flag.forms is None:
+        if flag.pairs and len(values) % 2:
+            raise UserError(f"{label} takes {flag}, and {values[-1]!r} has no value")
+        return list(values)
     if not forms:
         if values:
             raise UserError(f"{label} takes no value, not {values[0]!r}")
@@ -301,13 +307,6 @@ def _wrong(flag: Flag, label: str, value: str) -> UserError:
     if not value.strip():
         return UserError(f"{label} must not be empty: it is {flag}")
     return UserError(f"{label} must be {flag}, not {value!r}{f'; did you mean {near[0]}?' if near else ''}")
-
-
-def _unread(flag: Flag, name: str, label: str, values: Sequence[str]) -> list[str]:
-    """Return a flag of a kind that is not known here with its values."""
-    if flag.pairs and len(values) % 2:
-        raise UserError(f"{label} takes {flag}, and {values[-1]!r} has no value")
-    return [name, *values]
 
 
 def _unknown(name: str, valid: Sequence[str], prog: str) -> UserError:
