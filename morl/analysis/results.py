@@ -104,6 +104,7 @@ class Result:
                 learner=None,
                 params=None,
                 observation_ndim=0,
+                action_space=None,
                 objects=objects.get(seed),
                 labelled=self.labelled,
             )

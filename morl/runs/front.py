@@ -97,7 +97,7 @@ class Front:
         learner, params: how to act: the learner and the stacked parameters of the policies; None where only the numbers
             were read.
         observation_ndim: axes of one observation.
-        action_space: of one environment.
+        action_space: of one environment; None where only the numbers were read.
         conditional: the rows are one policy under n preferences; ``params`` are that policy's, not stacked.
         objects: n texts, where the rows are objects that a sampler drew for the preferences. What they reach is exact,
             so standard errors are 0; the policy of a row is the sampler under its preference, step by step.
@@ -119,7 +119,7 @@ class Front:
     learner: Actor | None
     params: PyTree
     observation_ndim: int
-    action_space: Space[Any]
+    action_space: Space[Any] | None
     conditional: bool = False
     objects: tuple[str, ...] | None = None
     labelled: bool = False
@@ -205,7 +205,7 @@ class Front:
         """
         if self.labelled:
             raise UserError("this front holds labelled objects: there is no policy that acts")
-        if self.learner is None:
+        if self.learner is None or self.action_space is None:
             raise UserError("only the numbers of this front were read; morl.load reads its policies")
         if not 0 <= row < len(self):
             raise UserError(f"policy {row} is not in this front; it has 0 to {len(self) - 1}")
