@@ -1,5 +1,6 @@
 """The command line as a user meets it: what it prints, and one line with exit code 2 for every mistake."""
 
+import csv
 import os
 import signal
 import subprocess
@@ -262,10 +263,21 @@ def test_train_front_evaluate_and_train_again_from_the_config(capsys, tmp_path):
     assert len(one.splitlines()) == 3
     code, text, _ = run(capsys, "front", str(out), "--csv")
     assert text == (out / "front.csv").read_text()
-    code, again, _ = run(capsys, "evaluate", str(out), "--episodes", "3")
+    numbers = tmp_path / "numbers.csv"
+    flags = ["--episodes", "3", "--reference-point", "0,-25", "--out", str(numbers)]
+    code, again, _ = run(capsys, "evaluate", str(out), *flags)
     assert code == 0
     assert "3 greedy episodes" in again
-    header, row, about = again.splitlines()[-3:]
+    assert "reference 0 -25)" in again
+    assert "HV above 0 -25" in again
+    header, row, about, written = again.splitlines()[-4:]
+    rows = list(csv.DictReader(numbers.read_text().splitlines()))
+    assert written == f"numbers: {numbers} ({len(rows)} rows)"
+    assert [row["id"] for row in rows] == [str(i) for i in range(len(morl.load(out).front))]
+    assert {(row["episodes"], row["evaluation_seed"], row["gamma"]) for row in rows} == {("3", "0", "1.0")}
+    again = run(capsys, "evaluate", str(out), *flags)
+    assert again == (2, "", f"morl evaluate: error: {numbers} exists already; choose another name\n")
+    assert "reference 0 -25)" in run(capsys, "front", str(out), "--reference-point", "0", "-25")[1]
     assert header.split() == ["seed", "HV", "EU", "IGD+", "SP", "EPS+", "MUL", "N"]
     assert len(row.split()) == 8
     assert "IGD+, EPS+ and MUL against the true front" in about

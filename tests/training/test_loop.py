@@ -66,6 +66,10 @@ def test_a_run_directory_is_complete(dst_run):
     rows = list(csv.DictReader((path / "metrics.csv").read_text().splitlines()))
     assert [row["seed"] for row in rows] == ["5", "6"] * 8
     assert float(rows[-1]["hypervolume_share"]) == pytest.approx(float(rows[-1]["hypervolume"]) / 401.8, rel=1e-6)
+    for name in ("treasure", "time"):
+        low, mean, high = (float(rows[-1][f"return/{name}/{kind}"]) for kind in ("min", "mean", "max"))
+        assert low < mean < high
+    assert float(rows[-1]["return/treasure/max"]) <= 23.7 + 1e-5
     assert (path / "front.png").read_bytes().startswith(b"\x89PNG")
     log = (path / "log.txt").read_text()
     assert "by training estimates" in log
