@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import tyro
 
-from morl.cli.table import table, terminal_width
+from morl.cli.table import paragraph, table, terminal_width
 from morl.errors import UserError
 from morl.parsing import parse
 from morl.runs.front import Front
@@ -106,7 +106,8 @@ def describe(seed: int, front: Front, rows: Sequence[int], ids: Sequence[int] | 
     """
     title = f"seed {seed}: {len(front)} {front.kind}, {front.describe_hypervolume()}; "
     if front.objects is not None:
-        return title + _described_objects(front, front.objects, rows)
+        about, shown = _described_objects(front, front.objects, rows)
+        return f"{paragraph(title + about)}\n{shown}"
     title += f"discounted returns, mean ± standard error of {front.episodes} greedy episodes"
     header = ["id", "trained for", *front.objectives, "steps"]
     body = [
@@ -118,7 +119,7 @@ def describe(seed: int, front: Front, rows: Sequence[int], ids: Sequence[int] | 
         ]
         for i in rows
     ]
-    return f"{title}\n{table(header, body, right=[0, *range(2, len(header))])}"
+    return f"{paragraph(title)}\n{table(header, body, right=[0, *range(2, len(header))])}"
 
 
 def as_json(seed: int, front: Front, rows: Sequence[int]) -> dict[str, Any]:
@@ -143,7 +144,7 @@ def as_json(seed: int, front: Front, rows: Sequence[int]) -> dict[str, Any]:
     }
 
 
-def _described_objects(front: Front, objects: Sequence[str], rows: Sequence[int]) -> str:
+def _described_objects(front: Front, objects: Sequence[str], rows: Sequence[int]) -> tuple[str, str]:
     """Return the rest of the title and the table for a front of objects."""
     header = ["id", "drawn for", *front.objectives, "steps", "object"]
     body = [
@@ -158,5 +159,5 @@ def _described_objects(front: Front, objects: Sequence[str], rows: Sequence[int]
     ]
     if front.labelled:  # for no preference
         header, body = [header[0], *header[2:]], [[row[0], *row[2:]] for row in body]
-        return f"labelled\n{table(header, body, right=list(range(len(header) - 1)))}"
-    return f"the best of those drawn\n{table(header, body, right=[0, *range(2, len(header) - 1)])}"
+        return "labelled", table(header, body, right=list(range(len(header) - 1)))
+    return "the best of those drawn", table(header, body, right=[0, *range(2, len(header) - 1)])

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import numpy as np
 import tyro
 
-from morl.cli.table import table
+from morl.cli.table import paragraph, table
 from morl.errors import UserError
 from morl.parsing import parse
 from morl.runs import files
@@ -119,4 +119,4 @@ def describe(drawn: Candidates, best: Candidates) -> str:
         ]
         for i, text in enumerate(best.objects)
     ]
-    return f"{title}\n{table(header, body, right=range(1, len(header) - 1))}"
+    return f"{paragraph(title)}\n{table(header, body, right=range(1, len(header) - 1))}"
