@@ -1,6 +1,7 @@
 """Two virtual CPU devices, so that every test runs the split over devices; another by MORL_TEST_PLATFORM=cuda."""
 
 import atexit
+import fcntl
 import gc
 import os
 import shutil
@@ -38,6 +39,7 @@ import jax
 import pytest
 
 from morl.agents.cmorl import CMORLConfig
+from morl.loading import load
 from morl.settings import TrainSettings
 from morl.training.loop import train
 
@@ -70,8 +72,19 @@ def _is_smoke(path: str) -> bool:
     return any(path == entry or path.startswith((f"{entry}/", f"{entry}::", f"{entry}[")) for entry in SMOKE)
 
 
+# Files that take longest, of few tests or tests that wait: begun first, so that no worker is left with one at the end.
+FIRST = (
+    "tests/tune/test_study.py",
+    "tests/docs/test_examples.py",
+    "tests/training/test_loop.py",
+    "tests/docs/test_docs.py",
+    "tests/training/test_conditional.py",
+)
+
+
 def pytest_collection_modifyitems(items):
-    """Mark the smoke tests."""
+    """Put the longest files first, and mark the smoke tests."""
+    items.sort(key=lambda item: FIRST.index(file) if (file := item.nodeid.partition("::")[0]) in FIRST else len(FIRST))
     for item in items:
         if _is_smoke(item.nodeid) and item.get_closest_marker("slow") is None:
             item.add_marker(pytest.mark.smoke)
@@ -96,19 +109,31 @@ def optimised(monkeypatch):
 
 @pytest.fixture(scope="session")
 def dst_run(tmp_path_factory):
-    """A finished run of two seeds on deep-sea-treasure, long enough to have learnt most of it."""
-    out = tmp_path_factory.mktemp("runs") / "dst"
-    settings = TrainSettings(
-        env="deep-sea-treasure-v0",
-        steps=250_000,
-        num_seeds=2,
-        seed=5,
-        out=out,
-        reference_point=(0.0, -25.0),
-        evaluations=8,
-        eval_episodes=2,
-        final_episodes=2,
-    )
-    # as little computing as learns it
-    config = CMORLConfig(num_envs=32, rollout_steps=32, epochs=4, minibatches=4, hidden=(32, 32), learning_rate=3e-3)
-    return train("cmorl", settings, config)
+    """A finished run of two seeds on deep-sea-treasure, long enough to have learnt most of it.
+
+    The workers share it: the first one to ask trains, another reads it from its directory.
+    """
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
+    out = shared / "dst"
+    with (shared / "dst.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if (out / "front.csv").exists():
+            return load(out)
+        settings = TrainSettings(
+            env="deep-sea-treasure-v0",
+            steps=250_000,
+            num_seeds=2,
+            seed=5,
+            out=out,
+            reference_point=(0.0, -25.0),
+            evaluations=8,
+            eval_episodes=2,
+            final_episodes=2,
+        )
+        # as little computing as learns it
+        config = CMORLConfig(
+            num_envs=32, rollout_steps=32, epochs=4, minibatches=4, hidden=(32, 32), learning_rate=3e-3
+        )
+        return train("cmorl", settings, config)
