@@ -13,6 +13,7 @@ import numpy as np
 
 from morl.envs.checks.generators import global_state, seed_global_generators
 from morl.envs.checks.report import Fault
+from morl.envs.gymnasium.masked import allowed_action, mask_of
 from morl.errors import blame
 from morl.registry import EnvSpec
 
@@ -93,6 +94,8 @@ def sampled_actions(env: gymnasium.Env[Any, Any], seed: int, kept: list[Any]) ->
 def play(subject: Subject, seed: int, actions: Iterable[Any]) -> list[Call]:
     """Play episodes one after another; only the first is seeded.
 
+    An action that the environment's mask forbids is replaced by an allowed one.
+
     Raises:
         Fault: the environment raised, changed its action, returned a flag that is not a bool, or did not return five
             values (two for ``reset``).
@@ -105,6 +108,7 @@ def play(subject: Subject, seed: int, actions: Iterable[Any]) -> list[Call]:
             obs, info = _called(reset, 2, f"the reset of episode {episode}")
             calls.append(Call(episode, 0, obs, None, False, False, info, copied((obs, None, info))))
         step += 1
+        action = allowed_action(action, mask_of(obs, info), env.action_space)
         kept = copied(action)
         when = f"step {step} of episode {episode}"
         obs, reward, terminated, truncated, info = _called(partial(env.step, action), 5, when)

@@ -14,9 +14,10 @@ import gymnasium
 from gymnasium import spaces
 from gymnasium.envs.registration import EnvSpec
 
+from morl.envs.gymnasium.masked import MASK, MaskIntoInfo, MaskIntoObservation
 from morl.envs.host.guard import Guard
 from morl.envs.host.repairs import CutOff, SeededOre, SeededStart, StillMines
-from morl.errors import UserError
+from morl.errors import UserError, blame
 from morl.ops.spaces import FLATTENED, check_action_space, check_observation_space
 
 # Wrappers for faults of MO-Gymnasium's environments that would reach the learner.
@@ -28,8 +29,15 @@ _REPAIRS: dict[str, type[gymnasium.Wrapper[Any, Any, Any, Any]]] = {
 }
 
 
-def build(spec: EnvSpec, kwargs: Mapping[str, Any], finite: bool = True) -> gymnasium.Env[Any, Any]:
+def build(
+    spec: EnvSpec, kwargs: Mapping[str, Any], finite: bool = True, masked: bool | None = None
+) -> gymnasium.Env[Any, Any]:
     """Make an environment with array observations and a checked vector reward.
+
+    Args:
+        spec, kwargs: registration and keywords of the environment.
+        finite: refuse rewards that are not finite.
+        masked: the environment gives a mask of actions, which joins the observation; by default a reset tells.
 
     Raises:
         UserError: a scalar reward, or a space that is not supported.
@@ -38,7 +46,7 @@ def build(spec: EnvSpec, kwargs: Mapping[str, Any], finite: bool = True) -> gymn
         warnings.simplefilter("ignore")  # on old versions, rendering and float precision
         env = gymnasium.make(spec, disable_env_checker=True, **kwargs)
     try:
-        return prepared(env, spec.id, finite)
+        return prepared(env, spec.id, finite, masked)
     except UserError:
         env.close()
         raise
@@ -60,8 +68,10 @@ def _silent_mujoco(spec: EnvSpec) -> Iterator[None]:
         mujoco.set_mju_user_warning(before)
 
 
-def prepared(env: gymnasium.Env[Any, Any], id: str, finite: bool) -> gymnasium.Env[Any, Any]:
-    """Wrap an environment for array observations and a checked vector reward.
+def prepared(
+    env: gymnasium.Env[Any, Any], id: str, finite: bool, masked: bool | None = None
+) -> gymnasium.Env[Any, Any]:
+    """Wrap an environment for array observations and a checked vector reward; arguments as for :func:`build`.
 
     Raises:
         UserError: a scalar reward, or a space that is not supported.
@@ -76,6 +86,23 @@ def prepared(env: gymnasium.Env[Any, Any], id: str, finite: bool) -> gymnasium.E
     check_observation_space(env.observation_space, id)
     if id in _REPAIRS:
         env = _REPAIRS[id](env)
+    if isinstance(env.observation_space, spaces.Dict) and MASK in env.observation_space.spaces:
+        env, masked = MaskIntoInfo(env), True
     if isinstance(env.observation_space, FLATTENED):
         env = gymnasium.wrappers.FlattenObservation(env)
+    if _gives_masks(env, id) if masked is None else masked:
+        env = MaskIntoObservation(env, id)
     return Guard(env, reward_space.shape, id, finite)
+
+
+def _gives_masks(env: gymnasium.Env[Any, Any], id: str) -> bool:
+    """Return whether the infos of an environment of ``Discrete`` actions hold masks, by its first one."""
+    if not isinstance(env.action_space, spaces.Discrete):
+        return False
+    try:
+        info = env.reset(seed=0)[1]
+    except UserError:
+        raise
+    except Exception as error:  # any exception: it is the environment's
+        raise UserError(f"{id}: reset raised {blame(error)}") from error
+    return isinstance(info, dict) and MASK in info

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from morl.environments import check_keywords
 from morl.envs.gymnasium.build import build, prepared
 from morl.envs.gymnasium.host_vector import HostVectorEnv
+from morl.envs.gymnasium.masked import MaskAtEnd, MaskIntoObservation, checked_mask, joined
 from morl.envs.host.in_process import VectorRewardSync
 from morl.envs.host.worker_pool import WorkerPool
 from morl.errors import MissingExtraError, UserError
@@ -41,7 +42,8 @@ class HostEnvironment:
 
     Attributes:
         id: name in Gymnasium's registry.
-        observation_space, action_space: spaces of one environment; ``Dict`` and ``Tuple`` observations are flattened.
+        observation_space, action_space: spaces of one environment; ``Dict`` and ``Tuple`` observations are flattened,
+            and a mask of actions is at their end.
         reward_space: ``Box`` of shape (R,).
         objectives: name and unit of each of the R rewards; ``objective_0`` ... without a registration.
         max_episode_steps: steps after which an episode is truncated; ``None`` for no limit.
@@ -49,6 +51,7 @@ class HostEnvironment:
         metadata: ``render_modes`` and ``render_fps``.
         spec: Gymnasium's registration.
         kwargs: keywords that it is made with.
+        action_mask: function from observations (..., F) to masks (..., n) int8 of the allowed actions, or None.
     """
 
     id: str
@@ -61,6 +64,7 @@ class HostEnvironment:
     metadata: Mapping[str, Any]
     spec: EnvSpec
     kwargs: Mapping[str, Any]
+    action_mask: MaskAtEnd | None = None
 
     def make_vector(
         self, num_envs: int, processes: int = 0, restarts: int = 0, *, finite: bool = True
@@ -83,7 +87,7 @@ class HostEnvironment:
             raise UserError(f"num_envs must be at least 1, not {num_envs}")
         if not 0 <= processes <= num_envs:
             raise UserError(f"processes must be from 0 to num_envs ({num_envs}), not {processes}")
-        build_env = partial(build, self.spec, self.kwargs, finite)
+        build_env = partial(build, self.spec, self.kwargs, finite, self.action_mask is not None)
         size = len(self.objectives)
         envs: VectorEnv[Any, Any, Any]
         if processes:
@@ -96,7 +100,8 @@ class HostEnvironment:
 
     def make_single(self, render_mode: str | None = None) -> gymnasium.Env[Any, Any]:
         """Make one environment, with pictures if ``render_mode`` is given."""
-        return build(self.spec, self.kwargs if render_mode is None else {**self.kwargs, "render_mode": render_mode})
+        kwargs = self.kwargs if render_mode is None else {**self.kwargs, "render_mode": render_mode}
+        return build(self.spec, kwargs, masked=self.action_mask is not None)
 
 
 def host_environment(spec: EnvSpec, kwargs: Mapping[str, Any]) -> HostEnvironment:
@@ -154,6 +159,7 @@ def _described(env: gymnasium.Env[Any, Any], spec: EnvSpec, kwargs: Mapping[str,
         metadata={"render_modes": [], **env.metadata},
         spec=spec,
         kwargs=dict(kwargs),
+        action_mask=MaskAtEnd(int(env.action_space.n)) if isinstance(env.env, MaskIntoObservation) else None,
     )
 
 

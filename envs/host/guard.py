@@ -11,6 +11,7 @@ import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
+from morl.envs.gymnasium.masked import MASK
 from morl.errors import UserError
 
 
@@ -20,7 +21,8 @@ class Guard(gymnasium.Wrapper[Any, Any, Any, Any]):
     Infos are dropped: nothing reads them, and they cost more than the step of a small environment.
 
     Raises:
-        UserError: in ``reset`` and ``step``, for a reward or observation of another shape, or one that is not finite.
+        UserError: in ``reset`` and ``step``, for a reward or observation of another shape, or one that is not finite;
+            for a mask of actions that has not joined the observation.
     """
 
     def __init__(self, env: gymnasium.Env[Any, Any], reward_shape: tuple[int, ...], id: str, finite: bool) -> None:
@@ -38,11 +40,15 @@ class Guard(gymnasium.Wrapper[Any, Any, Any, Any]):
     def step(self, action: Any) -> tuple[Any, SupportsFloat, bool, bool, dict[str, Any]]:
         self._step += 1
         try:
-            obs, reward, terminated, truncated, _ = self.env.step(action)
+            obs, reward, terminated, truncated, info = self.env.step(action)
         except Exception as error:
             error.add_note(f"in step {self._step} of an episode of {self._id}")
             raise
         where = f"{self._id}, step {self._step} of an episode"
+        if info and MASK in info:
+            raise UserError(
+                f"{where}: an {MASK} in the info; allowed: one in every info from the reset on, of Discrete actions"
+            )
         vector: Any = checked_reward(reward, self._reward_shape, where, self._finite)
         return self._checked(obs), vector, bool(terminated), bool(truncated), {}
 
