@@ -13,8 +13,8 @@ import numpy as np
 
 from morl.envs.checks.generators import global_state, seed_global_generators
 from morl.envs.checks.report import Fault
-from morl.envs.gymnasium.masked import allowed_action, mask_of
-from morl.errors import blame
+from morl.envs.gymnasium.masked import MASK, allowed_action, checked_mask, mask_of
+from morl.errors import UserError, blame
 from morl.registry import EnvSpec
 
 STEPS, SECONDS, BYTES = 1000, 3.0, 2**27  # bounds on random steps: number, time, memory of their observations
@@ -97,8 +97,8 @@ def play(subject: Subject, seed: int, actions: Iterable[Any]) -> list[Call]:
     An action that the environment's mask forbids is replaced by an allowed one.
 
     Raises:
-        Fault: the environment raised, changed its action, returned a flag that is not a bool, or did not return five
-            values (two for ``reset``).
+        Fault: the environment raised, gave a wrong mask, changed its action, returned a flag that is not a bool, or did
+            not return five values (two for ``reset``).
     """
     env, calls, start, episode, step = subject.env, list[Call](), True, 0, 0
     for action in actions:
@@ -108,7 +108,7 @@ def play(subject: Subject, seed: int, actions: Iterable[Any]) -> list[Call]:
             obs, info = _called(reset, 2, f"the reset of episode {episode}")
             calls.append(Call(episode, 0, obs, None, False, False, info, copied((obs, None, info))))
         step += 1
-        action = allowed_action(action, mask_of(obs, info), env.action_space)
+        action = _allowed(action, calls, env)
         kept = copied(action)
         when = f"step {step} of episode {episode}"
         obs, reward, terminated, truncated, info = _called(partial(env.step, action), 5, when)
@@ -120,6 +120,23 @@ def play(subject: Subject, seed: int, actions: Iterable[Any]) -> list[Call]:
         calls.append(Call(episode, step, obs, reward, terminated, truncated, info, copied((obs, reward, info))))
         start = calls[-1].ended or step == subject.limit
     return calls
+
+
+def _allowed(action: Any, calls: list[Call], env: gymnasium.Env[Any, Any]) -> Any:
+    """Return the action, or one that the mask of the last call allows in its place.
+
+    Raises:
+        Fault: a wrong mask, or one at some steps only.
+    """
+    first, last = (mask_of(call.was[0], call.was[2]) for call in (calls[0], calls[-1]))
+    if (first is None) is not (last is None):
+        raise Fault(f"{calls[0 if first is None else -1].when} gave no {MASK}, though others do: give one at each")
+    if last is None:
+        return action
+    try:
+        return allowed_action(action, checked_mask(last, env.action_space, calls[-1].when), env.action_space)
+    except UserError as error:
+        raise Fault(str(error)) from error
 
 
 def _called(call: Callable[[], Any], size: int, when: str) -> tuple[Any, ...]:

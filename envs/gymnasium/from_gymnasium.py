@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from morl.environments import check_keywords
 from morl.envs.gymnasium.build import build, prepared
 from morl.envs.gymnasium.host_vector import HostVectorEnv
-from morl.envs.gymnasium.masked import MaskAtEnd, MaskIntoObservation, checked_mask, joined
+from morl.envs.gymnasium.masked import MaskAtEnd, MaskIntoObservation
 from morl.envs.host.in_process import VectorRewardSync
 from morl.envs.host.worker_pool import WorkerPool
 from morl.errors import MissingExtraError, UserError

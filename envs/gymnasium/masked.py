@@ -1,8 +1,8 @@
 """Masks of actions of Gymnasium environments, which agents see at the end of the observation.
 
-A mask is the entry ``action_mask`` of a ``Dict`` observation or of the info, as in Gymnasium and PettingZoo. It joins the
-observation where an environment is made, so that vector environments, worker processes, replays and policies need no
-second channel for it. Worker processes import this module, so it does not import JAX.
+A mask is the entry ``action_mask`` of a ``Dict`` observation or of the info, as in Gymnasium and PettingZoo. It joins
+the observation where an environment is made, so that vector environments, worker processes, replays and policies need
+no second channel for it. Worker processes import this module, so it does not import JAX.
 """
 
 from __future__ import annotations
@@ -99,8 +99,8 @@ class MaskIntoInfo(Wrapper):
 class MaskIntoObservation(Wrapper):
     """Join the observation, of one array, and the mask in the info to one vector with the mask at its end.
 
-    After the end of an episode, where nothing is to be chosen, a mask may be missing or empty: it then allows all. Infos
-    are dropped.
+    After the end of an episode, where nothing is to be chosen, a mask may be missing or empty: it then allows all.
+    Infos are dropped.
 
     Raises:
         UserError: in ``reset`` and ``step``, a mask that is missing or wrong; see :func:`checked_mask`.

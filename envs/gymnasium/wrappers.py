@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, SupportsFloat
 
 import gymnasium
@@ -21,6 +21,7 @@ from morl.errors import UserError
 from morl.validation import check_discount
 
 Wrapper = gymnasium.Wrapper[Any, Any, Any, Any]
+Key = str | Sequence[str | int]  # a name, or the names on the way to an entry of nested dictionaries
 Step = tuple[Any, SupportsFloat, bool, bool, dict[str, Any]]
 
 
@@ -216,10 +217,14 @@ class VectorRewardFromInfo(Wrapper, RecordConstructorArgs):
     >>> import gymnasium
     >>> keys = ["reward_forward", "reward_ctrl"]
     >>> env = VectorRewardFromInfo(gymnasium.make("HalfCheetah-v5"), keys)  # doctest: +SKIP
+    >>> keys = ["rewards.collision_reward", ("rewards", "high_speed_reward"), "crashed"]
+    >>> env = VectorRewardFromInfo(gymnasium.make("highway-v0"), keys)  # doctest: +SKIP
 
     Args:
         env: an environment with a scalar reward.
-        keys: R names in the info of each step, in the order of the objectives.
+        keys: R names in the info of each step, in the order of the objectives. ``"rewards.a"``, or ``("rewards", "a")``
+            for names that have dots, is the entry ``a`` of the dictionary ``rewards``, and ``"rewards.0"`` the first of
+            a list or array. A name with a dot that the info has as it is comes first. A flag (bool) counts as 0 or 1.
         low, high: bounds of the rewards, (R,) or one for all, where they are known.
 
     Attributes:
@@ -227,27 +232,29 @@ class VectorRewardFromInfo(Wrapper, RecordConstructorArgs):
 
     Raises:
         UserError: fewer than two keys or one twice, bounds that do not fit; in ``step`` an info without one of the
-            keys, or with something else than a finite number there.
+            keys, or with something else than a finite number or flag there.
     """
 
     def __init__(
         self,
         env: gymnasium.Env[Any, Any],
-        keys: Sequence[str],
+        keys: Sequence[Key],
         low: ArrayLike = -np.inf,
         high: ArrayLike = np.inf,
     ) -> None:
         gymnasium.Wrapper.__init__(self, env)
-        if isinstance(keys, str) or len(keys) < 2 or len(set(keys)) != len(keys):
-            raise UserError(f"keys must be at least 2 different names in the info, not {keys!r}")
-        self.keys = tuple(keys)
+        given = [] if isinstance(keys, str) else [key if isinstance(key, str) else tuple(key) for key in keys]
+        names = [_name(key) for key in given]
+        if len(names) < 2 or len(set(names)) != len(names) or not all(names):
+            raise UserError(f"keys must be at least 2 different names or paths in the info, not {keys!r}")
+        self.keys = tuple(given)
         try:
             lows, highs = (np.broadcast_to(np.asarray(bound, np.float32), len(keys)).copy() for bound in (low, high))
         except ValueError:
             raise UserError(f"low and high must be one number or {len(keys)}, one for each key") from None
         if not (lows <= highs).all():
             raise UserError(f"low must be at most high, not {lows.tolist()} and {highs.tolist()}")
-        RecordConstructorArgs.__init__(self, keys=list(keys), low=lows.tolist(), high=highs.tolist())
+        RecordConstructorArgs.__init__(self, keys=given, low=lows.tolist(), high=highs.tolist())
         self.reward_space = spaces.Box(lows, highs, dtype=np.float32)
 
     def step(self, action: Any) -> Step:
@@ -256,13 +263,52 @@ class VectorRewardFromInfo(Wrapper, RecordConstructorArgs):
         vector: Any = np.array([self._component(key, info) for key in self.keys], np.float32)
         return obs, vector, terminated, truncated, {**info, "scalar_reward": reward}
 
-    def _component(self, key: str, info: dict[str, Any]) -> float:
-        if key not in info:
-            raise UserError(f"{self.env} has no {key!r} in its info; allowed: {', '.join(map(str, info)) or 'nothing'}")
-        value = np.asarray(info[key])
-        if value.size != 1 or not np.issubdtype(value.dtype, np.number) or not np.isfinite(value).all():
-            raise UserError(f"{self.env} has {info[key]!r} as {key!r} in its info; allowed: one finite number")
+    def _component(self, key: Key, info: dict[str, Any]) -> float:
+        found = list(_entries(info, key))
+        if not found:
+            allowed = ", ".join(_paths(info)) or "nothing"
+            raise UserError(f"{self.env} has no {_name(key)!r} in its info; allowed: {allowed}")
+        value = np.asarray(found[0])
+        if value.size != 1 or value.dtype.kind not in "biuf" or not np.isfinite(value).all():
+            raise UserError(
+                f"{self.env} has {found[0]!r} as {_name(key)!r} in its info; allowed: one finite number or flag"
+            )
         return float(value.item())
+
+
+def _name(key: Key) -> str:
+    return key if isinstance(key, str) else ".".join(map(str, key))
+
+
+def _entries(container: Any, key: Key) -> Iterator[Any]:
+    """Yield the entries at a key, first the one of the longest names with dots."""
+    if not key:
+        yield container
+        return
+    parts = key.split(".") if isinstance(key, str) else key
+    for end in range(len(parts), 0, -1) if isinstance(key, str) else [1]:
+        head = ".".join(parts[:end]) if isinstance(key, str) else parts[0]  # type: ignore[arg-type]
+        rest = ".".join(parts[end:]) if isinstance(key, str) else parts[1:]  # type: ignore[arg-type]
+        for entry in _entry(container, head):
+            yield from _entries(entry, rest)
+
+
+def _entry(container: Any, name: str | int) -> list[Any]:
+    """Return the entry of a dictionary, list or array in a list, empty if there is none."""
+    if isinstance(container, Mapping):
+        return [container[name]] if name in container else []
+    if isinstance(container, list | tuple | np.ndarray) and np.ndim(container) and str(name).isdecimal():
+        return list(container[int(name) : int(name) + 1])
+    return []
+
+
+def _paths(info: Mapping[Any, Any], prefix: str = "") -> Iterator[str]:
+    """Yield the names of all entries, those of nested dictionaries as paths."""
+    for name, value in info.items():
+        if isinstance(value, Mapping):
+            yield from _paths(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}"
 
 
 def _reward_space(env: gymnasium.Env[Any, Any], wrapper: str) -> spaces.Box:

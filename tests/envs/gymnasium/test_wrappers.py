@@ -16,6 +16,7 @@ from morl.envs.gymnasium.wrappers import (
     MORecordEpisodeStatistics,
     VectorRewardFromInfo,
 )
+from morl.envs.wrappers import VectorRewardFromInfo as old_path
 from morl.errors import UserError
 from tests.envs.host.counting import Counting
 
@@ -208,6 +209,35 @@ def test_vector_reward_from_info():
     assert LinearReward(env, [1, 1]).step(0)[1] == 1.0
 
 
+NESTED = {
+    "speed": 3.0,
+    "crashed": True,
+    "safe": np.False_,
+    "rewards": {"a": 1.0, "b": np.float32(2), "parts": {"x.y": -1}},
+    "rewards.b": 7.0,
+    "losses": np.array([4.0, 5.0]),
+    "costs": [6, {"c": 8}],
+}
+
+
+@pytest.mark.parametrize(
+    ("keys", "reward"),
+    [
+        (["rewards.a", ("rewards", "b")], [1, 2]),
+        (["rewards.b", ["rewards", "a"]], [7, 1]),  # the name that is there as it is
+        (["speed", "crashed", "safe"], [3, 1, 0]),
+        (["rewards.parts.x.y", ("rewards", "a")], [-1, 1]),
+        ([("rewards", "parts", "x.y"), "speed"], [-1, 3]),
+        (["losses.1", ("costs", 0), "costs.1.c"], [5, 6, 8]),
+    ],
+)
+def test_vector_reward_from_nested_info(keys, reward):
+    env = VectorRewardFromInfo(Scalar(NESTED), keys)
+    env.reset()
+    assert env.step(0)[1].tolist() == reward
+    assert old_path is VectorRewardFromInfo
+
+
 @pytest.mark.parametrize(
     ("info", "message"),
     [
@@ -215,6 +245,8 @@ def test_vector_reward_from_info():
         ({"speed": 1.0, "energy": "low"}, "has 'low' as 'energy' in its info; allowed: one finite number"),
         ({"speed": 1.0, "energy": np.ones(2)}, "as 'energy' in its info; allowed: one finite number"),
         ({"speed": np.nan, "energy": 1.0}, "has nan as 'speed' in its info"),
+        ({"speed": 1.0, "all": {"energy": 1.0, "wind": {"x": 0}}}, "allowed: speed, all.energy, all.wind.x"),
+        ({"speed": 1.0, "energy": {"low": 1.0}}, "has {'low': 1.0} as 'energy' in its info; allowed: one finite"),
     ],
 )
 def test_infos_that_do_not_hold_the_reward(info, message):
@@ -237,6 +269,8 @@ def test_infos_that_do_not_hold_the_reward(info, message):
         (lambda: MORecordEpisodeStatistics(Scalar({})), "has a scalar reward"),
         (lambda: MORecordEpisodeStatistics(Counting(), buffer_length=0), "buffer_length must be at least 1, not 0"),
         (lambda: VectorRewardFromInfo(Scalar({}), "ab"), "keys must be at least 2 different names"),
+        (lambda: VectorRewardFromInfo(Scalar({}), ["a.b", ("a", "b")]), "2 different names or paths in the info"),
+        (lambda: VectorRewardFromInfo(Scalar({}), ["a", ()]), "2 different names or paths in the info"),
         (lambda: VectorRewardFromInfo(Scalar({}), ["a", "a"]), "keys must be at least 2 different names"),
         (lambda: VectorRewardFromInfo(Scalar({}), ["a", "b"], low=[1, 2, 3]), "low and high must be one number or 2"),
         (lambda: VectorRewardFromInfo(Scalar({}), ["a", "b"], low=1, high=0), "low must be at most high"),
@@ -264,7 +298,7 @@ def test_they_work_around_ours_and_can_be_made_again_from_the_spec():
     [
         ("morl/minecart-v0", lambda env: LinearReward(env, [0.1, 0.2, 0.7])),
         ("morl/minecart-v0", lambda env: MONormalizeReward(env, 2, gamma=0.9)),
-        ("MountainCarContinuous-v0", lambda env: VectorRewardFromInfo(env, ["x", "y"], low=[-1, -2], high=3.0)),
+        ("MountainCarContinuous-v0", lambda env: VectorRewardFromInfo(env, ["x", ("y", "z")], low=[-1, -2], high=3.0)),
     ],
 )
 def test_a_spec_remembers_every_argument(id, wrap):
