@@ -1,11 +1,13 @@
-"""Interface to any Gymnasium vector environment with vector rewards, in either auto-reset mode."""
+"""Interface to any Gymnasium vector environment with vector rewards, in any auto-reset mode."""
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
-from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
+from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv
 from numpy.typing import ArrayLike, NDArray
 
 from morl.envs.host.guard import checked_reward
@@ -40,7 +42,10 @@ class HostStep(NamedTuple):
 
 
 class HostVectorEnv:
-    """Vector environment with the same results for both auto-reset modes.
+    """Vector environment with the same results for every auto-reset mode.
+
+    Where the mode is DISABLED, environments whose episode has ended are reset in the same step, by ``reset_mask``. So
+    are those of Gymnasium's ``AsyncVectorEnv`` in mode NEXT_STEP, whose own resets give one number for a reward.
 
     Args:
         envs: a vector environment whose observations and actions are arrays. Gymnasium's ``SyncVectorEnv`` keeps one
@@ -50,21 +55,17 @@ class HostVectorEnv:
         finite: refuse rewards that are not finite; otherwise the caller must check them.
 
     Raises:
-        UserError: auto-reset is disabled or of an unknown mode, or ``envs`` has scalar rewards.
+        UserError: an unknown auto-reset mode, observations that are no arrays, or an ``envs`` that cannot hold vector
+            rewards.
     """
 
     def __init__(
         self, envs: VectorEnv[Any, Any, Any], num_objectives: int, id: str = "the environment", finite: bool = True
     ) -> None:
-        self._mode = envs.metadata.get("autoreset_mode")
-        if self._mode not in (AutoresetMode.SAME_STEP, AutoresetMode.NEXT_STEP):
-            allowed = "AutoresetMode.SAME_STEP or NEXT_STEP"
-            raise UserError(f"{id}: vector environment with auto-reset mode {self._mode}; allowed: {allowed}")
-        if type(envs.unwrapped) is SyncVectorEnv:
-            raise UserError(
-                f"{id}: gymnasium.vector.SyncVectorEnv keeps scalar rewards; allowed:"
-                " morl.make(id, 'host').make_vector(n) or mo_gymnasium.wrappers.vector.MOSyncVectorEnv"
-            )
+        self._mode = _checked_mode(envs, id)
+        if envs.single_observation_space.shape is None:
+            kind = type(envs.single_observation_space).__name__
+            raise UserError(f"{id}: vector environment of {kind} observations; allowed: arrays (flatten them)")
         self.id = id
         self.num_envs = envs.num_envs
         self.observation_space = envs.single_observation_space
@@ -109,12 +110,8 @@ class HostVectorEnv:
             raise UserError(f"{self.id}: call reset before step")
         actions = self._checked_actions(actions)
         self._step += 1
-        try:
+        with self._blaming():
             following, raw, terminations, truncations, infos = self._envs.step(actions)
-        except UserError:
-            raise
-        except Exception as error:  # any exception: it is the user's code
-            raise UserError(f"{self.id}, step {self._step}: {blame(error)}") from error
         obs = self._checked(following)
         where = f"{self.id}, step {self._step}"
         reward = checked_reward(raw, (self.num_envs, self.num_objectives), where, self._finite)
@@ -131,6 +128,10 @@ class HostVectorEnv:
         if self._mode is AutoresetMode.SAME_STEP and ended.any():
             next_obs = obs.copy()
             next_obs[ended] = np.stack([infos["final_obs"][i] for i in np.flatnonzero(ended)])
+        elif self._mode is AutoresetMode.DISABLED and ended.any():
+            with self._blaming():
+                started, _ = self._envs.reset(options={"reset_mask": ended.copy()})
+            obs = self._checked(started)
         return HostStep(next_obs, reward, terminated, truncated, obs, valid, lost)
 
     def incidents(self) -> list[str]:
@@ -140,6 +141,16 @@ class HostVectorEnv:
     def close(self) -> None:
         """End worker processes and close the environments. Repeated calls have no effect."""
         self._envs.close()
+
+    @contextlib.contextmanager
+    def _blaming(self) -> Iterator[None]:
+        """Turn an exception of the environments into a UserError."""
+        try:
+            yield
+        except UserError:
+            raise
+        except Exception as error:  # any exception: it is the user's code
+            raise UserError(f"{self.id}, step {self._step}: {blame(error)}") from error
 
     def _checked_seeds(self, seed: int | list[int]) -> list[int]:
         seeds = [seed + i for i in range(self.num_envs)] if isinstance(seed, int | np.integer) else seed
@@ -169,3 +180,27 @@ class HostVectorEnv:
         if obs.shape != shape:
             raise UserError(f"{self.id}, step {self._step}: observations of shape {obs.shape}, not {shape}")
         return obs
+
+
+def _checked_mode(envs: VectorEnv[Any, Any, Any], id: str) -> AutoresetMode:
+    """Return the mode to step the environments by: DISABLED for those that :class:`HostVectorEnv` resets itself.
+
+    Raises:
+        UserError: see :class:`HostVectorEnv`.
+    """
+    mode, inner = envs.metadata.get("autoreset_mode"), envs.unwrapped
+    if not isinstance(mode, AutoresetMode):
+        names = ", ".join(f"AutoresetMode.{known.name}" for known in AutoresetMode)
+        raise UserError(f"{id}: vector environment with auto-reset mode {mode} in its metadata; allowed: {names}")
+    if isinstance(inner, SyncVectorEnv) and np.ndim(inner._rewards) == 1:
+        raise UserError(
+            f"{id}: gymnasium.vector.SyncVectorEnv keeps scalar rewards; allowed:"
+            " morl.make(id, 'host').make_vector(n) or mo_gymnasium.wrappers.vector.MOSyncVectorEnv"
+        )
+    scalar_at_resets = isinstance(inner, AsyncVectorEnv) and type(inner).step_wait is AsyncVectorEnv.step_wait
+    if mode is AutoresetMode.NEXT_STEP and scalar_at_resets:
+        if not inner.shared_memory:  # then its workers would reset once more
+            allowed = "AutoresetMode.SAME_STEP or DISABLED, or shared_memory=True"
+            raise UserError(f"{id}: AsyncVectorEnv in mode NEXT_STEP without shared memory; allowed: {allowed}")
+        return AutoresetMode.DISABLED
+    return mode

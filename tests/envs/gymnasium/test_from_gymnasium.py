@@ -11,7 +11,7 @@ import warnings
 import gymnasium
 import numpy as np
 import pytest
-from gymnasium.vector import AutoresetMode, SyncVectorEnv
+from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv
 from mo_gymnasium.wrappers.vector import MOSyncVectorEnv
 
 import morl
@@ -24,12 +24,12 @@ NUMBER, STEPS = 5, 60
 
 def transitions(envs):
     """The valid transitions of each environment: rows of (obs, action, reward, next_obs, terminated, truncated)."""
-    rows = [[] for _ in range(NUMBER)]
+    rows = [[] for _ in range(envs.num_envs)]
     rng = np.random.default_rng(0)
     actions_of = [rng.integers(0, 5, size=1000) for _ in range(NUMBER)]
     obs = envs.reset(seed=7)
     for _ in range(STEPS):
-        actions = np.array([actions_of[i][len(rows[i])] for i in range(NUMBER)])
+        actions = np.array([actions_of[i][len(rows[i])] for i in range(envs.num_envs)])
         out = envs.step(actions)
         for i in np.flatnonzero(out.valid):
             ended = (out.terminated[i], out.truncated[i])
@@ -81,6 +81,29 @@ def test_next_step_resets_are_dropped_and_nothing_else(reference):
         ends = int(two[:, -2:].sum())
         assert len(two) in (STEPS - ends, STEPS - ends + 1)
         assert ends > 5
+        np.testing.assert_array_equal(two, one[: len(two)])
+
+
+class VectorSync(SyncVectorEnv):
+    """Gymnasium's vector environment with room for vector rewards, in any mode."""
+
+    def __init__(self, env_fns, mode):
+        super().__init__(env_fns, autoreset_mode=mode)
+        self._rewards = np.zeros((len(env_fns), 3))
+
+
+@pytest.mark.parametrize("mode", list(AutoresetMode))
+@pytest.mark.parametrize("kind", [VectorSync, AsyncVectorEnv])
+def test_every_mode_of_vector_environments_gives_the_same(reference, kind, mode):
+    if kind is VectorSync:
+        envs = VectorSync([Counting] * 2, mode)
+    else:
+        envs = AsyncVectorEnv([Counting] * 2, context="spawn", autoreset_mode=mode)
+    spends_a_step = kind is VectorSync and mode is AutoresetMode.NEXT_STEP
+    for one, two in zip(reference, transitions(HostVectorEnv(envs, 3)), strict=False):
+        ends = int(two[:, -2:].sum())
+        assert ends > 5
+        assert len(two) in ((STEPS - ends, STEPS - ends + 1) if spends_a_step else (STEPS,))
         np.testing.assert_array_equal(two, one[: len(two)])
 
 
@@ -308,9 +331,16 @@ def test_vectors_that_cannot_work_are_refused():
         morl.make("tests.envs.host.counting:morl-test/Scalar-v0")
     with pytest.raises(UserError, match="SyncVectorEnv keeps scalar rewards"):
         HostVectorEnv(SyncVectorEnv([Counting]), 3)
-    disabled = SyncVectorEnv([Counting], autoreset_mode=AutoresetMode.DISABLED)
-    with pytest.raises(UserError, match=r"auto-reset mode AutoresetMode\.DISABLED; allowed"):
-        HostVectorEnv(disabled, 3)
+    unknown = VectorSync([Counting], AutoresetMode.DISABLED)
+    unknown.metadata = {}
+    with pytest.raises(UserError, match=r"auto-reset mode None in its metadata; allowed: AutoresetMode\.NEXT_STEP, "):
+        HostVectorEnv(unknown, 3)
+    with pytest.raises(UserError, match="vector environment of Dict observations; allowed: arrays"):
+        HostVectorEnv(gymnasium.make_vec("morl/mec-offloading-v0", num_envs=2), 2)
+    slow = AsyncVectorEnv([Counting], shared_memory=False, context="spawn")
+    with pytest.raises(UserError, match="NEXT_STEP without shared memory; allowed: .*SAME_STEP or DISABLED"):
+        HostVectorEnv(slow, 3)
+    slow.close()
     envs = morl.make(f"tests.envs.host.counting:{ID}").make_vector(2)
     with pytest.raises(UserError, match="call reset before step"):
         envs.step([0, 0])
