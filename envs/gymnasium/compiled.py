@@ -26,7 +26,7 @@ class BatchState(NamedTuple):
         key: (B,) random keys.
         state: (B, ...) environment states.
         steps: (B,) int32, steps taken in this episode.
-        ended: (B,) bool, True where the last step ended the episode and the next one resets it.
+        ended: (B,) bool, True where the last step ended the episode and no reset has followed.
     """
 
     key: jax.Array
@@ -96,6 +96,20 @@ def reset_all(env: AnyEnv, keys: jax.Array, params: Any) -> tuple[BatchState, ja
     return BatchState(keys, state, jnp.zeros(len(keys), jnp.int32), jnp.zeros(len(keys), bool)), obs, info
 
 
+@partial(jax.jit, static_argnums=0)
+def reset_some(
+    env: AnyEnv, rows: jax.Array, keys: jax.Array, batch: BatchState, obs: jax.Array, params: Any
+) -> tuple[BatchState, jax.Array, dict[str, Any]]:
+    """Start an episode in the environments of ``rows`` (B,), with keys (B,); the others stay as they are."""
+    fresh, first_obs, info = reset_all(env, keys, params)
+
+    def choose(new: jax.Array, old: jax.Array) -> jax.Array:
+        return jnp.where(rows.reshape(-1, *[1] * (old.ndim - 1)), new, old)
+
+    chosen: BatchState = jax.tree.map(choose, fresh, batch)
+    return chosen, choose(first_obs, obs), info
+
+
 @partial(jax.jit, static_argnums=(0, 1, 2))
 def step_all(
     env: AnyEnv, mode: AutoresetMode, limit: int | None, batch: BatchState, actions: jax.Array, params: Any
@@ -118,6 +132,9 @@ def step_all(
         return BatchState(keys, state, steps, terminated | truncated), out
 
     again = terminated | truncated
+    if mode is AutoresetMode.DISABLED:
+        return BatchState(keys, state, steps, again), BatchStep(obs, obs, reward, terminated, truncated, info)
+
     kept, keys_reset = _split(keys)
     keys = jnp.where(again, kept, keys)
     state, next_obs, steps = _reset_where(env, again, keys_reset, params, (state, obs, steps))

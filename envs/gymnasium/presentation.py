@@ -9,10 +9,11 @@ from gymnasium import Space, spaces
 from numpy.typing import NDArray
 
 from morl.envs.base import Environment
+from morl.envs.gymnasium.masked import MASK
 from morl.errors import UserError
 from morl.ops.spaces import narrow, to_jax, to_space
 
-MASK = "action_mask"  # name of the mask in observations and infos, as in Gymnasium
+INVALID = "invalid_action"  # flag in the info, that the mask forbade the action of the step
 AnyEnv = Environment[Any, Any]
 Array = NDArray[Any]
 
@@ -66,20 +67,28 @@ def mask_of(env: AnyEnv, obs: Any) -> Array | None:
     return obs[MASK].copy() if hasattr(env, "action_mask") else None
 
 
-def refuse_masked(env: AnyEnv, action: Array, mask: Array | None, rows: Any = True) -> None:
-    """Check actions (...) against their mask (..., n), for those of ``rows`` only.
+def heed_mask(
+    env: AnyEnv, action: Array, mask: Array, strict: bool, rows: Any = True
+) -> tuple[Array, NDArray[np.bool_]]:
+    """Return actions (...) with the first allowed one for each that its mask (..., n) forbids, and which those were.
+
+    Args:
+        env: names itself in the error.
+        action: (...) actions.
+        mask: (..., n) of the observation acted on.
+        strict: refuse forbidden actions.
+        rows: (...) bool, False where an action has no effect.
 
     Raises:
-        UserError: the mask forbids an action.
+        UserError: the mask forbids an action, and ``strict``.
     """
-    if mask is None:
-        return
     forbidden = (np.take_along_axis(mask, action[..., None], axis=-1)[..., 0] == 0) & rows
-    if forbidden.any():
+    if strict and forbidden.any():
         first = np.argwhere(forbidden)[0]
         allowed = ", ".join(map(str, np.flatnonzero(mask[tuple(first)])))
         where = f" in environment {first[0]}" if len(first) else ""
         raise UserError(f"action {action[tuple(first)]} for {env.id} is masked{where}; allowed now: {allowed}")
+    return np.where(forbidden, mask.argmax(axis=-1), action).astype(action.dtype), forbidden
 
 
 def with_masks(info: dict[str, Any], mask: NDArray[np.bool_]) -> dict[str, Any]:

@@ -18,15 +18,24 @@ from numpy.typing import NDArray
 
 from morl.environments import make
 from morl.envs.constructive.host_values import oracle_errors
-from morl.envs.gymnasium.compiled import BatchState, keys_of, reset_all, reset_one, step_all, step_one
+from morl.envs.gymnasium.compiled import (
+    BatchState,
+    keys_of,
+    reset_all,
+    reset_one,
+    reset_some,
+    step_all,
+    step_one,
+)
 from morl.envs.gymnasium.presentation import (
+    INVALID,
     AnyEnv,
     Array,
     checked_action,
+    heed_mask,
     mask_of,
     present,
     presented_space,
-    refuse_masked,
     with_masks,
 )
 from morl.errors import UserError
@@ -39,9 +48,13 @@ class GymnasiumEnv(gymnasium.Env[Any, Any]):
     ``gymnasium.wrappers.TimeLimit(env, env.functional.max_episode_steps)`` for an instance made directly. Episodes
     follow ``reset(seed=)``; each step uses another key.
 
+    Where the environment masks actions, the mask is in the observation and the info. A step by an action that it
+    forbids takes the first allowed one instead, and says so by True under ``invalid_action`` in its info.
+
     Args:
         env: a functional environment, or the id of a registered one.
         render_mode: ``"rgb_array"`` where the environment can draw itself.
+        strict: refuse actions that the mask forbids.
         kwargs: keywords of the environment given by id.
 
     Attributes:
@@ -51,12 +64,12 @@ class GymnasiumEnv(gymnasium.Env[Any, Any]):
 
     Raises:
         UserError: unknown id or keyword, a render mode that the environment does not have; in ``step`` an action
-            outside ``action_space``.
+            outside ``action_space``, or with ``strict`` a masked one.
     """
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 30}  # noqa: RUF012
 
-    def __init__(self, env: AnyEnv | str, render_mode: str | None = None, **kwargs: Any) -> None:
+    def __init__(self, env: AnyEnv | str, render_mode: str | None = None, strict: bool = False, **kwargs: Any) -> None:
         self.functional = _functional(env, kwargs)
         fps = getattr(self.functional, "render_fps", self.metadata["render_fps"])
         modes = self.metadata["render_modes"] if hasattr(self.functional, "render") else []
@@ -69,6 +82,7 @@ class GymnasiumEnv(gymnasium.Env[Any, Any]):
         self.action_space = self.functional.action_space
         self.reward_space = self.functional.reward_space
         self.objectives = self.functional.objectives
+        self._strict = strict
         self._params = self.functional.default_params
         self._key: jax.Array | None = None
         self._mask: Array | None = None
@@ -91,13 +105,16 @@ class GymnasiumEnv(gymnasium.Env[Any, Any]):
         if self._key is None:
             raise ResetNeeded("call reset before step")
         action = checked_action(self.functional, self.action_space, action)
-        refuse_masked(self.functional, action, self._mask)
+        told: dict[str, Any] = {}
+        if self._mask is not None:
+            action, invalid = heed_mask(self.functional, action, self._mask, self._strict)
+            told = {INVALID: bool(invalid)}
         self._key, self._state, obs, reward, terminated, truncated, info = step_one(
             self.functional, self._key, self._state, action, self._params
         )
         obs, reward = present(self.functional, obs, self.observation_space), np.array(reward, np.float32)
         self._mask = mask_of(self.functional, obs)
-        return obs, reward, bool(terminated), bool(truncated), jax.tree.map(np.array, info)
+        return obs, reward, bool(terminated), bool(truncated), {**jax.tree.map(np.array, info), **told}
 
     def render(self) -> Any:
         """Draw the current state, (H, W, 3) uint8; ``None`` without a render mode."""
@@ -120,8 +137,9 @@ class GymnasiumVectorEnv(VectorEnv[Any, Any, Any]):
         num_envs: B.
         max_episode_steps: steps after which an episode is truncated; ``None`` for the environment's own limit, -1 for
             no limit.
-        autoreset_mode: Gymnasium's ``NEXT_STEP`` (the step after an end resets, with reward 0) or ``SAME_STEP`` (the
-            last observation is in ``info["final_obs"]``).
+        autoreset_mode: Gymnasium's ``NEXT_STEP`` (the step after an end resets, with reward 0), ``SAME_STEP`` (the
+            last observation is in ``info["final_obs"]``) or ``DISABLED`` (``reset(options={"reset_mask": ended})``).
+        strict: refuse actions that the mask forbids; by default as in :class:`GymnasiumEnv`.
         kwargs: keywords of the environment given by id.
 
     Attributes:
@@ -130,8 +148,8 @@ class GymnasiumVectorEnv(VectorEnv[Any, Any, Any]):
         objectives: name and unit of each reward.
 
     Raises:
-        UserError: unknown id or keyword, a number out of range, a mode that is not supported; in ``step`` an action
-            outside ``action_space``.
+        UserError: unknown id or keyword, a number out of range, an unknown mode; in ``step`` an action outside
+            ``action_space``, with ``strict`` a masked one, or an environment that has ended where the mode is DISABLED.
     """
 
     def __init__(
@@ -140,6 +158,7 @@ class GymnasiumVectorEnv(VectorEnv[Any, Any, Any]):
         num_envs: int = 1,
         max_episode_steps: int | None = None,
         autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
+        strict: bool = False,
         **kwargs: Any,
     ) -> None:
         self.functional = _functional(env, kwargs)
@@ -148,9 +167,8 @@ class GymnasiumVectorEnv(VectorEnv[Any, Any, Any]):
         limit = self.functional.max_episode_steps if max_episode_steps is None else max_episode_steps
         if limit is not None and limit < 1 and limit != -1:
             raise UserError(f"max_episode_steps must be at least 1, or -1 for no limit, not {limit}")
-        allowed = [AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP]
-        if autoreset_mode not in (*allowed, *(mode.value for mode in allowed)):
-            names = " or ".join(mode.value for mode in allowed)
+        if autoreset_mode not in (*AutoresetMode, *(mode.value for mode in AutoresetMode)):
+            names = " or ".join(mode.value for mode in AutoresetMode)
             raise UserError(f"autoreset_mode must be {names}, not {autoreset_mode}")
         self._limit = None if limit == -1 else limit
         self._mode = AutoresetMode(autoreset_mode)
@@ -162,14 +180,19 @@ class GymnasiumVectorEnv(VectorEnv[Any, Any, Any]):
         self.action_space = batch_space(self.single_action_space, num_envs)
         self.reward_space = self.functional.reward_space
         self.objectives = self.functional.objectives
+        self._strict = strict
         self._params = self.functional.default_params
         self._batch: BatchState | None = None
+        self._obs: Any = None
         self._mask: Array | None = None
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
-        """Start an episode in every environment; a seed s gives environment i the seed s + i. There are no options."""
+        """Start an episode in every environment; a seed s gives environment i the seed s + i.
+
+        The one option is ``reset_mask``, (B,) bool: environments where it is False stay as they are.
+        """
         super().reset(seed=seed)
-        _refuse_options(self.functional, options)
+        rows = self._rows(dict(options or {}))
         if seed is not None:
             seeds = [_draw_seed(seeding.np_random(seed + i)[0]) for i in range(self.num_envs)]
             keys = keys_of(np.array(seeds, np.uint32))
@@ -177,10 +200,23 @@ class GymnasiumVectorEnv(VectorEnv[Any, Any, Any]):
             keys = keys_of(self.np_random.integers(2**32, size=self.num_envs, dtype=np.uint32))
         else:
             keys = self._batch.key
-        self._batch, obs, info = reset_all(self.functional, keys, self._params)
-        obs = present(self.functional, obs, self.observation_space)
+        if self._batch is None or rows.all():
+            self._batch, self._obs, info = reset_all(self.functional, keys, self._params)
+        else:
+            self._batch, self._obs, info = reset_some(self.functional, rows, keys, self._batch, self._obs, self._params)
+        obs = present(self.functional, self._obs, self.observation_space)
         self._mask = mask_of(self.functional, obs)
-        return obs, with_masks(jax.tree.map(np.asarray, info), np.ones(self.num_envs, bool))
+        return obs, with_masks(jax.tree.map(np.asarray, info), rows)
+
+    def _rows(self, options: dict[str, Any]) -> NDArray[np.bool_]:
+        """Return which environments (B,) a reset with these options starts; raise UserError for other options."""
+        rows = options.pop("reset_mask", np.ones(self.num_envs, bool))
+        _refuse_options(self.functional, options)
+        if not isinstance(rows, np.ndarray) or (rows.shape, rows.dtype) != ((self.num_envs,), bool) or not rows.any():
+            raise UserError(f"reset_mask must be a bool array ({self.num_envs},) with a True, not {rows!r}")
+        if self._batch is None and not rows.all():
+            raise UserError("the first reset must be of all environments, without reset_mask")
+        return rows
 
     @oracle_errors()
     def step(self, actions: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
@@ -189,17 +225,23 @@ class GymnasiumVectorEnv(VectorEnv[Any, Any, Any]):
             raise ResetNeeded("call reset before step")
         actions = checked_action(self.functional, self.action_space, actions)
         was_reset = np.asarray(self._batch.ended)
-        refuse_masked(self.functional, actions, self._mask, ~was_reset)
+        if self._mode is AutoresetMode.DISABLED and was_reset.any():
+            ended = ", ".join(map(str, np.flatnonzero(was_reset)))
+            raise UserError(f"environments that have ended: {ended}; reset them by reset_mask before the next step")
+        told: dict[str, Any] = {}
+        if self._mask is not None:
+            actions, told[INVALID] = heed_mask(self.functional, actions, self._mask, self._strict, ~was_reset)
         self._batch, out = step_all(self.functional, self._mode, self._limit, self._batch, actions, self._params)
         terminated, truncated = np.array(out.terminated), np.array(out.truncated)
         ended = terminated | truncated
-        info = jax.tree.map(np.asarray, out.info)
-        if self._mode is AutoresetMode.NEXT_STEP:
+        info = {**jax.tree.map(np.asarray, out.info), **told}
+        if self._mode is not AutoresetMode.SAME_STEP:
             infos = with_masks(info, ~was_reset)
         else:
             infos = with_masks(info, ~ended)
             if ended.any():
                 infos |= self._final(out.final_obs, info, ended)
+        self._obs = out.obs
         obs = present(self.functional, out.obs, self.observation_space)
         self._mask = mask_of(self.functional, obs)
         return obs, np.array(out.reward, np.float32), terminated, truncated, infos

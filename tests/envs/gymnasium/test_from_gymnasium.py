@@ -338,7 +338,7 @@ def test_vectors_that_cannot_work_are_refused():
     with pytest.raises(UserError, match="vector environment of Dict observations; allowed: arrays"):
         HostVectorEnv(gymnasium.make_vec("morl/mec-offloading-v0", num_envs=2), 2)
     slow = AsyncVectorEnv([Counting], shared_memory=False, context="spawn")
-    with pytest.raises(UserError, match="NEXT_STEP without shared memory; allowed: .*SAME_STEP or DISABLED"):
+    with pytest.raises(UserError, match=r"NEXT_STEP without shared memory; allowed: .*SAME_STEP or DISABLED"):
         HostVectorEnv(slow, 3)
     slow.close()
     envs = morl.make(f"tests.envs.host.counting:{ID}").make_vector(2)

@@ -6,7 +6,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from gymnasium.error import ResetNeeded
-from gymnasium.utils import RecordConstructorArgs
 from gymnasium.utils.env_checker import check_env, data_equivalence
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
@@ -20,31 +19,12 @@ from tests.probes import Probe
 IDS = [spec.id for spec in native_specs()]
 
 
-class Allowed(gymnasium.Wrapper, RecordConstructorArgs):
-    """Wrapper that replaces each action by an allowed one, since Gymnasium's checker knows no masks."""
-
-    def __init__(self, env):
-        RecordConstructorArgs.__init__(self)
-        super().__init__(env)
-
-    def reset(self, *, seed=None, options=None):
-        obs, self._info = super().reset(seed=seed, options=options)
-        return obs, self._info
-
-    def step(self, action):
-        if (mask := self._info.get("action_mask")) is not None:
-            allowed = np.flatnonzero(mask)
-            action = allowed[action % len(allowed)]
-        *result, self._info = super().step(action)
-        return *result, self._info
-
-
 @pytest.mark.filterwarnings("ignore:.*Box (action|observation) space")  # the water reservoir's have no upper bound
 @pytest.mark.parametrize("id", IDS)
 def test_check_env_through_the_scalariser(id):
     """Run Gymnasium's checker, whose warnings are errors in tests."""
     made = gymnasium.make(f"morl/{id}").unwrapped
-    env = Allowed(LinearReward(made, np.ones(made.reward_space.shape)))
+    env = LinearReward(made, np.ones(made.reward_space.shape))
     with pytest.warns(UserWarning, match="different from the unwrapped version"):  # it is the wrapper that is checked
         check_env(env, skip_render_check=True)
 
@@ -122,8 +102,8 @@ def test_calls_out_of_order_and_settings_that_do_nothing():
         GymnasiumEnv("deep-sea-treasure-v0", mpa="concave")
     with pytest.raises(UserError, match="num_envs must be at least 1"):
         GymnasiumVectorEnv("deep-sea-treasure-v0", num_envs=0)
-    with pytest.raises(UserError, match="autoreset_mode must be NextStep or SameStep"):
-        GymnasiumVectorEnv("deep-sea-treasure-v0", autoreset_mode="Disabled")
+    with pytest.raises(UserError, match="autoreset_mode must be NextStep or SameStep or Disabled, not Never"):
+        GymnasiumVectorEnv("deep-sea-treasure-v0", autoreset_mode="Never")
     with pytest.raises(UserError, match="one per objective"):
         LinearReward(env, [1.0])
     with pytest.raises(UserError, match="has a scalar reward"):
@@ -146,7 +126,7 @@ def test_make_vec_is_compiled_and_batched():
     envs.close()
 
 
-@pytest.mark.parametrize("mode", [AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP])
+@pytest.mark.parametrize("mode", list(AutoresetMode))
 @pytest.mark.parametrize("id", ["deep-sea-treasure-v0", "minecart-v0"])
 def test_the_vector_is_gymnasiums_of_single_ones(id, mode):
     """Compare with Gymnasium's SyncVectorEnv of scalarised single environments, for the same seeds and actions."""
@@ -176,6 +156,10 @@ def test_the_vector_is_gymnasiums_of_single_ones(id, mode):
                 if a is not None:
                     np.testing.assert_allclose(a, b, atol=1e-6)
         ends += [terminated.sum(), truncated.sum()]
+        if mode is AutoresetMode.DISABLED and (terminated | truncated).any():
+            rows = terminated | truncated
+            fresh, info = ours.reset(options={"reset_mask": rows})
+            np.testing.assert_allclose(fresh, reference.reset(options={"reset_mask": rows.copy()})[0], atol=1e-6)
     assert ends[1] > 5
     assert ends[0] > 5 or id != "deep-sea-treasure-v0"
     reference.close()
@@ -209,7 +193,7 @@ def test_stepping_compiles_once():
 
 
 def test_masked_actions_are_shown_and_refused():
-    env = gymnasium.make("morl/mec-offloading-v0", num_edges=2, arrival_rate=1.0)
+    env = gymnasium.make("morl/mec-offloading-v0", num_edges=2, arrival_rate=1.0, strict=True)
     obs, info = env.reset(seed=0)
     assert env.observation_space.contains(obs)
     assert obs["servers"].shape == (11, 65)
@@ -249,5 +233,52 @@ def test_masked_actions_in_a_batch(mode):
     row = int(np.argmin(obs["action_mask"].sum(axis=1)))
     actions = np.zeros(4, int)
     actions[row] = np.argmin(obs["action_mask"][row])
+    strict = GymnasiumVectorEnv("mec-offloading-v0", num_envs=4, strict=True)
+    strict.reset(seed=0)
+    strict._mask = obs["action_mask"]
     with pytest.raises(UserError, match=f"is masked in environment {row}; allowed now: 0"):
-        envs.step(actions)
+        strict.step(actions)
+    *_, info = envs.step(actions)
+    invalid = info["invalid_action"] | info.get("final_info", {}).get("invalid_action", False)
+    np.testing.assert_array_equal(invalid, np.arange(4) == row)
+
+
+class Choosy(Probe):
+    """Probe that allows action 1 only, and tells which action it was given by its first reward."""
+
+    observation_key = "place"
+
+    def action_mask(self, obs):
+        return np.broadcast_to(np.array([0, 1], np.int8), (*obs.shape[:-1], 2))
+
+    def step(self, key, state, action, params):
+        state, obs, reward, *ends = super().step(key, state, action, params)
+        return state, obs, reward.at[0].set(action.astype(jnp.float32)), *ends
+
+
+def test_a_masked_action_is_replaced_by_the_first_allowed_one_and_told():
+    env = GymnasiumEnv(Choosy("constant"))
+    for action in (0, 1):
+        env.reset(seed=0)
+        _, reward, *_, info = env.step(action)
+        assert (reward[0], info["invalid_action"]) == (1.0, action == 0)
+    envs = GymnasiumVectorEnv(Choosy("constant"), num_envs=2, autoreset_mode="Disabled")
+    envs.reset(seed=0)
+    _, reward, *_, info = envs.step(np.array([1, 0]))
+    assert (reward[:, 0].tolist(), info["invalid_action"].tolist()) == ([1, 1], [False, True])
+
+
+def test_without_auto_reset_environments_are_reset_by_a_mask():
+    envs = GymnasiumVectorEnv("deep-sea-treasure-v0", num_envs=3, max_episode_steps=2, autoreset_mode="Disabled")
+    with pytest.raises(UserError, match="the first reset must be of all environments"):
+        envs.reset(options={"reset_mask": np.array([True, False, False])})
+    envs.reset(seed=0)
+    for wrong in ([True] * 3, np.ones(2, bool), np.zeros(3, bool), np.ones(3)):
+        with pytest.raises(UserError, match=r"reset_mask must be a bool array \(3,\) with a True"):
+            envs.reset(options={"reset_mask": wrong})
+    envs.step(np.ones(3, int))
+    envs.reset(options={"reset_mask": np.array([True, False, False])})
+    *_, truncated, _ = envs.step(np.ones(3, int))
+    assert truncated.tolist() == [False, True, True]
+    with pytest.raises(UserError, match="environments that have ended: 1, 2; reset them by reset_mask"):
+        envs.step(np.ones(3, int))
