@@ -16,7 +16,8 @@ from morl.envs.base import Objective
 from morl.envs.checks.constructive import check_constructive
 from morl.envs.checks.generators import drawn_from, global_state, seed_global_generators
 from morl.envs.checks.report import ENDLESS, Fault, Report, check_reference_point, check_terminations_at_limit
-from morl.errors import UserError, blame
+from morl.envs.contract import changed_attribute, violations
+from morl.errors import UserError
 from morl.ops.pareto import non_dominated
 from morl.ops.spaces import narrow, to_jax
 from morl.registry import EnvSpec
@@ -29,12 +30,6 @@ NEEDED = (
     *("id", "observation_space", "action_space", "reward_space", "objectives", "max_episode_steps"),
     *("reference_point", "default_params", "reset", "step"),
 )
-HINTS = {
-    "TracerBoolConversionError": "use jnp.where or jax.lax.cond in place of a Python condition",
-    "TracerArrayConversionError": "use jax.numpy in place of NumPy",
-    "TracerIntegerConversionError": "use jnp.take or x[i] of a JAX array in place of a Python index",
-    "ConcretizationTypeError": "shapes and Python numbers cannot depend on the state or the action",
-}
 
 
 class Steps(NamedTuple):
@@ -57,7 +52,8 @@ def check_functional(report: Report, env: Any, seed: int, registered: EnvSpec | 
             _check_registration(report, env, registered)
     if report.passed():
         with report.about("jit", "reset and step compile"):
-            _check_types(report, env, *_traced(env))
+            for subject, text in violations(env):
+                report.fix(subject, text)
     if not report.passed():
         report.skip("steps", "fix the above first")
         return
@@ -119,76 +115,6 @@ def _check_registration(report: Report, env: Any, registered: EnvSpec) -> None:
             report.fix("registration", f"{name} is {own!r} in the environment but {told!r} in its EnvSpec")
 
 
-def _traced(env: Any) -> tuple[Any, Any]:
-    """Return the shapes and types of the results of ``reset`` and ``step``.
-
-    Raises:
-        Fault: they cannot be traced, or set an attribute of the environment.
-    """
-    key, params = jax.random.key(0), env.default_params
-    before = dict(getattr(env, "__dict__", {}))
-    name = "reset"
-    try:
-        first = jax.eval_shape(env.reset, key, params)
-        if not isinstance(first, tuple) or len(first) != 2:
-            raise Fault("reset must return (state, observation)")
-        name = "step"
-        action = jnp.asarray(_sample(env.action_space, 0, ()))
-        following = jax.eval_shape(env.step, key, first[0], action, params)
-    except (Fault, UserError):
-        raise
-    except Exception as error:  # any exception: it is the environment's
-        hint = HINTS.get(type(error).__name__)
-        raise Fault(f"{name} cannot be compiled: {blame(error)}{f'; {hint}' if hint else ''}") from error
-    if not isinstance(following, tuple) or len(following) != 6:
-        raise Fault("step must return (state, observation, reward, terminated, truncated, info)")
-    _check_unchanged(env, before)
-    first = jax.eval_shape(partial(widths.reset, env), key, params)
-    return first, jax.eval_shape(partial(widths.step, env), key, first[0], action, params)
-
-
-def _check_unchanged(env: Any, before: dict[str, Any]) -> None:
-    """Raise a Fault if an attribute was set; cached properties may appear."""
-    for name, value in getattr(env, "__dict__", {}).items():
-        if (name in before and before[name] is not value) or isinstance(value, jax.core.Tracer):
-            raise Fault(f"reset or step sets self.{name}: keep it in the state, which they return")
-
-
-def _check_types(report: Report, env: Any, first: Any, following: Any) -> None:
-    (state, obs), (state_2, obs_2, reward, terminated, truncated, info) = first, following
-    dtype = narrow(env.observation_space.dtype)
-    observed = (dtype, jax.dtypes.canonicalize_dtype(env.observation_space.dtype))
-    for name, value, shape, kind in (
-        ("observation of reset", obs, env.observation_space.shape, dtype),
-        ("observation of step", obs_2, env.observation_space.shape, dtype),
-        ("reward", reward, env.reward_space.shape, np.dtype(np.float32)),
-        ("terminated", terminated, (), np.dtype(bool)),
-        ("truncated", truncated, (), np.dtype(bool)),
-    ):
-        kinds = observed if name.startswith("observation") else (kind,)
-        if not hasattr(value, "dtype") or value.shape != shape or value.dtype not in kinds:
-            told = _type(value) if hasattr(value, "dtype") else f"a {type(value).__name__}"
-            report.fix(name, f"must be a JAX array of {kind} and shape {shape}, not {told}")
-    if not isinstance(info, dict):
-        report.fix("info", f"must be a dictionary, not a {type(info).__name__}")
-    structures: list[Any] = [jax.tree.structure(state), jax.tree.structure(state_2)]
-    if structures[0] != structures[1]:
-        report.fix("state", f"has another structure after reset ({structures[0]}) than after step ({structures[1]})")
-        return
-    for (path, before), after in zip(jax.tree.leaves_with_path(state), jax.tree.leaves(state_2), strict=True):
-        if _type(before) != _type(after):
-            report.fix(
-                "state",
-                f"{jax.tree_util.keystr(path) or 'it'} is {_type(before)} after reset but {_type(after)} after step, so"
-                " that it compiles twice, or in a scan not at all: make both the same array, such as jnp.float32(0)",
-            )
-
-
-def _type(leaf: Any) -> str:
-    weak = " (a Python number's weak type)" if leaf.weak_type else ""
-    return f"{leaf.dtype} of shape {leaf.shape}{weak}"
-
-
 def _sample(space: Space[Any], seed: int, shape: tuple[int, ...]) -> NDArray[Any]:
     """Sample an action space, (*shape, ...), in JAX's types."""
     space.seed(seed)
@@ -203,28 +129,30 @@ def _check_pure(report: Report, env: Any, seed: int) -> None:
     reset_keys, keys = jax.random.split(key_reset, 2), jax.random.split(key_step, (EAGER, 2))
     actions = _sample(env.action_space, seed, (EAGER, 2))
     compiled = partial(jax.jit, compiler_options=quick_to_compile())
-    reset, step = compiled(env.reset), compiled(env.step)
-    reset_all, step_all = compiled(jax.vmap(env.reset, (0, None))), compiled(jax.vmap(env.step, (0, 0, 0, None)))
+    plain_reset, plain_step = partial(widths.reset, env), partial(widths.step, env)
+    reset, step = compiled(plain_reset), compiled(plain_step)
+    reset_all, step_all = compiled(jax.vmap(plain_reset, (0, None))), compiled(jax.vmap(plain_step, (0, 0, 0, None)))
     states, batch_obs = reset_all(reset_keys, params)
     before = dict(getattr(env, "__dict__", {}))
     seed_global_generators(0)
     generators = global_state()
-    state, obs = env.reset(reset_keys[0], params)
-    env.step(keys[0, 0], state, actions[0, 0], params)
+    state, obs = plain_reset(reset_keys[0], params)
+    plain_step(keys[0, 0], state, actions[0, 0], params)
     if moved := drawn_from(generators):
         raise Fault(f"{moved} was drawn from, which is frozen under jit: use jax.random with the key")
-    _compare(report, "reset", env.reset(reset_keys[0], params), (state, obs), "called again", exact=True)
+    _compare(report, "reset", plain_reset(reset_keys[0], params), (state, obs), "called again", exact=True)
     _compare(report, "reset", reset(reset_keys[0], params), (state, obs), "compiled")
     _compare(report, "reset", jax.tree.map(lambda x: x[0], (states, batch_obs)), (state, obs), "batched")
     for t in range(EAGER):
         arguments = (keys[t, 0], state, actions[t, 0], params)
-        plain = env.step(*arguments)
-        _compare(report, "step", env.step(*arguments), plain, "called again", exact=True)
+        plain = plain_step(*arguments)
+        _compare(report, "step", plain_step(*arguments), plain, "called again", exact=True)
         _compare(report, "step", step(*arguments), plain, "compiled")
         batched = step_all(keys[t], states, actions[t], params)
         _compare(report, "step", jax.tree.map(lambda x: x[0], batched), plain, "batched")
         state, states = plain[0], batched[0]
-    _check_unchanged(env, before)
+    if changed := changed_attribute(env, before):
+        raise Fault(changed)
 
 
 def _compare(report: Report, name: str, got: Any, plain: Any, how: str, exact: bool = False) -> None:

@@ -193,9 +193,15 @@ def test_a_replay_never_holds_what_is_not_finite():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"step": lambda *_: 1 / 0}, "step raises ZeroDivisionError: division by zero"),
-        ({"reset": lambda self, *_: (0, jnp.zeros(3))}, r"reset gives an observation of shape \(3,\), not \(2,\)"),
-        ({"objectives": ("a", "b", "c")}, r"step gives a reward of shape \(2,\), not \(3,\)"),
+        ({"step": lambda *_: 1 / 0}, "jit: step cannot be compiled: ZeroDivisionError: division by zero"),
+        (
+            {"reset": lambda self, *_: (0, jnp.zeros(3))},
+            r"observation of reset: must be a JAX array .*\(2,\), not .*\(3,\)",
+        ),
+        (
+            {"objectives": ("a", "b", "c")},
+            r"reward: must be a JAX array .*\(3,\), not .*\(2,\)",
+        ),
         ({}, None),
     ],
 )

@@ -276,9 +276,9 @@ def test_without_auto_reset_environments_are_reset_by_a_mask():
     for wrong in ([True] * 3, np.ones(2, bool), np.zeros(3, bool), np.ones(3)):
         with pytest.raises(UserError, match=r"reset_mask must be a bool array \(3,\) with a True"):
             envs.reset(options={"reset_mask": wrong})
-    envs.step(np.ones(3, int))
+    envs.step(np.full(3, 2))
     envs.reset(options={"reset_mask": np.array([True, False, False])})
-    *_, truncated, _ = envs.step(np.ones(3, int))
+    *_, truncated, _ = envs.step(np.full(3, 2))
     assert truncated.tolist() == [False, True, True]
     with pytest.raises(UserError, match="environments that have ended: 1, 2; reset them by reset_mask"):
-        envs.step(np.ones(3, int))
+        envs.step(np.full(3, 2))
