@@ -50,7 +50,8 @@ def make(id: str, backend: Backend | None = None, **kwargs: Any) -> Environment[
     if isinstance(spec, EnvSpec):
         entry_point = load(cast(str, spec.entry_point))
         check_keywords(spec.id, entry_point, kwargs)
-        return cast("Environment[Any, Any]", entry_point(**{**spec.kwargs, **kwargs}))
+        given = {name: _as_tuple(value) for name, value in kwargs.items()}
+        return cast("Environment[Any, Any]", entry_point(**{**spec.kwargs, **given}))
     from morl.envs.gymnasium.from_gymnasium import host_environment
 
     return host_environment(spec, kwargs)
@@ -76,6 +77,11 @@ def find(id: str, backend: Backend | None = None) -> EnvSpec | GymnasiumSpec:
     if backend == "jax":
         raise UserError(f"{name!r} has no JAX-native environment; allowed backend: host")
     return host_spec
+
+
+def _as_tuple(value: Any) -> Any:
+    """Return tuples for lists, also nested, so that an environment that holds them can be hashed."""
+    return tuple(map(_as_tuple, value)) if isinstance(value, list | tuple) else value
 
 
 def check_keywords(

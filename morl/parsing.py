@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 import tyro
 
+from morl import keywords
 from morl.errors import UserError, unknown_name
 from morl.flags import check_flags, flags_of
 from morl.renaming import current_flags, current_names
@@ -50,7 +51,7 @@ def parse(
             parsed: Options = tyro.cli(  # type: ignore[assignment]  # its overload for a default that may be None
                 cls, args=args, prog=prog, default=default, config=(tyro.conf.OmitArgPrefixes,)
             )
-            return parsed
+        return _with_keywords(parsed)
     except SystemExit as stop:
         if not stop.code:
             raise
@@ -68,6 +69,17 @@ def _by_flag(message: str, cls: type[Any]) -> str:
     field, _, rest = message.partition(" ")
     name = f"--{field.replace('_', '-')}"
     return f"{name} {rest}" if name in (flags_of(cls) or ()) else message
+
+
+def _with_keywords(settings: Options) -> Options:
+    """Return settings with the values of their mappings, which hold keywords of environments, read from text."""
+    changed: dict[str, Any] = {}
+    for name, value in field_values(settings).items():
+        if dataclasses.is_dataclass(value):
+            changed[name] = _with_keywords(value)
+        elif isinstance(value, dict):
+            changed[name] = {key: keywords.from_text(key, text) for key, text in value.items()}
+    return dataclasses.replace(settings, **changed) if changed else settings  # type: ignore[type-var]
 
 
 def _one_line(box: str) -> str:
@@ -116,8 +128,10 @@ def from_mapping(cls: type[Options], values: Mapping[str, Any], *, source: str, 
 
 def plain(value: Any) -> Any:
     """Return the value of a setting as YAML's safe dumper takes it: lists for tuples, texts for paths."""
-    if isinstance(value, tuple):
+    if isinstance(value, list | tuple):
         return [plain(x) for x in value]
+    if isinstance(value, Mapping):
+        return {name: plain(x) for name, x in value.items()}
     return str(value) if isinstance(value, Path) else value
 
 
@@ -151,7 +165,8 @@ def _flag(cls: type[Any], name: str, value: Any, where: str) -> list[str]:
     if isinstance(value, list | tuple):
         return [flag, *(_text(item, where) for item in value)]
     if isinstance(value, Mapping) and name in mappings:
-        return [flag, *(_text(item, where) for pair in value.items() for item in pair)]
+        keywords.check(value)
+        return [flag, *(text for key, item in value.items() for text in (_text(key, where), keywords.to_text(item)))]
     return [f"{flag}={_text(value, where)}"]
 
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from morl.errors import UserError
+from morl import keywords
 from morl.registry import Backend
 from morl.validation import check_integer, check_range
 
 Device = Literal["auto", "cpu", "gpu", "tpu"]
-EnvKwargs = dict[str, bool | int | float | str]
+if TYPE_CHECKING:
+    EnvKwargs = dict[str, Any]
+else:
+    EnvKwargs = dict[str, bool | int | float | str]  # what the flag parser reads, before morl.keywords
 
 
 @dataclass(frozen=True)
@@ -21,7 +24,7 @@ class TrainSettings:
     env: str = "minecart-v0"
     """Environment id; see `morl envs`."""
     env_kwargs: EnvKwargs = field(default_factory=dict)
-    """Keywords of the environment, name and value in turn: depth 7."""
+    """Keywords of the environment, name and value in turn; lists and mappings as YAML: depth 7 prices "[1, 2]"."""
     steps: int = 1_000_000
     """Environment steps of one seed, over all its policies; for mogfn the number of objects, each rewarded once."""
     seed: int = 0
@@ -70,7 +73,7 @@ class TrainSettings:
         check_integer(self, "checkpoints_kept", low=1)
         if self.checkpoint_minutes is not None:
             check_range(self, "checkpoint_minutes", low=0)
-        _check_keywords(self.env_kwargs)
+        keywords.check(self.env_kwargs)
         if self.gamma is not None:
             check_range(self, "gamma", low=0, high=1)
 
@@ -114,7 +117,7 @@ class SearchSettings:
     def __post_init__(self) -> None:
         check_integer(self, "num_seeds", low=1)
         check_integer(self, "seed", low=0, high=2**31 - 1)
-        _check_keywords(self.env_kwargs)
+        keywords.check(self.env_kwargs)
 
 
 @dataclass(frozen=True)
@@ -137,14 +140,6 @@ class EvaluateSettings:
     def __post_init__(self) -> None:
         check_integer(self, "episodes", low=1)
         check_integer(self, "seed", low=0, high=2**31 - 1)
-        _check_keywords(self.env_kwargs)
+        keywords.check(self.env_kwargs)
         if self.gamma is not None:
             check_range(self, "gamma", low=0, high=1)
-
-
-def _check_keywords(keywords: dict[str, Any]) -> None:
-    """Check the types of keywords that a caller in Python gives."""
-    for name, value in keywords.items():
-        if not isinstance(value, bool | int | float | str):
-            kind = type(value).__name__
-            raise UserError(f"env_kwargs: {name} must be true or false, a number or a text, not {kind}")

@@ -14,7 +14,19 @@ AROUND = ("tests", "benchmarks", "examples", "docs")
 
 # Layers of the package, the lowest first. A module imports from its own layer and from those below.
 LAYERS = (
-    ("errors", "lazy", "types", "validation", "flags", "parsing", "registry", "settings", "search_space", "renaming"),
+    (
+        "errors",
+        "lazy",
+        "types",
+        "validation",
+        "flags",
+        "parsing",
+        "keywords",
+        "registry",
+        "settings",
+        "search_space",
+        "renaming",
+    ),
     ("ops", "distributions", "quality", "environments"),
     ("networks", "runs"),
     ("envs", "viz"),

@@ -219,7 +219,10 @@ def test_mistakes_are_one_line_and_exit_code_2(line, message, capsys, tmp_path, 
         ("env: --help\n", "config.yaml: env must not start with a dash, as '--help' does"),
         ("hidden: ['--help']\n", "config.yaml: hidden must not start with a dash"),
         ("steps: {a: 1}\n", "config.yaml: steps must be a number, a text or a list of them, not dict"),
-        ("env_kwargs: {depth: [1]}\n", "config.yaml: env_kwargs must be a number, a text or a list of them, not list"),
+        (
+            "env_kwargs: {depth: [!!binary aGk=]}\n",
+            "env_kwargs: depth[0] must be true or false, a number, a text, a list or",
+        ),
         ("!!python/object/apply:os.system ['touch owned']\n", "config.yaml is not valid YAML"),
     ],
 )

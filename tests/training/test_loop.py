@@ -310,7 +310,7 @@ def test_worker_processes_and_overlap_change_nothing_but_the_speed(tmp_path):
         ({"overlap": True, "backend": "host"}, "overlap needs worker processes: give --processes"),
         ({"processes": -1}, "processes must be at least 0"),
         ({"processes": 99, "backend": "host"}, "processes must be at most 32, the environments of all policies"),
-        ({"env_kwargs": {"maze": ["_1G"]}}, "env_kwargs: maze must be true or false, a number or a text, not list"),
+        ({"env_kwargs": {"maze": [b"_1G"]}}, r"env_kwargs: maze\[0\] must be true or false, .*, not bytes"),
         ({"steps": 511}, "steps must be at least 512"),
         ({"reference_point": (0.0, 0.0, 0.0)}, "the reference point has 2 finite numbers"),
         ({"gamma": 1.5}, "gamma must be at least 0 and at most 1, not 1.5"),
