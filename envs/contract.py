@@ -1,4 +1,4 @@
-"""What a functional environment's ``reset`` and ``step`` must return, by tracing them: nothing is compiled.
+"""Contract of what a functional environment's ``reset`` and ``step`` return, checked by tracing: nothing is compiled.
 
 ``morl check-env`` and a training that cannot be traced say the same.
 """

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from morl.environments import check_keywords
 from morl.envs.gymnasium.build import build, prepared
 from morl.envs.gymnasium.host_vector import HostVectorEnv
-from morl.envs.gymnasium.masked import MaskAtEnd, MaskIntoObservation
+from morl.envs.gymnasium.masked import MaskAtEnd, MaskIntoObservation, MaskJoin
 from morl.envs.host.in_process import VectorRewardSync
 from morl.envs.host.worker_pool import WorkerPool
 from morl.errors import MissingExtraError, UserError
@@ -52,6 +52,8 @@ class HostEnvironment:
         spec: Gymnasium's registration.
         kwargs: keywords that it is made with.
         action_mask: function from observations (..., F) to masks (..., n) int8 of the allowed actions, or None.
+        join: function from observations as Gymnasium gives them, and masks, to those with the masks at their end, or
+            None.
     """
 
     id: str
@@ -65,6 +67,7 @@ class HostEnvironment:
     spec: EnvSpec
     kwargs: Mapping[str, Any]
     action_mask: MaskAtEnd | None = None
+    join: MaskJoin | None = None
 
     def make_vector(
         self, num_envs: int, processes: int = 0, restarts: int = 0, *, finite: bool = True
@@ -159,8 +162,20 @@ def _described(env: gymnasium.Env[Any, Any], spec: EnvSpec, kwargs: Mapping[str,
         metadata={"render_modes": [], **env.metadata},
         spec=spec,
         kwargs=dict(kwargs),
-        action_mask=MaskAtEnd(int(env.action_space.n)) if isinstance(env.env, MaskIntoObservation) else None,
+        **_masks(env, spec.id),
     )
+
+
+def _masks(env: gymnasium.Env[Any, Any], id: str) -> dict[str, Any]:
+    """Return the functions of :class:`HostEnvironment` about masks, none where an environment has no masks."""
+    outer: Any = env
+    if not isinstance(outer.env, MaskIntoObservation):
+        return {}
+    inner, size = outer.env.env, int(outer.action_space.n)
+    if isinstance(inner, gymnasium.wrappers.FlattenObservation):
+        inner = inner.env
+    join = MaskJoin(inner.observation_space, outer.observation_space, size, id)
+    return {"action_mask": MaskAtEnd(size), "join": join}
 
 
 def _missing(id: str, error: Exception) -> UserError:

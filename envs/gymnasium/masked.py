@@ -8,12 +8,14 @@ no second channel for it. Worker processes import this module, so it does not im
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, SupportsFloat
 
 import gymnasium
 import numpy as np
 from gymnasium import Space, spaces
+from gymnasium.vector.utils import batch_space, iterate
 from numpy.typing import NDArray
 
 from morl.errors import UserError
@@ -168,3 +170,47 @@ def joined(obs: Any, mask: NDArray[Any], space: Space[Any]) -> NDArray[Any]:
     dtype: Any = space.dtype
     flat = np.asarray(obs, dtype).reshape(*shape, -1)
     return np.concatenate([flat, mask.astype(dtype)], axis=-1)
+
+
+@dataclass(frozen=True)
+class MaskJoin:
+    """Function from observations as an environment gives them, and their masks, to what agents see.
+
+    Attributes:
+        rest: space of one observation without the mask.
+        space: space of what agents see of it.
+        size: n, the number of actions.
+        id: name of the environment, for errors.
+    """
+
+    rest: Space[Any]
+    space: Space[Any]
+    size: int
+    id: str
+
+    def __call__(self, obs: Any, mask: Any = None) -> NDArray[Any]:
+        """Return one observation, or a batch of them, with the masks at their end, (F,) or (B, F).
+
+        Args:
+            obs: as the environment gives it, with or without the mask in a dictionary; or what agents see already.
+            mask: (n,) or (B, n), where it is not in ``obs``: that of the info.
+
+        Raises:
+            UserError: no mask, or one of another shape.
+        """
+        if isinstance(obs, Mapping) and MASK in obs:
+            mask, obs = obs[MASK], {name: part for name, part in obs.items() if name != MASK}
+            if not isinstance(self.rest, spaces.Dict):
+                (obs,) = obs.values()
+        if mask is None:
+            if not isinstance(obs, Mapping) and np.shape(obs)[-1:] == self.space.shape:
+                return np.asarray(obs)
+            raise UserError(f"{self.id} masks actions: give the mask in its info too, policy(obs, mask=...)")
+        allowed = np.asarray(mask)
+        if allowed.ndim not in (1, 2) or allowed.shape[-1] != self.size:
+            raise UserError(f"{self.id}: mask of shape {allowed.shape}; allowed: ({self.size},), or (B, {self.size})")
+        if isinstance(self.rest, spaces.Dict | spaces.Tuple):
+            parts = [obs] if allowed.ndim == 1 else iterate(batch_space(self.rest, len(allowed)), obs)
+            flat = np.stack([spaces.flatten(self.rest, part) for part in parts])
+            obs = flat[0] if allowed.ndim == 1 else flat
+        return joined(obs, allowed, self.space)

@@ -21,6 +21,7 @@ from morl.runs.csv import csv_text
 from morl.types import Actor, Evaluation, PyTree
 
 Floats = NDArray[np.float64]
+Join = Callable[[Any, Any], NDArray[Any]]  # joins observations and masks to what the policy sees
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,7 @@ class Policy:
         action_space: of one environment; actions are returned in its number type.
         observation_ndim: axes of one observation.
         conditional: takes any preference.
+        join: joins observations and masks of actions, where an environment on the host gives masks.
     """
 
     id: int
@@ -45,8 +47,11 @@ class Policy:
     observation_ndim: int
     action_space: Space[Any]
     conditional: bool = False
+    join: Join | None = None
 
-    def __call__(self, obs: Any, preference: Any = None, *, key: jax.Array | None = None) -> np.ndarray[Any, Any]:
+    def __call__(
+        self, obs: Any, preference: Any = None, *, key: jax.Array | None = None, mask: Any = None
+    ) -> np.ndarray[Any, Any]:
         """Return the action for one observation, or the actions for a batch of observations.
 
         Args:
@@ -55,10 +60,17 @@ class Policy:
                 by default the one it stands for in its front. (B, R), one for each observation of a batch, is taken as
                 it is.
             key: JAX key to sample with; greedy without.
+            mask: (n,), or (B, n) of a batch: the allowed actions of an environment that runs in Python and masks them,
+                where they are in its info and not in ``obs``.
 
         Raises:
-            UserError: a preference off the simplex, or for a policy that was trained for one only.
+            UserError: a mask that is missing, or of an environment without; a preference off the simplex, or for a
+                policy that was trained for one only.
         """
+        if self.join is not None:
+            obs = self.join(obs, mask)
+        elif mask is not None:
+            raise UserError("the environment of this policy gives no masks of its own; leave mask out")
         obs = np.asarray(obs)
         batch = obs if obs.ndim > self.observation_ndim else obs[None]
         used = _no_key() if key is None else key  # a greedy action uses no key
@@ -104,6 +116,7 @@ class Front:
         labelled: the rows are objects with labels, for no preference, and there is no policy.
         evaluated: the row of the evaluation that each row is, where the front was made of one. Of a front that was
             evaluated again these are the ids of the policies in the run's ``front.csv``.
+        join: as in :class:`Policy`.
     """
 
     objectives: tuple[str, ...]
@@ -124,6 +137,7 @@ class Front:
     objects: tuple[str, ...] | None = None
     labelled: bool = False
     evaluated: tuple[int, ...] = ()
+    join: Join | None = None
 
     @property
     def kind(self) -> str:
@@ -218,6 +232,7 @@ class Front:
             observation_ndim=self.observation_ndim,
             action_space=self.action_space,
             conditional=self.conditional,
+            join=self.join,
         )
 
     @cached_property
@@ -245,6 +260,7 @@ def from_evaluation(
     action_space: Space[Any],
     conditional: bool = False,
     labelled: bool = False,
+    join: Join | None = None,
 ) -> Front:
     """Return the front of the non-dominated rows of an evaluation, by falling first objective; no row twice.
 
@@ -275,6 +291,7 @@ def from_evaluation(
         objects=None if evaluation.objects is None else tuple(map(str, evaluation.objects[rows, 0])),
         labelled=labelled,
         evaluated=tuple(rows.tolist()),
+        join=join,
     )
 
 

@@ -122,6 +122,7 @@ class Setup:
             "action_space": self.env.action_space,
             "conditional": self.conditional,
             "labelled": self.solution_set.labelled,
+            "join": getattr(self.env, "join", None),
         }
 
     def resolved(self, settings: TrainSettings) -> dict[str, Any]:

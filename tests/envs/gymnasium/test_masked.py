@@ -1,5 +1,8 @@
 """Masks of host environments reach agents, policies and checks, wherever the environment gives them."""
 
+import dataclasses
+
+import gymnasium
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -150,3 +153,32 @@ def test_runs_are_played_and_exported(run, tmp_path):
     assert len(episode.actions) == 6
     exported = export(run.path, tmp_path / "policy.jax", format="jax", preference=[0.5, 0.5])
     assert exported.difference <= 0.01
+
+
+def test_a_loaded_policy_takes_what_the_environment_gives(run):
+    policy = morl.load(run.path).front.at(0)
+    env = gymnasium.make("morl-test/Several-v0")
+    obs, _ = env.reset(seed=0)
+    for _ in range(6):  # the environment raises where an action is forbidden
+        obs, *_ = env.step(policy(obs))
+    mask = np.array([0, 0, 1, 0], np.int8)
+    alone = {"place": 2, "picture": np.zeros((2, 2), np.uint8)}
+    assert policy(alone, mask=mask) == policy({**alone, "action_mask": mask}) == 4
+    batch = {"place": np.array([2, 3]), "picture": np.zeros((2, 2, 2), np.uint8)}
+    assert policy(batch, mask=np.eye(4, dtype=np.int8)[[1, 3]]).tolist() == [3, 5]
+    assert policy(policy.join(alone, mask)) == 4  # as agents see it
+    with pytest.raises(UserError, match=r"Several-v0 masks actions: give the mask in its info too, policy\(obs, mask"):
+        policy(alone)
+    with pytest.raises(UserError, match=r"mask of shape \(3,\); allowed: \(4,\), or \(B, 4\)"):
+        policy(alone, mask=mask[:3])
+    with pytest.raises(UserError, match="gives no masks of its own"):
+        dataclasses.replace(policy, join=None)(np.zeros(15), mask=mask)
+
+
+def test_observations_and_masks_are_joined_for_any_space():
+    for name, obs in (("Masking", np.float32([3])), ("Whole", 3), ("Picture", np.zeros((2, 3, 1), np.uint8))):
+        env = morl.make(id_of(name))
+        one = env.join(obs, np.array([0, 1, 0, 0]))
+        assert env.observation_space.contains(one)
+        assert env.action_mask(one).tolist() == [0, 1, 0, 0]
+        np.testing.assert_array_equal(env.join(np.stack([obs, obs]), np.eye(4)[[1, 1]]), np.stack([one, one]))
