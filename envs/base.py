@@ -73,6 +73,8 @@ class Environment(Protocol[State, Params]):
         """Advance one step; return ``(state, observation, reward[R], terminated, truncated, info)``.
 
         The function never resets. ``truncated`` is for the environment's own reasons; the core adds the time limit.
-        The result for an action outside ``action_space`` is undefined; the Gymnasium adapter refuses such an action.
+        The result for an action outside ``action_space`` is undefined; the Gymnasium adapter refuses such an action. It
+        takes the first allowed action in place of one that ``action_mask`` forbids. Rewards are converted to float32,
+        flags to bool (:mod:`morl.envs.widths`).
         """
         ...
