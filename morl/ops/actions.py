@@ -99,11 +99,10 @@ class Reals:
         Integers that JAX's type cannot hold stay float32, for :func:`morl.ops.spaces.to_space` to round.
         """
         below, above = np.asarray(self.bounded_below), np.asarray(self.bounded_above)
-        start, half = self._affine
-        units: tuple[Any, ...] = (np.where(below, -1.0, -np.inf), np.where(above, 1.0, np.inf))
+        units = (np.where(below, -1.0, -np.inf), np.where(above, 1.0, np.inf))
         lowest, highest, start, half, low, high = (
             with_leading_axes(jnp.asarray(x, jnp.float32), action.ndim)
-            for x in (*units, start, half, self.low_within, self.high_within)
+            for x in (*units, *self._affine, self.low_within, self.high_within)
         )
         unit = jnp.clip(action, lowest, highest)
         value = start + (unit + 1.0) * half
@@ -159,6 +158,8 @@ class Reals:
 
 def integers_of(space: Space[Any]) -> Integers | None:
     """Return a space as integers of a few values: MultiDiscrete, MultiBinary, or a ``Box`` of integers; else None."""
+    sizes: Any
+    starts: Any
     if isinstance(space, spaces.MultiDiscrete):
         sizes, starts = np.asarray(space.nvec), np.asarray(space.start)
     elif isinstance(space, spaces.MultiBinary):
@@ -174,8 +175,8 @@ def integers_of(space: Space[Any]) -> Integers | None:
             return None
     else:
         return None
-    each = (tuple(int(x) for x in np.ravel(part)) for part in (sizes, starts))
-    return Integers(*each, tuple(space.shape), str(space.dtype))
+    sizes, starts = (tuple(int(x) for x in np.ravel(part)) for part in (sizes, starts))
+    return Integers(sizes, starts, tuple(space.shape), str(space.dtype))
 
 
 def reals_of(space: spaces.Box) -> Reals:
@@ -184,10 +185,17 @@ def reals_of(space: spaces.Box) -> Reals:
     real = np.issubdtype(space.dtype, np.floating)
     with np.errstate(over="ignore"):
         near = [np.abs(x.astype(float)) < ENDLESS if real else np.ones(x.shape, bool) for x in (low, high)]
-    within = (x.ravel().astype(float) for x in bounds_within(space, np.float32))
-    bounded = (b.ravel() & n for b, n in zip((space.bounded_below, space.bounded_above), near, strict=True))
-    numbers = (low, high, *within, *bounded)
-    return Reals(*(tuple(x.tolist()) for x in numbers), tuple(space.shape), str(space.dtype))
+    low_within, high_within = (x.ravel().astype(float) for x in bounds_within(space, np.float32))
+    return Reals(
+        low=tuple(low.tolist()),
+        high=tuple(high.tolist()),
+        low_within=tuple(low_within.tolist()),
+        high_within=tuple(high_within.tolist()),
+        bounded_below=tuple((space.bounded_below.ravel() & near[0]).tolist()),
+        bounded_above=tuple((space.bounded_above.ravel() & near[1]).tolist()),
+        shape=tuple(space.shape),
+        dtype=str(space.dtype),
+    )
 
 
 def _shaped(value: jax.Array, shape: tuple[int, ...]) -> jax.Array:
