@@ -97,11 +97,12 @@ def test_parts_are_independent_choices():
     every = jnp.asarray(np.stack(np.meshgrid(*map(np.arange, (3, 2, 2, 4)), indexing="ij"), -1).reshape(-1, 4))
     none = jnp.zeros(())
     log_prob, log_other = (family.log_prob(jnp.tile(x, (len(every), 1)), none, every) for x in (output, other))
-    p = np.exp(log_prob)
+    p = np.exp(np.asarray(log_prob, float))
+    log_prob, log_other = np.asarray(log_prob), np.asarray(log_other)
     assert p.sum() == pytest.approx(1, abs=1e-5)
-    assert float(family.entropy(output, none)) == pytest.approx(-(p * log_prob).sum(), rel=1e-4)
+    assert float(family.entropy(output, none)) == pytest.approx(-float((p * log_prob).sum()), rel=1e-4)
     assert float(family.divergence(output, none, other, none)) == pytest.approx(
-        (p * (log_prob - log_other)).sum(), rel=1e-4
+        float((p * (log_prob - log_other)).sum()), rel=1e-4
     )
     np.testing.assert_array_equal(family.mode(output, none), every[np.argmax(p)])
     drawn = family.sample(jnp.tile(output, (4000, 1)), none, jax.random.key(0))

@@ -311,13 +311,14 @@ def test_each_fault_is_found(env, subject, text):
 class Letters(Sound):
     """Environment with a space of its own inside of its observations."""
 
-    def __init__(self, part):
+    def __init__(self, part, value):
         super().__init__()
+        self.value = value
         self.observation_space = spaces.Dict(a=spaces.Tuple([self.observation_space, part]))
         self.action_space = spaces.MultiDiscrete([2, 600])
 
     def observe(self):
-        return {"a": (super().observe(), self.observation_space["a"][1].sample())}
+        return {"a": (super().observe(), self.value)}
 
     def step(self, action):
         return super().step(action[0])
@@ -335,12 +336,12 @@ class Mission(spaces.Space):
 
 
 @pytest.mark.parametrize(
-    ("part", "kind"),
-    [(Mission(), "Mission"), (spaces.Sequence(spaces.Discrete(1), stack=True), "Sequence")],
+    ("part", "value", "kind"),
+    [(Mission(), "go", "Mission"), (spaces.Sequence(spaces.Discrete(1)), (), "Sequence")],
     ids=["own", "sequence"],
 )
-def test_spaces_that_no_agent_takes_are_told_as_training_tells_them(part, kind):
-    gymnasium.register("morl-test/Letters-v0", lambda: Letters(part))
+def test_spaces_that_no_agent_takes_are_told_as_training_tells_them(part, value, kind):
+    gymnasium.register("morl-test/Letters-v0", lambda: Letters(part, value))
     try:
         report = check_env("morl-test/Letters-v0")
         with pytest.raises(UserError) as error:
@@ -354,7 +355,7 @@ def test_spaces_that_no_agent_takes_are_told_as_training_tells_them(part, kind):
 
 
 def test_which_agents_can_train_is_told():
-    report = check_env(partial(Letters, spaces.Text(2)))
+    report = check_env(partial(Letters, spaces.Text(2), "ab"))
     assert "agents" not in fixes(report), report
     lines = [str(finding) for finding in report.findings if finding.subject == "agents"]
     assert lines[0] == "ok    agents: cmorl, ppo: can train"
