@@ -1,4 +1,4 @@
-"""What an agent can take: the one place that decides, for training and for ``morl check-env``."""
+"""Decision of what an agent can take, in one place for training and for ``morl check-env``."""
 
 from __future__ import annotations
 

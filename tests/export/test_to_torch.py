@@ -59,7 +59,7 @@ def test_operations(function, number):
     ],
 )
 def test_actions_of_every_kind(space):
-    """Those of PPO, and the joint choices of soft actor-critics, as the environment takes them."""
+    """Check actions of PPO, and joint choices of soft actor-critics, as the environment takes them."""
     for family in (distributions.for_space(space), sac.for_space(space)):
         size = family.num_outputs
         outputs = 3 * np.random.default_rng(0).standard_normal((64, size)).astype(np.float32)
