@@ -18,7 +18,7 @@ class State(NamedTuple):
     cue: jax.Array
 
 
-KINDS = ("constant", "cue", "delayed", "choice", "apart", "dent", "endless", "steer")
+KINDS = ("constant", "cue", "delayed", "choice", "apart", "dent", "endless", "steer", "parts")
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,7 @@ class Probe:
     choice: one step, action 0 gives (1, 0), 1 gives (0, 1). apart: the same with (100, 0).
     dent: one step, actions give (1, 0), (0, 1) and (0.4, 0.4), which no weighted sum prefers.
     endless: (1, 2) every step, cut off after 5 steps and never ending by itself.
+    parts: one step, [[3], [2]] values from -1 on; (1, 0) for the last of the first part, (0, 1) for that of the second.
     steer: one step, continuous, (-(a - 0.6)^2, -(a + 0.2)^2) for a in [-2, 2].
     """
 
@@ -45,10 +46,12 @@ class Probe:
 
     def __post_init__(self):
         assert self.kind in KINDS
-        object.__setattr__(self, "num_actions", {"dent": 3, "steer": 0}.get(self.kind, 2))
+        object.__setattr__(self, "num_actions", {"dent": 3, "steer": 0, "parts": 0}.get(self.kind, 2))
 
     @property
     def action_space(self):
+        if self.kind == "parts":
+            return spaces.MultiDiscrete([[3], [2]], start=[[-1], [-1]])
         return spaces.Discrete(self.num_actions) if self.num_actions else spaces.Box(-2, 2, (1,), np.float32)
 
     def _observe(self, state):
@@ -73,6 +76,8 @@ class Probe:
                 return jnp.where(action == 0, 100 * first, second)
             case "dent":
                 return jnp.stack([first, second, jnp.array([0.4, 0.4])])[action]
+            case "parts":
+                return jnp.stack([action[0, 0] == 1, action[1, 0] == 0]).astype(jnp.float32)
             case "steer":
                 return -((action[0] - jnp.array([0.6, -0.2])) ** 2)
         return both

@@ -43,6 +43,7 @@ def encoder(space: Space[Any]) -> Encoder:
     Raises:
         UserError: another kind of space.
     """
+    check_observation_space(space)
     if isinstance(space, spaces.Box):
         if np.issubdtype(space.dtype, np.integer) and len(space.shape) == 1:
             low = space.low.astype(np.int64)
@@ -63,7 +64,6 @@ def encoder(space: Space[Any]) -> Encoder:
     if isinstance(space, spaces.MultiDiscrete):
         flat, parts = _flat(space.shape), _one_hot(np.ravel(space.nvec), np.ravel(space.start))
         return parts._replace(encode=lambda obs: parts.encode(flat(obs)))
-    check_observation_space(space)
     raise UserError(f"observations of a {type(space).__name__} must be flattened first, into one array")
 
 

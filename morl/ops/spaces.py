@@ -32,10 +32,12 @@ def check_observation_space(space: Space[Any], id: str = "the environment") -> N
         id: name of the environment, for the message.
 
     Raises:
-        UserError: a space, or a part of it, that cannot; the message has its kind and its place, such as ["mission"].
+        UserError: a space, or a part of it, that cannot, by its kind and its place, such as ["mission"]; an empty one.
     """
     found = _unknown_part(space, "")
     if found is None:
+        if spaces.flatdim(space) == 0:
+            raise UserError(f"{id} has the observation space {space}, which holds no numbers")
         return
     place, part = found
     which = f" at {place}" if place else ""

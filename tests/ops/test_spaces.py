@@ -45,6 +45,12 @@ def test_observations_that_cannot_be_encoded_are_named_with_their_place(space, t
         check_observation_space(space)
 
 
+@pytest.mark.parametrize("space", [spaces.Dict(), spaces.Box(0, 1, (2, 0)), spaces.Tuple([spaces.Box(0, 1, (0,))])])
+def test_observations_of_no_numbers_are_refused(space):
+    with pytest.raises(UserError, match="which holds no numbers"):
+        check_observation_space(space)
+
+
 def test_observations_that_can():
     check_observation_space(spaces.Dict(a=BOX, t=spaces.Tuple([spaces.Text(3), spaces.MultiBinary((2, 2))])))
 

@@ -95,6 +95,12 @@ def test_continuous_actions_in_the_units_of_the_environment(preference, best):
     assert greedy(learner, state)[0] == pytest.approx(best, abs=0.12)
 
 
+def test_parts_of_an_action_are_learnt_together():
+    learner, state, metrics = learn("parts", updates=100)
+    np.testing.assert_array_equal(greedy(learner, state), [[1], [0]])
+    assert metrics["entropy"][0] == pytest.approx(np.log(6), abs=0.1)
+
+
 def first_stage(agent, config_class, config):
     """Return the learner that an agent makes for a probe, and the function that trains it."""
     env = Probe("apart")
