@@ -17,7 +17,10 @@ COMMAND = (110, "ID [flags]", "check an environment, your own for example, and p
 
 @dataclass(frozen=True)
 class CheckOptions:
-    """Check that an environment keeps to its contract, and print what to fix; exit code 1 if there is anything."""
+    """Check that an environment keeps to its contract and which agents can train on it, and print what to fix.
+
+    The exit code is 1 if there is anything to fix, such as that no agent can train.
+    """
 
     env: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="ID")]
     """Environment id, or module:id to import the module that registers it first."""
