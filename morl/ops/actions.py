@@ -180,12 +180,18 @@ def integers_of(space: Space[Any]) -> Integers | None:
 
 
 def reals_of(space: spaces.Box) -> Reals:
-    """Return a ``Box`` as real numbers."""
-    low, high = space.low.ravel(), space.high.ravel()
+    """Return a ``Box`` as real numbers; an integer without a bound has that of 32 bits, where it can."""
+    inner = space
+    if np.issubdtype(space.dtype, np.integer):
+        least, most = space.low.astype(object), space.high.astype(object)
+        least = np.where(~space.bounded_below & (most > -(2**31)), np.maximum(least, -(2**31)), least)
+        most = np.where(~space.bounded_above & (least < 2**31 - 1), np.minimum(most, 2**31 - 1), most)
+        inner = spaces.Box(least.astype(space.dtype), most.astype(space.dtype), dtype=space.dtype.type)
+    low, high = inner.low.ravel(), inner.high.ravel()
     real = np.issubdtype(space.dtype, np.floating)
     with np.errstate(over="ignore"):
         near = [np.abs(x.astype(float)) < ENDLESS if real else np.ones(x.shape, bool) for x in (low, high)]
-    low_within, high_within = (x.ravel().astype(float) for x in bounds_within(space, np.float32))
+    low_within, high_within = (x.ravel().astype(float) for x in bounds_within(inner, np.float32))
     return Reals(
         low=tuple(low.tolist()),
         high=tuple(high.tolist()),

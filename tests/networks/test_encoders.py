@@ -137,3 +137,13 @@ def test_integers_of_a_wide_range_are_rounded(dtype):
 
 def test_bounds_that_float32_cannot_tell_apart_are_told():
     assert "fewer than 1000 numbers" in distributions.for_space(spaces.Box(1e6, 1e6 + 1, (1,), np.float64)).notes[0]
+
+
+def test_integers_without_bounds_are_of_32_bits_in_jax():
+    for dtype in (np.int32, np.int64):
+        found = np.asarray(
+            distributions.for_space(spaces.Box(-np.inf, np.inf, (2,), dtype)).to_env(jnp.array([-2.4, 1e20]))
+        )
+        assert found.dtype == np.int32
+        assert found[0] == -2
+        assert found[1] > 2**30

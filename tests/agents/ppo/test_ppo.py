@@ -98,7 +98,7 @@ def test_continuous_actions_in_the_units_of_the_environment(preference, best):
 def test_parts_of_an_action_are_learnt_together():
     learner, state, metrics = learn("parts", updates=100)
     np.testing.assert_array_equal(greedy(learner, state), [[1], [0]])
-    assert metrics["entropy"][0] == pytest.approx(np.log(6), abs=0.1)
+    assert metrics["entropy"][-1] < 0.5 < 1.2 < metrics["entropy"][0] < np.log(6)
 
 
 def first_stage(agent, config_class, config):
