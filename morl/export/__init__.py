@@ -176,6 +176,8 @@ def _in_own_type(
 
     def converted(*arguments: jax.Array) -> jax.Array:
         (action,) = policy(*arguments)
+        if np.issubdtype(action.dtype, np.integer):
+            return action.astype(space.dtype)
         value = jnp.round(action) if np.issubdtype(space.dtype, np.integer) else action
         value = value.astype(space.dtype)
         return jnp.where(action <= low, space.low, jnp.where(action >= high, space.high, value))
