@@ -72,7 +72,9 @@ def setup_of(path: Path, env_kwargs: Mapping[str, Any] | None = None) -> tuple[S
     """Build the setup of a run directory's ``config.yaml``, with other keywords of the environment if given."""
     agent, settings, config = settings_of(path)
     settings = dataclasses.replace(settings, env_kwargs={**settings.env_kwargs, **(env_kwargs or {})})
-    return prepare(agent, settings, config), settings
+    setup, source = prepare(agent, settings, config), path / "config.yaml"
+    observations = setup.observations.with_origin(read_settings(source)[1].get("origin"), str(source))
+    return dataclasses.replace(setup, observations=observations), settings
 
 
 def load(path: str | Path) -> Run:

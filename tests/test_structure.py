@@ -27,7 +27,7 @@ LAYERS = (
         "search_space",
         "renaming",
     ),
-    ("ops", "distributions", "quality", "environments"),
+    ("ops", "distributions", "quality", "environments", "spaces"),
     ("networks", "runs"),
     ("envs", "viz"),
     ("agents",),

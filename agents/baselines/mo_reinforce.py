@@ -23,6 +23,7 @@ from morl.errors import UserError
 from morl.ops import preferences
 from morl.ops.masking import mask_logits
 from morl.ops.optimisers import in_float32
+from morl.ops.units import power_of_two
 from morl.types import Metrics, PyTree
 from morl.validation import check_integer, check_range
 
@@ -167,8 +168,9 @@ class MOReinforce:
         output = network.outputs(policy, batch, self._encode(preference), rows)
         mask = self.env.action_mask(batch.obs)
         log_prob = log_forward(output, batch, mask).sum(axis=1)
-        groups = reward.reshape(-1, c.samples)
-        advantage = (groups - groups.mean(axis=1, keepdims=True)).reshape(-1) / (jnp.std(reward) + 1e-8)
+        reward = reward / power_of_two(jnp.max(jnp.abs(reward)))  # so that no square of its deviation vanishes
+        spread, groups = jnp.std(reward), reward.reshape(-1, c.samples)
+        advantage = (groups - groups.mean(axis=1, keepdims=True)).reshape(-1) / jnp.where(spread > 0, spread, 1.0)
         log_step = jax.nn.log_softmax(mask_logits(output, mask))
         each = -jnp.sum(jnp.exp(log_step) * log_step, axis=-1)
         entropy = jnp.sum(jnp.where(batch.valid, each, 0.0)) / batch.length.sum(dtype=jnp.int32).astype(jnp.float32)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from morl.agents.cmorl.constrained import ConstrainedPPO
+from morl.ops import running_statistics
 from morl.ops.pareto import crowding_distance
 from morl.types import LearnerState, PyTree
 
@@ -66,7 +67,9 @@ class Extension:
         groups = sorted({i // size for i in numbers if gaps.get(i) is None})
         rows = dict(zip(groups, select(returns, len(groups), taken), strict=True))
         span = np.ptp(returns, axis=0)
-        least = 0.01 * np.where(span > 0, span, np.maximum(np.abs(returns).max(axis=0), 1e-6))
+        unit = np.where(span > 0, span, np.abs(returns).max(axis=0))
+        unit = np.where(unit > 0, unit, self._deviations(policies))  # of an objective that has been 0 throughout
+        least = 0.01 * unit
         learners = []
         for i, objective in zip(numbers, self.preferences(index), strict=True):
             archived = None
@@ -78,11 +81,16 @@ class Extension:
                 # |G| and not G: where returns are negative, βG is a stricter bound than G itself
                 allowance = np.maximum((1.0 - self.constraint_beta) * np.abs(returns[row]), least)
             # the allowed loss is the unit, so that the barrier is the same for objectives of any scale
-            scale = np.where(np.isfinite(allowance), allowance, np.where(span > 0, span, 1.0))
+            scale = np.where(np.isfinite(allowance), allowance, unit)
             policy = jax.tree.map(lambda x, row=above[row]: x[row], policies)
             allowance = np.where(objective > 0, np.inf, allowance)
             learners.append(self.learner.begin(policy, allowance, scale, archived))
         return learners
+
+    def _deviations(self, policies: PyTree) -> Floats:
+        """Return the largest deviation (R,) of the returns that stacked policies met in training."""
+        found = jax.vmap(running_statistics.deviation)(policies.return_stats)
+        return np.asarray(found, np.float64).max(axis=0)
 
 
 def find_gap(returns: Floats, objective: int, tried: set[bytes]) -> tuple[int, Floats] | None:

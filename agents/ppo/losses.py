@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from morl.ops.masking import masked_mean, masked_variance
+from morl.ops.units import power_of_two, small_beside
 
 
 class SurrogateEstimate(NamedTuple):
@@ -69,7 +70,10 @@ def explained_variance(error: jax.Array, target: jax.Array, weight: jax.Array) -
         weight: (T, B).
     """
     weight = weight[..., None]
-    unexplained = masked_variance(error, weight, (0, 1)) / (masked_variance(target, weight, (0, 1)) + 1e-8)
+    unit = power_of_two(jnp.max(jnp.maximum(jnp.abs(error), jnp.abs(target)) * weight, axis=(0, 1)))
+    unexplained, variance = (masked_variance(x * weight / unit[None, None], weight, (0, 1)) for x in (error, target))
+    share = unexplained / jnp.where(variance > 0, variance + small_beside(variance, 1e-8 / unit**2), 1.0)
+    unexplained = jnp.where(variance > 0, share, jnp.where(unexplained > 0, jnp.inf, 0.0))
     return jnp.mean(jnp.maximum(1.0 - unexplained, -1.0))
 
 

@@ -25,7 +25,15 @@ from morl.envs.checks.episodes import (
     start_generators,
 )
 from morl.envs.checks.generators import drawn_from
-from morl.envs.checks.report import ENDLESS, Fault, Report, check_reference_point, check_terminations_at_limit
+from morl.envs.checks.report import (
+    ENDLESS,
+    Fault,
+    Report,
+    check_reference_point,
+    check_terminations_at_limit,
+    note_lost,
+    outside,
+)
 from morl.envs.gymnasium.masked import MASK, allowed_action, mask_of
 from morl.envs.gymnasium.wrappers import LinearReward
 
@@ -84,6 +92,9 @@ def _check_calls(report: Report, subject: Subject, calls: list[Call]) -> None:
     with report.about("reward", f"of {len(steps)} steps, {reward_space.shape[0]} objectives"):
         for call in steps:
             _check_reward(report, reward_space, call)
+    if steps and not any(f.status == "fix" and f.subject == "reward" for f in report.findings):
+        rewards = np.stack([call.was[1] for call in steps])
+        note_lost(report, "reward", rewards, "subtract a constant from it")
     with report.about("info"):
         for call in calls:
             if not isinstance(call.info, dict):
@@ -124,8 +135,7 @@ def _check_reward(report: Report, space: spaces.Box, call: Call) -> None:
     elif not np.isfinite(reward).all():
         report.fix("reward", f"{reward.tolist()} is not finite ({call.when})")
     else:
-        slack = 1e-5 * np.maximum(1.0, np.abs(reward))
-        if (reward < space.low - slack).any() or (reward > space.high + slack).any():
+        if outside(reward, space).any():
             report.fix(
                 "reward", f"{reward.tolist()} at {call.when} is outside of reward_space {space}: widen its bounds"
             )

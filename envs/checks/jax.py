@@ -15,7 +15,15 @@ from morl.envs import widths
 from morl.envs.base import Objective
 from morl.envs.checks.constructive import check_constructive
 from morl.envs.checks.generators import drawn_from, global_state, seed_global_generators
-from morl.envs.checks.report import ENDLESS, Fault, Report, check_reference_point, check_terminations_at_limit
+from morl.envs.checks.report import (
+    ENDLESS,
+    Fault,
+    Report,
+    check_reference_point,
+    check_terminations_at_limit,
+    note_lost,
+    outside,
+)
 from morl.envs.contract import changed_attribute, violations
 from morl.errors import UserError
 from morl.ops.pareto import non_dominated
@@ -241,12 +249,16 @@ def _check_spaces(report: Report, env: Any, rows: Steps) -> None:
         if not inside.all():
             report.fix("observations", f"{flat[~inside][0].tolist()} after {when} is not in {space}")
     bounds, reward = env.reward_space, rows.reward
-    slack = 1e-5 * np.maximum(1.0, np.abs(reward))
-    wrong = ~np.isfinite(reward) | (reward < bounds.low - slack) | (reward > bounds.high + slack)
+    wrong = ~np.isfinite(reward) | outside(reward, bounds)
     if wrong.any():
         t, b = np.argwhere(wrong.any(axis=-1))[0]
         where = f"step {rows.count[t, b]} of an episode"
         report.fix("reward", f"{reward[t, b].tolist()} at {where} is not in reward_space {bounds}")
+        return
+    advice = "subtract a constant from it in the environment"
+    note_lost(report, "reward", reward.reshape(-1, reward.shape[-1]), advice)
+    if isinstance(space, spaces.Box) and np.issubdtype(space.dtype, np.floating):
+        note_lost(report, "observations", rows.obs.reshape(-1, *space.shape), advice)
 
 
 def _check_front(report: Report, env: Any, name: str, gamma: float) -> None:

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
+from gymnasium import spaces
 from numpy.typing import NDArray
 
+from morl.envs.host.reward_steps import lost_in_float32
 from morl.errors import MissingExtraError, blame
 
 ENDLESS = "no episode ended in {} steps"
@@ -93,6 +95,25 @@ def check_reference_point(report: Report, point: Any, names: Any, returns: NDArr
             "reference point",
             f"random actions return {np.round(mean, 3).tolist()} on average, worse than {np.asarray(point).tolist()} in"
             f" {', '.join(below)}: what is worse than it there counts nothing in the hypervolume",
+        )
+
+
+def outside(reward: NDArray[Any], space: spaces.Box) -> NDArray[np.bool_]:
+    """Return which rewards (..., R) are outside of their space by more than rounding, whatever their unit."""
+    bounds = [np.where(np.isfinite(bound), np.abs(bound), 0) for bound in (space.low, space.high)]
+    slack = 1e-5 * np.maximum(np.maximum(*bounds), np.abs(reward))
+    return (reward < space.low - slack) | (reward > space.high + slack)
+
+
+def note_lost(report: Report, subject: str, values: NDArray[Any], advice: str) -> None:
+    """Add a note where the values (n, ...) of a part change by less than float32 resolves."""
+    flat = values.reshape(len(values), -1).astype(np.float64)
+    low, high = flat.min(axis=0), flat.max(axis=0)
+    found = np.flatnonzero(lost_in_float32(low, high))
+    if len(found):
+        i = int(found[0])
+        report.note(
+            subject, f"part {i} is from {low[i]:.9g} to {high[i]:.9g}, which float32 hardly tells apart: {advice}"
         )
 
 

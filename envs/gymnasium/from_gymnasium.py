@@ -24,6 +24,7 @@ from morl.envs.host.in_process import VectorRewardSync
 from morl.envs.host.worker_pool import WorkerPool
 from morl.errors import MissingExtraError, UserError
 from morl.registry import Objective, env_spec
+from morl.spaces import Observations
 
 # Missing module -> the extra that installs it.
 _EXTRAS = {
@@ -44,6 +45,7 @@ class HostEnvironment:
         id: name in Gymnasium's registry.
         observation_space, action_space: spaces of one environment; ``Dict`` and ``Tuple`` observations are flattened,
             and a mask of actions is at their end.
+        given_space: observation space before it is flattened, as Gymnasium gives it.
         reward_space: ``Box`` of shape (R,).
         objectives: name and unit of each of the R rewards; ``objective_0`` ... without a registration.
         max_episode_steps: steps after which an episode is truncated; ``None`` for no limit.
@@ -58,6 +60,7 @@ class HostEnvironment:
 
     id: str
     observation_space: Space[Any]
+    given_space: Space[Any]
     action_space: Space[Any]
     reward_space: spaces.Box
     objectives: tuple[Objective, ...]
@@ -70,7 +73,13 @@ class HostEnvironment:
     join: MaskJoin | None = None
 
     def make_vector(
-        self, num_envs: int, processes: int = 0, restarts: int = 0, *, finite: bool = True
+        self,
+        num_envs: int,
+        processes: int = 0,
+        restarts: int = 0,
+        *,
+        finite: bool = True,
+        observations: Observations | None = None,
     ) -> HostVectorEnv:
         """Make ``num_envs`` environments that are stepped together.
 
@@ -82,6 +91,7 @@ class HostEnvironment:
             restarts: largest number of replacements of a worker that ends, raises or hangs; see
                 :attr:`.HostStep.lost`.
             finite: refuse rewards that are not finite.
+            observations: turns observations into what agents see; by default they are as the environment gives them.
 
         Raises:
             UserError: a number out of range, or, also in later calls, an error in a worker.
@@ -99,7 +109,7 @@ class HostEnvironment:
             )
         else:
             envs = VectorRewardSync(build_env, num_envs, size)
-        return HostVectorEnv(envs, len(self.objectives), self.id, finite)
+        return HostVectorEnv(envs, len(self.objectives), self.id, finite, observations)
 
     def make_single(self, render_mode: str | None = None) -> gymnasium.Env[Any, Any]:
         """Make one environment, with pictures if ``render_mode`` is given."""
@@ -154,6 +164,7 @@ def _described(env: gymnasium.Env[Any, Any], spec: EnvSpec, kwargs: Mapping[str,
     return HostEnvironment(
         id=spec.id,
         observation_space=env.observation_space,
+        given_space=_given_space(env),
         action_space=env.action_space,
         reward_space=reward_space,
         objectives=objectives,
@@ -164,6 +175,16 @@ def _described(env: gymnasium.Env[Any, Any], spec: EnvSpec, kwargs: Mapping[str,
         kwargs=dict(kwargs),
         **_masks(env, spec.id),
     )
+
+
+def _given_space(env: gymnasium.Env[Any, Any]) -> Space[Any]:
+    """Return the observation space before :func:`build` flattens it."""
+    inner: Any = env
+    while isinstance(inner, gymnasium.Wrapper):
+        if isinstance(inner, gymnasium.wrappers.FlattenObservation):
+            return inner.env.observation_space
+        inner = inner.env
+    return env.observation_space
 
 
 def _masks(env: gymnasium.Env[Any, Any], id: str) -> dict[str, Any]:

@@ -12,9 +12,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from morl.envs.host.guard import checked_reward
 from morl.envs.host.in_process import VectorRewardSync
+from morl.envs.host.reward_steps import RewardSteps
 from morl.envs.host.worker_pool import WorkerPool
 from morl.errors import UserError, blame
 from morl.ops.spaces import all_inside, to_space
+from morl.spaces import Observations
 
 
 class HostStep(NamedTuple):
@@ -53,6 +55,7 @@ class HostVectorEnv:
         num_objectives: R.
         id: name for error messages.
         finite: refuse rewards that are not finite; otherwise the caller must check them.
+        observations: turns observations into what agents see; by default they are as the environment gives them.
 
     Raises:
         UserError: an unknown auto-reset mode, observations that are no arrays, or an ``envs`` that cannot hold vector
@@ -60,7 +63,12 @@ class HostVectorEnv:
     """
 
     def __init__(
-        self, envs: VectorEnv[Any, Any, Any], num_objectives: int, id: str = "the environment", finite: bool = True
+        self,
+        envs: VectorEnv[Any, Any, Any],
+        num_objectives: int,
+        id: str = "the environment",
+        finite: bool = True,
+        observations: Observations | None = None,
     ) -> None:
         self._mode = _checked_mode(envs, id)
         if envs.single_observation_space.shape is None:
@@ -73,6 +81,8 @@ class HostVectorEnv:
         self.num_objectives = num_objectives
         self._envs = envs
         self._finite = finite
+        self._observations = observations
+        self._rewards = RewardSteps(num_objectives)
         self._step, self._once = 0, False
         self._ended: NDArray[np.bool_] | None = None
 
@@ -114,6 +124,7 @@ class HostVectorEnv:
             following, raw, terminations, truncations, infos = self._envs.step(actions)
         obs = self._checked(following)
         where = f"{self.id}, step {self._step}"
+        self._rewards.add(raw)
         reward = checked_reward(raw, (self.num_envs, self.num_objectives), where, self._finite)
         terminated = np.array(terminations, np.bool_)
         truncated = np.array(truncations, np.bool_) & ~terminated
@@ -127,7 +138,7 @@ class HostVectorEnv:
             self._ended = ended
         if self._mode is AutoresetMode.SAME_STEP and ended.any():
             next_obs = obs.copy()
-            next_obs[ended] = np.stack([infos["final_obs"][i] for i in np.flatnonzero(ended)])
+            next_obs[ended] = self._seen(np.stack([infos["final_obs"][i] for i in np.flatnonzero(ended)]))
         elif self._mode is AutoresetMode.DISABLED and ended.any():
             with self._blaming():
                 started, _ = self._envs.reset(options={"reset_mask": ended.copy()})
@@ -135,8 +146,9 @@ class HostVectorEnv:
         return HostStep(next_obs, reward, terminated, truncated, obs, valid, lost)
 
     def incidents(self) -> list[str]:
-        """Return the failures of worker processes since the last call, as text."""
-        return self._envs.incidents() if isinstance(self._envs, WorkerPool) else []
+        """Return the failures of worker processes since the last call, and rewards that float32 loses, as text."""
+        found = self._envs.incidents() if isinstance(self._envs, WorkerPool) else []
+        return found + self._rewards.lost(self.id)
 
     def close(self) -> None:
         """End worker processes and close the environments. Repeated calls have no effect."""
@@ -179,7 +191,10 @@ class HostVectorEnv:
         shape = (self.num_envs, *(self.observation_space.shape or ()))
         if obs.shape != shape:
             raise UserError(f"{self.id}, step {self._step}: observations of shape {obs.shape}, not {shape}")
-        return obs
+        return self._seen(obs)
+
+    def _seen(self, obs: NDArray[Any]) -> NDArray[Any]:
+        return obs if self._observations is None else self._observations(obs)
 
 
 def _checked_mode(envs: VectorEnv[Any, Any, Any], id: str) -> AutoresetMode:

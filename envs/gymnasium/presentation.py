@@ -12,6 +12,7 @@ from morl.envs.base import Environment
 from morl.envs.gymnasium.masked import MASK
 from morl.errors import UserError
 from morl.ops.spaces import narrow, to_jax, to_space
+from morl.spaces import Observations
 
 INVALID = "invalid_action"  # flag in the info, that the mask forbade the action of the step
 AnyEnv = Environment[Any, Any]
@@ -51,6 +52,17 @@ def presented_space(env: AnyEnv) -> Space[Any]:
         return env.observation_space
     mask = spaces.MultiBinary(int(env.action_space.n))  # type: ignore[attr-defined]
     return spaces.Dict({env.observation_key: env.observation_space, MASK: mask})  # type: ignore[attr-defined]
+
+
+def observations_of(env: Any) -> Observations:
+    """Return how observations of an environment, in JAX or on the host, are checked and turned into agents'."""
+    if hasattr(env, "make_vector"):
+        masks = env.action_mask.size if env.action_mask is not None else 0
+        given = None if masks else env.given_space  # a mask has joined the observation already
+        return Observations(env.observation_space, env.id, given, mask_size=masks)
+    given = presented_space(env)
+    key = env.observation_key if given is not env.observation_space else None
+    return Observations(env.observation_space, env.id, given, key, converted=False)
 
 
 def present(env: AnyEnv, obs: Any, space: Space[Any]) -> Any:

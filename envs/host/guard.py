@@ -21,8 +21,9 @@ class Guard(gymnasium.Wrapper[Any, Any, Any, Any]):
     Infos are dropped: nothing reads them, and they cost more than the step of a small environment.
 
     Raises:
-        UserError: in ``reset`` and ``step``, for a reward or observation of another shape, or one that is not finite;
-            for a mask of actions that has not joined the observation.
+        UserError: in ``reset`` and ``step``, for a reward or observation of another shape, one that is not finite, or
+            an observation that the type of its space does not have; for a mask of actions that has not joined the
+            observation.
     """
 
     def __init__(self, env: gymnasium.Env[Any, Any], reward_shape: tuple[int, ...], id: str, finite: bool) -> None:
@@ -49,14 +50,24 @@ class Guard(gymnasium.Wrapper[Any, Any, Any, Any]):
             raise UserError(
                 f"{where}: an {MASK} in the info; allowed: one in every info from the reset on, of Discrete actions"
             )
-        vector: Any = checked_reward(reward, self._reward_shape, where, self._finite)
+        checked_reward(reward, self._reward_shape, where, self._finite)
+        # a copy as it came: that float32 loses differences of rewards is told of by who collects them
+        vector: Any = np.array(reward, np.float64)
         return self._checked(obs), vector, bool(terminated), bool(truncated), {}
 
     def _checked(self, raw: Any) -> NDArray[Any]:
-        obs: NDArray[Any] = np.array(raw, self.observation_space.dtype)
-        if obs.shape != self.observation_space.shape:
+        space, given = self.observation_space, np.asarray(raw)
+        if given.shape != space.shape:
             where = f"{self._id}, step {self._step} of an episode"
-            raise UserError(f"{where}: observation of shape {obs.shape}, not {self.observation_space.shape}")
+            raise UserError(f"{where}: observation of shape {given.shape}, not {space.shape}")
+        if given.dtype == space.dtype:
+            return np.array(given)
+        with np.errstate(over="ignore", invalid="ignore"):
+            obs: NDArray[Any] = given.astype(space.dtype)  # type: ignore[arg-type]
+        if obs.dtype.kind != "f" and not np.array_equal(obs, given):
+            where = f"{self._id}, step {self._step} of an episode"
+            lost = given[obs != given].ravel()[0]
+            raise UserError(f"{where}: observation {lost} is no {space.dtype}, which its observation_space has")
         return obs
 
 
@@ -68,7 +79,8 @@ def checked_reward(raw: Any, shape: tuple[int, ...], where: str, must_be_finite:
     """
     if np.shape(raw) != shape:
         raise UserError(f"{where}: reward of shape {np.shape(raw)}, not {shape} as its reward_space says")
-    reward = np.array(raw, np.float32)
+    with np.errstate(over="ignore"):  # becomes infinite
+        reward = np.asarray(raw).astype(np.float32)
     finite = np.isfinite(reward).all(axis=-1)
     if must_be_finite and not finite.all():
         raise UserError(f"{where}: reward {reward[~finite].reshape(-1, shape[-1])[0].tolist()} is not finite")

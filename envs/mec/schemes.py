@@ -18,6 +18,7 @@ from gymnasium import Space, spaces
 from numpy.typing import NDArray
 
 from morl.envs.base import Objective
+from morl.envs.gymnasium.presentation import observations_of
 from morl.envs.mec.environment import MecOffloading, State
 from morl.envs.mec.params import Params
 from morl.ops.batching import with_leading_axes
@@ -259,7 +260,7 @@ def front(
         gamma=1.0,
         reference_point=env.reference_point,
         learner=scheme,  # type: ignore[arg-type]
-        observation_ndim=2,
+        observations=observations_of(env),
         action_space=env.action_space,
     )
 

@@ -103,7 +103,7 @@ class Result:
                 reference_point=self.reference_point,
                 learner=None,
                 params=None,
-                observation_ndim=0,
+                observations=None,
                 action_space=None,
                 objects=objects.get(seed),
                 labelled=self.labelled,

@@ -60,5 +60,7 @@ def main(args: Sequence[str]) -> int:
     )
     what = "the policy for any preference" if done.policy is None else f"policy {done.policy}"
     print(f"{what} of {options.run}: {done.path} ({done.size:,} bytes)")
+    for note in done.notes:
+        print(f"note: {note}")
     print(f"largest difference from the policy on {CHECKED} random observations: {done.difference:.2g}")
     return 0

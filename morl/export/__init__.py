@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -24,6 +24,7 @@ from morl.errors import MissingExtraError, UserError
 from morl.loading import front_of_seed, fronts_of, setup_of
 from morl.ops.spaces import bounds_within, narrow
 from morl.runs.front import Front, Policy
+from morl.spaces import Observations
 from morl.viz.video import check_new_file
 
 Format = Literal["torch", "jax", "onnx"]
@@ -34,7 +35,7 @@ NEEDS = {  # modules to import, and the extras that install them
     "onnx": (("torch", "export"), ("onnx", "export"), ("onnxscript", "export")),
 }
 CHECKED = 256  # random observations
-TOLERANCE = 1e-5  # largest difference of actions, relative to the larger of the action and 1
+TOLERANCE = 1e-5  # largest difference of actions, relative to the largest of them
 TIES = 0.01  # largest share of greedy choices that rounding may change between near ties
 
 
@@ -48,13 +49,17 @@ class Program:
         traced: the same as JAX has them.
         about: what the program is, as JSON holds it.
         wide: actions are of 64 bits, so that ``one`` has to be traced under :meth:`tracing`.
+        observations: how the first argument is turned into what ``one`` takes.
+        subtracted: what ``one`` itself subtracts from it, in 32 bits.
     """
 
     one: Callable[..., jax.Array]
     inputs: tuple[tuple[tuple[int, ...], np.dtype[Any]], ...]
     traced: tuple[jax.ShapeDtypeStruct, ...]
     about: dict[str, Any]
+    observations: Observations
     wide: bool = False
+    subtracted: NDArray[Any] | None = None
 
     def tracing(self) -> contextlib.AbstractContextManager[Any]:
         """Return the context to trace :attr:`one` in."""
@@ -75,12 +80,14 @@ class Exported:
         path, size: the file and its bytes.
         policy: its row in ``front.csv``; none where it takes any preference.
         difference: the largest from the policy's own actions on random observations; of choices the share that differ.
+        notes: what the format cannot carry.
     """
 
     path: Path
     size: int
     policy: int | None
     difference: float
+    notes: tuple[str, ...] = ()
 
 
 def export(
@@ -125,12 +132,14 @@ def export(
     row = front.assign(preference) if preference is not None else policy
     if row is None and not front.conditional:
         raise UserError("give --preference or --policy: each policy of this run is for a preference of its own")
-    program = _program(front, row, setup.env, settings.env)
+    program, notes = _program(front, row, setup.env, settings.env), ()
+    if format == "jax":
+        program, notes = _in_32_bits(program)
     write: Written = importlib.import_module(f"morl.export.{format}_format").write
     content, act = write(program)
     difference = _difference(program, act, front.at(row or 0), setup.env)
     path.write_bytes(content)
-    return Exported(path, len(content), row, difference)
+    return Exported(path, len(content), row, difference, notes)
 
 
 def _program(front: Front, row: int | None, env: Any, name: str) -> Program:
@@ -158,10 +167,41 @@ def _program(front: Front, row: int | None, env: Any, name: str) -> Program:
             {"id": i, "preference": front.preferences[i].tolist(), "returns": front.returns[i].tolist()} for i in rows
         ],
     }
-    traced = tuple(jax.ShapeDtypeStruct(s, narrow(d)) for s, d in inputs)
+    observations = policy.observations
+    kinds = [observations.seen.dtype, *(dtype for _, dtype in inputs[1:])]
+    traced = tuple(jax.ShapeDtypeStruct(shape, narrow(kind)) for (shape, _), kind in zip(inputs, kinds, strict=True))
     if isinstance(env.action_space, spaces.Box) and jax.eval_shape(one, *traced).dtype != env.action_space.dtype:
-        return Program(_in_own_type(one, traced, env.action_space), tuple(inputs), traced, about, wide=True)
-    return Program(one, tuple(inputs), traced, about)
+        return Program(
+            _in_own_type(one, traced, env.action_space), tuple(inputs), traced, about, observations, wide=True
+        )
+    return Program(one, tuple(inputs), traced, about, observations)
+
+
+def _in_32_bits(program: Program) -> tuple[Program, tuple[str, ...]]:
+    """Return the program for observations that come in JAX's types of 32 bits, and notes on what they then lack."""
+    observations, traced = program.observations, program.traced[0]
+    offset = observations.offset
+    if offset is None:
+        return program, ()
+    with np.errstate(over="ignore"):
+        subtracted = offset.astype(traced.dtype)
+    if not np.array_equal(subtracted, offset) and not np.issubdtype(traced.dtype, np.floating):
+        raise UserError(f"{observations.id} counts from more than 32 bits hold, which JAX does not take; use torch")
+
+    def one(obs: jax.Array, *more: jax.Array) -> jax.Array:
+        return program.one(obs - subtracted, *more)
+
+    notes = ()
+    if observations.origin:
+        place, value = max(observations.origin.items(), key=lambda item: abs(item[1]))
+        step = np.spacing(np.float32(abs(value)))
+        notes = (
+            f"JAX takes float32, which part {place} of an observation, near {value:g}, has in steps of {step:.3g}: "
+            "where smaller changes matter, export to torch or onnx",
+        )
+    inputs = ((program.inputs[0][0], np.dtype(traced.dtype)), *program.inputs[1:])
+    plain = Observations(observations.space, observations.id, converted=False)
+    return replace(program, one=one, inputs=inputs, observations=plain, subtracted=subtracted), notes
 
 
 def _in_own_type(
@@ -189,7 +229,12 @@ def _samples(program: Program, env: Any, number: int) -> list[NDArray[Any]]:
     """Draw random arguments (number, ...) of a program."""
     space = env.observation_space
     space.seed(0)
-    arguments = [np.stack([np.asarray(space.sample()) for _ in range(number)])]
+    obs = np.stack([np.asarray(space.sample()) for _ in range(number)])
+    if origin := program.observations.origin:  # there only what float32 does not tell apart matters
+        places, values = list(origin), np.array(list(origin.values()), np.float64)
+        near = values * (1 + 2.0**-24 * np.random.default_rng(1).normal(size=(number, len(places))))
+        obs.reshape(number, -1)[:, places] = near.astype(obs.dtype)
+    arguments = [obs.astype(program.inputs[0][1])]
     if len(program.inputs) > 1:
         weights = np.random.default_rng(0).dirichlet(np.ones(program.inputs[1][0]), number)
         arguments.append(weights.astype(np.float32))
@@ -203,7 +248,12 @@ def _difference(program: Program, act: Callable[..., NDArray[Any]], policy: Poli
         UserError: it is larger than rounding makes it.
     """
     arguments = _samples(program, env, CHECKED)
-    wanted, got = policy(*arguments), act(*arguments)
+    if program.subtracted is not None:
+        seen = Observations(policy.observations.seen, converted=False)
+        policy, obs = replace(policy, observations=seen, join=None), arguments[0] - program.subtracted
+        wanted, got = policy(obs, *arguments[1:]), act(*arguments)
+    else:
+        wanted, got = policy(*arguments), act(*arguments)
     if wanted.shape != got.shape:
         raise UserError(f"the exported program gives actions {got.shape}, the policy {wanted.shape}")
     if np.issubdtype(wanted.dtype, np.integer):
@@ -212,7 +262,8 @@ def _difference(program: Program, act: Callable[..., NDArray[Any]], policy: Poli
         apart = np.abs(wanted.astype(float) - got)
         difference, allowed = float((apart > TOLERANCE * span).mean()), TIES  # of a wide range: rounded reals
     else:
-        difference = float((np.abs(wanted - got) / np.maximum(np.abs(wanted), 1)).max())
+        size = np.abs(wanted).max(axis=0, keepdims=True)  # of each number of an action, whatever its unit
+        difference = float((np.abs(wanted - got) / np.where(size > 0, size, 1)).max())
         allowed = TOLERANCE
     if not difference <= allowed:
         raise UserError(f"the exported program differs from the policy by {difference:.3g}; nothing was written")

@@ -43,18 +43,27 @@ class Translated(torch.nn.Module):
     Args:
         function: of arrays to one array, traceable by JAX.
         examples: shapes and dtypes of its arguments as JAX has them; the module casts what it gets to them.
+        offset: subtracted from the first argument before that, in the types that both have.
 
     Raises:
         UserError: it uses an operation that is not known here.
     """
 
-    def __init__(self, function: Callable[..., Any], examples: Sequence[jax.ShapeDtypeStruct]) -> None:
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        examples: Sequence[jax.ShapeDtypeStruct],
+        offset: np.ndarray[Any, Any] | None = None,
+    ) -> None:
         super().__init__()
         closed = jax.make_jaxpr(function)(*examples)
         self._jaxpr: Any = closed.jaxpr
         _check(self._jaxpr)
         needed = _needed(self._jaxpr)
         self._constants: dict[Any, str] = {}
+        if offset is not None:
+            dtype(offset.dtype)  # checked
+        self.register_buffer("offset", None if offset is None else torch.from_numpy(np.array(offset))[None])
         for i, (variable, value) in enumerate(zip(self._jaxpr.constvars, closed.consts, strict=True)):
             if variable in needed:
                 self.register_buffer(f"constant_{i}", torch.from_numpy(np.array(value)))
@@ -62,6 +71,8 @@ class Translated(torch.nn.Module):
 
     def forward(self, *arguments: torch.Tensor) -> torch.Tensor:
         """Return the result (B, ...) for arguments (B, ...)."""
+        if self.offset is not None:
+            arguments = (arguments[0] - self.offset, *arguments[1:])
         constants = {variable: getattr(self, name)[None] for variable, name in self._constants.items()}
         cast = [x.to(dtype(variable.aval.dtype)) for variable, x in zip(self._jaxpr.invars, arguments, strict=True)]
         (result,) = _run(self._jaxpr, constants, cast)

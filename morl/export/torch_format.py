@@ -18,7 +18,7 @@ from morl.export.to_torch import Translated, dtype
 def exported(program: Program) -> torch.export.ExportedProgram:
     """Export the program for batches of any size."""
     with program.tracing():
-        module = Translated(program.one, program.traced).eval()
+        module = Translated(program.one, program.traced, program.observations.offset).eval()
     example = tuple(torch.zeros(2, *shape, dtype=dtype(kind)) for shape, kind in program.inputs)
     batch = torch.export.Dim("batch")
     with warnings.catch_warnings():

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from gymnasium import Space, spaces
-from numpy.typing import NDArray
 
 from morl.errors import UserError
 from morl.ops.spaces import check_observation_space
-
-MOST_CELLS = 512  # largest number of values in all for which a vector of integers is one-hot
+from morl.spaces import value_counts
 
 
 class Encoder(NamedTuple):
@@ -38,32 +35,24 @@ def encoder(space: Space[Any]) -> Encoder:
 
     A ``Box`` is flattened. The parts of ``Discrete``, ``MultiDiscrete`` and ``MultiBinary`` become one-hot. So do those
     of an integer ``Box`` of one axis with at most ``MOST_CELLS`` values in all: they are cells of a grid, whose numbers
-    have no order that rewards follow.
+    have no order that rewards follow. Whole numbers of more values are numbers, as float32 has them.
 
     Raises:
-        UserError: another kind of space.
+        UserError: another kind of space, or one-hot parts that count from more than 32 bits hold.
     """
     check_observation_space(space)
-    if isinstance(space, spaces.Box):
-        if np.issubdtype(space.dtype, np.integer) and len(space.shape) == 1:
-            low = space.low.astype(np.int64)
-            sizes = space.high.astype(np.int64) - low + 1
-            if sizes.sum() <= MOST_CELLS:
-                return _one_hot(sizes, low)
-        shape, size = space.shape, math.prod(space.shape)
-        return Encoder(
-            lambda obs: obs.reshape(*obs.shape[: obs.ndim - len(shape)], size).astype(jnp.float32), size, False
-        )
-    if isinstance(space, spaces.Discrete):
-        return Encoder(
-            lambda obs: jax.nn.one_hot(obs - int(space.start), int(space.n), dtype=jnp.float32), int(space.n), True
-        )
+    shape: tuple[int, ...] = space.shape or ()
+    flat = _flat(shape)
     if isinstance(space, spaces.MultiBinary):
-        flat = _flat(space.shape)
-        return Encoder(lambda obs: flat(obs).astype(jnp.float32), math.prod(space.shape), True)
-    if isinstance(space, spaces.MultiDiscrete):
-        flat, parts = _flat(space.shape), _one_hot(np.ravel(space.nvec), np.ravel(space.start))
+        return Encoder(lambda obs: flat(obs).astype(jnp.float32), math.prod(shape), True)
+    if (found := value_counts(space)) is not None:
+        sizes, starts = found
+        if not -(2**31) <= min(starts) <= max(starts) < 2**31:
+            raise UserError(f"{space} counts from {max(starts, key=abs)}, which 32 bits do not hold; count from 0")
+        parts = _one_hot(sizes, starts)
         return parts._replace(encode=lambda obs: parts.encode(flat(obs)))
+    if isinstance(space, spaces.Box | spaces.Discrete | spaces.MultiDiscrete):
+        return Encoder(lambda obs: flat(obs).astype(jnp.float32), math.prod(shape), False)
     raise UserError(f"observations of a {type(space).__name__} must be flattened first, into one array")
 
 
@@ -72,14 +61,19 @@ def _flat(shape: tuple[int, ...]) -> Callable[[jax.Array], jax.Array]:
     return lambda x: x.reshape(*x.shape[: x.ndim - len(shape)], math.prod(shape))
 
 
-def _one_hot(sizes: NDArray[np.int64], starts: NDArray[np.int64]) -> Encoder:
-    """Return an encoder of vectors of integers, with one feature for each value of each part."""
+def _one_hot(sizes: Sequence[int], starts: Sequence[int]) -> Encoder:
+    """Return an encoder of vectors of integers, with one feature for each value of each part.
+
+    Args:
+        sizes: number of values of each part.
+        starts: least value of each part.
+    """
 
     def encode(obs: jax.Array) -> jax.Array:
         parts = [
-            jax.nn.one_hot(obs[..., i] - int(start), int(size), dtype=jnp.float32)
+            jax.nn.one_hot(obs[..., i] - start, size, dtype=jnp.float32)
             for i, (size, start) in enumerate(zip(sizes, starts, strict=True))
         ]
         return jnp.concatenate(parts, axis=-1)
 
-    return Encoder(encode, int(sizes.sum()), True)
+    return Encoder(encode, sum(sizes), True)

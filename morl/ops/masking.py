@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from morl.ops.batching import with_leading_axes
+from morl.ops.units import CLOSE, RESOLVED, power_of_two, small_beside
 
 MASKED_LOGIT = -1e9
 """Logit of a forbidden action: its probability is 0 in float32, and yet sums and gradients stay finite."""
@@ -42,15 +43,26 @@ def masked_variance(x: jax.Array, weight: jax.Array, axis: Axis = None) -> jax.A
 def standardise(x: jax.Array, weight: jax.Array) -> jax.Array:
     """Return ``x`` shifted and scaled so that its values of weight 1 have mean 0 and standard deviation 1.
 
-    PPO does so with advantages before an update. Values of weight 0 are shifted and scaled alike. 1e-8 is added to the
-    deviation, so that values that are all equal become 0.
+    PPO does so with advantages before an update. Values of weight 0 are shifted and scaled alike. Values that are all
+    equal, as float32 resolves them, become 0. The unit of the values does not matter; to their deviation 1e-8 is added,
+    as is usual, where that is small beside it.
 
     Args:
         x: [...] values.
         weight: [...] 0 or 1 for each value, bool or float.
     """
-    centred = x - masked_mean(x, weight)
-    return centred / (jnp.sqrt(masked_mean(centred**2, weight)) + 1e-8)
+    x, weight = _floats(x, weight)
+    unit = power_of_two(jnp.max(jnp.abs(x) * weight))
+    counted = x * weight / unit
+    mean = masked_mean(counted, weight)
+    spread = jnp.sqrt(masked_mean((counted - mean) ** 2, weight))
+    # of values that lie close together, the rounding of the long sum behind their mean is taken off
+    error = masked_mean(counted - mean, weight)
+    mean = jnp.where(spread < CLOSE * jnp.abs(mean), mean + error, mean)
+    spread = jnp.sqrt(masked_mean((counted - mean) ** 2, weight))
+    scale = spread + small_beside(spread, 1e-8 / unit)
+    differ = spread > RESOLVED * jnp.abs(mean)
+    return jnp.where(differ, (x / unit - mean) / jnp.where(differ, scale, 1.0), 0.0)
 
 
 def mask_logits(logits: jax.Array, mask: jax.Array | None) -> jax.Array:

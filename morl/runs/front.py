@@ -18,6 +18,7 @@ from morl.ops.pareto import non_dominated
 from morl.ops.preferences import check_preference
 from morl.ops.spaces import to_space
 from morl.runs.csv import csv_text
+from morl.spaces import Observations
 from morl.types import Actor, Evaluation, PyTree
 
 Floats = NDArray[np.float64]
@@ -34,7 +35,7 @@ class Policy:
         preference: (R,) it was trained for.
         act, params: how it acts: compiled code shared by the front, and its own parameters.
         action_space: of one environment; actions are returned in its number type.
-        observation_ndim: axes of one observation.
+        observations: how observations are checked, and turned into what agents see.
         conditional: takes any preference.
         join: joins observations and masks of actions, where an environment on the host gives masks.
     """
@@ -44,7 +45,7 @@ class Policy:
     preference: Floats
     act: Callable[..., jax.Array]
     params: PyTree
-    observation_ndim: int
+    observations: Observations
     action_space: Space[Any]
     conditional: bool = False
     join: Join | None = None
@@ -55,7 +56,9 @@ class Policy:
         """Return the action for one observation, or the actions for a batch of observations.
 
         Args:
-            obs: of the observation space's shape, or with one leading axis more.
+            obs: as the environment gives it through Gymnasium, or of a batch, with one leading axis more. Where that is
+                a dictionary or a tuple, also the array that it is flattened to; where it is a dictionary of the
+                observation and the mask of actions, also the observation alone.
             preference: (R,) on the simplex, in units of the agent that trained the policy; only of one that takes any,
                 by default the one it stands for in its front. (B, R), one for each observation of a batch, is taken as
                 it is.
@@ -64,19 +67,19 @@ class Policy:
                 where they are in its info and not in ``obs``.
 
         Raises:
-            UserError: a mask that is missing, or of an environment without; a preference off the simplex, or for a
-                policy that was trained for one only.
+            UserError: a mask that is missing, or of an environment without; an observation of another shape or
+                structure than the space's, a whole number outside of it, or not a number; a preference off the
+                simplex, or for a policy that was trained for one only.
         """
         if self.join is not None:
             obs = self.join(obs, mask)
         elif mask is not None:
             raise UserError("the environment of this policy gives no masks of its own; leave mask out")
-        obs = np.asarray(obs)
-        batch = obs if obs.ndim > self.observation_ndim else obs[None]
+        batch, many = self.observations.read(obs)
         used = _no_key() if key is None else key  # a greedy action uses no key
         raw = self.act(self.params, batch, self._weights(preference), used, greedy=key is None)
         action = to_space(self.action_space, raw)
-        return action if obs.ndim > self.observation_ndim else action[0]
+        return action if many else action[0]
 
     def _weights(self, preference: Any) -> NDArray[np.float32]:
         if preference is None:
@@ -108,7 +111,8 @@ class Front:
         reference_point: (R,) for the hypervolume.
         learner, params: how to act: the learner and the stacked parameters of the policies; None where only the numbers
             were read.
-        observation_ndim: axes of one observation.
+        observations: how policies check observations, and turn them into what agents see; None where only the
+            numbers were read.
         action_space: of one environment; None where only the numbers were read.
         conditional: the rows are one policy under n preferences; ``params`` are that policy's, not stacked.
         objects: n texts, where the rows are objects that a sampler drew for the preferences. What they reach is exact,
@@ -131,7 +135,7 @@ class Front:
     reference_point: Floats
     learner: Actor | None
     params: PyTree
-    observation_ndim: int
+    observations: Observations | None
     action_space: Space[Any] | None
     conditional: bool = False
     objects: tuple[str, ...] | None = None
@@ -219,7 +223,7 @@ class Front:
         """
         if self.labelled:
             raise UserError("this front holds labelled objects: there is no policy that acts")
-        if self.learner is None or self.action_space is None:
+        if self.learner is None or self.action_space is None or self.observations is None:
             raise UserError("only the numbers of this front were read; morl.load reads its policies")
         if not 0 <= row < len(self):
             raise UserError(f"policy {row} is not in this front; it has 0 to {len(self) - 1}")
@@ -229,7 +233,7 @@ class Front:
             preference=self.preferences[row],
             act=self._act,
             params=self.params if self.conditional else jax.tree.map(lambda x: x[row], self.params),
-            observation_ndim=self.observation_ndim,
+            observations=self.observations,
             action_space=self.action_space,
             conditional=self.conditional,
             join=self.join,
@@ -256,7 +260,7 @@ def from_evaluation(
     gamma: float,
     reference_point: Floats,
     learner: Actor,
-    observation_ndim: int,
+    observations: Observations,
     action_space: Space[Any],
     conditional: bool = False,
     labelled: bool = False,
@@ -285,7 +289,7 @@ def from_evaluation(
         reference_point=reference_point,
         learner=learner,
         params=params if conditional else jax.tree.map(lambda x: x[rows], params),
-        observation_ndim=observation_ndim,
+        observations=observations,
         action_space=action_space,
         conditional=conditional,
         objects=None if evaluation.objects is None else tuple(map(str, evaluation.objects[rows, 0])),

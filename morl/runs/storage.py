@@ -23,6 +23,7 @@ import numpy as np
 from numpy.lib import format as npy
 
 from morl.errors import UserError
+from morl.ops.running_statistics import RunningStats
 from morl.types import PyTree
 
 _STATE = re.compile(r"state-(\d{6,})\.npz")
@@ -30,6 +31,7 @@ NOTES = "notes.json"
 _PLAIN = re.compile(r"[\w/.,=+@-]*")  # what Orbax takes as it is: its glob, its URLs and its C++ do not see more in it
 _MAX_NOTES = 2**28  # bytes
 _MAX_HEADER = 4096  # bytes, of an array in the archive
+_UNIT = ".unit.npy"  # end of the name of a unit of running statistics, which earlier versions did not write
 
 
 @contextlib.contextmanager
@@ -99,7 +101,10 @@ def load(path: Path, like: PyTree) -> Any:
     template = jax.tree.map(lambda x: np.empty(np.shape(x), np.asarray(x).dtype), like)
     try:
         with _plain_path(path) as plain, ocp.StandardCheckpointer() as checkpointer:
-            restored = checkpointer.restore(plain, template)
+            try:
+                restored = checkpointer.restore(plain, template)
+            except (ValueError, KeyError):
+                restored = _with_units(template, checkpointer.restore(plain, _without_units(template)))
     except (ValueError, KeyError, OSError) as error:
         reason = "it is damaged, or does not hold what the run's config.yaml describes"
         raise UserError(f"cannot read the checkpoint {path}: {reason}") from error
@@ -110,6 +115,28 @@ def load(path: Path, like: PyTree) -> Any:
                 f"and the run's config.yaml wants {wanted.dtype}{list(wanted.shape)}"
             )
     return restored
+
+
+def _is_stats(x: Any) -> bool:
+    return isinstance(x, RunningStats)
+
+
+def _without_units(tree: PyTree) -> PyTree:
+    """Return running statistics as earlier versions wrote them, by name: without units, which were 1."""
+
+    def older(x: Any) -> Any:
+        return {"mean": x.mean, "var": x.var, "seen": x.seen} if _is_stats(x) else x
+
+    return jax.tree.map(older, tree, is_leaf=_is_stats)
+
+
+def _with_units(like: PyTree, restored: PyTree) -> PyTree:
+    """Return what :func:`_without_units` describes as running statistics, with units of 1."""
+
+    def newer(x: Any, old: Any) -> Any:
+        return RunningStats(**old, unit=np.ones_like(x.unit)) if _is_stats(x) else old
+
+    return jax.tree.map(newer, like, restored, is_leaf=_is_stats)
 
 
 def states(directory: Path) -> list[Path]:
@@ -189,9 +216,14 @@ def load_state(path: Path, like: PyTree) -> Any:
     wanted = _members(like)
     arrays = []
     with _readable(path) as archive:
-        if surplus := set(archive.namelist()) ^ {NOTES, *wanted}:
+        held = set(archive.namelist())
+        older = {name for name in wanted if name.endswith(_UNIT)} if not any(x.endswith(_UNIT) for x in held) else set()
+        if surplus := held ^ ({NOTES, *wanted} - older):
             raise ValueError(f"{min(surplus)} is not in both the file and what the run's config.yaml describes")
         for name, model in wanted.items():
+            if name in older:
+                arrays.append(np.ones_like(model))
+                continue
             info = archive.getinfo(name)
             if info.compress_type != zipfile.ZIP_STORED or info.file_size > model.nbytes + _MAX_HEADER:
                 raise ValueError(f"{name} is larger than the run's config.yaml describes")

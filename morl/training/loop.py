@@ -26,6 +26,7 @@ from morl.training.backends import devices
 from morl.training.checkpointing import Saver
 from morl.training.diagnosis import environment_fault
 from morl.training.nonfinite import FROM_ENVIRONMENT, SOURCES, NonFinite, describe_news
+from morl.training.origin import with_found_origin
 from morl.training.progress import Progress
 from morl.training.reporter import Reporter as Reporter
 from morl.training.reporter import Status as Status
@@ -73,6 +74,7 @@ def train(
     settings = settings or load(agent_spec(agent).settings)()
     setup = prepare(agent, settings, config)
     chosen = devices.choose(settings.device, len(setup.agent.preferences) * settings.num_seeds, setup.spec.split_cores)
+    setup = with_found_origin(setup)
     path = directory.create(settings.out, f"{agent}-{settings.env}".replace("/", "-").replace(":", "-"))
     with jax.default_device(chosen[0]):
         return _Training(setup, settings, path, chosen, reporter, should_stop).run()
@@ -194,8 +196,11 @@ class _Training:
 
     def _write_config(self, resolved: dict[str, Any]) -> str:
         """Write config.yaml and return its text."""
+        found = self.setup.observations.origin
+        origin = {"origin": dict(found)} if found else {}
         text: str = yaml.safe_dump(
-            {**resolved, "run": directory.provenance(self.device, self.setup.spec.packages)}, sort_keys=False
+            {**resolved, "run": {**directory.provenance(self.device, self.setup.spec.packages), **origin}},
+            sort_keys=False,
         )
         files.write_text(self.path / "config.yaml", text)
         return text

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import jax
 
 from morl.environments import make
+from morl.envs.gymnasium.presentation import observations_of
 from morl.errors import UserError
 from morl.ops import metrics
 from morl.parsing import plain
 from morl.registry import AgentSpec, Backend, agent_spec, env_spec, load
 from morl.runs.front import Floats, Front, from_evaluation
 from morl.settings import TrainSettings
+from morl.spaces import Observations
 from morl.training.backends import devices
 from morl.training.suitability import make_agent, task_of
 from morl.types import Agent, Evaluation, PyTree, Trainer
@@ -43,6 +45,7 @@ class Setup:
         seeds: training seeds.
         processes: worker processes of an environment on the host.
         overlap: step it for half of the policies while the other half updates.
+        observations: how its observations are turned into what the agent sees.
     """
 
     agent_name: str
@@ -57,6 +60,7 @@ class Setup:
     seeds: range = range(1)
     processes: int = 0
     overlap: bool = False
+    observations: Observations = field(kw_only=True)
 
     @cached_property
     def true_front(self) -> Floats | None:
@@ -118,7 +122,7 @@ class Setup:
             "gamma": self.gamma,
             "reference_point": self.reference_point,
             "learner": self.agent.learner,
-            "observation_ndim": len(self.env.observation_space.shape),
+            "observations": self.observations,
             "action_space": self.env.action_space,
             "conditional": self.conditional,
             "labelled": self.solution_set.labelled,
@@ -188,6 +192,7 @@ def prepare(agent: str, settings: TrainSettings, config: Any = None) -> Setup:
             f"{settings.env} has no reference point of its own; give --reference-point, one number an objective"
         )
     reference = metrics.check_reference_point(reference, len(objectives), objectives)
+    observations = observations_of(env)
     task = task_of(env, gamma, settings.steps)
     config_class = load(spec.config)
     config = config_class() if config is None else config
@@ -216,4 +221,5 @@ def prepare(agent: str, settings: TrainSettings, config: Any = None) -> Setup:
         range(settings.seed, settings.seed + settings.num_seeds),
         settings.processes,
         settings.overlap,
+        observations=observations,
     )

@@ -8,6 +8,7 @@ from typing import Any
 
 from gymnasium import spaces
 
+from morl.envs.gymnasium.presentation import observations_of
 from morl.errors import UserError, blame
 from morl.registry import AgentSpec, agent_specs, load
 from morl.types import Agent, Task
@@ -33,7 +34,7 @@ class Verdict:
 def task_of(env: Any, gamma: float, steps: int) -> Task:
     """Return the description of an environment, in JAX or on the host, that agents are made for."""
     return Task(
-        env.observation_space,
+        observations_of(env).seen,
         env.action_space,
         len(env.objectives),
         gamma,

@@ -45,6 +45,19 @@ def test_standardised_values_that_count_have_mean_0_and_deviation_1():
     np.testing.assert_array_equal(standardise(jnp.ones((2, 3)), COUNTS), np.zeros((2, 3)))
 
 
+@pytest.mark.parametrize("unit", [2.0**-100, 2.0**-30, 2.0**80])
+def test_standardised_values_do_not_depend_on_the_unit(unit):
+    x = np.random.default_rng(0).normal(2, 1, (50, 8)).astype(np.float32)
+    weight = np.arange(50 * 8).reshape(50, 8) % 3 > 0
+    np.testing.assert_allclose(standardise(x * np.float32(unit), weight), standardise(x, weight), rtol=2e-3)
+
+
+@pytest.mark.parametrize("value", [0.1, 1e-9, 3e20, 0.0])
+def test_values_that_are_all_equal_become_0_whatever_their_sum_is_rounded_to(value):
+    x = jnp.full((500, 16), value, jnp.float32)
+    np.testing.assert_array_equal(standardise(x, jnp.ones((500, 16))), np.zeros((500, 16)))
+
+
 def test_forbidden_actions_have_no_probability_and_no_gradient():
     logits, mask = jnp.array([[3.0, -2.0, 1.0]]), jnp.array([[1.0, 0.0, 1.0]])
     probability = jax.nn.softmax(mask_logits(logits, mask))

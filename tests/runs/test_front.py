@@ -14,6 +14,7 @@ from morl.agents.ppo.config import PPOConfig
 from morl.errors import UserError
 from morl.runs.directory import read_fronts
 from morl.runs.front import evaluation_table, evaluations_csv, from_evaluation, to_csv
+from morl.spaces import Observations
 from morl.types import Evaluation
 from morl.viz import plotting
 
@@ -36,7 +37,7 @@ def front(discounted, objectives=("treasure", "time")):
         gamma=0.9,
         reference_point=np.full(size, -10.0),
         learner=LEARNER,
-        observation_ndim=1,
+        observations=Observations(ENV.observation_space),
         action_space=spaces.Discrete(2),
     )
 

@@ -40,8 +40,10 @@ def make_backend(
         return JaxBackend(setup.env, learner, preferences, devices=devices, **options)  # type: ignore[arg-type]
     from morl.training.backends.host import HostBackend
 
+    own: dict[str, Any] = {"processes": setup.processes, "observations": setup.observations}
+
     def on_host(preferences: NDArray[Any], **placed: Any) -> HostBackend:
-        return HostBackend(setup.env, learner, preferences, processes=setup.processes, **{**options, **placed})  # type: ignore[arg-type]
+        return HostBackend(setup.env, learner, preferences, **own, **{**options, **placed})  # type: ignore[arg-type]
 
     if setup.overlap and len(preferences) > 1:  # one is left where one of several seeds is evaluated again
         from morl.training.backends.host_double_buffered import DoubleBufferedHost

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from morl.envs.gymnasium.from_gymnasium import HostEnvironment
 from morl.envs.gymnasium.host_vector import HostStep, HostVectorEnv
+from morl.spaces import Observations
 from morl.training.backends.sharding import Sharding
 from morl.training.evaluation import MAX_STEPS, in_blocks, in_widths
 from morl.training.nonfinite import NonFinite, guarded_update, no_nonfinite, reset_episode_state
@@ -70,6 +71,7 @@ class HostBackend:
         skip_nonfinite: a policy goes on after an update that is not finite; else it is stopped.
         draw_preference: draws a preference (R,) for each episode from a key, instead of ``preferences``.
         ahead: steps of the next rollout that are taken right after an update, by the same policies as without.
+        observations: turns observations into what agents see; by default they are as the environment gives them.
     """
 
     def __init__(
@@ -87,13 +89,14 @@ class HostBackend:
         skip_nonfinite: bool = False,
         draw_preference: DrawPreference | None = None,
         ahead: int = 0,
+        observations: Observations | None = None,
     ) -> None:
         self.num_policies = len(preferences)
         self._sharding = Sharding(self.num_policies, devices)
         self._preferences = preferences.astype(np.float32)
         self._env, self._gamma, self._processes = env, gamma, processes
         self._eval_episodes, self._width, self._seeds, self._ahead = eval_episodes, width, seeds, ahead
-        self._skip_nonfinite = skip_nonfinite
+        self._skip_nonfinite, self._observations = skip_nonfinite, observations
         self._draw = None if draw_preference is None else jax.jit(jax.vmap(jax.vmap(draw_preference)))
         self._vectors: dict[str, HostVectorEnv] = {}  # made when first used; trainers of other learners share them
         self._stopped = threading.Event()
@@ -236,7 +239,9 @@ class HostBackend:
     def _vector(self, purpose: str, num_envs: int) -> HostVectorEnv:
         if purpose not in self._vectors:
             processes = min(self._processes, num_envs)
-            self._vectors[purpose] = self._env.make_vector(num_envs, processes, RESTARTS, finite=False)
+            self._vectors[purpose] = self._env.make_vector(
+                num_envs, processes, RESTARTS, finite=False, observations=self._observations
+            )
         return self._vectors[purpose]
 
     def _act_one(
