@@ -92,7 +92,7 @@ def multipliers(gram: jax.Array, preference: jax.Array, slack: jax.Array, max_kl
     Each coordinate in turn is solved exactly. The dual is convex and smooth with bounds on single coordinates, so this
     converges. A constraint that no x keeps gets the largest multiplier, and the step is nearly all for it: recovery.
     """
-    reach = slack / jnp.sqrt(2 * max_kl)
+    reach = slack / jnp.sqrt(jnp.float32(2 * max_kl))
     free = jnp.isinf(slack)
 
     def coordinate(i: jax.Array, nu: jax.Array) -> jax.Array:

@@ -197,7 +197,7 @@ class MOGFN:
         drawn = replays.sample(replay, key, number * candidates)
         values = drawn.values.reshape(number, candidates, -1)
         log_reward = self.log_reward(values, condition.preference[:, None], condition.beta[:, None])
-        best = jnp.arange(number, dtype=jnp.int32) * candidates + jnp.argmax(log_reward, axis=1)
+        best = jnp.arange(number, dtype=jnp.int32) * candidates + jnp.argmax(log_reward, axis=1).astype(jnp.int32)
         chosen: Finished = jax.tree.map(lambda x: x[best], drawn)
         return chosen
 

@@ -156,7 +156,7 @@ class Molecules:
         """Return (..., B + N S + 1) int8: blocks once a place is chosen, else free places and stop."""
         blocks, *_, place = self.parts(obs)
         xp = obs.__array_namespace__()
-        number = (blocks != self.num_blocks).sum(axis=-1)[..., None]
+        number = (blocks != self.num_blocks).sum(axis=-1, dtype=np.int32)[..., None]
         chosen = (place != self.num_places)[..., None]
         free = self._free(obs)
         allowed = [

@@ -131,10 +131,10 @@ class Mutations:
         blank, longest = self.num_letters, self._longest
         letters, base = obs[..., :longest], obs[..., longest:]
         chosen = base[..., :1] != blank
-        length = (letters != blank).sum(axis=-1)[..., None, None]
+        length = (letters != blank).sum(axis=-1, dtype=np.int32)[..., None, None]
         lead = (1,) * (obs.ndim - 1)
-        place = np.arange(longest).reshape(*lead, -1, 1)
-        symbol = np.arange(self._symbols).reshape(*lead, 1, -1)
+        place = np.arange(longest, dtype=np.int32).reshape(*lead, -1, 1)
+        symbol = np.arange(self._symbols, dtype=np.int32).reshape(*lead, 1, -1)
         writes = (symbol < blank) & (place <= length) & (symbol != letters[..., None])
         shortens = (symbol == blank) & (place == length - 1) & (length > self.lengths[0])
         edit = (letters == base)[..., None] & (writes | shortens) & chosen[..., None]

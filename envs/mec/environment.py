@@ -201,7 +201,7 @@ class MecOffloading(Settings):
             uploading=uploading,
             step=state.step + 1,
             dropped=after.dropped,
-            masked=state.masked + masked,
+            masked=state.masked + masked.astype(jnp.int32),
         )
         state = self._offered(key, state, params)
         reward = -jnp.where(there, jnp.stack([after.delay, energy]), 0.0)

@@ -5,6 +5,7 @@ Its leaves are arrays only. Shapes: L letters of a string, D the width, C condit
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import equinox as eqx
@@ -123,7 +124,7 @@ class Transformer(eqx.Module):
             query, key, value = block.queries_keys_values(x)
             keys.append(jax.lax.dynamic_update_index_in_dim(memory.keys[i], key, place, axis=-2))
             values.append(jax.lax.dynamic_update_index_in_dim(memory.values[i], value, place, axis=-2))
-            scores = jnp.einsum("...hd,...hkd->...hk", query, keys[-1]) / np.sqrt(query.shape[-1])
+            scores = jnp.einsum("...hd,...hkd->...hk", query, keys[-1]) / math.sqrt(query.shape[-1])
             share = jax.nn.softmax(mask_logits(scores, seen), axis=-1)
             x = block.finish(x, jnp.einsum("...hk,...hkd->...hd", share, values[-1]))
         return Memory(tuple(keys), tuple(values)), self.head(self.norm(x))
@@ -140,7 +141,7 @@ def attend(
         seen: bool, whether a query sees a key; broadcasts to (..., heads, Q, K).
         bias: added to the scores; broadcasts to (..., heads, Q, K).
     """
-    scores = jnp.einsum("...qhd,...khd->...hqk", query, key) / np.sqrt(query.shape[-1]) + bias
+    scores = jnp.einsum("...qhd,...khd->...hqk", query, key) / math.sqrt(query.shape[-1]) + bias
     share = jax.nn.softmax(mask_logits(scores, seen), axis=-1)
     return jnp.einsum("...hqk,...khd->...qhd", share, value)
 
