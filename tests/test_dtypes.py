@@ -7,16 +7,7 @@ ROOT = Path(__file__).parents[1]
 FOLDERS = ("morl", "agents", "envs", "tune")
 # position of the dtype among the arguments
 CREATED = {"zeros": 1, "ones": 1, "empty": 1, "full": 2, "array": 1, "arange": 3, "linspace": 5, "eye": 3}
-DRAWN = {
-    "uniform": 2,
-    "normal": 2,
-    "exponential": 2,
-    "gumbel": 2,
-    "laplace": 2,
-    "dirichlet": 3,
-    "gamma": 3,
-    "randint": 4,
-}
+DRAWN = {"uniform": 2, "normal": 2, "exponential": 2, "gumbel": 2, "dirichlet": 3, "gamma": 3, "randint": 4}
 WHERE = {"jnp": CREATED, "jax.random": DRAWN, "jax.nn": {"one_hot": 99}}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
@@ -124,7 +125,11 @@ class Study:
                 trial.params = current_names(trial.params, type(self.config), source=str(journal.path))
             with closing(TensorBoard(path / "tensorboard", field_values(self.config))) as board:
                 return self._run(path, self._ledger(path, journal, board, reporter, should_stop), reporter)
-        except OSError as error:
+        except Exception as error:
+            if not journal.trials and not self._resumed:  # it would be in the way of the next try
+                shutil.rmtree(path, ignore_errors=True)
+            if not isinstance(error, OSError):
+                raise
             raise UserError(
                 f"cannot write to the study directory {path}: {error.strerror or error}; once it can be: "
                 f"morl tune --resume {path}"
@@ -186,10 +191,13 @@ class Study:
                         directory=path / "held-out",
                     )
         best, held_out = ledgers.best(journal.trials), None
+        table = path / "results.csv"
+        files.write_text(table, ledgers.results_csv(journal.trials, list(self.space)))
         if best is None and not ledger.stopping:
             reasons = [trial.reason for trial in journal.trials.values() if trial.reason]
             raise UserError(
-                f"none of {len(journal.trials)} trials finished: {reasons[0] if reasons else 'all were pruned'}"
+                f"none of {len(journal.trials)} trials finished: {reasons[0] if reasons else 'all were pruned'}; "
+                f"all of them: {table}"
             )
         if best is not None:
             held_out = heldout.result(journal, best)
@@ -260,8 +268,7 @@ class Study:
         )
 
     def _write(self, path: Path, journal: Journal, best: Trial, held_out: HeldOut | None) -> None:
-        """Write tables, the best settings, and pictures."""
-        files.write_text(path / "results.csv", ledgers.results_csv(journal.trials, list(self.space)))
+        """Write the best settings, the comparison and pictures."""
         config = self.job.config(best.params)
         values = {"agent": self.agent, **plain_fields(self.training), **plain_fields(config)}
         values.pop("out", None)

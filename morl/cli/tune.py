@@ -190,8 +190,10 @@ class _Terminal:
         if not self.console.is_terminal:
             for trial in trials:
                 if trial.state != "started" and trial.number not in self._told:
+                    if not self._told:
+                        self.note(_line("done", COLUMNS[:-1]))
                     self._told.add(trial.number)
-                    self.note(f"{len(self._told):>5}/{self._number} trial {' '.join(_row(trial, active)[:-1])}")
+                    self.note(_line(f"{len(self._told)}/{self._number}", _row(trial, active)[:-1]))
             return
         if time.monotonic() - self._last > 0.25:
             self._last = time.monotonic()
@@ -199,6 +201,14 @@ class _Terminal:
 
 
 COLUMNS = ("trial", "state", "score", "HV", "EU", "steps", "seconds", "settings")
+WIDTHS = (5, 8, 9, 9, 9, 11, 7)  # of all but the settings, where they are printed line by line
+
+
+def _line(done: str, cells: Sequence[str]) -> str:
+    """Return a trial's cells, or their names, without the settings; columns are aligned."""
+    pairs = zip(COLUMNS, cells, WIDTHS, strict=False)
+    aligned = [cell.ljust(width) if name == "state" else cell.rjust(width) for name, cell, width in pairs]
+    return " ".join([done.rjust(9), *aligned])
 
 
 def _row(trial: Trial, active: dict[int, dict[str, float]]) -> list[str]:

@@ -1,5 +1,6 @@
 """Studies on Ray with an agent of the user's own that takes no time: results, failures, resuming."""
 
+import contextlib
 import csv
 import json
 import os
@@ -100,6 +101,21 @@ def test_a_study_all_of_whose_trials_fail_says_why(tmp_path):
     config = ToyConfig(trouble="raise")
     with pytest.raises(UserError, match="none of 2 trials finished: RuntimeError: it broke"):
         study(tmp_path / "study", 2, config=config).run()
+    rows = list(csv.DictReader((tmp_path / "study" / "results.csv").read_text().splitlines()))
+    assert [(row["state"], "it broke" in row["reason"]) for row in rows] == [("failed", True)] * 2
+
+
+def test_a_study_that_cannot_start_is_not_in_the_way_of_the_next_try(tmp_path, monkeypatch):
+    @contextlib.contextmanager
+    def fails(settings):
+        raise UserError("Ray cannot be started on this machine: why")
+        yield
+
+    monkeypatch.setattr(on_ray, "cluster", fails)
+    for _ in range(2):
+        with pytest.raises(UserError, match="on this machine: why"):
+            study(tmp_path / "study", 2).run()
+    assert not (tmp_path / "study").exists()
 
 
 def test_a_full_disk_ends_the_study(tmp_path):

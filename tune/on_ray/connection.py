@@ -5,17 +5,24 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import os
+import shutil
 import signal
 import sys
+import tempfile
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from morl.errors import MissingExtraError, UserError
 from morl.tune.settings import StudySettings
 
+SOCKET = 103  # longest path of a socket in bytes: macOS's limit, 4 below that of Linux
+BELOW = len(
+    "/session_2000-01-01_00-00-00_000000_0000000/sockets/plasma_store"
+)  # path of Ray's longest below its folder
+SHORT = ("/tmp", "/var/tmp", "/dev/shm")  # noqa: S108  # folders are made there under names that nobody can guess
 OBJECT_STORE_BYTES = 128 * 2**20  # trials exchange messages and paths only
 ENVIRONMENT = {
     "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
@@ -56,15 +63,52 @@ def cluster(settings: StudySettings) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
-    _connect(settings)
+    with _short_folder() if settings.address is None else contextlib.nullcontext() as folder:
+        _connect(settings, folder)
+        try:
+            yield
+        finally:
+            ray.shutdown()
+
+
+@contextlib.contextmanager
+def _short_folder() -> Iterator[str | None]:
+    """Give a folder for Ray's sockets where its own would be too long for them, as in the jobs of clusters; else None.
+
+    Raises:
+        UserError: no other folder can be written.
+    """
+    own = os.environ.get("RAY_TMPDIR") or tempfile.gettempdir()
+    if len(os.fsencode(os.path.join(os.path.abspath(own), "ray"))) + BELOW <= SOCKET:
+        yield None
+        return
+    folder = _made_in(SHORT)
+    if folder is None:
+        most = SOCKET - BELOW - len("/ray")
+        raise UserError(
+            f"{own} is too long a folder for Ray's sockets, and none of {', '.join(SHORT)} can be written; "
+            f"set RAY_TMPDIR to a folder of at most {most} characters"
+        )
     try:
-        yield
+        yield folder
     finally:
-        ray.shutdown()
+        shutil.rmtree(folder, ignore_errors=True)
 
 
-def _connect(settings: StudySettings) -> None:
+def _made_in(parents: Sequence[str]) -> str | None:
+    """Return a new folder in the first of these that can be written."""
+    for parent in parents:
+        with contextlib.suppress(OSError):
+            return tempfile.mkdtemp(prefix="morl-", dir=parent)
+    return None
+
+
+def _connect(settings: StudySettings, folder: str | None) -> None:
     """Start or find the cluster; workers import this very package.
+
+    Args:
+        settings: with the address of a cluster, or none.
+        folder: of a Ray that is started here; None for its own.
 
     Raises:
         UserError: no cluster answers.
@@ -81,6 +125,7 @@ def _connect(settings: StudySettings) -> None:
             "dashboard_host": "127.0.0.1",
             "_node_ip_address": "127.0.0.1",
             "object_store_memory": OBJECT_STORE_BYTES,
+            "_temp_dir": folder,
         }
     else:
         options |= {"address": settings.address, "runtime_env": {"env_vars": {"PYTHONPATH": path}}}
@@ -90,9 +135,11 @@ def _connect(settings: StudySettings) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             ray.init(**options)
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        where = "" if settings.address is None else f" at {settings.address}"
+    except (OSError, RuntimeError, ValueError) as error:
         text = " ".join(str(error).split())[:200]
+        if settings.address is None:
+            raise UserError(f"Ray cannot be started on this machine: {text}") from error
+        where = f" at {settings.address}"
         raise UserError(f"there is no Ray cluster{where}: {text}; start one with ray start --head") from error
     finally:
         if python_path is None:
