@@ -68,8 +68,8 @@ CASES = {
     "mo-humanoid": f"mo-humanoid-v5 --steps 6000000 {MUJOCO} --num-policies 3 --target-kl 0.03",
     "mo-halfcheetah, a quarter of the steps": f"mo-halfcheetah-v5 --steps 1500000 {MUJOCO} --learning-rate 5e-4",
     "mo-walker2d, a quarter of the steps": f"mo-walker2d-v5 --steps 1500000 {MUJOCO} --learning-rate 5e-4",
-    "building-3d": "building-3d-v0 --protocol cmorl-paper",
-    "building-9d": "building-9d-v0 --protocol cmorl-paper",
+    "building-3d": "building-3d-v0 --preset paper",
+    "building-9d": "building-9d-v0 --preset paper",
 }
 # C-MORL's published hypervolumes where the true front is unknown; None where it was not run in this setting
 PUBLISHED = {

@@ -122,14 +122,15 @@ class AgentSpec:
     def protocol(self, name: str, env: str) -> dict[str, Any]:
         """Return the settings by name, of the training and the agent, that a protocol has for an environment.
 
-        Its name may be given without the agent's: paper for cmorl-paper.
+        The agent's name may stand before its name: cmorl-paper for paper.
 
         Raises:
             UserError: no such protocol, or none for this environment.
         """
-        name = f"{self.name}-{name}" if f"{self.name}-{name}" in self.protocols else name
+        short = name.removeprefix(f"{self.name}-")
+        name = short if short in self.protocols else name
         if name not in self.protocols:
-            raise unknown_name(f"protocol of {self.name}", name, self.protocols)
+            raise unknown_name(f"preset of {self.name}", short, self.protocols)
         settings: dict[str, Any] = load(self.protocols[name])(env)
         return settings
 

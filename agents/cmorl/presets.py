@@ -1,4 +1,4 @@
-"""Published settings of C-MORL (Liu et al., ICLR 2025, appendix) by environment: ``--protocol cmorl-paper``.
+"""Published settings of C-MORL (Liu et al., ICLR 2025, appendix) by environment: ``--preset paper``.
 
 Steps are those of all policies together, and four times the paper's: its code gives a policy steps / policies / 2048
 updates of 2048 steps in each of four environments, so that one step of the paper is one step of all four. A round has
@@ -63,7 +63,7 @@ def protocol(env: str) -> dict[str, Any]:
         UserError: an environment without published settings.
     """
     if env not in _ROWS:
-        raise UserError(f"cmorl-paper has no settings for {env!r}; it has them for: {', '.join(_ROWS)}")
+        raise UserError(f"the preset paper of cmorl has no settings for {env!r}; it has them for: {', '.join(_ROWS)}")
     row = _ROWS[env]
     updates = row.total // (row.policies * ROLLOUT)
     share = round(1 - row.first / row.total + 5e-7, 6)  # up, so that what it leaves is a whole number of updates

@@ -19,8 +19,8 @@ register_agent(
         config="morl.agents.gmorl.config:GMORLConfig",
         space="morl.agents.gmorl.config:SPACE",
         protocols={
-            "gmorl-paper": "morl.agents.gmorl.presets:paper",
-            "gmorl-far": "morl.agents.gmorl.presets:far",
+            "paper": "morl.agents.gmorl.presets:paper",
+            "far": "morl.agents.gmorl.presets:far",
         },
         solution_set="morl.training.solution_sets:ConditionalPolicy",
         split_cores=False,

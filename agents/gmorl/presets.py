@@ -20,7 +20,7 @@ def paper(env: str) -> dict[str, Any]:
         UserError: another environment than the published one.
     """
     if env != ENV:
-        raise UserError(f"gmorl-paper has settings for {ENV}, not for {env!r}")
+        raise UserError(f"the preset paper of gmorl has settings for {ENV}, not for {env!r}")
     return {
         "steps": EPOCHS * ENVS * STEPS,
         "num_preferences": 101,

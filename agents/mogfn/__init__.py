@@ -18,7 +18,7 @@ register_agent(
         entry_point="morl.agents.mogfn.agent:MOGFNAgent",
         config="morl.agents.mogfn.config:MOGFNConfig",
         space="morl.agents.mogfn.config:SPACE",
-        protocols={"mogfn-paper": "morl.agents.mogfn.presets:protocol"},
+        protocols={"paper": "morl.agents.mogfn.presets:protocol"},
         backend="morl.constructive.backend:make_backend",
         solution_set="morl.constructive.sample_sets:SampledObjects",
     )

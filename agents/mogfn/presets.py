@@ -1,4 +1,4 @@
-"""Published settings of MOGFN-PC (Jain et al., 2023, appendices D and E): ``--protocol mogfn-paper``.
+"""Published settings of MOGFN-PC (Jain et al., 2023, appendices D and E): ``--preset paper``.
 
 A step is an object, so a run has the published number of updates times the batch.
 """
@@ -74,5 +74,5 @@ def protocol(env: str) -> dict[str, Any]:
         UserError: the task has no published settings.
     """
     if env not in _TASKS:
-        raise UserError(f"mogfn-paper has no settings for {env!r}; it has them for: {', '.join(_TASKS)}")
+        raise UserError(f"the preset paper of mogfn has no settings for {env!r}; it has them for: {', '.join(_TASKS)}")
     return {"final_episodes": 128, **_TASKS[env]}

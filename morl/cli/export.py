@@ -29,9 +29,9 @@ class ExportOptions:
     run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
     """Run directory."""
     out: Path
-    """New file to write: .pt2 for torch, .jax for jax, .onnx for onnx."""
-    format: Literal["torch", "jax", "onnx"] = "torch"
-    """torch: a program of torch.export, for PyTorch alone; jax: StableHLO, for JAX alone; onnx: for any
+    """New file to write, whose name says the format: .pt2 for torch, .jax for jax, .onnx for onnx."""
+    format: Literal["torch", "jax", "onnx"] | None = None
+    """By default what the name of the file says. torch: a program of torch.export, for PyTorch alone; jax: StableHLO, for JAX alone; onnx: for any
     runtime of ONNX."""
     preference: tuple[float, ...] | None = None
     """Weights of the objectives that sum to 1; selects the policy with the largest weighted return."""

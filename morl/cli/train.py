@@ -164,7 +164,7 @@ def parse_all(
         parsed = read(*split_settings(values, agent, source=str(path)), str(path))
     if parsed.file.protocol is not None:
         if path is not None:
-            raise UserError("give --config or --protocol, not both")
+            raise UserError("give --config or --preset, not both")
         values = spec.protocol(parsed.file.protocol, parsed.training.env)
         name = parsed.file.protocol
         parsed = read(*split_settings(values, agent, source=name), name)

@@ -11,7 +11,7 @@ import importlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, get_args
 
 import jax
 import jax.numpy as jnp
@@ -94,7 +94,7 @@ def export(
     run: str | Path,
     out: str | Path,
     *,
-    format: Format = "torch",
+    format: Format | None = None,
     preference: Any = None,
     policy: int | None = None,
     training_seed: int | None = None,
@@ -103,9 +103,9 @@ def export(
 
     Args:
         run: run directory.
-        out: a new file.
+        out: a new file, .pt2, .jax or .onnx.
         format: ``torch``, a program of ``torch.export``; ``jax``, StableHLO by ``jax.export``;
-            ``onnx``, of PyTorch's program.
+            ``onnx``, of PyTorch's program; by default what the name of the file says.
         preference: (R,) on the simplex; the policy with the largest weighted return is taken.
         policy: a policy by its number in ``front.csv`` instead. With neither, a run whose one policy takes any
             preference gives a program that takes it too, as a second argument (B, R).
@@ -116,8 +116,7 @@ def export(
             format cannot hold.
     """
     path = Path(out)
-    if path.suffix != SUFFIXES[format]:
-        raise UserError(f"cannot write {format} to {path}; its files end in {SUFFIXES[format]}")
+    format = format_of(path, format)
     check_new_file(path)
     for module, extra in NEEDS[format]:
         try:
@@ -140,6 +139,22 @@ def export(
     difference = _difference(program, act, front.at(row or 0), setup.env)
     path.write_bytes(content)
     return Exported(path, len(content), row, difference, notes)
+
+
+def format_of(path: Path, format: Format | None = None) -> Format:
+    """Return the format of a file by its name.
+
+    Raises:
+        UserError: a name that says none, or another one than ``format``.
+    """
+    if format is not None and path.suffix != SUFFIXES[format]:
+        raise UserError(f"cannot write {format} to {path}; its files end in {SUFFIXES[format]}")
+    for known in get_args(Format):
+        if path.suffix == SUFFIXES[known]:
+            found: Format = known
+            return found
+    allowed = ", ".join(f"{suffix} ({name})" for name, suffix in SUFFIXES.items())
+    raise UserError(f"the name of {path} says no format; its end must be one of {allowed}")
 
 
 def _program(front: Front, row: int | None, env: Any, name: str) -> Program:

@@ -107,7 +107,7 @@ def test_flags_win_over_a_protocol():
     from morl.agents.cmorl import CMORLConfig
     from morl.cli.train import parse
 
-    settings, config = parse("cmorl", CMORLConfig, ["--protocol", "cmorl-paper", "--epochs", "3"])
+    settings, config = parse("cmorl", CMORLConfig, ["--preset", "paper", "--epochs", "3"])
     assert (settings.steps, settings.gamma, settings.env) == (
         2_000_000,
         0.98,
@@ -172,15 +172,22 @@ def test_lists(capsys):
         ("train cmorl --learning-rate -1", "--learning-rate must be greater than 0, not -1.0"),
         ("train cmorl --activation gelu", "--activation must be one of tanh, relu, silu, not 'gelu'"),
         ("train cmorl --config nowhere.yaml", "cannot read nowhere.yaml: No such file or directory"),
-        ("train gmorl --preset paper", "gmorl-paper has settings for mec-offloading-v0, not for 'minecart-v0'"),
+        (
+            "train gmorl --preset paper",
+            "the preset paper of gmorl has settings for mec-offloading-v0, not for 'minecart-v0'",
+        ),
         ("train gmorl --env water-reservoir-v0", "action space Box"),
         ("train gmorl --network rows", "network rows needs features of each action"),
         (
             "train gmorl --scalarisation chebyshev",
             "--scalarisation not 'chebyshev'; did you mean tchebycheff?",
         ),
-        ("train cmorl --protocol cmorl-papr", "unknown protocol of cmorl 'cmorl-papr'; did you mean cmorl-paper?"),
-        ("train cmorl --protocol cmorl-paper --env four-room-v0", "cmorl-paper has no settings for 'four-room-v0'"),
+        ("train cmorl --preset papr", "unknown preset of cmorl 'papr'; did you mean paper?"),
+        ("train cmorl --preset cmorl-papr", "unknown preset of cmorl 'papr'; did you mean paper?"),
+        (
+            "train cmorl --preset paper --env four-room-v0",
+            "the preset paper of cmorl has no settings for 'four-room-v0'",
+        ),
         ("train cmorl --env CartPole-v1", "CartPole-v1 has a scalar reward"),
         ("train cmorl --device tpu", "device 'tpu' is not available to JAX here"),
         ("train cmorl --env fruit-tree-v0 --env-kwargs dept 7", "fruit-tree-v0 has no keyword 'dept'; allowed: depth"),

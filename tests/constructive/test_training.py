@@ -263,8 +263,8 @@ class TestSample:
         ("--env hypergrid-v0 --steps 100", "steps must be at least 128, the batch of one update, not 100"),
         ("--env hypergrid-v0 --beta 3 1", "beta must be a number of at least 0"),
         ("--env hypergrid-v0 --num-preferences 1", "num_preferences must be at least 2"),
-        ("--env hypergrid-v0 --preset papr", "unknown protocol of mogfn 'papr'"),
-        ("--env minecart-v0 --preset paper", "mogfn-paper has no settings for 'minecart-v0'"),
+        ("--env hypergrid-v0 --preset papr", "unknown preset of mogfn 'papr'"),
+        ("--env minecart-v0 --preset paper", "the preset paper of mogfn has no settings for 'minecart-v0'"),
         ("--env ngrams-v0 --env-kwargs ngrams A,V,a", "ngrams are of the letters"),
     ],
 )

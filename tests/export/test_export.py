@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import jax
 import numpy as np
@@ -14,7 +15,7 @@ from morl import TrainSettings
 from morl.agents.gmorl import GMORLConfig
 from morl.cli import main
 from morl.errors import UserError
-from morl.export import export
+from morl.export import export, jax_format
 
 ROOT = Path(__file__).parents[2]
 GRID = np.stack(np.meshgrid(np.arange(11), np.arange(11)), axis=-1).reshape(-1, 2).astype(np.int32)
@@ -80,7 +81,7 @@ def test_one_torch_program_for_any_preference(conditional, tmp_path):
     assert about["inputs"][1] == {"shape": ["batch", 2], "dtype": "float32"}
 
 
-def test_jax_alone(dst_run, conditional, tmp_path):
+def test_jax_alone(dst_run, conditional, tmp_path, monkeypatch):
     pytest.importorskip("flatbuffers")
     from jax import export as jax_export
 
@@ -88,11 +89,24 @@ def test_jax_alone(dst_run, conditional, tmp_path):
     program = jax_export.deserialize(bytearray(done.path.read_bytes()))
     np.testing.assert_array_equal(program.call(GRID), dst_run.fronts[6].at(2)(GRID))
     assert set(program.platforms) == {"cpu", "cuda", "tpu"}
-    done = export(conditional.path, tmp_path / "b.jax", format="jax")
+    done = export(conditional.path, tmp_path / "b.jax")  # the name says the format
     program = jax_export.deserialize(bytearray(done.path.read_bytes()))
     weights = np.full((len(GRID), 2), 0.5, np.float32)
     np.testing.assert_array_equal(program.call(GRID, weights), conditional.front.at(0)(GRID, [0.5, 0.5]))
     assert jax.tree.leaves(program.in_avals)[0].dtype == np.int32
+    call, about = jax_format.read(done.path)
+    np.testing.assert_array_equal(call(GRID, weights), program.call(GRID, weights))
+    assert (about["environment"], about["jax"]) == ("deep-sea-treasure-v0", jax.__version__)
+
+    older = {"maximum_supported_calling_convention_version": about["calling_convention"] - 1}
+    monkeypatch.setattr(jax_format, "export", SimpleNamespace(**older))
+    with pytest.raises(UserError, match=rf"b.jax needs JAX {about['needs_jax']} or newer, not {jax.__version__}$"):
+        jax_format.read(done.path)
+    done.path.write_bytes(b"other")
+    with pytest.raises(UserError, match=r"b.jax is no program that morl export"):
+        jax_format.read(done.path)
+    with pytest.raises(UserError, match=r"cannot read .*c.jax: No such file"):
+        jax_format.read(tmp_path / "c.jax")
 
 
 def test_onnx(conditional, tmp_path):
@@ -100,7 +114,7 @@ def test_onnx(conditional, tmp_path):
     onnx = pytest.importorskip("onnx")
     from onnx.reference import ReferenceEvaluator
 
-    done = export(conditional.path, tmp_path / "a.onnx", format="onnx")
+    done = export(conditional.path, tmp_path / "a.onnx")
     model = onnx.load(str(done.path))
     onnx.checker.check_model(model)
     weights = np.full((len(GRID), 2), 0.5, np.float32)
@@ -123,6 +137,10 @@ def test_mistakes(dst_run, tmp_path, monkeypatch):
     ):
         with pytest.raises(UserError, match=message):
             export(run, out, **arguments)
+    with pytest.raises(
+        UserError, match=r"a.pth says no format; its end must be one of .pt2 \(torch\), .jax \(jax\), .onnx"
+    ):
+        export(run, tmp_path / "a.pth", policy=0)
     assert not out.exists()
     out.write_text("mine")
     with pytest.raises(UserError, match="exists already; choose another name"):
