@@ -31,8 +31,8 @@ class ExportOptions:
     out: Path
     """New file to write, whose name says the format: .pt2 for torch, .jax for jax, .onnx for onnx."""
     format: Literal["torch", "jax", "onnx"] | None = None
-    """By default what the name of the file says. torch: a program of torch.export, for PyTorch alone; jax: StableHLO, for JAX alone; onnx: for any
-    runtime of ONNX."""
+    """torch: a program of torch.export, for PyTorch alone; jax: StableHLO, for JAX alone; onnx: for any runtime of
+    ONNX. By default what the name of the file says."""
     preference: tuple[float, ...] | None = None
     """Weights of the objectives that sum to 1; selects the policy with the largest weighted return."""
     policy: int | None = None

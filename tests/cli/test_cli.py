@@ -144,6 +144,22 @@ def test_the_published_settings_leave_both_stages_their_updates(env):
     assert (config.constraint_beta, config.barrier, settings.archive_capacity) == (0.9, 20.0, 200)
 
 
+@pytest.mark.parametrize("width", [40, 80])
+def test_environments_fit_a_terminal_and_are_a_table_elsewhere(width, capsys, monkeypatch):
+    main(["envs"])
+    table = capsys.readouterr().out.splitlines()
+    monkeypatch.setenv("COLUMNS", str(width))
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    main(["envs"])
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= width
+    assert len([line for line in lines if not line.startswith(" ")]) == len(table) - 1
+    assert "minecart-v0 (jax)" in lines
+    monkeypatch.setenv("COLUMNS", "1000")
+    main(["envs"])
+    assert capsys.readouterr().out.splitlines() == table
+
+
 def test_lists(capsys):
     code, out, _ = run(capsys, "envs")
     assert code == 0
