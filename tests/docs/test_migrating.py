@@ -19,8 +19,10 @@ import numpy as np
 import pytest
 
 import morl
+from morl.agents.gmorl import GMORLConfig
 from morl.envs.gymnasium import wrappers
 from morl.ops import metrics, pareto, preferences
+from morl.registry import agent_spec
 
 PAGE = (Path(__file__).parents[2] / "docs" / "migrating.md").read_text()
 
@@ -74,9 +76,15 @@ class Trained:
 
 
 def test_our_calls_can_be_made():
-    for module in ("envs.gymnasium.wrappers", "ops.metrics", "ops.pareto", "ops.preferences"):
+    for module in (
+        "envs.gymnasium.vector_statistics",
+        "envs.gymnasium.wrappers",
+        "ops.metrics",
+        "ops.pareto",
+        "ops.preferences",
+    ):
         importlib.import_module(f"morl.{module}")
-    names = {"morl": morl, "gymnasium": gymnasium, "run": Trained}
+    names = {"morl": morl, "gymnasium": gymnasium, "run": Trained, "GMORLConfig": GMORLConfig}
     assert bound(column("MO-Gymnasium", 1), names) >= 5
     assert bound(column("morl-baselines", 1), names) >= 20
 
@@ -111,6 +119,31 @@ def test_wrappers_have_the_same_arguments(name):
     assert [(x.name, x.default) for x in ours.parameters.values()] == [
         (x.name, x.default) for x in theirs.parameters.values()
     ]
+
+
+def test_fronts_of_mo_gymnasium_differ_as_the_page_says():
+    theirs = {}
+    for name in ("resource-gathering-v0", "deep-sea-treasure-v0"):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            theirs[name] = np.array(mo_gymnasium.make(name).unwrapped.pareto_front(0.9))
+    ours = {name: morl.make(name).true_front(0.9) for name in theirs}
+    pair = (theirs["resource-gathering-v0"], ours["resource-gathering-v0"])
+    gem = [points[(points[:, :2] == 0).all(axis=1)].max() for points in pair]  # the gem alone
+    assert gem[0] / gem[1] == pytest.approx(0.9)
+    treasures = theirs["deep-sea-treasure-v0"]
+    assert (len(treasures), len(ours["deep-sea-treasure-v0"])) == (10, 3)
+    kept = treasures[pareto.non_dominated(treasures)]
+    np.testing.assert_allclose(sorted(kept.tolist()), sorted(ours["deep-sea-treasure-v0"].tolist()), rtol=1e-5)
+
+
+def test_gmorls_preset_is_what_the_page_says():
+    assert agent_spec("gmorl").protocol("far", "minecart-v0") == {
+        "n_step": 10,
+        "temperature": 0.2,
+        "relabel_preferences": False,
+    }
+    assert "GMORLConfig(n_step=10, temperature=0.2, relabel_preferences=False)" in PAGE
 
 
 # --- morl-baselines, where it is installed ----------------------------------------------------------------------------

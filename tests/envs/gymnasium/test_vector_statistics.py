@@ -38,7 +38,8 @@ def test_they_are_those_of_single_environments(mode):
             np.testing.assert_allclose(mine[name][0], one[name], rtol=1e-6)
             np.testing.assert_array_equal(mine[name][1], np.zeros_like(one[name]))
     assert [one["l"] for one in of_one(0.9)] == [3, 1, 3, 1]
-    assert (told[0]["t"][0] > 0) and told[0]["t"][1] == 0
+    assert told[0]["t"][0] > 0
+    assert told[0]["t"][1] == 0
 
 
 def test_a_reset_begins_anew():
