@@ -334,8 +334,7 @@ class MOGFN:
         return mask_logits(output[:, : self._num_actions], self.env.action_mask(obs))
 
     def _log_forward(self, output: jax.Array, trajectories: Trajectories) -> jax.Array:
-        mask = self.env.action_mask(trajectories.obs)
-        return log_forward(output[..., : self._num_actions], trajectories, mask)
+        return log_forward(output[..., : self._num_actions], trajectories, self.env.action_mask(trajectories.obs))
 
     @staticmethod
     def _log_z(params: Params, encoded: jax.Array) -> jax.Array:
