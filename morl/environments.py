@@ -15,6 +15,7 @@ from gymnasium.envs.registration import EnvSpec as GymnasiumSpec
 
 from morl import registry
 from morl.errors import UserError, unknown_name
+from morl.guard import constructed
 from morl.registry import Backend, EnvSpec, env_spec, env_specs, import_user_module, load
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def make(id: str, backend: Backend | None = None, **kwargs: Any) -> Environment[
         entry_point = load(cast(str, spec.entry_point))
         check_keywords(spec.id, entry_point, kwargs)
         given = {name: _as_tuple(value) for name, value in kwargs.items()}
-        return cast("Environment[Any, Any]", entry_point(**{**spec.kwargs, **given}))
+        return cast("Environment[Any, Any]", constructed(entry_point, spec.id, **{**spec.kwargs, **given}))
     from morl.envs.gymnasium.from_gymnasium import host_environment
 
     return host_environment(spec, kwargs)

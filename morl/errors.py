@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import os
 import sys
 import traceback
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 
 class UserError(ValueError):
-    """Bad input; the message says what was wrong, what is allowed and, for a name, the nearest valid one."""
+    """Bad input; the message says what was wrong, what is allowed and, for a name, the nearest valid one.
+
+    Attributes:
+        details: traceback in another process, for the log; empty where there is none.
+    """
+
+    details = ""
 
 
 class MissingExtraError(UserError, ImportError):
@@ -19,6 +26,10 @@ class MissingExtraError(UserError, ImportError):
     def __init__(self, what: str, extra: str) -> None:
         self.extra = extra
         super().__init__(f"{what} needs the '{extra}' extra: pip install 'morl-jax[{extra}]'")
+
+
+class UserCodeError(UserError):
+    """Error in the code of a user: an environment, agent, metric or oracle of theirs raised, or called ``sys.exit``."""
 
 
 class WorkerError(UserError):
@@ -35,6 +46,46 @@ def unknown_name(kind: str, name: str, valid: Iterable[str]) -> UserError:
     near = difflib.get_close_matches(str(name), names, n=3, cutoff=0.5)  # YAML has keys that are not strings
     hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(names)}"
     return UserError(f"unknown {kind} {name!r}; {hint}")
+
+
+def user_code_error(owner: str, what: str, error: BaseException, advice: str = "") -> UserCodeError:
+    """Return the one line for what a user's code has raised, to be raised from it.
+
+    Args:
+        owner: name of the environment, agent or metric.
+        what: method and step, as in ``step 3 of an episode``.
+        error: what was raised.
+        advice: appended, after a semicolon.
+    """
+    text = f"{owner}: {what} raised {blame(error)}"
+    return UserCodeError(f"{text}; {advice}" if advice else text)
+
+
+@contextlib.contextmanager
+def user_code(owner: str, what: str, advice: str = "") -> Iterator[None]:
+    """Run a user's code: all it raises, ``SystemExit`` too, becomes one line; Ctrl-C and :class:`UserError` pass.
+
+    Args:
+        owner, what, advice: see :func:`user_code_error`.
+
+    Raises:
+        UserCodeError: the block has raised.
+    """
+    try:
+        yield
+    except (UserError, KeyboardInterrupt, GeneratorExit):
+        raise
+    except BaseException as error:
+        raise user_code_error(owner, what, error, advice) from error
+
+
+def whole_traceback(error: BaseException) -> str:
+    """Return the traceback of an error and of its causes, in other processes too."""
+    details, cause = [], error.__cause__
+    for each in (error, cause):
+        if isinstance(each, UserError) and each.details:
+            details.append(each.details)
+    return "\n".join(["".join(traceback.format_exception(error)).rstrip(), *dict.fromkeys(details)])
 
 
 def blame(error: BaseException) -> str:

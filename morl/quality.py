@@ -132,7 +132,7 @@ def _computed(spec: MetricSpec, points: ArrayLike, arguments: list[Any]) -> Any:
     try:
         found = load(spec.entry_point)(points, *arguments)
         float(found[0] if isinstance(found, tuple) else found)
-    except Exception as error:  # of any kind: it is not this library's code, and must not end a training
+    except (Exception, SystemExit) as error:  # of any kind: it is not this library's code, and must not end a training
         why = str(error) if isinstance(error, UserError) else blame(error)
         warnings.warn(f"metric {spec.name} ({spec.entry_point}) failed: {why}", stacklevel=3)
         return math.nan

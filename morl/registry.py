@@ -13,7 +13,7 @@ from importlib.metadata import EntryPoint, entry_points
 from types import MappingProxyType, ModuleType
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from morl.errors import UserError, blame, unknown_name
+from morl.errors import UserCodeError, UserError, blame, unknown_name, user_code
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -131,7 +131,8 @@ class AgentSpec:
         name = short if short in self.protocols else name
         if name not in self.protocols:
             raise unknown_name(f"preset of {self.name}", short, self.protocols)
-        settings: dict[str, Any] = load(self.protocols[name])(env)
+        with user_code(f"agent {self.name}", f"preset {name}"):
+            settings: dict[str, Any] = load(self.protocols[name])(env)
         return settings
 
 
@@ -309,7 +310,7 @@ def load_plug_ins(group: str) -> None:
         _asked.add((group, entry_point.name, entry_point.value))  # before loading, which may ask for a list itself
         try:
             _register_plug_in(group, entry_point)
-        except Exception as error:  # any kind: one broken package must not cost the others
+        except (Exception, SystemExit) as error:  # any kind: one broken package must not cost the others
             package = entry_point.dist.name if entry_point.dist else "a package"
             why = str(error) if isinstance(error, UserError) else blame(error)
             where = f"{entry_point.name} = {entry_point.value!r}"
@@ -343,8 +344,8 @@ def import_user_module(module: str, what: str) -> ModuleType:
         sys.path.append(here)  # last, so that nothing there can replace an installed package
     try:
         return importlib.import_module(module)
-    except Exception as error:  # any kind: it is the user's own code
-        raise UserError(f"cannot import module {module!r} of {what}: {blame(error)}") from error
+    except (Exception, SystemExit) as error:  # any kind: it is the user's own code
+        raise UserCodeError(f"cannot import module {module!r} of {what}: {blame(error)}") from error
 
 
 def load(entry_point: str) -> Any:
@@ -360,3 +361,7 @@ def load(entry_point: str) -> Any:
         raise
     except (ImportError, AttributeError) as error:
         raise UserError(f"cannot load {entry_point!r}: {blame(error)}") from error
+    except (Exception, SystemExit) as error:
+        if module.partition(".")[0] == "morl":
+            raise
+        raise UserCodeError(f"cannot load {entry_point!r}: {blame(error)}") from error

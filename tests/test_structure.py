@@ -16,6 +16,7 @@ AROUND = ("tests", "benchmarks", "examples", "docs")
 LAYERS = (
     (
         "errors",
+        "guard",
         "lazy",
         "types",
         "validation",

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from morl.errors import UserError, blame
+from morl.errors import UserCodeError, UserError, blame
 from morl.registry import agent_spec, load
 from morl.tune import resources, scores
 from morl.tune.settings import MetricName
@@ -109,8 +109,8 @@ def import_modules(modules: tuple[str, ...]) -> None:
     for module in modules:
         try:
             importlib.import_module(module)
-        except Exception as error:  # any kind: it is the user's own code
-            raise UserError(f"cannot import module {module!r}: {blame(error)}") from error
+        except (Exception, SystemExit) as error:  # any kind: it is the user's own code
+            raise UserCodeError(f"cannot import module {module!r}: {blame(error)}") from error
 
 
 def cache() -> Path:

@@ -131,7 +131,7 @@ def _check_made(report: Report, build: Builder, seed: int, spec: GymnasiumSpec |
         check_gymnasium(report, Subject(env, build, limit, _nondeterministic(env), registered), seed)
         _check_agents(report, env, registered.gamma if registered else DEFAULT_GAMMA)
     finally:
-        env.close()
+        report.closes(env.close)
 
 
 def _made(build: Callable[[], Any], spec: GymnasiumSpec | None) -> gymnasium.Env[Any, Any]:

@@ -142,7 +142,7 @@ def _allowed(action: Any, calls: list[Call], env: gymnasium.Env[Any, Any]) -> An
 def _called(call: Callable[[], Any], size: int, when: str) -> tuple[Any, ...]:
     try:
         result = call()
-    except Exception as error:  # any exception: it is the environment's
+    except (Exception, SystemExit) as error:  # any exception: it is the environment's
         raise Fault(f"{when} raised {blame(error)}") from error
     names = {2: "(observation, info)", 5: "(observation, reward, terminated, truncated, info)"}[size]
     if not isinstance(result, tuple) or len(result) != size:

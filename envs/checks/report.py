@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -73,10 +73,17 @@ class Report:
             self.fix(subject, str(fault))
         except MissingExtraError:  # to install, not to fix
             raise
-        except Exception as error:  # any exception: it is the environment's
+        except (Exception, SystemExit) as error:  # any exception: it is the environment's
             self.fix(subject, f"raised {blame(error)}")
         if not any(f.status in ("fix", "skip") for f in self.findings[before:]):
             self.findings.insert(before, Finding("ok", subject, told))
+
+    def closes(self, close: Callable[[], Any]) -> None:
+        """Close an environment; what it raises must be fixed."""
+        try:
+            close()
+        except (Exception, SystemExit) as error:  # any exception: it is the environment's
+            self.fix("close", f"raised {blame(error)}; it must close what there is, also before the first reset")
 
     def passed(self) -> bool:
         """Return whether nothing must be fixed."""

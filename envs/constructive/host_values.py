@@ -43,7 +43,7 @@ def host_values(
             try:
                 values[wanted] = oracle([read(row) for row in rows[wanted]])
             except OracleError as error:
-                _failures.append(str(error))
+                _failures.append(error)
                 raise
         return values
 
@@ -75,13 +75,18 @@ def oracle_errors() -> Iterator[None]:
         raise failure from None
 
 
-def oracle_failure(error: Exception) -> OracleError | None:
+def oracle_failure(error: BaseException) -> OracleError | None:
     """Return the oracle's error that caused an error of JAX (one of ``WRAPPERS``), or None for another cause."""
     text = str(error)
-    return next((OracleError(failure) for failure in reversed(_failures) if failure in text), None)
+    found = next((failure for failure in reversed(_failures) if str(failure) in text), None)
+    if found is None:
+        return None
+    fresh = OracleError(str(found))
+    fresh.details = found.details
+    return fresh
 
 
-_failures: deque[str] = deque(maxlen=16)  # messages of the last oracle errors
+_failures: deque[OracleError] = deque(maxlen=16)  # the last oracle errors
 
 
 def _is_news(record: logging.LogRecord) -> bool:

@@ -19,7 +19,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from morl.errors import UserError, blame
+from morl.errors import UserCodeError, blame, whole_traceback
 
 Object = TypeVar("Object", bound=Hashable)
 Floats = NDArray[np.float32]
@@ -28,7 +28,7 @@ PARTS = 4  # parts of a batch for each process, to balance slow objects
 CAPACITY = 100_000  # objects whose objectives are cached
 
 
-class OracleError(UserError):
+class OracleError(UserCodeError):
     """Error of an oracle: it raised, returned something other than finite objectives, or a worker process ended."""
 
 
@@ -143,7 +143,9 @@ class Oracle(Generic[Object]):
         checked = []
         for x, row in zip(objects, rows, strict=True):
             if isinstance(row, _Failure):
-                raise OracleError(f"{self._name}: its oracle raised {row.text} for {x!r}")
+                error = OracleError(f"{self._name}: its oracle raised {row.text} for {x!r}")
+                error.details = row.details
+                raise error
             with contextlib.suppress(TypeError, ValueError):
                 numbers = tuple(map(float, row))
                 if len(numbers) == self._num_objectives and all(map(math.isfinite, numbers)):
@@ -156,9 +158,10 @@ class Oracle(Generic[Object]):
 
 
 class _Failure(NamedTuple):
-    """Description of an exception and its place, as text, because not every exception can be pickled."""
+    """Description of an exception, its place and its traceback, as text: not every exception can be pickled."""
 
     text: str
+    details: str
 
 
 def _score_all(score: Callable[[Object], Sequence[float]], objects: list[Object]) -> list[Any]:
@@ -166,8 +169,8 @@ def _score_all(score: Callable[[Object], Sequence[float]], objects: list[Object]
     for x in objects:
         try:
             rows.append(score(x))
-        except Exception as error:  # any exception: the score may be a user's
-            rows.append(_Failure(blame(error)))
+        except (Exception, SystemExit) as error:  # any exception: the score may be a user's
+            rows.append(_Failure(blame(error), whole_traceback(error)))
             break
     return rows + [None] * (len(objects) - len(rows))
 

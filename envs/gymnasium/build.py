@@ -15,9 +15,9 @@ from gymnasium import spaces
 from gymnasium.envs.registration import EnvSpec
 
 from morl.envs.gymnasium.masked import MASK, MaskIntoInfo, MaskIntoObservation
-from morl.envs.host.guard import Guard
+from morl.envs.host.guard import Guard, guarded_reset
 from morl.envs.host.repairs import CutOff, SeededOre, SeededStart, StillMines
-from morl.errors import UserError, blame
+from morl.errors import UserError, user_code
 from morl.ops.spaces import FLATTENED, check_action_space, check_observation_space
 
 # Wrappers for faults of MO-Gymnasium's environments that would reach the learner.
@@ -50,6 +50,18 @@ def build(
     except UserError:
         env.close()
         raise
+
+
+def build_guarded(
+    spec: EnvSpec, kwargs: Mapping[str, Any], finite: bool = True, masked: bool | None = None
+) -> gymnasium.Env[Any, Any]:
+    """Make an environment as :func:`build` does, where one of the same registration has been made before.
+
+    Raises:
+        UserCodeError: its constructor raised.
+    """
+    with user_code(spec.id, "its constructor"):
+        return build(spec, kwargs, finite, masked)
 
 
 @contextlib.contextmanager
@@ -99,10 +111,5 @@ def _gives_masks(env: gymnasium.Env[Any, Any], id: str) -> bool:
     """Return whether the infos of an environment of ``Discrete`` actions hold masks, by its first one."""
     if not isinstance(env.action_space, spaces.Discrete):
         return False
-    try:
-        info = env.reset(seed=0)[1]
-    except UserError:
-        raise
-    except Exception as error:  # any exception: it is the environment's
-        raise UserError(f"{id}: reset raised {blame(error)}") from error
+    info = guarded_reset(env, id, seed=0)[1]
     return isinstance(info, dict) and MASK in info

@@ -17,12 +17,12 @@ from gymnasium.vector import VectorEnv
 from numpy.typing import NDArray
 
 from morl.environments import check_keywords
-from morl.envs.gymnasium.build import build, prepared
+from morl.envs.gymnasium.build import build, build_guarded, prepared
 from morl.envs.gymnasium.host_vector import HostVectorEnv
 from morl.envs.gymnasium.masked import MaskAtEnd, MaskIntoObservation, MaskJoin
 from morl.envs.host.in_process import VectorRewardSync
 from morl.envs.host.worker_pool import WorkerPool
-from morl.errors import MissingExtraError, UserError
+from morl.errors import MissingExtraError, UserCodeError, UserError, user_code
 from morl.registry import Objective, env_spec
 from morl.spaces import Observations
 
@@ -100,7 +100,7 @@ class HostEnvironment:
             raise UserError(f"num_envs must be at least 1, not {num_envs}")
         if not 0 <= processes <= num_envs:
             raise UserError(f"processes must be from 0 to num_envs ({num_envs}), not {processes}")
-        build_env = partial(build, self.spec, self.kwargs, finite, self.action_mask is not None)
+        build_env = partial(build_guarded, self.spec, self.kwargs, finite, self.action_mask is not None)
         size = len(self.objectives)
         envs: VectorEnv[Any, Any, Any]
         if processes:
@@ -114,7 +114,7 @@ class HostEnvironment:
     def make_single(self, render_mode: str | None = None) -> gymnasium.Env[Any, Any]:
         """Make one environment, with pictures if ``render_mode`` is given."""
         kwargs = self.kwargs if render_mode is None else {**self.kwargs, "render_mode": render_mode}
-        return build(self.spec, kwargs, masked=self.action_mask is not None)
+        return build_guarded(self.spec, kwargs, masked=self.action_mask is not None)
 
 
 def host_environment(spec: EnvSpec, kwargs: Mapping[str, Any]) -> HostEnvironment:
@@ -137,10 +137,11 @@ def host_environment(spec: EnvSpec, kwargs: Mapping[str, Any]) -> HostEnvironmen
         raise
     except (ImportError, DependencyNotInstalled) as error:
         raise _missing(spec.id, error) from error
-    except Exception as error:  # any exception: it is the environment's
+    except (Exception, SystemExit) as error:  # any exception: it is the environment's
         raise _refused(spec, entry_point, kwargs, error) from error
     try:
-        return _described(env, spec, kwargs)
+        with user_code(spec.id, "an attribute of it"):
+            return _described(env, spec, kwargs)
     finally:
         env.close()
 
@@ -209,14 +210,14 @@ def _missing(id: str, error: Exception) -> UserError:
     return UserError(f"{id} needs a package that is not installed: {error}")
 
 
-def _refused(spec: EnvSpec, entry_point: Any, kwargs: Mapping[str, Any], error: Exception) -> UserError:
+def _refused(spec: EnvSpec, entry_point: Any, kwargs: Mapping[str, Any], error: BaseException) -> UserError:
     """Return the error for an environment that could not be made."""
     why = str(error).partition(" was raised from the environment creator")[0]  # Gymnasium's suffix
     for name in kwargs:
         if f"unexpected keyword argument '{name}'" in why:
             return UserError(f"{spec.id} has no keyword {name!r}; allowed: {', '.join(_keywords(entry_point))}")
     given = f" with {dict(kwargs)}" if kwargs else ""
-    return UserError(f"{spec.id} cannot be made{given}: {type(error).__name__}: {why}")
+    return UserCodeError(f"{spec.id} cannot be made{given}: {type(error).__name__}: {why}")
 
 
 def _keywords(entry_point: Any) -> list[str]:

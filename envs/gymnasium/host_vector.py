@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,7 +12,7 @@ from morl.envs.host.guard import checked_reward
 from morl.envs.host.in_process import VectorRewardSync
 from morl.envs.host.reward_steps import RewardSteps
 from morl.envs.host.worker_pool import WorkerPool
-from morl.errors import UserError, blame
+from morl.errors import UserError, user_code
 from morl.ops.spaces import all_inside, to_space
 from morl.spaces import Observations
 
@@ -102,7 +100,9 @@ class HostVectorEnv:
         """
         envs: Any = self._envs  # their base class lacks the list of seeds
         how = {"once": once} if isinstance(envs, WorkerPool | VectorRewardSync) else {}
-        obs, _ = envs.reset(seed=None if seed is None else self._checked_seeds(seed), **how)
+        seeds = None if seed is None else self._checked_seeds(seed)
+        with user_code(self.id, "reset"):
+            obs, _ = envs.reset(seed=seeds, **how)
         self._step, self._once = 0, once
         self._ended = np.zeros(self.num_envs, np.bool_)
         return self._checked(obs)
@@ -113,14 +113,15 @@ class HostVectorEnv:
         An environment whose episode ended starts the next one in this step (SAME_STEP) or in the next (NEXT_STEP).
 
         Raises:
-            UserError: called before ``reset``; not B actions of the action space; the environment raised, or returned a
-                reward that is not R finite numbers or an observation of another shape than its space.
+            UserCodeError: the environment raised.
+            UserError: called before ``reset``; not B actions of the action space; the environment returned a reward
+                that is not R finite numbers or an observation of another shape than its space.
         """
         if self._ended is None:
             raise UserError(f"{self.id}: call reset before step")
         actions = self._checked_actions(actions)
         self._step += 1
-        with self._blaming():
+        with user_code(self.id, f"step {self._step}"):
             following, raw, terminations, truncations, infos = self._envs.step(actions)
         obs = self._checked(following)
         where = f"{self.id}, step {self._step}"
@@ -140,7 +141,7 @@ class HostVectorEnv:
             next_obs = obs.copy()
             next_obs[ended] = self._seen(np.stack([infos["final_obs"][i] for i in np.flatnonzero(ended)]))
         elif self._mode is AutoresetMode.DISABLED and ended.any():
-            with self._blaming():
+            with user_code(self.id, f"the reset after step {self._step}"):
                 started, _ = self._envs.reset(options={"reset_mask": ended.copy()})
             obs = self._checked(started)
         return HostStep(next_obs, reward, terminated, truncated, obs, valid, lost)
@@ -152,17 +153,8 @@ class HostVectorEnv:
 
     def close(self) -> None:
         """End worker processes and close the environments. Repeated calls have no effect."""
-        self._envs.close()
-
-    @contextlib.contextmanager
-    def _blaming(self) -> Iterator[None]:
-        """Turn an exception of the environments into a UserError."""
-        try:
-            yield
-        except UserError:
-            raise
-        except Exception as error:  # any exception: it is the user's code
-            raise UserError(f"{self.id}, step {self._step}: {blame(error)}") from error
+        with user_code(self.id, "close"):
+            self._envs.close()
 
     def _checked_seeds(self, seed: int | list[int]) -> list[int]:
         seeds = [seed + i for i in range(self.num_envs)] if isinstance(seed, int | np.integer) else seed

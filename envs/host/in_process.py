@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from morl.envs.host.guard import Guard
 from morl.envs.mujoco.robots import Robots, robots_of
+from morl.errors import UserError
 
 Build = Callable[[], gymnasium.Env[Any, Any]]
 Stepped = tuple[NDArray[Any], NDArray[Any], NDArray[Any]]  # rewards, terminated, truncated
@@ -71,6 +72,22 @@ class VectorRewardSync(SyncVectorEnv[Any, Any]):
                 self._elapsed[i] = 0
         observations = concatenate(self.single_observation_space, self._latest, self._observations)
         return observations, reward, terminated, truncated, {"final_obs": final}
+
+    def close_extras(self, **kwargs: Any) -> None:
+        """Close every environment, also those after one that raises.
+
+        Raises:
+            UserCodeError: the first error.
+        """
+        self.closed = True  # also where one raises: it is not closed again when it is deleted
+        errors = []
+        for env in self.envs:
+            try:
+                env.close()
+            except UserError as error:
+                errors.append(error)
+        if errors:
+            raise errors[0]
 
     def _step_each(self, actions: NDArray[Any]) -> Stepped:
         reward = np.zeros_like(self._rewards)

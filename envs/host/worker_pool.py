@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import signal
-import traceback
 from collections.abc import Callable, Iterator
 from functools import partial
 from multiprocessing import resource_tracker
@@ -29,8 +28,9 @@ from gymnasium.vector.utils import (
 from numpy.typing import NDArray
 
 from morl.envs.host.in_process import Build, VectorRewardSync
-from morl.errors import UserError, WorkerError
+from morl.errors import UserCodeError, UserError, WorkerError, blame, whole_traceback
 
+CLOSING = 5.0  # seconds that a worker may take to close its environments
 PATIENCE = 600.0  # seconds without an answer after which a worker counts as hung
 _STRIDE = 1_000_003  # added to the seeds of the environments of a worker each time it is replaced
 
@@ -162,8 +162,27 @@ class WorkerPool(VectorEnv[Any, Any, Any]):
         return np.zeros((number, self._objectives)), *flags, dict(enumerate(obs))
 
     def close_extras(self, **kwargs: Any) -> None:
-        """End the workers."""
-        self._end_workers()
+        """Close the environments and end the workers.
+
+        Raises:
+            WorkerError: an environment raised in ``close``.
+        """
+        self.closed = True  # also where one raises: it is not closed again when it is deleted
+        errors = []
+        try:
+            for pipe in self._pipes:
+                with contextlib.suppress(OSError):  # it has ended
+                    pipe.send(("close", None))
+            for worker in range(len(self._pipes)):
+                try:
+                    self._receive(worker, CLOSING)
+                except UserError as error:
+                    if isinstance(error, WorkerError) and error.details:  # an environment's; ended ones are no matter
+                        errors.append(error)
+        finally:
+            self._end_workers()
+        if errors:
+            raise errors[0]
 
     def _seeds_of(self, worker: int) -> list[int] | None:
         """Return the seeds of a worker's environments, which change after each failure."""
@@ -177,7 +196,8 @@ class WorkerPool(VectorEnv[Any, Any, Any]):
         try:
             yield
         except BaseException:  # also Ctrl-C: an answer left in a pipe would be taken for the next one
-            self.close()
+            self.closed = True
+            self._end_workers()
             raise
 
     def _ask(self, messages: list[tuple[str, Any]]) -> list[Any]:
@@ -302,26 +322,30 @@ def _serve(
         if not _answer(pipe, start, id):
             return
         assert envs is not None  # noqa: S101
-        with contextlib.closing(envs):
+        try:
             while True:
                 command, argument = pipe.recv()
                 if command == "close":
+                    _answer(pipe, envs.close, id)
                     return
                 act = _step if command == "step" else _reset
                 if not _answer(pipe, partial(act, envs, argument, room), id):
                     return
+        finally:
+            with contextlib.suppress(UserError):  # there is nobody to tell
+                envs.close()
 
 
 def _answer(pipe: Connection, act: Callable[[], Any], id: str) -> bool:
     """Send ``(refused, failed, answer)`` of ``act``, two of them None; return whether it succeeded."""
     try:
         pipe.send((None, None, act()))
-    except UserError as error:
-        pipe.send((str(error), None, None))
     except Exception as error:
-        where = traceback.extract_tb(error.__traceback__)[-1]
-        kind = f"{type(error).__name__} in a worker process, {where.filename}:{where.lineno}"
-        pipe.send((None, (f"{id}: {kind}: {error}", traceback.format_exc()), None))
+        if isinstance(error, UserError) and not isinstance(error, UserCodeError):
+            pipe.send((str(error), None, None))
+            return False
+        text = str(error) if isinstance(error, UserCodeError) else f"{id}: {blame(error)}"
+        pipe.send((None, (f"{text}, in a worker process", whole_traceback(error)), None))
     else:
         return True
     return False

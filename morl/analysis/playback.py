@@ -14,7 +14,7 @@ import jax
 import numpy as np
 from numpy.typing import NDArray
 
-from morl.errors import UserError, blame
+from morl.errors import UserCodeError, UserError, blame
 from morl.loading import front_of_seed, fronts_of, setup_of
 from morl.ops.preferences import check_preference
 from morl.runs.front import Policy
@@ -165,9 +165,10 @@ class Playback:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # GLFW warns before it fails
                 picture: Any = env.render()
-        except Exception as error:  # OpenGL, SDL and others raise errors of any kind
+        except (Exception, SystemExit) as error:  # OpenGL, SDL and others raise errors of any kind
             hint = "; set MUJOCO_GL=egl where there is no screen" if "mujoco" in sys.modules else ""
-            raise UserError(f"{self.setup.env.id} cannot be drawn on this machine: {blame(error)}{hint}") from error
+            why = str(error) if isinstance(error, UserCodeError) else blame(error)
+            raise UserCodeError(f"{self.setup.env.id} cannot be drawn on this machine: {why}{hint}") from error
         on_frame(np.asarray(picture, np.uint8))
 
 

@@ -11,8 +11,9 @@ from collections.abc import Callable, Sequence
 from functools import cache
 from importlib.resources import files
 
-from morl.errors import UserError, unknown_name
+from morl.errors import UserError, unknown_name, whole_traceback
 
+VERBOSE = "--verbose"
 Command = tuple[str, str]
 """Arguments of a command, and what it does."""
 
@@ -52,6 +53,7 @@ def usage() -> str:
         f"{table.paragraph(about)}\n\n"
         f"{table.table(['commands:', ''], rows)}\n\n"
         "flags of a command: morl COMMAND --help, morl train AGENT --help\n"
+        "with any command: --verbose prints the whole traceback of an error\n"
         "start with: morl train cmorl --env minecart-v0\n"
     )
 
@@ -77,7 +79,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         print(f"morl {__version__}")
         return 0
-    command, *rest = args
+    command, *rest = [arg for arg in args if arg != VERBOSE]
+    verbose = VERBOSE in args
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a terminal without γ shows something else
     try:
@@ -89,12 +92,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         run: Callable[[Sequence[str]], int] = importlib.import_module(f"morl.cli.{command.replace('-', '_')}").main
         return run(rest)
     except UserError as error:
+        if verbose:
+            print(whole_traceback(error), file=sys.stderr)
         print(f"morl{f' {command}' if command in commands() else ''}: error: {error}", file=sys.stderr)
         return 2
     except (RuntimeError, ValueError) as error:  # JAX's, perhaps around what an oracle raised inside compiled code
         failure = _oracle_failure(error)
         if failure is None:
             raise
+        if verbose:
+            print(whole_traceback(failure), file=sys.stderr)
         print(f"morl {command}: error: {failure}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

@@ -11,7 +11,7 @@ import importlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, Protocol, get_args
+from typing import Any, Literal, Protocol, cast, get_args
 
 import jax
 import jax.numpy as jnp
@@ -25,6 +25,7 @@ from morl.loading import front_of_seed, fronts_of, setup_of
 from morl.ops.spaces import bounds_within, narrow
 from morl.runs.front import Front, Policy
 from morl.spaces import Observations
+from morl.types import Actor
 from morl.viz.video import check_new_file
 
 Format = Literal["torch", "jax", "onnx"]
@@ -159,7 +160,7 @@ def format_of(path: Path, format: Format | None = None) -> Format:
 
 def _program(front: Front, row: int | None, env: Any, name: str) -> Program:
     """Return the program of a front's row, or without a row that of the policy that takes any preference."""
-    space, learner = env.observation_space, front.learner
+    space, learner = env.observation_space, cast(Actor, front.learner)
     policy = front.at(row or 0)
     key = jax.random.key(0)  # unused, since actions are greedy
     own = policy.preference.astype(np.float32)

@@ -14,8 +14,8 @@ import numpy as np
 import yaml
 
 from morl import loading
-from morl.envs.constructive.host_values import oracle_errors
-from morl.errors import UserError, WorkerError
+from morl.envs.constructive.host_values import oracle_errors, oracle_failure
+from morl.errors import UserCodeError, UserError, whole_traceback
 from morl.registry import agent_spec, load
 from morl.runs import directory, files, storage
 from morl.runs.directory import Run
@@ -135,7 +135,7 @@ class _Training:
     def run(self, resume: bool = False) -> Run:
         """Run everything from the headline to the front."""
         resolved = self.setup.resolved(self.settings)
-        with contextlib.closing(self.backend):
+        with self._closing():
             with self._writing():
                 record = Recorder(self.path)
             try:
@@ -164,17 +164,40 @@ class _Training:
                     record.say(self.saver.cost())
                     if finished:
                         self.saver.forget()
+                self._close()
             except BaseException as error:
                 self._tell(record)
                 record.say(f"failed: {error!r}")
-                if isinstance(error, WorkerError) and error.details:
-                    record.say(error.details)
+                if error.__cause__ or not isinstance(error, UserError) or error.details:
+                    record.say(whole_traceback(oracle_failure(error) or error))
                 if isinstance(error, TypeError | ValueError) and not isinstance(error, UserError):
                     self._blame_environment(error)
                 raise
             finally:
                 record.close()
         return Run(self.path, resolved, fronts)
+
+    @contextlib.contextmanager
+    def _closing(self) -> Iterator[None]:
+        """Close the environments where the block fails; what they raise then must not hide its error."""
+        try:
+            yield
+        except BaseException:
+            with contextlib.suppress(UserError):
+                self.backend.close()
+            raise
+
+    def _close(self) -> None:
+        """Close the environments after a training, which has left its front already.
+
+        Raises:
+            UserError: an environment raised.
+        """
+        try:
+            self.backend.close()
+        except UserError as error:
+            ended = f"the training has ended, and its front is {self.path / 'front.csv'}"
+            raise UserCodeError(f"{error}; {ended}") from error
 
     def _blame_environment(self, error: Exception) -> None:
         """Raise a clear UserError if the environment in JAX does not keep to its contract."""

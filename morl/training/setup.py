@@ -12,7 +12,8 @@ import jax
 
 from morl.environments import make
 from morl.envs.gymnasium.presentation import observations_of
-from morl.errors import UserError
+from morl.errors import UserCodeError, UserError
+from morl.guard import guarded
 from morl.ops import metrics
 from morl.parsing import plain
 from morl.registry import AgentSpec, Backend, agent_spec, env_spec, load
@@ -158,6 +159,8 @@ def known_front(env: Any, gamma: float) -> Floats | None:
     compute = getattr(env, "true_front", None)
     try:
         return compute(gamma) if compute else None
+    except UserCodeError:
+        raise
     except UserError:  # not for these keywords of the environment
         return None
 
@@ -177,6 +180,7 @@ def prepare(agent: str, settings: TrainSettings, config: Any = None) -> Setup:
     if reserved := {"id", "backend"} & settings.env_kwargs.keys():
         raise UserError(f"{settings.env} has no keyword {min(reserved)!r}")
     env = make(settings.env, backend=settings.backend, **settings.env_kwargs)
+    env = guarded(env, settings.env, f"morl check-env {settings.env} tells what to fix")
     backend: Backend = "host" if hasattr(env, "make_vector") else "jax"
     for name in ("processes", "overlap"):
         if backend == "jax" and getattr(settings, name):

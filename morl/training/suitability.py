@@ -9,10 +9,12 @@ from typing import Any
 from gymnasium import spaces
 
 from morl.envs.gymnasium.presentation import observations_of
-from morl.errors import UserError, blame
+from morl.errors import UserError
+from morl.guard import constructed, guarded
 from morl.registry import AgentSpec, agent_specs, load
 from morl.types import Agent, Task
 
+LEARNERS = ("learner", "extension")  # parts of an agent that have methods of their own
 AMPLE = 10**12  # steps that are enough for the default settings of any agent
 
 
@@ -56,13 +58,9 @@ def make_agent(spec: AgentSpec, config: Any, task: Task) -> Agent:
     if task.action_mask is not None and not isinstance(task.action_space, spaces.Discrete):
         kind = type(task.action_space).__name__
         raise UserError(f"an action_mask is for a Discrete action space, not for {kind}")
-    try:
-        agent: Agent = load(spec.entry_point)(config, task)
-        _ = agent.learner  # checks the spaces
-    except UserError:
-        raise
-    except Exception as error:  # any kind: an agent of another package
-        raise UserError(f"{spec.name} cannot be made: {blame(error)}") from error
+    owner = f"agent {spec.name}"
+    agent: Agent = guarded(constructed(load(spec.entry_point), owner, config, task), owner, parts=LEARNERS)
+    _ = agent.learner  # checks the spaces
     return agent
 
 

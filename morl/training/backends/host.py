@@ -7,6 +7,7 @@ device.
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import threading
 from collections.abc import Sequence
@@ -224,9 +225,10 @@ class HostBackend:
         self._stopped.set()
 
     def close(self) -> None:
-        """Close the environments."""
-        for envs in self._vectors.values():
-            envs.close()
+        """Close the environments, all of them also where one raises."""
+        with contextlib.ExitStack() as stack:
+            for envs in self._vectors.values():
+                stack.callback(envs.close)
 
     @property
     def _train_envs(self) -> HostVectorEnv:

@@ -7,6 +7,7 @@ slower by it (benchmarks/host/overlap.py).
 
 from __future__ import annotations
 
+import contextlib
 import copy
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
@@ -146,8 +147,9 @@ class DoubleBufferedHost:
     def close(self) -> None:
         """Close the environments."""
         self._stop()
-        for half in self._halves:
-            half.close()
+        with contextlib.ExitStack() as stack:
+            for half in self._halves:
+                stack.callback(half.close)
 
     def _mine(self, i: int) -> slice:
         """Return the slice of the policies of a half."""

@@ -175,7 +175,10 @@ def test_faulty_environments_are_named_with_their_step(fault, message, processes
 @pytest.mark.parametrize(
     ("fault", "message"),
     [
-        ("raise", r"Counting-v0: ZeroDivisionError in a worker process, .*counting.py:\d+: division by zero"),
+        (
+            "raise",
+            r"step \d of an episode raised ZeroDivisionError: division by zero \(.*counting.py:\d+\), in a worker",
+        ),
         ("die", r"Counting-v0: worker process 0 ended with exit code 3"),
     ],
 )
@@ -279,7 +282,7 @@ def test_an_interrupted_step_leaves_no_answer_for_the_next(monkeypatch):
 def test_an_environment_that_cannot_be_made_in_a_worker_is_one_error():
     env = morl.make(f"tests.envs.host.counting:{ID}")
     broken = dataclasses.replace(env, kwargs={"fault": "start"})
-    with pytest.raises(UserError, match=r"RuntimeError in a worker process, .*: no licence"):
+    with pytest.raises(UserError, match=r"constructor raised RuntimeError: no licence \(.*\), in a worker"):
         broken.make_vector(2, processes=1)
 
 
