@@ -62,7 +62,8 @@ class TrainSettings:
     """Minutes between checkpoints for --resume; by default 10, or more if they would take over 2 % of the time; 0 for
     one after each chunk of updates, about every second."""
     checkpoints_kept: int = 2
-    """Newest checkpoints kept while the training runs; a finished run keeps none."""
+    """Newest checkpoints kept while the training runs; a finished run keeps its last state, to be given more steps. 0
+    keeps one, and none of a finished run."""
 
     def __post_init__(self) -> None:
         for name in ("steps", "num_seeds", "evaluations", "eval_episodes", "final_episodes"):
@@ -70,7 +71,7 @@ class TrainSettings:
         check_integer(self, "seed", low=0, high=2**31 - 1)
         check_integer(self, "processes", low=0)
         check_integer(self, "archive_capacity", low=2)
-        check_integer(self, "checkpoints_kept", low=1)
+        check_integer(self, "checkpoints_kept", low=0)
         if self.checkpoint_minutes is not None:
             check_range(self, "checkpoint_minutes", low=0)
         keywords.check(self.env_kwargs)

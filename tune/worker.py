@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from morl.errors import UserCodeError, UserError, blame
+from morl.parsing import field_names
 from morl.registry import agent_spec, load
 from morl.tune import resources, scores
 from morl.tune.settings import MetricName
@@ -215,7 +216,7 @@ def _trained(job: Job, path: Path, params: Mapping[str, Any], send: Send) -> dic
     if has_run(path):
         run = train(resume=path, **more)
     else:
-        changes = {"checkpoint_minutes": 0.0} if job.checkpoints else {}
+        changes = _checkpoints(job)
         run = train(job.agent, job.settings(path, **changes), job.config(params), **more)
     seeds = scores.by_seed(run, job.metric)
     values = [one["score"] for one in seeds.values()]
@@ -229,6 +230,13 @@ def _trained(job: Job, path: Path, params: Mapping[str, Any], send: Send) -> dic
         **counts,
         "seeds": {str(seed): one for seed, one in seeds.items()},
     }
+
+
+def _checkpoints(job: Job) -> dict[str, Any]:
+    """Return the settings of a trial's checkpoints: a trial that has ended is not given more steps."""
+    if "steps" not in field_names(load(agent_spec(job.agent).settings)):
+        return {}
+    return {"checkpoint_minutes": 0.0} if job.checkpoints else {"checkpoints_kept": 0}
 
 
 def has_run(path: Path) -> bool:

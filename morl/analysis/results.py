@@ -93,6 +93,7 @@ class Result:
     @property
     def fronts(self) -> dict[int, Front]:
         """Fronts by training seed, of numbers without policies."""
+        tables: Mapping[int, Mapping[str, Any]] = self.tables
         objects = read_objects(self.path / OBJECTS, self.tables) if (self.path / OBJECTS).is_file() else {}
         return {
             seed: Front(
@@ -108,7 +109,7 @@ class Result:
                 objects=objects.get(seed),
                 labelled=self.labelled,
             )
-            for seed, table in self.tables.items()
+            for seed, table in tables.items()
         }
 
     @property

@@ -25,11 +25,11 @@ STOPPED = 3
 STOPPING = "a checkpoint and the front of this moment are being written"
 
 HELP = """usage: morl train AGENT [flags]
-       morl train --resume RUN
+       morl train --resume RUN [--steps N]
 
 Train an agent on an environment; leaves a run directory with config.yaml, metrics.csv, TensorBoard events, front.csv,
 front.png and checkpoints. `morl train AGENT --help` lists every setting. With --resume, go on with a training that was
-stopped or killed, from its last checkpoint and with its own settings.
+stopped or killed, from its last checkpoint and with its own settings; with --steps also with one that has finished.
 
 agents: {agents}
 an agent of your own, in a module of the working directory for example: module:agent
@@ -53,6 +53,8 @@ class _Resume:
 
     resume: Annotated[Path, tyro.conf.arg(metavar="RUN")]
     """Run directory."""
+    steps: int | None = None
+    """Environment steps of one seed that the run shall have done in all, more than it was made for."""
 
 
 def main(args: Sequence[str]) -> int:
@@ -68,7 +70,8 @@ def main(args: Sequence[str]) -> int:
     if name.partition("=")[0] == "--resume":
         from morl.parsing import parse as parse_flags
 
-        arguments = {"resume": parse_flags(_Resume, args, prog="morl train").resume}
+        given = parse_flags(_Resume, args, prog="morl train")
+        arguments = {"resume": given.resume, "steps": given.steps}
     elif name.startswith("-"):
         raise UserError(f"the agent comes first: morl train AGENT [flags]; agents: {', '.join(agent_specs())}")
     elif any(flag.partition("=")[0] == "--resume" for flag in flags):

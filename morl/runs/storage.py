@@ -183,6 +183,26 @@ def save_state(directory: Path, tree: PyTree, notes: dict[str, Any], keep: int) 
     return path
 
 
+def final_state(directory: Path) -> Path:
+    """Return the path of the last state of a finished training."""
+    return directory / "final.npz"
+
+
+def finish_states(directory: Path) -> Path | None:
+    """Make the newest training under way the last state of a finished one, and delete the others; return it."""
+    kept = states(directory)
+    if kept:
+        kept[0].replace(final_state(directory))
+    forget_states(directory)
+    return final_state(directory) if kept else None
+
+
+def reopen_states(directory: Path) -> None:
+    """Make the last state of a finished training that of one under way, unless there is one."""
+    if not states(directory) and final_state(directory).exists():
+        final_state(directory).replace(directory / "state-000001.npz")
+
+
 def forget_states(directory: Path, keep: int = 0) -> None:
     """Delete all but the ``keep`` newest trainings under way, and leftovers of interrupted writing."""
     for path in states(directory)[keep:]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from morl.errors import UserError
+from morl.parsing import field_names
 from morl.registry import agent_spec, load
 from morl.renaming import current_names
 from morl.runs import storage
@@ -27,7 +28,8 @@ class Saver:
 
     def __init__(self, directory: Path, settings: TrainSettings) -> None:
         self._directory = directory
-        self._keep = settings.checkpoints_kept
+        self._keep = max(1, settings.checkpoints_kept)
+        self.keeps_final = settings.checkpoints_kept > 0 and "steps" in field_names(type(settings))
         self._minutes = settings.checkpoint_minutes
         self._begin = self._last = time.perf_counter()
         self._took = self._total = 0.0
@@ -86,9 +88,20 @@ class Saver:
             raise UserError(f"no checkpoint of {self._directory.parent} can be read: {damaged[0]}")
         return None, None, []
 
-    def forget(self) -> None:
-        """Delete all: the run has finished."""
-        storage.forget_states(self._directory)
+    def finish(self) -> str | None:
+        """Keep the last state of a run that has finished, if it keeps one; describe it."""
+        if not self.keeps_final:
+            storage.forget_states(self._directory)
+            return None
+        path = storage.finish_states(self._directory)
+        if path is None:
+            return None
+        size = path.stat().st_size / 2**20
+        return f"for more steps (--resume RUN --steps N) the last state is kept, {size:.1f} MiB: {path}"
+
+    def reopen(self) -> None:
+        """Make a finished run one that goes on from its last state."""
+        storage.reopen_states(self._directory)
 
     def cost(self) -> str:
         """Describe the time that checkpoints took."""
@@ -115,6 +128,8 @@ def _checked(
     settings = {**fixed_settings(defaults), **settings}
     now = fixed_settings(resolved)
     changed = [name for name in now.keys() | settings.keys() if now.get(name) != settings.get(name)]
+    if "steps" in changed and now["steps"] > settings["steps"]:  # the run was given more
+        changed.remove("steps")
     if changed:
         name = min(changed)
         raise _ChangedError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -32,6 +33,7 @@ from morl.training.reporter import Reporter as Reporter
 from morl.training.reporter import Status as Status
 from morl.training.results import Results, status_of
 from morl.training.setup import Setup, prepare
+from morl.training.stages import check_can_extend, extended_stages, stages_of, written_stages
 from morl.types import Extension, PyTree, Trainer
 
 CHUNK_SECONDS = 1.0  # of compiled code before control returns to the loop
@@ -44,6 +46,7 @@ def train(
     config: Any = None,
     *,
     resume: Path | str | None = None,
+    steps: int | None = None,
     reporter: Reporter | None = None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Run:
@@ -54,7 +57,9 @@ def train(
         settings: :class:`TrainSettings`, or the settings class the agent is registered with.
         config: the agent's own settings, of the dataclass it is registered with.
         resume: run directory of a training that was stopped or killed, to go on with from its last checkpoint, instead
-            of all three above; of a finished one nothing is done.
+            of all three above; of a finished one nothing is done, unless it is given more ``steps``.
+        steps: beside ``resume``, environment steps of one seed that the run shall have done in all. It goes on from its
+            last state as if it had been asked for so many (:mod:`morl.training.stages`).
         reporter: told how it goes.
         should_stop: asked between chunks of about a second; once true, a checkpoint is written, and the policies so far
             are evaluated and written; the training can be resumed.
@@ -70,7 +75,9 @@ def train(
     if resume is not None:
         if settings is not None or config is not None:
             raise UserError("a run that is resumed has its settings; give none beside resume")
-        return _resumed(Path(resume), reporter, should_stop)
+        return _resumed(Path(resume), steps, reporter, should_stop)
+    if steps is not None:
+        raise UserError("steps of a new training are in its settings; beside resume they give a run more")
     settings = settings or load(agent_spec(agent).settings)()
     setup = prepare(agent, settings, config)
     chosen = devices.choose(settings.device, len(setup.agent.preferences) * settings.num_seeds, setup.spec.split_cores)
@@ -80,15 +87,22 @@ def train(
         return _Training(setup, settings, path, chosen, reporter, should_stop).run()
 
 
-def _resumed(path: Path, reporter: Reporter | None, should_stop: Callable[[], bool]) -> Run:
+def _resumed(path: Path, steps: int | None, reporter: Reporter | None, should_stop: Callable[[], bool]) -> Run:
     """Go on from the last whole checkpoint, or from the start where there is none yet; see :func:`train`."""
     setup, settings = loading.setup_of(path)
     directory.check_own_files(path)
-    if (path / "front.csv").exists() and not storage.states(path / "checkpoints"):
+    if steps is None and (path / "front.csv").exists() and not storage.states(path / "checkpoints"):
         return loading.load(path)
+    written = written_stages(path / "checkpoints")
+    stages = written[0] if written else None
+    if steps is not None:
+        check_can_extend(path, settings, steps)
+        settings = dataclasses.replace(settings, steps=steps)
+        setup = prepare(setup.agent_name, settings, setup.config)
+        stages = extended_stages(path, setup.agent, steps)
     chosen = devices.choose(settings.device, len(setup.agent.preferences) * settings.num_seeds, setup.spec.split_cores)
     with jax.default_device(chosen[0]):
-        return _Training(setup, settings, path, chosen, reporter, should_stop).run(resume=True)
+        return _Training(setup, settings, path, chosen, reporter, should_stop, stages).run(resume=True)
 
 
 class _Training:
@@ -102,14 +116,16 @@ class _Training:
         chosen: list[jax.Device],
         reporter: Reporter | None,
         should_stop: Callable[[], bool],
+        stages: list[int] | None = None,
     ) -> None:
         self.setup, self.settings, self.path = setup, settings, path
         self.reporter, self.should_stop = reporter, should_stop
-        agent, extension = setup.agent, setup.agent.extension
+        agent = setup.agent
+        self.stages = stages or stages_of(agent)
+        self.extension = extension = agent.extension if len(self.stages) > 1 else None
         self.per_seed = len(agent.preferences)
         self.seeds = range(settings.seed, settings.seed + settings.num_seeds)
         self.preferences = np.concatenate([agent.preferences] * settings.num_seeds)
-        self.stages = [agent.updates, *([extension.updates] * extension.rounds if extension else [])]
         # the fourth part of each is for evaluations of the finished run
         roots = [jax.random.split(jax.random.key(seed), 5) for seed in self.seeds]
         self.learner_keys = jnp.stack([root[0] for root in roots])
@@ -124,11 +140,12 @@ class _Training:
         )
         # the second stage has a learner of its own on the same environments
         self.second = self.backend.for_learner(extension.learner) if extension else self.backend
-        self.total = self.backend.steps(agent.updates) + sum(map(self.second.steps, self.stages[1:]))
+        self.total = self.backend.steps(self.stages[0]) + sum(map(self.second.steps, self.stages[1:]))
         self.device = f"{min(len(chosen), len(self.preferences))} x {chosen[0].device_kind}"
         self.solutions = setup.make_solution_set(self.seeds, settings.archive_capacity)
-        self.results = Results(setup, settings, path, self.seeds, self.per_seed, self.solutions)
-        self.progress = Progress(taken=[set() for _ in self.seeds])
+        later = extension.extra_metrics if extension else ()
+        self.results = Results(setup, settings, path, self.seeds, self.per_seed, self.solutions, later)
+        self.progress = Progress(stages=self.stages, taken=[set() for _ in self.seeds])
         self.saver = Saver(path / "checkpoints", settings)
         self.clock = time.perf_counter()
 
@@ -141,7 +158,7 @@ class _Training:
             try:
                 headline = self._headline()
                 with self._writing():
-                    config = "" if resume else self._write_config(resolved)
+                    config = self._opened(resolved, resume)
                     record.say(headline)
                 if self.reporter:
                     self.reporter.start(headline, self.path)
@@ -162,8 +179,9 @@ class _Training:
                 with self._writing():
                     self.results.write(fronts, self.progress.steps, record)
                     record.say(self.saver.cost())
-                    if finished:
-                        self.saver.forget()
+                    kept = self.saver.finish() if finished else None
+                if kept:
+                    self._note(kept, record)
                 self._close()
             except BaseException as error:
                 self._tell(record)
@@ -217,6 +235,15 @@ class _Training:
             reason = error.strerror or str(error)
             raise UserError(f"cannot write to the run directory {self.path}: {reason}; {after}") from error
 
+    def _opened(self, resolved: dict[str, Any], resume: bool) -> str:
+        """Return the text of config.yaml where it is written: of a new run, or of one that is given more steps."""
+        if not resume:
+            return self._write_config(resolved)
+        if directory.read_settings(self.path / "config.yaml")[0].get("steps") != resolved.get("steps"):
+            self.saver.reopen()  # first: a run that is killed now goes on to the steps it had
+            self._write_config(resolved)
+        return ""
+
     def _write_config(self, resolved: dict[str, Any]) -> str:
         """Write config.yaml and return its text."""
         found = self.setup.observations.origin
@@ -250,6 +277,10 @@ class _Training:
             self._note("resumed from the start: there was no checkpoint yet", record)
             return fresh
         self._note(f"resumed at step {progress.steps:,}", record)
+        if progress.stages and progress.stages != self.stages:
+            progress.stages = self.stages
+            targets = self._targets(progress.stage)
+            progress.evaluations_in_stage = sum(target <= progress.updates for target in targets)
         self.progress = progress
         self.solutions.restore(saved["kept"])
         self.clock -= progress.seconds
@@ -258,10 +289,10 @@ class _Training:
     def _headline(self) -> str:
         agent, settings = self.setup.agent, self.settings
         seeds = "" if settings.num_seeds == 1 else f"{settings.num_seeds} seeds x "
-        rounds = f" + {agent.extension.rounds} x {agent.extension.updates}" if agent.extension else ""
+        rounds = f" + {len(self.stages) - 1} x {self.stages[1]}" if self.extension else ""
         policies = "1 policy" if self.per_seed == 1 else f"{self.per_seed} policies"
         steps = self.backend.steps(1) // self.per_seed
-        budget = agent.budget or f"{policies} x {agent.updates}{rounds} updates x {steps} steps"
+        budget = agent.budget or f"{policies} x {self.stages[0]}{rounds} updates x {steps} steps"
         return (
             f"{self.setup.spec.name} on {settings.env} ({self.setup.backend}, {self.device}): {seeds}{budget} = "
             f"{self.total * settings.num_seeds:,} steps"
@@ -274,7 +305,7 @@ class _Training:
 
     def _loop(self, state: Any, record: Recorder) -> bool:
         """Train the first stage, then each round of the second; return False where told to stop before the end."""
-        progress, extension = self.progress, self.setup.agent.extension
+        progress, extension, rounds = self.progress, self.extension, len(self.stages) - 1
         while True:
             preferences = self._stage_preferences(extension)
             state, stopping = self._train(state, preferences, record)
@@ -282,11 +313,13 @@ class _Training:
             if stopping and not (finished and progress.stage == len(self.stages) - 1):
                 record.say("stopped early on request")
                 return False
-            if extension is None or progress.stage == extension.rounds:
+            if extension is None or progress.stage == rounds:
+                if self.saver.keeps_final:
+                    self._save(self._trainer(progress.stage), state, record)
                 return True
             progress.next_stage()
             index = progress.stage - 1
-            record.say(f"round {index + 1} of {extension.rounds} begins")
+            record.say(f"round {index + 1} of {rounds} begins")
             keys = self._keys(self._fold(self.round_keys, index))
             state = self.second.init(keys, self._selected(extension, index), self._stage_preferences(extension))
 
@@ -313,13 +346,10 @@ class _Training:
 
         How long chunks take decides when a checkpoint is written, but nothing that is in one.
         """
-        progress, total_updates = self.progress, self.stages[self.progress.stage]
+        progress, targets = self.progress, self._targets(self.progress.stage)
         trainer = self._trainer(progress.stage)
-        share = self.settings.evaluations * total_updates / sum(self.stages)
-        evaluations = min(max(1, round(share)), total_updates)
         pace, stopping, nonfinite = 1, False, trainer.nonfinite(state)
-        for index in range(progress.evaluations_in_stage, evaluations):
-            target = total_updates * (index + 1) // evaluations
+        for target in targets[progress.evaluations_in_stage :]:
             while progress.updates < target and not stopping:
                 state, until = self._scheduled(trainer, state, target)
                 chunk = min(pace, until - progress.updates)
@@ -355,6 +385,13 @@ class _Training:
                 break
             progress.evaluated()
         return state, stopping
+
+    def _targets(self, stage: int) -> list[int]:
+        """Return the updates of a stage after which its policies are evaluated."""
+        updates = self.stages[stage]
+        share = self.settings.evaluations * updates / sum(self.stages)
+        evaluations = min(max(1, round(share)), updates)
+        return [updates * (index + 1) // evaluations for index in range(evaluations)]
 
     def _scheduled(self, trainer: Trainer, state: Any, target: int) -> tuple[Any, int]:
         """Set the preferences that the agent schedules for the next update; return until which update they hold."""

@@ -36,6 +36,7 @@ class Results:
         seeds: in the order of the rows and of the policies.
         per_seed: policies of each seed.
         solutions: what is kept for each seed.
+        later_metrics: names of metrics that only the second stage reports.
     """
 
     setup: Setup
@@ -44,6 +45,7 @@ class Results:
     seeds: Sequence[int]
     per_seed: int
     solutions: SolutionSet
+    later_metrics: Sequence[str] = ()
 
     def rows(self, progress: Progress, seconds: float, rate: float) -> list[dict[str, Any]]:
         """Return one row of metrics.csv for each seed.
@@ -53,7 +55,7 @@ class Results:
             seconds: of work since the start of the run.
             rate: environment steps a second over all seeds.
         """
-        rows, extension = [], self.setup.agent.extension
+        rows = []
         for i, seed in enumerate(self.seeds):
             mine = slice(i * self.per_seed, (i + 1) * self.per_seed)
             number = sum(progress.numbers[mine]) or np.nan  # none where all were reverted
@@ -66,7 +68,7 @@ class Results:
                     **objective_metrics(self.solutions.returns(i), self.setup.objectives),
                     **self.solutions.metrics(i),
                     "steps_per_second": round(rate, 1),
-                    **dict.fromkeys(extension.extra_metrics if extension else (), float("nan")),  # of later stages only
+                    **dict.fromkeys(self.later_metrics, float("nan")),
                     **{name: sum(values[mine]) / number for name, values in progress.sums.items()},
                 }
             )
