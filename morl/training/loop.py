@@ -20,7 +20,7 @@ from morl.errors import UserCodeError, UserError, whole_traceback
 from morl.registry import agent_spec, load
 from morl.runs import directory, files, storage
 from morl.runs.directory import Run
-from morl.runs.front import Floats
+from morl.runs.front import Floats, Front
 from morl.runs.logger import Recorder
 from morl.settings import TrainSettings
 from morl.training.backends import devices
@@ -34,6 +34,7 @@ from morl.training.reporter import Status as Status
 from morl.training.results import Results, status_of
 from morl.training.setup import Setup, prepare
 from morl.training.stages import check_can_extend, extended_stages, stages_of, written_stages
+from morl.training.untrained import no_better
 from morl.types import Extension, PyTree, Trainer
 
 CHUNK_SECONDS = 1.0  # of compiled code before control returns to the loop
@@ -165,7 +166,8 @@ class _Training:
                 for note in (*self.setup.agent.notes, *getattr(self.setup.agent, "action_notes", ())):
                     self._note(note, record)
                 state = self.backend.init(self._keys(self.learner_keys))
-                self.solutions.begin(self.backend.policies(state), self.preferences)
+                untrained = self.backend.policies(state)
+                self.solutions.begin(untrained, self.preferences)
                 if resume:
                     state = self._resumed(state, record)
                 with self._writing():
@@ -180,8 +182,8 @@ class _Training:
                     self.results.write(fronts, self.progress.steps, record)
                     record.say(self.saver.cost())
                     kept = self.saver.finish() if finished else None
-                if kept:
-                    self._note(kept, record)
+                for line in [*([kept] if kept else []), *(self._no_better(untrained, fronts) if finished else [])]:
+                    self._note(line, record)
                 self._close()
             except BaseException as error:
                 self._tell(record)
@@ -234,6 +236,11 @@ class _Training:
                 after = f"{kept[0].name} is intact; to go on from it: morl train --resume {self.path}"
             reason = error.strerror or str(error)
             raise UserError(f"cannot write to the run directory {self.path}: {reason}; {after}") from error
+
+    def _no_better(self, untrained: PyTree, fronts: dict[int, Front]) -> list[str]:
+        """Return a line for each seed that has learnt nothing."""
+        compared = untrained, self.preferences, self._fold(self.final_keys, 1)
+        return no_better(self.setup, self.settings, self.backend, self.solutions, compared, fronts)
 
     def _opened(self, resolved: dict[str, Any], resume: bool) -> str:
         """Return the text of config.yaml where it is written: of a new run, or of one that is given more steps."""

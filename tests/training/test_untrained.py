@@ -1,0 +1,97 @@
+"""A run that has learnt nothing says so at its end, with the preset to try."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+import morl
+import tests.tiny
+from morl import registry
+from morl.agents.gmorl import GMORLConfig
+from morl.registry import agent_spec
+from morl.runs.front import Front
+from morl.settings import TrainSettings
+from morl.training.setup import prepare
+from morl.training.untrained import _measured, advice, no_better
+from tests.tiny import TinyConfig
+
+REFERENCE = np.zeros(2)
+SETTINGS = TrainSettings(eval_episodes=2)
+
+
+class Kept:
+    """A solution set whose policies have the returns that they are."""
+
+    labelled = False
+
+    def begin(self, policies, preferences):
+        self.points = None
+
+    def update(self, trainer, policies, preferences, keys, episodes):
+        assert episodes == SETTINGS.eval_episodes
+        self.points = policies
+
+    def returns(self, index):
+        return self.points[index]
+
+
+def lines(after, before, labelled=False):
+    solutions = Kept()
+    solutions.points, solutions.labelled = "the run's", labelled
+    setup = prepare("gmorl", dataclasses.replace(SETTINGS, env="minecart-v0"), GMORLConfig())
+    setup = dataclasses.replace(setup, reference_point=REFERENCE)
+    points = np.array([after], float)
+    numbers = dict.fromkeys(["stderr", "undiscounted", "undiscounted_stderr", "preferences"], points)
+    front = Front(("a", "b"), points, **numbers, length=np.ones(1), gamma=1.0, episodes=1, reference_point=REFERENCE,
+                  learner=None, params=None, observation_ndim=1)  # fmt: skip
+    told = no_better(setup, SETTINGS, None, solutions, (np.array([[before]], float), None, None), {7: front})
+    assert solutions.points == "the run's"
+    return told
+
+
+@pytest.mark.parametrize(
+    ("after", "before", "told"),
+    [
+        ((2, 2), (1, 1), None),
+        ((1, 1), (1, 1), "hypervolume 1, untrained 1"),
+        ((1, 1), (2, 2), "hypervolume 1, untrained 4"),
+        ((1.001, 1), (1, 1), "hypervolume 1.001, untrained 1"),
+        ((1.02, 1), (1, 1), None),
+        ((1, -1), (2, -1), "expected utility 0, untrained 0.5"),
+        ((2, -1), (1, -1), None),
+        ((-4, -4), (-4, -4), "expected utility -4, untrained -4"),
+        ((-3, -3), (-4, -4), None),
+    ],
+)
+def test_by_hand(after, before, told):
+    found = lines(after, before)
+    if told is None:
+        assert found == []
+    else:
+        (line,) = found
+        assert line.startswith("seed 7: this front is no better than that of the untrained policies (")
+        assert f"({told}); try --preset gmorl-far or more --steps" in line
+    assert lines(after, before, labelled=True) == []
+
+
+def test_nothing_above_the_reference_point_is_measured_by_utility():
+    assert _measured(np.array([[1.0, 1]]), np.array([[-1.0, -1]]), REFERENCE) == ("hypervolume", 1.0, 0.0)
+
+
+def test_a_preset_that_was_followed_is_not_advised():
+    settings = TrainSettings(env="minecart-v0")
+    own = {name: x for name, x in agent_spec("gmorl").protocol("far", settings.env).items()}
+    assert advice(prepare("gmorl", settings, GMORLConfig(**own)), settings) == "more --steps"
+    assert advice(prepare("cmorl", settings), settings) == "--preset cmorl-paper or more --steps"
+
+
+def test_it_is_the_last_line_of_a_run(tmp_path, monkeypatch):
+    """A learner that does not move is told from its log; its numbers are those it had without."""
+    monkeypatch.setitem(registry._AGENTS, "tiny", tests.tiny.SPEC)
+    settings = TrainSettings(env="fruit-tree-v0", env_kwargs={"depth": 5}, out=tmp_path / "x", steps=64, evaluations=1,
+                             eval_episodes=2, final_episodes=2)  # fmt: skip
+    morl.train("tiny", settings, TinyConfig(rounds=0, step=0.0))
+    last = (tmp_path / "x" / "log.txt").read_text().splitlines()[-1]
+    assert "seed 0: this front is no better than that of the untrained policies" in last
+    assert last.endswith("; try more --steps")
