@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -73,7 +73,7 @@ register_metric(
 )
 
 
-OVER_FRONT = {"max": np.max, "mean": np.mean, "min": np.min}
+OVER_FRONT: dict[str, Callable[..., Any]] = {"max": np.max, "mean": np.mean, "min": np.min}
 """Statistics over a front of each objective's return."""
 
 

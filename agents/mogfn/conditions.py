@@ -52,7 +52,8 @@ def checked(weights: ArrayLike, beta: float | None, num_objectives: int, beta_ra
     low, high = beta_range
     beta = high if beta is None else beta
     if not low <= beta <= high:
-        raise UserError(f"beta must be from {low:g} to {high:g}, as the sampler was trained, not {beta:g}")
+        allowed = f"{low:g}" if low == high else f"from {low:g} to {high:g}"
+        raise UserError(f"beta must be {allowed}, as the sampler was trained, not {beta:g}")
     rows = np.atleast_2d(np.asarray(weights, np.float64))
     valid = [preferences.check_preference(row, num_objectives) for row in rows]
     return Condition(jnp.asarray(valid, jnp.float32), jnp.full(len(rows), beta, jnp.float32))

@@ -98,7 +98,7 @@ class Result:
         return {
             seed: Front(
                 objectives=self.objectives,
-                **table,
+                **dict[str, Any](table),
                 gamma=self.gamma,
                 episodes=1 if objects else self.episodes,
                 reference_point=self.reference_point,

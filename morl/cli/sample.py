@@ -61,8 +61,9 @@ class SampleOptions:
     def __post_init__(self) -> None:
         if not self.preference:
             raise UserError("give --preference, weights of the objectives that sum to 1")
-        if self.top < 1:
-            raise UserError(f"top must be at least 1, not {self.top}")
+        for name, low in (("n", 1), ("top", 1), ("seed", 0)):
+            if getattr(self, name) < low:
+                raise UserError(f"{name} must be at least {low}, not {getattr(self, name)}")
 
 
 def main(args: Sequence[str]) -> int:

@@ -371,7 +371,7 @@ def evaluations_csv(fronts: Mapping[int, Front], tables: Mapping[int, Mapping[st
     more = ["in_front", "episodes", "evaluation_seed", "gamma"]
     first, rows = next(iter(fronts.values())), []
     for training_seed, front in fronts.items():
-        about = [front.episodes, seed, front.gamma]
+        about: list[Any] = [front.episodes, seed, front.gamma]
         if front.objects is None:
             numbers = enumerate(_numbers(tables[training_seed]))
             rows += [[training_seed, i, *row, int(i in front.evaluated), *about] for i, row in numbers]

@@ -29,7 +29,7 @@ def check_path(path: Path) -> None:
     if path.suffix.lower() not in FORMATS:
         raise UserError(f"cannot write a video to {path}; allowed: {', '.join(FORMATS)}")
     if path.suffix.lower() == ".mp4":
-        ffmpeg.check_installed()
+        ffmpeg.program()
     check_new_file(path)
 
 

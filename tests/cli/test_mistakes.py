@@ -61,6 +61,7 @@ CASES = [
     ("rollout run --policy 0 --video a.avi", "cannot write a video to a.avi; allowed: .gif, .webp, .png, .mp4"),
     ("sample run", "give --preference, weights of the objectives that sum to 1"),
     ("sample run --preference 1 0 --n 2.5", "--n must be a whole number, not '2.5'"),
+    ("sample run --preference 1 0 --n 0", "--n must be at least 1, not 0"),
     ("sample run --preference 1 0", "morl sample cannot work on a run of cmorl: its policies draw no objects"),
     ("compare", "RUN is missing: morl compare RUN"),
     ("compare run run", "run is given twice"),

@@ -229,7 +229,7 @@ class TestSample:
             (f"sample {run.path} --preference 0.5 0.6", "add up to 1"),
             (f"sample {run.path} --preference 1", "a preference here has 2 weights"),
             (f"sample {run.path} --preference 1 0 --preference 1", "as many weights as there are objectives"),
-            (f"sample {run.path} --preference 1 0 --beta 2", "beta must be from 1 to 1, as the sampler was trained"),
+            (f"sample {run.path} --preference 1 0 --beta 2", "beta must be 1, as the sampler was trained"),
             (f"sample {run.path} --preference 1 0 --n 0", "number must be at least 1"),
             (f"sample {run.path} --preference 1 0 --training-seed 9", "seed 9 is not in this run; it has 3, 4"),
             (f"sample {run.path} --preference 1 0 --out {there}", "exists already"),

@@ -48,8 +48,15 @@ def test_nothing_is_left_of_a_video_that_was_not_saved(tmp_path):
     pytest.importorskip("imageio_ffmpeg")
     with Video(tmp_path / "a.mp4", 10.0) as video:
         video.add(FRAMES[0])
-        assert list(tmp_path.iterdir()) != []
     assert list(tmp_path.iterdir()) == []
+
+
+def test_ffmpeg_says_why_it_cannot_write(tmp_path):
+    pytest.importorskip("imageio_ffmpeg")
+    video = Video(tmp_path / "nowhere" / "a.mp4", 10.0)
+    video.add(FRAMES[0])
+    with pytest.raises(UserError, match=r"cannot write .*a.mp4: .*No such file or directory"):
+        video.save()
 
 
 def test_mp4_without_its_package(tmp_path, monkeypatch):
