@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from morl.errors import UserError
+from morl.validation import shown
 
 _WORDS = {"true": True, "false": False, "null": None}
 _STARTS = ("[", "{", '"', "'")  # of YAML's lists, mappings and quoted texts
@@ -70,6 +71,8 @@ def _check(place: str, value: Any) -> None:
             if not isinstance(name, str | int):
                 raise UserError(f"env_kwargs: {place} has the name {name!r}; allowed: texts and whole numbers")
             _check(f"{place}[{name!r}]", part)
+    elif isinstance(value, int) and not -(2**63) <= value < 2**63:
+        raise UserError(f"env_kwargs: {place} must be a whole number of at most 64 bits, not {shown(value)}")
     elif not (value is None or isinstance(value, bool | int | float | str)):
         raise UserError(
             f"env_kwargs: {place} must be true or false, a number, a text, a list or a mapping, not"

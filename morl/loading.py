@@ -168,11 +168,16 @@ def evaluated(path: str | Path, settings: EvaluateSettings | None = None) -> Eva
     settings = settings or EvaluateSettings()
     setup, trained = setup_of(Path(path), settings.env_kwargs)
     setup.require("evaluate")
+    setup = dataclasses.replace(setup, trains=False)
     if settings.gamma is not None:
         setup = dataclasses.replace(setup, gamma=settings.gamma)
     if settings.reference_point is not None:
         point = check_reference_point(settings.reference_point, len(setup.objectives), setup.objectives)
         setup = dataclasses.replace(setup, reference_point=point)
+    if settings.max_envs is not None:
+        if setup.backend == "jax":
+            raise UserError(f"{trained.env} is compiled with JAX; --max-envs is for environments on the host")
+        setup = dataclasses.replace(setup, max_envs=settings.max_envs, overlap=setup.overlap and settings.max_envs > 1)
     chosen = devices.choose(
         settings.device, len(setup.agent.preferences), setup.spec.split_cores
     )  # before anything else uses JAX

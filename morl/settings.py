@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from morl import keywords
 from morl.registry import Backend
-from morl.validation import check_integer, check_range
+from morl.validation import MOST_STEPS, check_integer, check_range
 
 Device = Literal["auto", "cpu", "gpu", "tpu"]
 if TYPE_CHECKING:
@@ -40,6 +40,10 @@ class TrainSettings:
     overlap: bool = False
     """Step an environment on the host for half of the policies while the other half acts or updates, each half with as
     many `processes`; for more cores than these fill. The numbers are the same up to rounding."""
+    max_envs: int | None = None
+    """Environments on the host that may be alive at once, for training and evaluations together; by default evaluations
+    add as many as training has, at most. As many as training has leave them none: they borrow those of training, whose
+    episodes are then cut off and start anew."""
     device: Device = "auto"
     """Device that JAX runs on."""
     gamma: float | None = None
@@ -66,10 +70,13 @@ class TrainSettings:
     keeps one, and none of a finished run."""
 
     def __post_init__(self) -> None:
-        for name in ("steps", "num_seeds", "evaluations", "eval_episodes", "final_episodes"):
+        check_integer(self, "steps", low=1, high=MOST_STEPS)
+        for name in ("num_seeds", "evaluations", "eval_episodes", "final_episodes"):
             check_integer(self, name, low=1)
         check_integer(self, "seed", low=0, high=2**31 - 1)
         check_integer(self, "processes", low=0)
+        if self.max_envs is not None:
+            check_integer(self, "max_envs", low=1)
         check_integer(self, "archive_capacity", low=2)
         check_integer(self, "checkpoints_kept", low=0)
         if self.checkpoint_minutes is not None:
@@ -106,6 +113,7 @@ class SearchSettings:
     backend: ClassVar[Backend] = "jax"
     processes: ClassVar[int] = 0
     overlap: ClassVar[bool] = False
+    max_envs: ClassVar[int | None] = None
     gamma: ClassVar[float] = 1.0
     evaluations: ClassVar[int] = 2**31 - 1  # one after every round, which is as often as there can be one
     eval_episodes: ClassVar[int] = 1  # labels are exact
@@ -135,11 +143,15 @@ class EvaluateSettings:
     """Discount; by default the run's."""
     reference_point: tuple[float, ...] | None = None
     """Reference point of the hypervolume, one number per objective; by default the run's."""
+    max_envs: int | None = None
+    """Environments on the host that may be alive at once; by default the run's, which were as many as it trained on."""
     device: Device = "auto"
     """Device that JAX runs on."""
 
     def __post_init__(self) -> None:
         check_integer(self, "episodes", low=1)
+        if self.max_envs is not None:
+            check_integer(self, "max_envs", low=1)
         check_integer(self, "seed", low=0, high=2**31 - 1)
         keywords.check(self.env_kwargs)
         if self.gamma is not None:

@@ -295,6 +295,8 @@ class Agent(Protocol):
             check-env`` shows them too.
         budget: work of one seed in words, for the headline; by default policies times updates times steps.
         preference_interval: updates between two calls of :meth:`preference_at`; 0 for fixed preferences.
+        update_bytes: bytes that one update of one learner takes beside its state and its rollout, about; 0 if small.
+        update_settings: settings that lower them, the best first.
         draw_preference: function of a key that draws a preference (R,) for each episode, or None. It replaces
             ``preferences`` while training.
     """
@@ -329,6 +331,14 @@ class Agent(Protocol):
     @property
     def preference_interval(self) -> int:
         return 0
+
+    @property
+    def update_bytes(self) -> int:
+        return 0
+
+    @property
+    def update_settings(self) -> tuple[str, ...]:
+        return ()
 
     @property
     def draw_preference(self) -> Callable[[jax.Array], jax.Array] | None:

@@ -42,6 +42,11 @@ class CMORL(PPOAgent):
         return self.total_updates - self._rounds * self.config.extension_updates
 
     @property
+    def update_bytes(self) -> int:
+        """Return those of PPO; the second stage takes them twice, for the policies before and after."""
+        return super().update_bytes * (1 if self.extension is None else 2)
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """Return a message if the second stage was asked for and has too few updates."""
         c = self.config

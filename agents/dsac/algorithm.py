@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from morl.agents.dsac.config import SeparateSACConfig
 from morl.agents.sac.algorithm import SAC
-from morl.agents.sac.setup import check_budget, make_learner, replay_note
+from morl.agents.sac.setup import UPDATE_SETTINGS, check_budget, make_learner, replay_note, update_bytes
 from morl.ops.preferences import equally_spaced_weights
 from morl.types import Agent, Task
 
@@ -29,6 +29,14 @@ class SeparateSAC(Agent):
     def __post_init__(self) -> None:
         check_budget(self.config, self.task, self.updates, self.config.num_policies)
         _ = self.learner  # checks the spaces
+
+    @property
+    def update_bytes(self) -> int:
+        return update_bytes(self.learner)
+
+    @property
+    def update_settings(self) -> tuple[str, ...]:
+        return UPDATE_SETTINGS
 
     @property
     def notes(self) -> tuple[str, ...]:

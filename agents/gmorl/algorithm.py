@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from morl.agents.gmorl.config import GMORLConfig
 from morl.agents.sac.algorithm import SAC
-from morl.agents.sac.setup import check_budget, make_learner, replay_note
+from morl.agents.sac.setup import UPDATE_SETTINGS, check_budget, make_learner, replay_note, update_bytes
 from morl.ops.preferences import dirichlet, equally_spaced_weights
 from morl.types import Agent, Task
 
@@ -40,6 +40,14 @@ class GMORL(Agent):
     @property
     def num_preferences(self) -> int:
         return self.config.num_preferences
+
+    @property
+    def update_bytes(self) -> int:
+        return update_bytes(self.learner)
+
+    @property
+    def update_settings(self) -> tuple[str, ...]:
+        return UPDATE_SETTINGS
 
     @property
     def notes(self) -> tuple[str, ...]:

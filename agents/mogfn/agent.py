@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from morl.agents.mogfn.algorithm import MOGFN
 from morl.agents.mogfn.config import MOGFNConfig
 from morl.errors import UserError
+from morl.networks import encoders
 from morl.ops.preferences import equally_spaced_weights
 from morl.registry import env_specs
 from morl.types import Agent, Task
@@ -52,6 +53,20 @@ class MOGFNAgent(Agent):
     def updates(self) -> int:
         """Number of batches of objects within the steps of the task."""
         return self.task.steps // self.config.batch
+
+    @property
+    def update_bytes(self) -> int:
+        """Return the bytes of the activations of all steps of a batch, which the gradient keeps, about."""
+        c, env = self.config, self.task.constructive
+        steps = (c.batch + c.replay_batch) * (env.horizon + 1)
+        if c.network == "mlp":
+            return 4 * steps * (encoders.encoder(env.observation_space).size + 5 * sum(c.hidden) // 2)
+        tokens = 1 if c.network == "transformer" else env.horizon + 1  # a graph is read anew in each step
+        return 4 * steps * tokens * c.num_blocks * (20 * c.width + 4 * c.num_heads * (env.horizon + 1))
+
+    @property
+    def update_settings(self) -> tuple[str, ...]:
+        return ("batch", "replay_batch", *(("hidden",) if self.config.network == "mlp" else ("width", "num_blocks")))
 
     @cached_property
     def preferences(self) -> NDArray[np.float64]:

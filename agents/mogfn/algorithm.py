@@ -18,7 +18,6 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 from numpy.typing import ArrayLike
 
@@ -31,6 +30,7 @@ from morl.agents.mogfn.trajectories import AnyTask, Finished, Trajectories, back
 from morl.errors import UserError
 from morl.networks.mlp import MLP, mlp
 from morl.ops import replay as replays
+from morl.ops.initial import generator
 from morl.ops.masking import mask_logits
 from morl.ops.optimisers import in_float32
 from morl.ops.replay import Replay
@@ -104,7 +104,7 @@ class MOGFN:
     def init(self, key: jax.Array) -> LearnerState:
         """Return a fresh sampler, about uniform over actions; not to be called under ``jit``."""
         c = self.config
-        rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))
+        rng = generator(key)
         size = conditions.encoded_size(self._num_objectives, c.beta_range, c.bins)
         fresh = Params(
             policy=self._network.init(rng, size, self._num_actions + self._has_flows),

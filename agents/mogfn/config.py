@@ -9,7 +9,7 @@ from typing import Literal, get_args
 from morl.agents.mogfn.rewards import Scalarisation
 from morl.errors import UserError, unknown_name
 from morl.search_space import Choice, Parameter, Real, Space, log_real
-from morl.validation import check_integer, check_range
+from morl.validation import check_integer, check_range, check_widths
 
 Loss = Literal["trajectory_balance", "subtrajectory_balance", "detailed_balance"]
 NetworkName = Literal["mlp", "transformer", "graph"]
@@ -102,9 +102,7 @@ class MOGFNConfig:
         ordered = list(low_high) == sorted(low_high) and min(low_high, default=-1) >= 0
         if not 1 <= len(low_high) <= 2 or not ordered or not math.isfinite(low_high[-1]):
             raise UserError(f"beta must be a number of at least 0, or the lowest and the highest, not {self.beta}")
-        if not self.hidden or min(self.hidden) < 1:
-            given = " ".join(map(str, self.hidden)) or "none"
-            raise UserError(f"hidden must be one or more widths of at least 1, not {given}")
+        check_widths(self, "hidden")
         if self.width % self.num_heads:
             raise UserError(f"num_heads must divide width = {self.width}, not {self.num_heads}")
         if self.replay_batch and self.replay_capacity < self.batch:

@@ -50,6 +50,17 @@ class MOGFNAL(Agent):
         c = self.config
         return f"({c.initial} + {c.rounds} rounds x {c.round_size} labels, proposed by {c.proposer})"
 
+    @property
+    def update_bytes(self) -> int:
+        """Return the bytes of the surrogate's kernel matrices over all labels, and of a batch of the GFlowNet."""
+        c, task = self.config, self.task
+        labels = 3 * 8 * task.num_objectives * c.budget**2 if c.proposer == "gflownet" else 0
+        return labels + 4 * c.batch * (c.max_edits + 1) * 5 * sum(c.hidden) // 2
+
+    @property
+    def update_settings(self) -> tuple[str, ...]:
+        return ("rounds", "round_size", "initial", "batch", "hidden")
+
     @cached_property
     def preferences(self) -> NDArray[np.float64]:
         """Centre of the simplex, (1, R), as a placeholder: labels are for no preference."""

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from morl.envs.constructive.base import Constructive
 from morl.errors import UserError
+from morl.ops.initial import zeros
 from morl.ops.pareto import crowding_distance, non_dominated
 
 Floats = NDArray[np.float64]
@@ -133,9 +134,9 @@ class Labelled:
 def empty(capacity: int, length: int, num_objectives: int, num_metrics: int) -> Labels:
     """Return room for ``capacity`` labels."""
     return Labels(
-        np.zeros((capacity, length), np.int32),
-        np.zeros((capacity, num_objectives)),
-        np.zeros(capacity, np.int32),
+        zeros((capacity, length), np.int32),
+        zeros((capacity, num_objectives), np.float64),
+        zeros((capacity,), np.int32),
         np.int32(0),
         np.full(num_metrics, np.nan),
     )

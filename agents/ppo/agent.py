@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from morl.agents.ppo.algorithm import PPO
 from morl.agents.ppo.config import PPOAgentConfig, PPOConfig
 from morl.errors import UserError
+from morl.networks import encoders
 from morl.ops.distributions import for_space
 from morl.ops.preferences import equally_spaced_weights
 from morl.types import Agent, Task
@@ -51,6 +52,17 @@ class PPOAgent(Agent):
     @property
     def action_notes(self) -> tuple[str, ...]:
         return for_space(self.task.action_space).notes
+
+    @property
+    def update_bytes(self) -> int:
+        """Return the bytes of the features of a rollout, about four times over, and of hidden layers."""
+        c = self.config
+        features = 4 * encoders.encoder(self.task.observation_space).size
+        return 4 * c.num_envs * c.rollout_steps * (features + 2 * sum(c.hidden))
+
+    @property
+    def update_settings(self) -> tuple[str, ...]:
+        return ("num_envs", "rollout_steps", "hidden")
 
     @cached_property
     def learner(self) -> PPO:

@@ -15,7 +15,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 from gymnasium import Space
 
@@ -26,11 +25,13 @@ from morl.agents.ppo.types import ActorParams, Minibatch, Params, Policy, PPOLea
 from morl.networks import encoders
 from morl.networks.mlp import mlp
 from morl.ops import distributions, running_statistics
+from morl.ops.initial import generator
 from morl.ops.masking import mask_logits, masked_mean, standardise
 from morl.ops.optimisers import in_float32
 from morl.ops.returns import episode_over, gae, partial_returns, td_errors
 from morl.ops.running_statistics import RunningStats
 from morl.types import Features, LearnerState, Metrics, PyTree, Transition
+from morl.validation import schedule_length
 
 
 @dataclass(frozen=True)
@@ -81,13 +82,13 @@ class PPO:
     def _optimiser(self) -> optax.GradientTransformation:
         c = self.config
         steps = self.total_updates * c.epochs * c.minibatches
-        rate = optax.linear_schedule(c.learning_rate, 0.0, steps) if c.anneal else c.learning_rate
+        rate = optax.linear_schedule(c.learning_rate, 0.0, schedule_length(steps)) if c.anneal else c.learning_rate
         return in_float32(optax.chain(optax.clip_by_global_norm(c.max_grad_norm), optax.adam(rate, eps=1e-5)))
 
     def init(self, key: jax.Array) -> LearnerState:
         """Return a fresh learner. Not to be called under ``jit``: its networks are NumPy's."""
         c = self.config
-        rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))
+        rng = generator(key)
         size = self._encoder.size
         fresh = Policy(
             actor=mlp(rng, (size, *c.hidden, self._actions.num_outputs), c.activation, output_scale=0.01),

@@ -9,7 +9,7 @@ from typing import ClassVar, Literal
 
 from morl.errors import UserError, unknown_name
 from morl.search_space import Choice, Integer, Parameter, Real, Space, log_real
-from morl.validation import check_integer, check_range
+from morl.validation import check_integer, check_range, check_widths
 
 
 @dataclass(frozen=True)
@@ -70,9 +70,7 @@ class PPOConfig:
             check_range(self, "train_gamma", low=0, high=1)
         if self.preference_units not in ("scaled", "raw"):
             raise unknown_name("preference_units", self.preference_units, ("scaled", "raw"))
-        if not self.hidden or min(self.hidden) < 1:
-            given = " ".join(map(str, self.hidden)) or "none"
-            raise UserError(f"hidden must be one or more widths of at least 1, not {given}")
+        check_widths(self, "hidden")
         if (self.num_envs * self.rollout_steps) % self.minibatches:
             raise UserError(
                 f"minibatches must divide num_envs * rollout_steps = {self.num_envs * self.rollout_steps}, "

@@ -25,6 +25,7 @@ from morl.agents.sac.config import SACConfig
 from morl.agents.sac.networks import NetworkInput, Networks
 from morl.agents.sac.types import Batch, Params, Policy, ReplayRow, SACLearning
 from morl.ops import replay, running_statistics, scalarisation
+from morl.ops.initial import generator, stacked
 from morl.ops.masking import masked_mean
 from morl.ops.optimisers import in_float32
 from morl.ops.preferences import dirichlet
@@ -32,6 +33,7 @@ from morl.ops.replay import Replay
 from morl.ops.returns import at_last_step, episode_over, n_step_returns, partial_returns
 from morl.ops.running_statistics import RunningStats
 from morl.types import Features, LearnerState, Metrics, PyTree, Transition
+from morl.validation import schedule_length
 
 
 @dataclass(frozen=True)
@@ -100,7 +102,7 @@ class SAC:
     def _optimiser(self) -> optax.GradientTransformation:
         c = self.config
         steps = self.total_updates * c.gradient_steps
-        rate = optax.linear_schedule(c.learning_rate, 0.0, steps) if c.anneal else c.learning_rate
+        rate = optax.linear_schedule(c.learning_rate, 0.0, schedule_length(steps)) if c.anneal else c.learning_rate
         return in_float32(optax.chain(clip_each_by_norm(c.max_grad_norm), optax.adam(rate, eps=1e-5)))
 
     @property
@@ -114,13 +116,13 @@ class SAC:
     def init(self, key: jax.Array) -> LearnerState:
         """Return a fresh learner."""
         c = self.config
-        rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))
+        rng = generator(key)
         actor = self.networks.init_actor(rng)
         twins = [self.networks.init_critic(rng) for _ in range(2)]
-        critics = jax.tree.map(lambda *x: np.stack(x), *twins)
+        critics = jax.tree.map(stacked, *twins)
         params = Params(actor, critics, jnp.float32(np.log(c.temperature)))
         learning = SACLearning(
-            targets=jax.tree.map(np.copy, critics),
+            targets=jax.tree.map(lambda x: x.copy(), critics),
             opt_state=self._optimiser.init(params),
             obs_stats=self.networks.init_stats(),
             return_stats=running_statistics.init(self.num_objectives),

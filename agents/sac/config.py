@@ -9,7 +9,7 @@ from typing import ClassVar, Literal
 
 from morl.errors import UserError
 from morl.search_space import Choice, Parameter, Real, Space, log_real
-from morl.validation import check_integer, check_range
+from morl.validation import LARGEST, check_integer, check_range, check_widths
 
 NetworkKind = Literal["auto", "flat", "rows", "convolution"]
 Scalarisation = Literal["linear", "tchebycheff"]
@@ -87,9 +87,7 @@ class SACConfig:
         check_range(self, "target_entropy", low=0, high=1, open_low=True, open_high=True)
         if self.train_gamma is not None:
             check_range(self, "train_gamma", low=0, high=1)
-        if not self.hidden or min(self.hidden) < 1:
-            given = " ".join(map(str, self.hidden)) or "none"
-            raise UserError(f"hidden must be one or more widths of at least 1, not {given}")
+        check_widths(self, "hidden")
         if self.n_step > self.rollout_steps:
             raise UserError(f"n_step must be at most rollout_steps = {self.rollout_steps}, not {self.n_step}")
         rows = self.num_envs * self.rollout_steps
@@ -101,7 +99,7 @@ class SACConfig:
             raise UserError(
                 f"learning_starts must be at most replay_capacity = {self.replay_capacity}, not {self.learning_starts}"
             )
-        if self.objective_scales is not None and not all(0 < x < float("inf") for x in self.objective_scales):
+        if self.objective_scales is not None and not all(0 < x <= LARGEST for x in self.objective_scales):
             raise UserError(f"objective_scales must be greater than 0 and finite, not {self.objective_scales}")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from morl.agents.sac.algorithm import SAC
 from morl.agents.sac.config import SACConfig
 from morl.errors import UserError
+from morl.networks import encoders
 from morl.ops import replay
 from morl.types import Task
 
@@ -48,3 +49,13 @@ def replay_note(learner: SAC, policies: int) -> str:
     size = policies * replay.size_in_bytes(capacity, learner.replay_row)
     whose = "" if policies == 1 else f" for each of {policies} policies"
     return f"replay of {capacity:,} transitions{whose}: {size:,} bytes a seed"
+
+
+def update_bytes(learner: SAC) -> int:
+    """Return the bytes of one update, about: features of a rollout, and of a batch and its layers in all networks."""
+    c, size = learner.config, encoders.encoder(learner.observation_space).size
+    rollout = c.num_envs * c.rollout_steps * size // 2
+    return 4 * (rollout + c.batch_size * (4 * size + 10 * sum(c.hidden)))
+
+
+UPDATE_SETTINGS = ("batch_size", "num_envs", "rollout_steps", "hidden")

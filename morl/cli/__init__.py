@@ -104,6 +104,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(whole_traceback(failure), file=sys.stderr)
         print(f"morl {command}: error: {failure}", file=sys.stderr)
         return 2
+    except MemoryError as error:  # an environment or a file that is too large
+        print(f"morl {command}: error: out of memory: {error}", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130

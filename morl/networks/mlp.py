@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from morl.ops.batching import with_leading_axes
+from morl.ops.initial import AbstractGenerator, zeros
 
 ACTIVATIONS = {"tanh": jnp.tanh, "relu": jax.nn.relu, "silu": jax.nn.silu}
 
@@ -58,11 +59,15 @@ def mlp(rng: np.random.Generator, sizes: Sequence[int], activation: str, *, outp
 
 def linear(rng: np.random.Generator, size_in: int, size_out: int, gain: float) -> Linear:
     """Return an affine layer with orthogonal weights times ``gain`` and zero biases, as NumPy arrays."""
-    return Linear(gain * _orthogonal(rng, size_in, size_out), np.zeros(size_out, np.float32))
+    return Linear(gain * _orthogonal(rng, size_in, size_out), zeros((size_out,), np.float32))
 
 
-def _orthogonal(rng: np.random.Generator, rows: int, columns: int) -> NDArray[np.float32]:
+def _orthogonal(
+    rng: np.random.Generator | AbstractGenerator, rows: int, columns: int
+) -> NDArray[np.float32] | jax.Array:
     """Draw a uniformly distributed (semi-)orthogonal matrix (rows, columns) (Saxe et al., 2014)."""
+    if isinstance(rng, AbstractGenerator):
+        return rng.standard_normal((rows, columns))
     q, r = np.linalg.qr(rng.standard_normal((max(rows, columns), min(rows, columns))))
     q = q * np.sign(np.diag(r))  # makes the distribution uniform
     return np.ascontiguousarray(q.T if rows < columns else q, dtype=np.float32)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import jax
 
 Floats = NDArray[np.float64]
+MOST_PREFERENCES = 1_000_000
 
 
 def check_preference(preference: ArrayLike, num_objectives: int, objectives: Sequence[str] = ()) -> Floats:
@@ -89,10 +90,10 @@ def equally_spaced_weights(num_objectives: int, number: int) -> Floats:
     boundary (as Deb and Jain, 2014, section V). One preference alone is the centre. The result is deterministic.
 
     Raises:
-        UserError: a number below 1.
+        UserError: a number below 1, or above a million.
     """
-    if number < 1:
-        raise UserError(f"the number of preferences is at least 1, not {number}")
+    if not 1 <= number <= MOST_PREFERENCES:
+        raise UserError(f"the number of preferences is from 1 to {MOST_PREFERENCES:,}, not {number:,}")
     centre = np.full((1, num_objectives), 1 / num_objectives)
     if number == 1 or num_objectives == 1:
         return np.repeat(centre, number, axis=0)

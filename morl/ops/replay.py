@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from morl.ops.initial import zeros
 from morl.types import PyTree
 
 
@@ -33,7 +34,7 @@ def empty(capacity: int, row: PyTree) -> Replay:
         capacity: C, the number of rows that it holds.
         row: one row, of arrays or ``jax.ShapeDtypeStruct``; only shapes and dtypes are looked at.
     """
-    rows = jax.tree.map(lambda x: np.zeros((capacity, *x.shape), x.dtype), row)
+    rows = jax.tree.map(lambda x: zeros((capacity, *x.shape), x.dtype), row)
     return Replay(rows, jnp.int32(0), jnp.int32(0))
 
 

@@ -23,6 +23,7 @@ from morl.runs.directory import Run
 from morl.runs.front import Floats, Front
 from morl.runs.logger import Recorder
 from morl.settings import TrainSettings
+from morl.training import memory
 from morl.training.backends import devices
 from morl.training.checkpointing import Saver
 from morl.training.diagnosis import environment_fault
@@ -41,6 +42,7 @@ CHUNK_SECONDS = 1.0  # of compiled code before control returns to the loop
 
 
 @oracle_errors()
+@memory.exhaustion()
 def train(
     agent: str = "cmorl",
     settings: Any = None,
@@ -83,6 +85,7 @@ def train(
     setup = prepare(agent, settings, config)
     chosen = devices.choose(settings.device, len(setup.agent.preferences) * settings.num_seeds, setup.spec.split_cores)
     setup = with_found_origin(setup)
+    memory.check(setup, settings, chosen)
     path = directory.create(settings.out, f"{agent}-{settings.env}".replace("/", "-").replace(":", "-"))
     with jax.default_device(chosen[0]):
         return _Training(setup, settings, path, chosen, reporter, should_stop).run()
@@ -102,6 +105,7 @@ def _resumed(path: Path, steps: int | None, reporter: Reporter | None, should_st
         setup = prepare(setup.agent_name, settings, setup.config)
         stages = extended_stages(path, setup.agent, steps)
     chosen = devices.choose(settings.device, len(setup.agent.preferences) * settings.num_seeds, setup.spec.split_cores)
+    memory.check(setup, settings, chosen)
     with jax.default_device(chosen[0]):
         return _Training(setup, settings, path, chosen, reporter, should_stop, stages).run(resume=True)
 

@@ -47,6 +47,8 @@ class Setup:
         processes: worker processes of an environment on the host.
         overlap: step it for half of the policies while the other half updates.
         observations: how its observations are turned into what the agent sees.
+        max_envs: environments on the host that may be alive at once, if bounded.
+        trains: whether some of them are for training; False where policies are evaluated only.
     """
 
     agent_name: str
@@ -61,6 +63,8 @@ class Setup:
     seeds: range = range(1)
     processes: int = 0
     overlap: bool = False
+    max_envs: int | None = None
+    trains: bool = True
     observations: Observations = field(kw_only=True)
 
     @cached_property
@@ -182,9 +186,11 @@ def prepare(agent: str, settings: TrainSettings, config: Any = None) -> Setup:
     env = make(settings.env, backend=settings.backend, **settings.env_kwargs)
     env = guarded(env, settings.env, f"morl check-env {settings.env} tells what to fix")
     backend: Backend = "host" if hasattr(env, "make_vector") else "jax"
-    for name in ("processes", "overlap"):
+    for name in ("processes", "overlap", "max_envs"):
         if backend == "jax" and getattr(settings, name):
-            raise UserError(f"{settings.env} is compiled with JAX; --{name} is for environments on the host")
+            raise UserError(
+                f"{settings.env} is compiled with JAX; --{name.replace('_', '-')} is for environments on the host"
+            )
     objectives = tuple(objective.name for objective in env.objectives)
     gamma = settings.gamma
     if gamma is None:
@@ -208,6 +214,12 @@ def prepare(agent: str, settings: TrainSettings, config: Any = None) -> Setup:
         raise UserError(
             f"processes must be at most {lanes}, the environments of all policies and seeds, not {settings.processes}"
         )
+    if settings.max_envs is not None and settings.max_envs < lanes:
+        raise UserError(
+            f"max_envs must be at least {lanes}, the environments of training ({built.learner.num_envs} for each of "
+            f"{settings.num_seeds * len(built.preferences)} policies), not {settings.max_envs}; lower num_envs or the "
+            "number of policies, or train one policy for all preferences (gmorl)"
+        )
     if settings.overlap and not settings.processes:  # environments in two threads of one process need not be safe
         raise UserError("overlap needs worker processes: give --processes")
     if settings.overlap and settings.num_seeds * len(built.preferences) < 2:
@@ -225,5 +237,6 @@ def prepare(agent: str, settings: TrainSettings, config: Any = None) -> Setup:
         range(settings.seed, settings.seed + settings.num_seeds),
         settings.processes,
         settings.overlap,
+        settings.max_envs,
         observations=observations,
     )

@@ -40,10 +40,21 @@ def make_backend(
         return JaxBackend(setup.env, learner, preferences, devices=devices, **options)  # type: ignore[arg-type]
     from morl.training.backends.host import HostBackend
 
-    own: dict[str, Any] = {"processes": setup.processes, "observations": setup.observations}
+    total = len(preferences)
 
     def on_host(preferences: NDArray[Any], **placed: Any) -> HostBackend:
-        return HostBackend(setup.env, learner, preferences, **own, **{**options, **placed})  # type: ignore[arg-type]
+        bound = setup.max_envs  # a half of the policies has as much of it
+        share = None if bound is None else max(1, bound * len(preferences) // total)
+        return HostBackend(
+            setup.env,
+            learner,  # type: ignore[arg-type]
+            preferences,
+            processes=setup.processes,
+            observations=setup.observations,
+            max_envs=share,
+            trains=setup.trains,
+            **{**options, **placed},
+        )
 
     if setup.overlap and len(preferences) > 1:  # one is left where one of several seeds is evaluated again
         from morl.training.backends.host_double_buffered import DoubleBufferedHost

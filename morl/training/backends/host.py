@@ -7,7 +7,6 @@ device.
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import threading
 from collections.abc import Sequence
@@ -24,6 +23,7 @@ from numpy.typing import NDArray
 from morl.envs.gymnasium.from_gymnasium import HostEnvironment
 from morl.envs.gymnasium.host_vector import HostStep, HostVectorEnv
 from morl.spaces import Observations
+from morl.training.backends.host_pools import HostPools
 from morl.training.backends.sharding import Sharding
 from morl.training.evaluation import MAX_STEPS, in_blocks, in_widths
 from morl.training.nonfinite import NonFinite, guarded_update, no_nonfinite, reset_episode_state
@@ -31,7 +31,6 @@ from morl.training.rollout import DrawPreference
 from morl.types import Evaluation, Learner, LearnerState, MetricSums, PyTree, Transition
 
 RESTART = 2**32 - 1  # folded into a key where updates are counted from 0 on: the stream of starts after an interruption
-RESTARTS = 2  # of a worker process; a third failure ends the training
 
 
 class HostState(NamedTuple):
@@ -63,11 +62,13 @@ class HostBackend:
         env: host environment.
         learner: shared by all policies.
         preferences: (P, R) or (P, B, R).
-        eval_episodes: episodes of each policy that are evaluated side by side.
+        eval_episodes: episodes of each policy in one block of an evaluation.
         gamma: discount of the returns that evaluations report.
         width: 0 where each policy has its own preference; else policies are conditional.
         seeds: number of seeds that the P policies belong to.
         processes: worker processes that step the environments; 0 steps them in this process.
+        max_envs: environments that may be alive at once (:class:`.HostPools`); None for twice those of training.
+        trains: whether policies are trained and not only evaluated.
         devices: to split updates over; by default all.
         skip_nonfinite: a policy goes on after an update that is not finite; else it is stopped.
         draw_preference: draws a preference (R,) for each episode from a key, instead of ``preferences``.
@@ -86,6 +87,8 @@ class HostBackend:
         width: int = 0,
         seeds: int = 1,
         processes: int = 0,
+        max_envs: int | None = None,
+        trains: bool = True,
         devices: Sequence[jax.Device] | None = None,
         skip_nonfinite: bool = False,
         draw_preference: DrawPreference | None = None,
@@ -95,11 +98,13 @@ class HostBackend:
         self.num_policies = len(preferences)
         self._sharding = Sharding(self.num_policies, devices)
         self._preferences = preferences.astype(np.float32)
-        self._env, self._gamma, self._processes = env, gamma, processes
+        self._env, self._gamma = env, gamma
         self._eval_episodes, self._width, self._seeds, self._ahead = eval_episodes, width, seeds, ahead
         self._skip_nonfinite, self._observations = skip_nonfinite, observations
         self._draw = None if draw_preference is None else jax.jit(jax.vmap(jax.vmap(draw_preference)))
-        self._vectors: dict[str, HostVectorEnv] = {}  # made when first used; trainers of other learners share them
+        self._pools = HostPools(
+            env, processes, (self.num_policies, learner.num_envs), eval_episodes, max_envs, trains, observations
+        )
         self._stopped = threading.Event()
         self._compile_updates_of(learner)
 
@@ -137,7 +142,7 @@ class HostBackend:
             weights = np.asarray(self._draw(self._env_keys(key_start, 1)))
         if learners is None:
             learners = [self.learner.init(key) for key in key_init]
-        obs = self._train_envs.reset(_seeds(key_start, self.learner.num_envs))
+        obs = self._begun(key_start)
         stacked = self._sharding.shard(jax.tree.map(lambda *leaves: jnp.stack(leaves), *learners))
         return HostState(stacked, obs, key_run, weights, 0, self._sharding.shard(no_nonfinite(len(keys))))
 
@@ -147,6 +152,7 @@ class HostBackend:
 
     def run(self, state: HostState, updates: int, sums: MetricSums | None = None) -> tuple[HostState, MetricSums]:
         """Run ``updates`` updates of every policy, see :class:`morl.types.Trainer`."""
+        state = self._uncut(state)
         for _ in range(updates):
             key_rollout, key_update = self._update_keys(state)
             state = self._collected(state, key_rollout, self.learner.rollout_steps)
@@ -179,8 +185,7 @@ class HostBackend:
         """Return what was saved, on environments at the start of other episodes."""
         keys = jax.random.wrap_key_data(jnp.asarray(saved.keys), impl=jax.random.key_impl(fresh.keys))
         updates = int(saved.updates)
-        starts = jax.vmap(lambda key: jax.random.fold_in(jax.random.fold_in(key, RESTART), updates))(keys)
-        obs = self._train_envs.reset(_seeds(starts, self.learner.num_envs))
+        obs = self._begun(_restart_keys(keys, updates))
         learners = reset_episode_state(jax.tree.map(jnp.asarray, saved.learners))
         learners, nonfinite = self._sharding.shard((learners, jax.tree.map(jnp.asarray, saved.nonfinite)))
         return HostState(learners, obs, keys, saved.preferences, updates, nonfinite)
@@ -197,8 +202,8 @@ class HostBackend:
     def evaluate(self, policies: PyTree, preferences: NDArray[Any], keys: jax.Array, episodes: int) -> Evaluation:
         """Run ``episodes`` greedy episodes of N stacked policies, see :class:`morl.types.Trainer`.
 
-        Always in blocks of P policies x ``eval_episodes`` episodes, on environments that training does not touch: one
-        preference after another where policies take any, as environments on the host are dear.
+        Always in blocks of P policies x ``eval_episodes`` episodes, which run in waves where there are fewer
+        environments: one preference after another where policies take any, as environments on the host are dear.
         """
 
         def one_preference(policies: PyTree, weights: NDArray[Any], keys: jax.Array) -> Evaluation:
@@ -218,33 +223,37 @@ class HostBackend:
 
     def incidents(self) -> list[str]:
         """Return messages about worker processes."""
-        return [text for envs in self._vectors.values() for text in envs.incidents()]
+        return self._pools.incidents()
 
     def stop(self) -> None:
         """End what another thread is running here by its next step, with :class:`CancelledError`; for good."""
         self._stopped.set()
 
     def close(self) -> None:
-        """Close the environments, all of them also where one raises."""
-        with contextlib.ExitStack() as stack:
-            for envs in self._vectors.values():
-                stack.callback(envs.close)
+        """Close the environments."""
+        self._pools.close()
 
-    @property
-    def _train_envs(self) -> HostVectorEnv:
-        return self._vector("train", self.num_policies * self.learner.num_envs)
+    def _begun(self, keys: jax.Array) -> NDArray[Any]:
+        """Start episodes of P keys in the environments of training; return observations to act on."""
+        self._pools.cut = False
+        return self._pools.training.reset(_seeds(keys, self.learner.num_envs))
 
-    @property
-    def _eval_envs(self) -> HostVectorEnv:
-        return self._vector("evaluate", self.num_policies * self._eval_episodes)
+    def _uncut(self, state: HostState) -> HostState:
+        """Return the state on environments in an episode; new ones where an evaluation has borrowed them.
 
-    def _vector(self, purpose: str, num_envs: int) -> HostVectorEnv:
-        if purpose not in self._vectors:
-            processes = min(self._processes, num_envs)
-            self._vectors[purpose] = self._env.make_vector(
-                num_envs, processes, RESTARTS, finite=False, observations=self._observations
-            )
-        return self._vectors[purpose]
+        The steps before are those of truncated episodes: an update bootstraps from the end of its rollout in any case.
+        """
+        if not self._pools.cut:
+            return state
+        started = state.started
+        if started:
+            started = *started[:-1], started[-1]._replace(truncated=~np.asarray(started[-1].terminated))
+        starts, preferences = _restart_keys(state.keys, state.updates), state.preferences
+        if self._draw is not None:
+            preferences = np.asarray(self._draw(self._env_keys(starts, 1)))
+        learners = jax.device_put(reset_episode_state(state.learners), self._sharding.sharding)
+        obs = self._begun(starts)
+        return state._replace(learners=learners, obs=obs, preferences=preferences, started=started)
 
     def _act_one(
         self, policy: PyTree, obs: jax.Array, preference: jax.Array, key: jax.Array, *, greedy: bool
@@ -271,7 +280,7 @@ class HostBackend:
         for key in jnp.moveaxis(step_keys, 1, 0)[len(started) : steps]:
             obs = flat_obs.reshape(*shape, *flat_obs.shape[1:])
             action, env_action = self._act[False](policies, obs, preferences, key)
-            out = self._stepped(self._train_envs, env_action)
+            out = self._stepped(self._pools.training, env_action)
             flat_obs = out.obs
             parts = (out.reward, out.next_obs, out.terminated, out.truncated, out.valid)
             shaped: list[Any] = [x.reshape(*shape, *x.shape[1:]) for x in parts]
@@ -297,17 +306,56 @@ class HostBackend:
         return evaluation
 
     def _evaluated(self, policies: PyTree, preferences: NDArray[Any], keys: jax.Array) -> Evaluation | None:
-        """Run one block of episodes; return None if a step was lost."""
-        shape = (self.num_policies, self._eval_episodes)
-        policies = jax.device_put(policies, self._sharding.mesh.devices[0])
-        obs = self._eval_envs.reset(_seeds(keys, self._eval_episodes), once=True)
-        alive = np.ones(shape, bool)
-        discounted = np.zeros((*shape, self._eval_envs.num_objectives))
+        """Run one block of episodes in waves of as many as there are environments; None if a step was lost.
+
+        A wave has the same shape as any other, filled up by episodes that are not counted; which episode runs in which
+        does not change it.
+        """
+        (group, wave), number = self._pools.evaluation_shape, self.num_policies
+        seeds = np.reshape(_seeds(keys, self._eval_episodes), (number, self._eval_episodes))
+        rows = []
+        for begin in range(0, number, group):
+            who = np.arange(begin, begin + group)
+            mine = np.minimum(who, number - 1)
+            chosen = jax.device_put(
+                jax.tree.map(lambda x, mine=mine: np.asarray(x)[mine], policies), self._sharding.mesh.devices[0]
+            )
+            waves = []
+            for first in range(0, self._eval_episodes, wave):
+                which = np.arange(first, first + wave)
+                counted = (who < number)[:, None] & (which < self._eval_episodes)[None]
+                starts = seeds[mine][:, np.minimum(which, self._eval_episodes - 1)]
+                sums = self._wave(chosen, preferences[mine], keys[mine], starts, counted)
+                if sums is None:
+                    return None
+                waves.append(sums)
+            rows.append(jax.tree.map(lambda *x: np.concatenate(x, axis=1)[:, : self._eval_episodes], *waves))
+        evaluation: Evaluation = jax.tree.map(lambda *x: np.concatenate(x)[:number], *rows)
+        return evaluation
+
+    def _wave(
+        self,
+        policies: PyTree,
+        preferences: NDArray[Any],
+        keys: jax.Array,
+        seeds: NDArray[np.int64],
+        counted: NDArray[np.bool_],
+    ) -> Evaluation | None:
+        """Run one episode in each environment, seeds (G, W) of G policies; None if a step was lost.
+
+        The episodes that are not ``counted`` (G, W) are not waited for.
+        """
+        shape = seeds.shape
+        envs = self._pools.evaluation
+        self._pools.cut = self._pools.shared
+        obs = envs.reset(seeds.ravel().tolist(), once=True)
+        alive = counted.copy()
+        discounted = np.zeros((*shape, envs.num_objectives))
         undiscounted, length = discounted.copy(), np.zeros(shape, np.int32)
         for t in range(self._env.max_episode_steps or MAX_STEPS):
             step_obs = obs.reshape(*shape, *obs.shape[1:])
             _, action = self._act[True](policies, step_obs, preferences, keys)
-            out = self._stepped(self._eval_envs, action)
+            out = self._stepped(envs, action)
             if out.lost.any():
                 return None
             reward = np.where(alive[..., None], out.reward.reshape(discounted.shape), 0.0)
@@ -320,6 +368,11 @@ class HostBackend:
                 break
         sums: tuple[Any, ...] = (discounted, undiscounted, length)
         return Evaluation(*sums)
+
+
+def _restart_keys(keys: jax.Array, updates: int) -> jax.Array:
+    """Return keys of the starts after so many updates, of P keys; no other start has seen them."""
+    return jax.vmap(lambda key: jax.random.fold_in(jax.random.fold_in(key, RESTART), updates))(keys)
 
 
 def _seeds(keys: jax.Array, each: int) -> list[int]:

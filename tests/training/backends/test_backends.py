@@ -118,7 +118,7 @@ def test_one_half_steps_while_the_other_updates(halves, monkeypatch, updating):
     assert [len(half.started) for half in state] == [0, CONFIG.rollout_steps // 2]
     begun, stepped, met = threading.Event(), threading.Event(), []
     update = halves._halves[updating]._update
-    envs = halves._halves[1 - updating]._train_envs
+    envs = halves._halves[1 - updating]._pools.training
     step = envs.step
 
     def slow_update(*args):
@@ -142,7 +142,7 @@ def test_a_failure_of_one_half_ends_the_other(monkeypatch):
     """Check that the other half stops before it has done all of its updates."""
     halves = DoubleBufferedHost(on_host, PREFERENCES, jax.devices()[:1])
     state, steps, failed = halves.init(KEYS), [], threading.Event()
-    step = halves._halves[1]._train_envs.step
+    step = halves._halves[1]._pools.training.step
 
     def fails(actions):
         failed.set()
@@ -152,8 +152,8 @@ def test_a_failure_of_one_half_ends_the_other(monkeypatch):
         steps.append(failed.wait(30))
         return step(actions)
 
-    monkeypatch.setattr(halves._halves[0]._train_envs, "step", fails)
-    monkeypatch.setattr(halves._halves[1]._train_envs, "step", counts)
+    monkeypatch.setattr(halves._halves[0]._pools.training, "step", fails)
+    monkeypatch.setattr(halves._halves[1]._pools.training, "step", counts)
     with contextlib.closing(halves), pytest.raises(RuntimeError, match="fell over"):
         halves.run(state, 100)
     assert len(steps) < 100 * CONFIG.rollout_steps
