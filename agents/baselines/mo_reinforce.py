@@ -19,6 +19,7 @@ from morl.agents.mogfn.algorithm import MOGFN
 from morl.agents.mogfn.config import MOGFNConfig, NetworkName
 from morl.agents.mogfn.networks import with_rows
 from morl.agents.mogfn.trajectories import AnyTask, Trajectories, forward, log_forward
+from morl.envs.constructive.base import scale_fault
 from morl.errors import UserError
 from morl.ops import preferences
 from morl.ops.masking import mask_logits
@@ -107,6 +108,8 @@ class MOReinforce:
 
     def __post_init__(self) -> None:
         _ = self.sampler  # checks the task
+        if fault := scale_fault(self.env):
+            raise UserError(f"MO-REINFORCE cannot train on {self.env.id}: its reward_space {fault}")
 
     @cached_property
     def sampler(self) -> MOGFN:

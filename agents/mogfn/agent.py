@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from morl.agents.mogfn.algorithm import MOGFN
 from morl.agents.mogfn.config import MOGFNConfig
+from morl.envs.constructive.base import scale_fault
 from morl.errors import UserError
 from morl.networks import encoders
 from morl.ops.preferences import equally_spaced_weights
@@ -35,6 +36,8 @@ class MOGFNAgent(Agent):
         if self.task.constructive is None:
             known = ", ".join(spec.id for spec in env_specs().values() if spec.constructive)
             raise UserError(f"mogfn is for constructive tasks, which build an object step by step, such as {known}")
+        if fault := scale_fault(self.task.constructive):
+            raise UserError(f"mogfn cannot train on {self.task.constructive.id}: its reward_space {fault}")
         if self.updates < 1:
             raise UserError(
                 f"steps must be at least {self.config.batch}, the batch of one update, not {self.task.steps}"

@@ -12,12 +12,12 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from morl.envs.checks.report import Report
+from morl.envs.constructive.base import HIGHEST, scale_fault
 from morl.training.backends.devices import quick_to_compile
 
 BATCH = 8  # objects that are built together
 MOST_STEPS = 200  # largest number of steps that are checked of each
 NEEDED = ("horizon", "num_backward_actions", "observation_key", "action_mask", "backward_mask", "backward_step")
-HIGH = 10.0  # upper bound for objectives "from 0 to about 1"
 
 
 class Walks(NamedTuple):
@@ -73,6 +73,8 @@ def _check_attributes(report: Report, env: Any) -> None:
     for name in NEEDED:
         if not hasattr(env, name):
             report.fix(name, "is missing; see morl.envs.constructive.base.Constructive")
+    if fault := scale_fault(env):
+        report.fix("reward_space", fault)
     if not isinstance(env.action_space, spaces.Discrete) or env.action_space.start != 0:
         report.fix("action_space", f"must be a gymnasium.spaces.Discrete from 0 on, not {env.action_space!r}")
     if not report.passed():
@@ -184,7 +186,7 @@ def _check_objects(report: Report, walks: Walks) -> None:
     unfinished = ~walks.terminated & rewarded
     if unfinished.any():
         report.fix("reward", f"is not 0 {_first(unfinished)}, before it is finished")
-    outside = (walks.reward < 0) | (walks.reward > HIGH)
+    outside = (walks.reward < 0) | (walks.reward > HIGHEST)
     if outside.any():
         t, b, _ = np.argwhere(outside)[0]
         report.fix("reward", f"must be objectives from 0 to about 1, not {walks.reward[t, b].tolist()}")

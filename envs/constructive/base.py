@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 
 from morl.envs.base import Environment
 
+HIGHEST = 10.0  # objective that still counts as "from 0 to about 1"
+
 State = TypeVar("State")
 Params = TypeVar("Params")
 
@@ -119,3 +121,22 @@ class Tabular(Enumerable[State, Params], Protocol[State, Params]):
             policy: (N, A) probabilities of the actions at the decision points.
         """
         ...
+
+
+def scale_fault(env: Any) -> str | None:
+    """Return what is wrong with the scale of a task's objectives by its ``reward_space``, or None.
+
+    Samplers draw in proportion to powers of objectives from 0 to about 1: below 0 all are alike to them.
+    """
+    low, high = env.reward_space.low, env.reward_space.high
+    for i, objective in enumerate(env.objectives):
+        if low[i] < 0:
+            return (
+                f"has {objective.name} from {low[i]:g} on, and objectives must be from 0 to about 1; add what makes "
+                "the lowest 0, and divide by the range"
+            )
+        if np.isfinite(high[i]) and high[i] > HIGHEST:
+            return (
+                f"has {objective.name} up to {high[i]:g}, and objectives must be from 0 to about 1; divide by the range"
+            )
+    return None

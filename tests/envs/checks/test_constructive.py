@@ -4,20 +4,27 @@ import importlib.util
 import re
 import sys
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from gymnasium import spaces
 
+from morl.agents.baselines.mo_reinforce import MOReinforce, MOReinforceConfig
 from morl.agents.mogfn import MOGFNConfig
+from morl.agents.mogfn.agent import MOGFNAgent
 from morl.cli import main
 from morl.envs.checks.check import check_env
 from morl.envs.checks.constructive import check_constructive
 from morl.envs.checks.report import Report
+from morl.envs.constructive.base import scale_fault
 from morl.envs.constructive.oracle import Oracle, OracleError
 from morl.envs.gymnasium.to_gymnasium import GymnasiumEnv
+from morl.errors import UserError
+from morl.types import Task
 from tests.samplers import trained
 
 PATH = Path(__file__).parents[3] / "examples" / "constructive_task" / "lunch_box.py"
@@ -194,3 +201,29 @@ def test_an_oracle_that_fails_is_one_line_wherever_it_is_asked(lunch, monkeypatc
     monkeypatch.setattr("morl.cli.envs.main", lambda _: jax.block_until_ready(jax.jit(env.values)(states, ())))
     assert main(["envs"]) == 2
     assert re.search("morl envs: error: " + message[1:], capsys.readouterr().err)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "text"),
+    [
+        (-1.0, 1.0, "has energy from -1 on, and objectives must be from 0 to about 1; add what makes the lowest 0"),
+        (-np.inf, np.inf, "has energy from -inf on"),
+        (0.0, 500.0, "has energy up to 500, and objectives must be from 0 to about 1; divide by the range"),
+    ],
+)
+def test_scales_that_a_sampler_cannot_draw_by_are_told_before_training(lunch, low, high, text):
+    """Check that check-env, MOGFN and its baseline say the same."""
+
+    @dataclass(frozen=True)
+    class Scaled(lunch.LunchBox):
+        @cached_property
+        def reward_space(self):
+            return spaces.Box(np.array([low, 0], np.float32), np.array([high, 1], np.float32))
+
+    env = Scaled()
+    task = Task(env.observation_space, env.action_space, 2, 1.0, 1000, constructive=env)
+    assert fixes(checked(env))["reward_space"].startswith(text)
+    for make in (lambda: MOGFNAgent(MOGFNConfig(), task), lambda: MOReinforce(MOReinforceConfig(), env, 1)):
+        with pytest.raises(UserError, match=re.escape(f"its reward_space {text}")):
+            make()
+    assert scale_fault(lunch.LunchBox()) is None
