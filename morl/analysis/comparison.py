@@ -45,6 +45,7 @@ class Measured:
         group, run, seed: its group, the label of its run, and its training seed.
         policies: number of policies.
         values: by the name of the metric; see :func:`morl.quality.measure`.
+        note: why the hypervolume is 0, if it is.
     """
 
     group: str
@@ -52,6 +53,7 @@ class Measured:
     seed: int
     policies: int
     values: dict[str, float]
+    note: str | None = None
 
     @property
     def exact(self) -> bool:
@@ -136,6 +138,7 @@ def compare(
             number,
             len(table["returns"]),
             measure(table["returns"], specs, reference_point=reference, preferences=preferences, known_front=known),
+            metrics.explain_no_hypervolume(table["returns"], reference, result.objectives),
         )
         for group, result in zip(names, results, strict=True)
         for number, table in result.tables.items()

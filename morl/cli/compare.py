@@ -131,6 +131,12 @@ def describe(found: Comparison) -> str:
             for one, two in combinations(found.groups, 2)
         ]
         lines += ["", "probability of improvement [95 % interval]:", table(header, rows, right=range(1, len(header)))]
+    lines += [
+        f"{'' if i else chr(10)}note: {front.run}, seed {front.seed}: {front.note}"
+        for i, front in enumerate(front for front in found.measured if front.note)
+    ]
+    if few := [f"{front.run}, seed {front.seed}" for front in found.measured if front.policies < 3]:
+        lines += ["", f"note: fewer than three points have no sparsity: {'; '.join(few)}"]
     fewest = min(len(found.of(group, metrics[0].name)) for group in found.groups)
     if fewest < 5:
         seeds = "1 seed has no interval" if fewest == 1 else f"of {fewest} seeds an interval is too narrow"

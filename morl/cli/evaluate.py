@@ -53,6 +53,9 @@ def main(args: Sequence[str]) -> int:
         if gone := len(found.tables[seed]["length"]) - len(front):
             print(f"not shown: {gone} that others dominate on these episodes")
     print(f"\n{metrics_of(found.fronts, found.setup.true_front)}")
+    for seed, front in found.fronts.items():
+        if front.note:
+            print(f"note: seed {seed}: {front.note}")
     if options.out is not None:
         write_text(options.out, found.to_csv())
         print(f"numbers: {options.out} ({sum(len(table['length']) for table in found.tables.values())} rows)")

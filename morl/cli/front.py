@@ -90,6 +90,8 @@ def _print(fronts: Mapping[int, Front], chosen: Mapping[int, Sequence[int]], *, 
 
     for seed, front in fronts.items():
         print(describe(seed, front, chosen[seed]))
+        if front.note:
+            print(f"note: {front.note}")
         if draw:
             drawn = sketch(front.returns, front.objectives, sys.stdout.encoding or "ascii", terminal_width())
             print(f"\n{drawn}\n")

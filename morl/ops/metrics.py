@@ -42,6 +42,35 @@ def _above(points: ArrayLike, reference_point: ArrayLike) -> tuple[Floats, Float
     return array[non_dominated(array, keep_duplicates=False)], reference
 
 
+def explain_no_hypervolume(
+    points: ArrayLike, reference_point: ArrayLike, objectives: Sequence[str], what: str = "policy"
+) -> str | None:
+    """Return why a hypervolume is 0, and a reference point that gives another; None where it is not 0.
+
+    Args:
+        points: (n, R) vector returns.
+        reference_point: (R,).
+        objectives: R names.
+        what: the word for a point.
+    """
+    array = as_points(points)
+    reference = check_reference_point(reference_point, array.shape[1])
+    if not len(array) or (array > reference).all(axis=1).any():
+        return None
+    best = array.max(axis=0)
+    failing = [
+        f"{bound:g} in {name} (best {most:.6g})"
+        for name, bound, most in zip(objectives, reference, best, strict=True)
+        if most <= bound
+    ]
+    where = " or ".join(failing) if failing else "the reference point in all objectives at once"
+    span = np.ptp(array, axis=0)
+    margin = np.where(span > 0, 0.1 * span, np.maximum(0.1 * np.abs(array[0]), 1e-6))
+    unit = 10.0 ** np.floor(np.log10(margin))  # round to a digit of the margin, downwards
+    lower = " ".join(f"{x:.10g}" for x in np.minimum(np.floor((array.min(axis=0) - margin) / unit) * unit, reference))
+    return f"the hypervolume is 0, as no {what} exceeds {where}; a reference point below all of them: {lower}"
+
+
 def hypervolume(points: ArrayLike, reference_point: ArrayLike) -> float:
     """Return the exact volume dominated by the points and bounded by the reference point (moocore, in C).
 
@@ -148,7 +177,8 @@ def maximum_utility_loss(points: ArrayLike, front: ArrayLike, preferences: Array
 def sparsity(points: ArrayLike) -> float:
     """Return the sum over objectives of squared gaps between neighbours, over n - 1 (Xu et al., 2020); lower is denser.
 
-    It does not measure how good a front is: read it beside the hypervolume. It is 0 for fewer than two points.
+    It does not measure how good a front is: read it beside the hypervolume. It is NaN, not defined, for fewer than
+    three points: one has no gap, and two have only their own distance.
 
     Args:
         points: (n, R) front of non-dominated, distinct points.
@@ -157,8 +187,8 @@ def sparsity(points: ArrayLike) -> float:
         UserError: points that are not finite numbers.
     """
     array = as_points(points)
-    if len(array) < 2:
-        return 0.0
+    if len(array) < 3:
+        return np.nan
     return float((np.diff(np.sort(array, axis=0), axis=0) ** 2).sum() / (len(array) - 1))
 
 

@@ -110,6 +110,7 @@ def _front(
         "length": _row(table["length"]),
         "projected": _rows((returns - project["centre"]) / project["span"] @ project["basis"]),
         "metrics": _metrics(returns, result, reference),
+        "note": metrics.explain_no_hypervolume(returns, reference, result.objectives),
     }
 
 

@@ -276,9 +276,10 @@ function numbers() {
   const references = [...new Set(data.runs.map((run) => vector(run.reference)))];
   const given = data.runs.some((run) => run.reference !== run.ownReference) ? ", as given to this report" : "";
   const approximate = fronts.some((front) => !front.metrics.exact) ? " ≈: approximate, usually to within a percent." : "";
-  by("numbers-note").textContent = references.length === 1
+  const notes = fronts.filter((front) => front.note).map((front) => ` ${front.label}: ${front.note}.`).join("");
+  by("numbers-note").textContent = notes.trimStart() + (notes ? " " : "") + (references.length === 1
     ? `Reference point of the hypervolume: ${references[0]}${given}. Expected utility over equally spread preferences.${approximate} The last columns follow your sliders.`
-    : `The runs have different reference points (${references.join("; ")}): their hypervolumes do not compare; --reference-point or morl compare puts them on one.${approximate}`;
+    : `The runs have different reference points (${references.join("; ")}): their hypervolumes do not compare; --reference-point or morl compare puts them on one.${approximate}`);
 }
 
 function numbersOf(row, index) {

@@ -190,6 +190,12 @@ class Front:
         point = metrics.check_reference_point(reference_point, len(self.objectives), self.objectives)
         return replace(self, reference_point=point)
 
+    @property
+    def note(self) -> str | None:
+        """Return why the hypervolume is 0, if it is; see :func:`morl.ops.metrics.explain_no_hypervolume`."""
+        what = "object" if self.objects is not None else "policy"
+        return metrics.explain_no_hypervolume(self.returns, self.reference_point, self.objectives, what)
+
     def describe_hypervolume(self) -> str:
         """Return the hypervolume in words, with discount and reference point, and marked if approximate."""
         value, exact = metrics.hypervolume_estimate(self.returns, self.reference_point)

@@ -93,13 +93,15 @@ class Results:
             keys: (S,) one for each seed.
 
         Returns:
-            the front of each seed, and a line about each.
+            the front of each seed, and a line about each, or two where its hypervolume is 0.
         """
         found = self.solutions.final(trainer, keys, self.settings.final_episodes)
         fronts, lines = {}, []
         for i, (seed, (evaluation, params, preferences)) in enumerate(zip(self.seeds, found, strict=True)):
             fronts[seed] = self.setup.front(evaluation, params, preferences)
             lines.append(f"seed {seed}: {self._describe(i, fronts[seed])}")
+            if note := fronts[seed].note:
+                lines.append(f"seed {seed}: {note}")
         return fronts, lines
 
     def _describe(self, index: int, front: Front) -> str:

@@ -1,12 +1,14 @@
 """``morl front`` on a run of two seeds: drawn, as JSON, as a picture."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from morl.cli import main
+from morl.cli.front import _print
 
 
 def run(capsys, *args):
@@ -53,3 +55,12 @@ def test_mistakes(flags, message, capsys):
     code, _, err = run(capsys, "x", *flags)
     assert (code, err.count("\n")) == (2, 1)
     assert err.endswith(f"{message}\n")
+
+
+def test_a_hypervolume_of_zero_is_explained(dst_run, capsys):
+    front = dst_run.front
+    beyond = replace(front, reference_point=front.returns.max(axis=0))
+    _print({5: front, 6: beyond}, {5: [0], 6: [0]}, draw=False)
+    notes = [line for line in capsys.readouterr().out.splitlines() if line.startswith("note: ")]
+    assert len(notes) == 1
+    assert notes[0].startswith("note: the hypervolume is 0, as no policy exceeds ")

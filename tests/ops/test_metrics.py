@@ -66,7 +66,8 @@ def test_by_hand():
     # 1x1 squares: 0x4 is on the border of the reference; 1*3 + 0
     assert metrics.hypervolume(points, (0, 0)) == 3.0
     assert metrics.sparsity(points) == ((1 + 9) + (9 + 1)) / 2
-    assert metrics.sparsity(points[:1]) == 0.0
+    for few in (points[:1], points[:2]):
+        assert np.isnan(metrics.sparsity(few))
     assert metrics.expected_utility(points, [[1, 0], [0, 1], [0.5, 0.5]]) == pytest.approx((4 + 4 + 2) / 3)
     # what the front offers beyond the points: [2, 2] is short by 1 of [3, 2.5] in one, by 0.5 in the other
     assert metrics.epsilon_additive([[2, 2]], [[3, 2.5]]) == pytest.approx(1.0)
@@ -180,3 +181,21 @@ def test_utilities_of_nothing(points, preferences, message):
         metrics.expected_utility(points, preferences)
     with pytest.raises(UserError, match=message):
         metrics.maximum_utility_loss(points, TWO, preferences)
+
+
+def test_a_hypervolume_of_zero_is_explained():
+    explain = metrics.explain_no_hypervolume
+    points, names = [[1.0, -30.0], [3.0, -40.0]], ("treasure", "time")
+    assert explain(points, [0, -50], names) is None
+    assert explain(points, [0, -25], names) == (
+        "the hypervolume is 0, as no policy exceeds -25 in time (best -30); a reference point below all of them: 0 -41"
+    )
+    assert "exceeds 5 in treasure (best 3) or -25 in time (best -30); " in explain(points, [5, -25], names, "object")
+    apart = explain(points, [2, -35], names)
+    assert "no policy exceeds the reference point in all objectives at once; " in apart
+    for reference in ([0, -25], [5, -25], [2, -35], [1e6, 1e6]):
+        told = explain(points, reference, names).rpartition(": ")[2]
+        assert metrics.hypervolume(points, [float(x) for x in told.split()]) > 0
+    for alone in ([[0.0, 5.0]], [[1e6, 1e-7], [1e6 + 1e-3, 1e-8]]):
+        told = explain(alone, alone[0], names).rpartition(": ")[2]
+        assert metrics.hypervolume(alone, [float(x) for x in told.split()]) > 0
