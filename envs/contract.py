@@ -45,8 +45,8 @@ def violations(env: Any) -> list[Violation]:
         if found := _of_observation(env, "observation of reset", first[1]):
             return found
         name = "step"
-        action = np.asarray(env.action_space.sample())
-        action = jnp.asarray(to_jax(env.action_space, action, narrow(action.dtype)))
+        sample = np.asarray(env.action_space.sample())
+        action = jnp.asarray(to_jax(env.action_space, sample, narrow(sample.dtype)))
         following = jax.eval_shape(env.step, key, first[0], action, params)
         if not isinstance(following, tuple) or len(following) != 6:
             return [(name, "must return (state, observation, reward, terminated, truncated, info)")]
@@ -94,7 +94,8 @@ def _of_array(name: str, value: Any, shape: tuple[int, ...], kinds: tuple[Any, .
 
 
 def _of_states(state: Any, following: Any) -> list[Violation]:
-    one, two = jax.tree.structure(state), jax.tree.structure(following)
+    one: Any = jax.tree.structure(state)
+    two: Any = jax.tree.structure(following)
     if one != two:
         return [("state", f"has another structure after reset ({one}) than after step ({two})")]
     pairs = zip(jax.tree.leaves_with_path(state), jax.tree.leaves(following), strict=True)

@@ -77,7 +77,8 @@ def _as_before(after: Any, before: Any) -> Any:
         same = any(jnp.issubdtype(given, kind) and jnp.issubdtype(wanted, kind) for kind in KINDS)
         return new.astype(wanted) if same else new
 
-    if jax.tree.structure(after) != jax.tree.structure(before):
+    one: Any = jax.tree.structure(after)
+    if one != jax.tree.structure(before):
         return after  # JAX says what differs
     return jax.tree.map(convert, after, before)
 

@@ -152,7 +152,7 @@ class Observations:
             return {}
         flat = np.asarray(samples, self.space.dtype).reshape(len(samples), -1)
         numbers = flat.astype(np.float64)
-        finite = np.isfinite(numbers).all(axis=0)
+        finite = np.asarray(np.isfinite(numbers).all(axis=0))
         numbers = np.where(finite[None], numbers, 0.0)
         size = np.abs(numbers).max(axis=0)
         finite &= np.arange(len(size)) < len(size) - self.mask_size
@@ -200,7 +200,7 @@ class Observations:
         return self(array if batch else array[None]), batch
 
     def _part(self, obs: Mapping[str, Any], key: str) -> Any:
-        known = set(self.given or ())  # type: ignore[call-overload]
+        known = set(self.given.spaces) if isinstance(self.given, spaces.Dict) else {key}
         if key not in obs or not set(obs) <= known:
             raise UserError(f"{self.id}: observation with {', '.join(map(str, obs))}; allowed: {', '.join(known)}")
         return obs[key]
@@ -208,7 +208,8 @@ class Observations:
     def _flattened(self, obs: Any) -> tuple[Array, bool]:
         given: Any = self.given
         rows, batch = _rows(given, obs, f"{self.id}: observation")
-        return self(np.stack([spaces.flatten(given, row) for row in rows])), batch
+        flat: list[Any] = [spaces.flatten(given, row) for row in rows]
+        return self(np.stack(flat)), batch
 
 
 def _difference(array: Array, offset: Array) -> Array:
@@ -233,11 +234,12 @@ def _rows(space: Space[Any], value: Any, where: str) -> tuple[list[Any], bool]:
             return [value], False
         array, batch = _checked(space, value, where)
         return [row for row in (array if batch else array[None])], batch
+    parts: Mapping[Any, Space[Any]]
     if isinstance(space, spaces.Dict):
         parts, right = space.spaces, isinstance(value, Mapping) and set(value) == set(space.spaces)
         allowed = f"a mapping of {', '.join(map(str, parts))}"
     else:
-        parts = dict(enumerate(space.spaces))  # type: ignore[assignment]
+        parts = dict(enumerate(space.spaces))
         right = isinstance(value, tuple) and len(value) == len(parts)
         allowed = f"a tuple of {len(parts)}"
     if not right:

@@ -84,6 +84,7 @@ def check_discount(gamma: float) -> float:
     Raises:
         UserError: not a number from 0 to 1.
     """
-    if isinstance(gamma, bool) or not isinstance(gamma, Real) or not 0 <= gamma <= 1:
+    given: object = gamma
+    if isinstance(given, bool) or not isinstance(given, Real) or not 0 <= gamma <= 1:
         raise UserError(f"gamma must be at least 0 and at most 1, not {gamma}")
     return float(gamma)

@@ -89,8 +89,8 @@ class Extension:
 
     def _deviations(self, policies: PyTree) -> Floats:
         """Return the largest deviation (R,) of the returns that stacked policies met in training."""
-        found = jax.vmap(running_statistics.deviation)(policies.return_stats)
-        return np.asarray(found, np.float64).max(axis=0)
+        found = np.asarray(jax.vmap(running_statistics.deviation)(policies.return_stats), np.float64)
+        return np.asarray(found.max(axis=0))
 
 
 def find_gap(returns: Floats, objective: int, tried: set[bytes]) -> tuple[int, Floats] | None:

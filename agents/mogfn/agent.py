@@ -61,11 +61,12 @@ class MOGFNAgent(Agent):
     def update_bytes(self) -> int:
         """Return the bytes of the activations of all steps of a batch, which the gradient keeps, about."""
         c, env = self.config, self.task.constructive
-        steps = (c.batch + c.replay_batch) * (env.horizon + 1)
+        horizon: int = env.horizon
+        steps = (c.batch + c.replay_batch) * (horizon + 1)
         if c.network == "mlp":
             return 4 * steps * (encoders.encoder(env.observation_space).size + 5 * sum(c.hidden) // 2)
-        tokens = 1 if c.network == "transformer" else env.horizon + 1  # a graph is read anew in each step
-        return 4 * steps * tokens * c.num_blocks * (20 * c.width + 4 * c.num_heads * (env.horizon + 1))
+        tokens = 1 if c.network == "transformer" else horizon + 1  # a graph is read anew in each step
+        return 4 * steps * tokens * c.num_blocks * (20 * c.width + 4 * c.num_heads * (horizon + 1))
 
     @property
     def update_settings(self) -> tuple[str, ...]:

@@ -109,7 +109,7 @@ def outside(reward: NDArray[Any], space: spaces.Box) -> NDArray[np.bool_]:
     """Return which rewards (..., R) are outside of their space by more than rounding, whatever their unit."""
     bounds = [np.where(np.isfinite(bound), np.abs(bound), 0) for bound in (space.low, space.high)]
     slack = 1e-5 * np.maximum(np.maximum(*bounds), np.abs(reward))
-    return (reward < space.low - slack) | (reward > space.high + slack)
+    return np.asarray((reward < space.low - slack) | (reward > space.high + slack))
 
 
 def note_lost(report: Report, subject: str, values: NDArray[Any], advice: str) -> None:

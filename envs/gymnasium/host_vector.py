@@ -204,9 +204,9 @@ def _checked_mode(envs: VectorEnv[Any, Any, Any], id: str) -> AutoresetMode:
             f"{id}: gymnasium.vector.SyncVectorEnv keeps scalar rewards; allowed:"
             " morl.make(id, 'host').make_vector(n) or mo_gymnasium.wrappers.vector.MOSyncVectorEnv"
         )
-    scalar_at_resets = isinstance(inner, AsyncVectorEnv) and type(inner).step_wait is AsyncVectorEnv.step_wait
+    scalar_at_resets = type(inner).step_wait is AsyncVectorEnv.step_wait if isinstance(inner, AsyncVectorEnv) else False
     if mode is AutoresetMode.NEXT_STEP and scalar_at_resets:
-        if not inner.shared_memory:  # then its workers would reset once more
+        if not getattr(inner, "shared_memory", True):  # then its workers would reset once more
             allowed = "AutoresetMode.SAME_STEP or DISABLED, or shared_memory=True"
             raise UserError(f"{id}: AsyncVectorEnv in mode NEXT_STEP without shared memory; allowed: {allowed}")
         return AutoresetMode.DISABLED

@@ -150,7 +150,7 @@ def joined_space(space: Space[Any], actions: Space[Any], id: str) -> Space[Any]:
     if isinstance(space, spaces.Box):
         low, high = np.zeros(number, space.dtype), np.ones(number, space.dtype)
         lows, highs = np.concatenate([space.low.ravel(), low]), np.concatenate([space.high.ravel(), high])
-        return spaces.Box(lows, highs, dtype=space.dtype.type)  # type: ignore[union-attr]
+        return spaces.Box(lows, highs, dtype=space.dtype.type)
     if isinstance(space, spaces.Discrete):
         sizes, starts = np.array([space.n]), np.array([space.start])
     elif isinstance(space, spaces.MultiDiscrete):
@@ -211,6 +211,7 @@ class MaskJoin:
             raise UserError(f"{self.id}: mask of shape {allowed.shape}; allowed: ({self.size},), or (B, {self.size})")
         if isinstance(self.rest, spaces.Dict | spaces.Tuple):
             parts = [obs] if allowed.ndim == 1 else iterate(batch_space(self.rest, len(allowed)), obs)
-            flat = np.stack([spaces.flatten(self.rest, part) for part in parts])
+            rows: list[Any] = [spaces.flatten(self.rest, part) for part in parts]
+            flat = np.stack(rows)
             obs = flat[0] if allowed.ndim == 1 else flat
         return joined(obs, allowed, self.space)

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv, VectorWrapper
 
-from morl.envs.gymnasium.wrappers import _discount
 from morl.errors import UserError
+from morl.validation import check_discount
 
 
 class MORecordEpisodeStatistics(VectorWrapper):
@@ -34,7 +34,7 @@ class MORecordEpisodeStatistics(VectorWrapper):
         space = getattr(env.unwrapped, "reward_space", None)
         if space is None or len(space.shape) != 1:
             raise UserError(f"MORecordEpisodeStatistics needs an environment with a vector reward, not {env}")
-        self.gamma, self._stats_key = _discount(gamma), stats_key
+        self.gamma, self._stats_key = check_discount(gamma), stats_key
         mode = env.metadata.get("autoreset_mode", AutoresetMode.NEXT_STEP)
         self._resets_in_a_step = mode == AutoresetMode.NEXT_STEP
         self._shape = (env.num_envs, *space.shape)

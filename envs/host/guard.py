@@ -83,7 +83,7 @@ class Guard(gymnasium.Wrapper[Any, Any, Any, Any]):
         if given.dtype == space.dtype:
             return np.array(given)
         with np.errstate(over="ignore", invalid="ignore"):
-            obs: NDArray[Any] = given.astype(space.dtype)  # type: ignore[arg-type]
+            obs: NDArray[Any] = given.astype(space.dtype)
         if obs.dtype.kind != "f" and not np.array_equal(obs, given):
             where = f"{self._id}, step {self._step} of an episode"
             lost = given[obs != given].ravel()[0]

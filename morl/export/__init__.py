@@ -132,7 +132,8 @@ def export(
     row = front.assign(preference) if preference is not None else policy
     if row is None and not front.conditional:
         raise UserError("give --preference or --policy: each policy of this run is for a preference of its own")
-    program, notes = _program(front, row, setup.env, settings.env), ()
+    notes: tuple[str, ...] = ()
+    program = _program(front, row, setup.env, settings.env)
     if format == "jax":
         program, notes = _in_32_bits(program)
     write: Written = importlib.import_module(f"morl.export.{format}_format").write
@@ -207,7 +208,7 @@ def _in_32_bits(program: Program) -> tuple[Program, tuple[str, ...]]:
     def one(obs: jax.Array, *more: jax.Array) -> jax.Array:
         return program.one(obs - subtracted, *more)
 
-    notes = ()
+    notes: tuple[str, ...] = ()
     if observations.origin:
         place, value = max(observations.origin.items(), key=lambda item: abs(item[1]))
         step = np.spacing(np.float32(abs(value)))
@@ -231,7 +232,7 @@ def _in_own_type(
     low, high = bounds_within(space, np.float32)
 
     def converted(*arguments: jax.Array) -> jax.Array:
-        (action,) = policy(*arguments)
+        action: jax.Array = policy(*arguments)[0]
         if np.issubdtype(action.dtype, np.integer):
             return action.astype(space.dtype)
         value = jnp.round(action) if np.issubdtype(space.dtype, np.integer) else action

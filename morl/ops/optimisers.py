@@ -19,6 +19,7 @@ def in_float32(optimiser: optax.GradientTransformation) -> optax.GradientTransfo
 
     def update(updates: PyTree, state: PyTree, params: PyTree | None = None) -> tuple[Any, Any]:
         with jax.enable_x64(False), jax.numpy_dtype_promotion("standard"):
-            return optimiser.update(updates, state, params)
+            changed: tuple[Any, Any] = optimiser.update(updates, state, params)
+            return changed
 
     return optax.GradientTransformation(optimiser.init, update)

@@ -136,8 +136,9 @@ def all_inside(space: Space[Any], actions: NDArray[Any]) -> bool:
 
 def narrow(dtype: Any) -> np.dtype[Any]:
     """Return the type of 32 bits for one of 64 bits, any other as it is: the types of actions and constants."""
-    dtype = np.dtype(dtype)
-    return np.dtype({"f8": "f4", "i8": "i4", "u8": "u4"}.get(dtype.str[1:], dtype))
+    given: np.dtype[Any] = np.dtype(dtype)
+    shorter: Any = {"f8": "f4", "i8": "i4", "u8": "u4"}.get(given.str[1:])
+    return given if shorter is None else np.dtype(shorter)
 
 
 def to_jax(space: Space[Any], action: NDArray[Any], dtype: DTypeLike) -> NDArray[Any]:

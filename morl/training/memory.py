@@ -135,7 +135,8 @@ def _evaluation_bytes(setup: Setup, settings: TrainSettings, policies: int) -> f
     if setup.backend == "host":
         return final + policies * settings.eval_episodes * 3 * observation
     if setup.has_objects:
-        steps = width * settings.eval_episodes * (setup.env.horizon + 1)
+        horizon: int = setup.env.horizon
+        steps = width * settings.eval_episodes * (horizon + 1)
         return final + policies * steps * (observation + _space_bytes(setup.env.action_space))
     env = setup.env
     with contextlib.suppress(Exception):  # any: the environment is the user's, and is told of when it is stepped

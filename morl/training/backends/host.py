@@ -247,7 +247,8 @@ class HostBackend:
             return state
         started = state.started
         if started:
-            started = *started[:-1], started[-1]._replace(truncated=~np.asarray(started[-1].terminated))
+            last: Any = ~np.asarray(started[-1].terminated)
+            started = *started[:-1], started[-1]._replace(truncated=last)
         starts, preferences = _restart_keys(state.keys, state.updates), state.preferences
         if self._draw is not None:
             preferences = np.asarray(self._draw(self._env_keys(starts, 1)))
