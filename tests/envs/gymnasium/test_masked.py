@@ -157,7 +157,7 @@ def test_runs_are_played_and_exported(run, tmp_path):
 
 def test_a_loaded_policy_takes_what_the_environment_gives(run):
     policy = morl.load(run.path).front.at(0)
-    env = gymnasium.make("morl-test/Several-v0")
+    env = gymnasium.make("morl-test/Several-v0", disable_env_checker=True)
     obs, _ = env.reset(seed=0)
     for _ in range(6):  # the environment raises where an action is forbidden
         obs, *_ = env.step(policy(obs))
