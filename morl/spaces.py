@@ -168,10 +168,11 @@ class Observations:
         if not origin:
             return self
         size = math.prod(self.space.shape or ())
-        good = isinstance(origin, dict) and all(
-            type(i) is int and 0 <= i < size and type(x) in (int, float) and math.isfinite(x) for i, x in origin.items()
-        )
         try:
+            good = isinstance(origin, dict) and all(
+                type(i) is int and 0 <= i < size and type(x) in (int, float) and math.isfinite(x)
+                for i, x in origin.items()
+            )
             found = replace(self, origin=dict(origin)) if good and self.may_have_origin else None
             if found is not None and found.offset is not None:
                 return found

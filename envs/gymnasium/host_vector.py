@@ -125,7 +125,8 @@ class HostVectorEnv:
             following, raw, terminations, truncations, infos = self._envs.step(actions)
         obs = self._checked(following)
         where = f"{self.id}, step {self._step}"
-        self._rewards.add(raw)
+        if not self._once:  # an evaluation tells nothing new
+            self._rewards.add(raw)
         reward = checked_reward(raw, (self.num_envs, self.num_objectives), where, self._finite)
         terminated = np.array(terminations, np.bool_)
         truncated = np.array(truncations, np.bool_) & ~terminated

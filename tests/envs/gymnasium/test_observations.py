@@ -33,7 +33,7 @@ LARGEST = np.iinfo(np.uint64).max
         (spaces.Box(0, 1000, (3,), np.int64), 3, False),
         (spaces.Box(0, 255, (4, 4), np.uint8), 16, False),
         (spaces.Box(2**40, 2**40 + 5, (2,), np.int64), 12, True),
-        (spaces.Box(LARGEST - 3, LARGEST, (2,), np.uint64), 8, True),
+        (spaces.Box(2**40, 2**40 + 3, (2,), np.uint64), 8, True),
         (spaces.Discrete(5, start=2**40), 5, True),
         (spaces.Discrete(2**40), 1, False),
         (spaces.MultiDiscrete([3, 4], start=[2**40, -(2**40)]), 7, True),
@@ -90,7 +90,7 @@ def test_whole_numbers_lose_nothing_beside_their_origin(dtype, middle):
     centred = observations.with_origin(observations.find_origin(samples), "config.yaml")
     assert centred(samples).ravel().tolist() == [0, -5, 14, -23]
     far = np.array([[np.iinfo(dtype).max], [np.iinfo(dtype).min]], dtype)
-    np.testing.assert_allclose(centred(far), far.astype(np.float64) - (middle + 3), rtol=1e-6)
+    np.testing.assert_allclose(centred(far), [[float(int(x[0]) - (middle + 3))] for x in far], rtol=1e-6)
 
 
 @pytest.mark.parametrize("wrong", [{5: 1.0}, {0: "1"}, [1.0], {0: np.nan}, {0: 10**400}, {"0": 1.0}])
@@ -164,7 +164,7 @@ def test_observations_are_taken_single_and_in_batches():
 
 def made():
     """Return the environments of the registry that are made fast, and two of MuJoCo's for all of them."""
-    slow = [spec.id for spec in env_specs().values() if spec.extra in ("highway", "mujoco", "mjx")]
+    slow = [spec.id for spec in env_specs().values() if spec.extra in ("highway", "mujoco", "mjx", "box2d")]
     slow = {*slow, "minecart-rgb-v0", "molecules-v0"} - {"mo-reacher-v5", "mo-hopper-v5"}
     return [spec for spec in env_specs().values() if spec.id not in slow and installed(spec)]
 
@@ -185,7 +185,8 @@ def test_policies_of_every_environment_take_what_its_space_samples_and_gymnasium
         return ppo.to_env(ppo.act(params, jax.numpy.asarray(obs), preference, key, greedy=greedy))
 
     weights = np.full(size, 1 / size)
-    policy = Policy(0, weights, weights, act, ppo.policy(ppo.init(jax.random.key(0))), observations)
+    params = ppo.policy(ppo.init(jax.random.key(0)))
+    policy = Policy(0, weights, weights, act, params, observations, env.action_space)
     on_host = hasattr(env, "make_vector")
     if mask is None:  # what the space of a masked environment samples need not have an action
         env.observation_space.seed(0)
@@ -193,12 +194,9 @@ def test_policies_of_every_environment_take_what_its_space_samples_and_gymnasium
         assert len(policy(batch_space(env.observation_space, 2).sample())) == 2
     single = gymnasium.make(spec.id if on_host else f"morl/{spec.id}", disable_env_checker=True)
     obs, _ = single.reset(seed=0)
-    for _ in range(2):
-        obs, *_ = single.step(policy(obs))
+    batch = jax.tree.map(lambda x: np.stack([x, x]), obs)
+    np.testing.assert_array_equal(policy(batch), [policy(obs)] * 2)
+    single.step(policy(obs))
     single.close()
-    if not on_host:
-        many = gymnasium.make_vec(f"morl/{spec.id}", num_envs=2)
-        obs, _ = many.reset(seed=0)
-        many.step(policy(obs))
-        with pytest.raises(UserError, match="observation of shape"):
-            policy(np.zeros((1, 1, *env.observation_space.shape)))
+    with pytest.raises(UserError, match="observation of shape"):
+        policy(np.zeros((1, 1, *env.observation_space.shape)))
