@@ -195,7 +195,7 @@ def test_no_module_of_a_run_directory_is_imported(planted, setting, where, tmp_p
             assert "is of a module" in err, command
             assert err.count("\n") == 1
         else:  # numbers of a run can be shown without its environment
-            assert (setting, name) in (("env", "report"), ("env", "compare"))
+            assert (setting, name) in (("env", "front"), ("env", "report"), ("env", "compare"))
     assert not (tmp_path / "owned").exists()
     assert not {"evil", "sent", "sent.evil"} & set(sys.modules)
 
@@ -241,7 +241,9 @@ def test_a_package_that_cannot_be_imported_is_one_line_on_the_command_line(tmp_p
     )
 
 
-def test_a_run_without_its_agent_is_told(planted):
+def test_a_run_without_its_agent_has_numbers_and_no_policies(planted):
     rename(planted, agent="not-installed")
+    (result,) = results.read([planted])
+    assert result.spec is None
     with pytest.raises(UserError, match="unknown agent 'not-installed'"):
-        results.read([planted])
+        morl.load(planted)

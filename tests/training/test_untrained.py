@@ -58,7 +58,7 @@ def lines(after, before, labelled=False):
         ((1, 1), (2, 2), "hypervolume 1, untrained 4"),
         ((1.001, 1), (1, 1), "hypervolume 1.001, untrained 1"),
         ((1.02, 1), (1, 1), None),
-        ((1, -1), (2, -1), "expected utility 0, untrained 0.5"),
+        ((2, -1), (3, -1), "expected utility 0.5, untrained 1"),
         ((2, -1), (1, -1), None),
         ((-4, -4), (-4, -4), "expected utility -4, untrained -4"),
         ((-3, -3), (-4, -4), None),

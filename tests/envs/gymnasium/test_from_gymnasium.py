@@ -16,7 +16,7 @@ from mo_gymnasium.wrappers.vector import MOSyncVectorEnv
 
 import morl
 from morl.envs.gymnasium.host_vector import HostVectorEnv
-from morl.errors import MissingExtraError, UserError
+from morl.errors import MissingExtraError, UserError, WorkerError
 from tests.envs.host.counting import ID, Counting
 
 NUMBER, STEPS = 5, 60
@@ -179,6 +179,7 @@ def test_faulty_environments_are_named_with_their_step(fault, message, processes
             "raise",
             r"step \d of an episode raised ZeroDivisionError: division by zero \(.*counting.py:\d+\), in a worker",
         ),
+        ("leave", r"step \d of an episode raised SystemExit: 0 \(.*counting.py:\d+\), in a worker"),
         ("die", r"Counting-v0: worker process 0 ended with exit code 3"),
     ],
 )
@@ -277,6 +278,18 @@ def test_an_interrupted_step_leaves_no_answer_for_the_next(monkeypatch):
             envs.step(np.ones(4, int))
     with pytest.raises(UserError, match="its worker processes have ended"):
         envs.step(np.ones(4, int))
+
+
+def test_an_environment_that_cannot_be_closed_in_a_worker_is_one_error(capfd):
+    envs = morl.make(f"tests.envs.host.counting:{ID}", fault="close").make_vector(4, processes=2)
+    workers = envs._envs._workers
+    envs.reset(seed=0)
+    with pytest.raises(WorkerError, match=r"close raised RuntimeError: cannot be closed \(.*\), in a worker") as caught:
+        envs.close()
+    assert "Traceback" in caught.value.details
+    assert not any(worker.is_alive() for worker in workers)
+    envs.close()
+    assert "Traceback" not in capfd.readouterr().err
 
 
 def test_an_environment_that_cannot_be_made_in_a_worker_is_one_error():

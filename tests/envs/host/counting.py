@@ -4,6 +4,7 @@ Its own file, as worker processes have to import it.
 """
 
 import os
+import sys
 
 import gymnasium
 import numpy as np
@@ -44,6 +45,8 @@ class Counting(gymnasium.Env):
         obs = np.array([self.episode, self.t], float)
         if self.fault == "raise" and self.t == 2:
             1 / 0  # noqa: B018
+        if self.fault == "leave" and self.t == 2:
+            sys.exit(0)
         if self.fault == "die" and self.t == 2:
             os._exit(3)
         if self.fault == "nan" and self.t == 2:
@@ -54,6 +57,10 @@ class Counting(gymnasium.Env):
             obs = obs[:1]
         even = self.length % 2 == 0
         return obs, reward, ended and even, ended and not even, {}
+
+    def close(self):
+        if self.fault == "close" and self.episode >= 0:
+            raise RuntimeError("cannot be closed")
 
 
 class Scalar(Counting):
