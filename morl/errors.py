@@ -8,6 +8,7 @@ import os
 import sys
 import traceback
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 
 class UserError(ValueError):
@@ -77,6 +78,18 @@ def user_code(owner: str, what: str, advice: str = "") -> Iterator[None]:
         raise
     except BaseException as error:
         raise user_code_error(owner, what, error, advice) from error
+
+
+@contextlib.contextmanager
+def closing(thing: Any) -> Iterator[None]:
+    """Close a thing after the block; where the block has raised, an error in closing does not hide that."""
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(UserError):
+            thing.close()
+        raise
+    thing.close()
 
 
 def whole_traceback(error: BaseException) -> str:

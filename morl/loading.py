@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from morl.errors import UserError
+from morl.errors import UserError, closing
 from morl.ops.metrics import check_reference_point
 from morl.parsing import field_names, from_mapping
 from morl.registry import agent_spec
@@ -191,7 +190,7 @@ def evaluated(path: str | Path, settings: EvaluateSettings | None = None) -> Eva
         # a training splits the key of its seed into five and leaves the fourth for evaluations like this
         root = jax.random.split(jax.random.key(settings.seed), 5)[3]
         again, tables = {}, {}
-        with contextlib.closing(backend):
+        with closing(backend):
             for seed, front in fronts.items():
                 key = jax.random.fold_in(root, seed)[None]
                 found = setup.solution_set.evaluate_again(setup, backend, front, key, settings.episodes)

@@ -13,7 +13,7 @@ import tests.tiny
 from morl import registry
 from morl.cli import main
 from morl.envs.checks.check import check_env
-from morl.errors import UserCodeError, UserError, user_code, whole_traceback
+from morl.errors import UserCodeError, UserError, closing, user_code, whole_traceback
 from morl.guard import constructed, guarded
 from morl.settings import TrainSettings
 from tests.probes import Probe
@@ -41,6 +41,16 @@ def test_ctrl_c_and_what_is_one_line_already_pass(error):
     with pytest.raises(type(error)) as caught, user_code("x-v0", "step"):
         raise error
     assert caught.value is error
+
+
+def test_what_a_block_raises_is_not_hidden_by_closing():
+    def fails():
+        raise UserError("in closing")
+
+    with pytest.raises(ZeroDivisionError), closing(SimpleNamespace(close=fails)):
+        1 / 0  # noqa: B018
+    with pytest.raises(UserError, match="in closing"), closing(SimpleNamespace(close=fails)):
+        pass
 
 
 class Mine:

@@ -48,7 +48,8 @@ def build(
     try:
         return prepared(env, spec.id, finite, masked)
     except UserError:
-        env.close()
+        with contextlib.suppress(Exception):  # the first error is the one to tell
+            env.close()
         raise
 
 

@@ -22,7 +22,7 @@ from morl.envs.gymnasium.host_vector import HostVectorEnv
 from morl.envs.gymnasium.masked import MaskAtEnd, MaskIntoObservation, MaskJoin
 from morl.envs.host.in_process import VectorRewardSync
 from morl.envs.host.worker_pool import WorkerPool
-from morl.errors import MissingExtraError, UserCodeError, UserError, user_code
+from morl.errors import MissingExtraError, UserCodeError, UserError, closing, user_code
 from morl.registry import Objective, env_spec
 from morl.spaces import Observations
 
@@ -139,11 +139,9 @@ def host_environment(spec: EnvSpec, kwargs: Mapping[str, Any]) -> HostEnvironmen
         raise _missing(spec.id, error) from error
     except (Exception, SystemExit) as error:  # any exception: it is the environment's
         raise _refused(spec, entry_point, kwargs, error) from error
-    try:
-        with user_code(spec.id, "an attribute of it"):
-            return _described(env, spec, kwargs)
-    finally:
-        env.close()
+    with closing(env), user_code(spec.id, "an attribute of it"):
+        described = _described(env, spec, kwargs)
+    return described
 
 
 def description(env: gymnasium.Env[Any, Any], id: str) -> HostEnvironment:

@@ -14,7 +14,7 @@ import jax
 import numpy as np
 from numpy.typing import NDArray
 
-from morl.errors import UserCodeError, UserError, blame
+from morl.errors import UserCodeError, UserError, blame, closing
 from morl.loading import front_of_seed, fronts_of, setup_of
 from morl.ops.preferences import check_preference
 from morl.runs.front import Policy
@@ -112,11 +112,9 @@ class Playback:
         if on_frame:
             self.check_picture()
         env = self._make("rgb_array" if on_frame else None)
-        try:
+        with closing(env):
             for i in range(number):
                 yield self._episode(env, seed + i, max_steps or MAX_STEPS, on_frame)
-        finally:
-            env.close()
 
     def _make(self, render_mode: str | None) -> gymnasium.Env[Any, Any]:
         env = self.setup.env

@@ -71,7 +71,9 @@ def main(args: Sequence[str]) -> int:
         from morl.parsing import parse as parse_flags
 
         given = parse_flags(_Resume, args, prog="morl train")
-        arguments = {"resume": given.resume, "steps": given.steps}
+        arguments = {"resume": given.resume}
+        if given.steps is not None:
+            arguments["steps"] = given.steps
     elif name.startswith("-"):
         raise UserError(f"the agent comes first: morl train AGENT [flags]; agents: {', '.join(agent_specs())}")
     elif any(flag.partition("=")[0] == "--resume" for flag in flags):

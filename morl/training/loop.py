@@ -16,7 +16,7 @@ import yaml
 
 from morl import loading
 from morl.envs.constructive.host_values import oracle_errors, oracle_failure
-from morl.errors import UserCodeError, UserError, whole_traceback
+from morl.errors import UserCodeError, UserError, closing, whole_traceback
 from morl.registry import agent_spec, load
 from morl.runs import directory, files, storage
 from morl.runs.directory import Run
@@ -157,7 +157,7 @@ class _Training:
     def run(self, resume: bool = False) -> Run:
         """Run everything from the headline to the front."""
         resolved = self.setup.resolved(self.settings)
-        with self._closing():
+        with closing(self.backend):
             with self._writing():
                 record = Recorder(self.path)
             try:
@@ -200,16 +200,6 @@ class _Training:
             finally:
                 record.close()
         return Run(self.path, resolved, fronts)
-
-    @contextlib.contextmanager
-    def _closing(self) -> Iterator[None]:
-        """Close the environments where the block fails; what they raise then must not hide its error."""
-        try:
-            yield
-        except BaseException:
-            with contextlib.suppress(UserError):
-                self.backend.close()
-            raise
 
     def _close(self) -> None:
         """Close the environments after a training, which has left its front already.

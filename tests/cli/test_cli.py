@@ -326,11 +326,11 @@ def test_train_front_evaluate_and_train_again_from_the_config(capsys, tmp_path):
 def test_damaged_runs_are_one_line(dst_run, capsys, tmp_path):
     import shutil
 
-    def damaged(name, change):
+    def damaged(name, change, command="front"):
         copy = tmp_path / name
         shutil.copytree(dst_run.path, copy)
         change(copy)
-        code, _, err = run(capsys, "front", str(copy))
+        code, _, err = run(capsys, command, str(copy))
         assert (code, err.count("\n")) == (2, 1), err
         return err
 
@@ -355,10 +355,11 @@ def test_damaged_runs_are_one_line(dst_run, capsys, tmp_path):
         (run / "front.csv").write_text(text[: text.index("\n") + 2])
 
     assert "rows of other lengths" in damaged("cut", cut)
-    assert "no checkpoint" in damaged("gone", lambda run: shutil.rmtree(run / "checkpoints" / "front"))
+    assert "no checkpoint" in damaged("gone", lambda run: shutil.rmtree(run / "checkpoints" / "front"), "evaluate")
     assert "cannot read the checkpoint" in damaged(
         "shapes",
         lambda run: (run / "config.yaml").write_text((run / "config.yaml").read_text().replace("- 32\n", "- 16\n")),
+        "evaluate",
     )
 
 
