@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from morl import keywords
 from morl.registry import Backend
-from morl.validation import MOST_STEPS, check_integer, check_range
+from morl.validation import MOST_STEPS, check_integer, check_range, convert_fields
 
 Device = Literal["auto", "cpu", "gpu", "tpu"]
 if TYPE_CHECKING:
@@ -70,6 +70,8 @@ class TrainSettings:
     keeps one, and none of a finished run."""
 
     def __post_init__(self) -> None:
+        _check_env(self.env)
+        convert_fields(self)
         check_integer(self, "steps", low=1, high=MOST_STEPS)
         for name in ("num_seeds", "evaluations", "eval_episodes", "final_episodes"):
             check_integer(self, name, low=1)
@@ -124,6 +126,8 @@ class SearchSettings:
     checkpoints_kept: ClassVar[int] = 2
 
     def __post_init__(self) -> None:
+        _check_env(self.env)
+        convert_fields(self)
         check_integer(self, "num_seeds", low=1)
         check_integer(self, "seed", low=0, high=2**31 - 1)
         keywords.check(self.env_kwargs)
@@ -149,6 +153,7 @@ class EvaluateSettings:
     """Device that JAX runs on."""
 
     def __post_init__(self) -> None:
+        convert_fields(self)
         check_integer(self, "episodes", low=1)
         if self.max_envs is not None:
             check_integer(self, "max_envs", low=1)
@@ -156,3 +161,12 @@ class EvaluateSettings:
         keywords.check(self.env_kwargs)
         if self.gamma is not None:
             check_range(self, "gamma", low=0, high=1)
+
+
+def _check_env(env: Any) -> None:
+    """Check that a caller in Python gives an id, not the environment itself."""
+    if not isinstance(env, str):
+        raise UserError(
+            f"env must be an id such as minecart-v0, not {type(env).__name__}; an environment itself is given to "
+            "morl.train: morl.train(agent, environment, ...)"
+        )

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal
 
-from morl.errors import UserError, unknown_name
-from morl.validation import check_integer, check_range
+from morl.errors import UserError
+from morl.validation import check_integer, check_range, convert_fields
 
 SearcherName = Literal["tpe", "random", "bohb"]
 SchedulerName = Literal["asha", "pbt", "none"]
@@ -58,9 +58,7 @@ class StudySettings:
     """Serve Ray's dashboard to this machine only."""
 
     def __post_init__(self) -> None:
-        for name, allowed in (("searcher", SearcherName), ("scheduler", SchedulerName), ("metric", MetricName)):
-            if getattr(self, name) not in get_args(allowed):
-                raise unknown_name(name, getattr(self, name), get_args(allowed))
+        convert_fields(self)
         for name in ("num_samples", "perturbations"):
             check_integer(self, name, low=1)
         check_integer(self, "search_seed", low=0, high=2**31 - 1)

@@ -7,7 +7,6 @@ from typing import Literal
 
 from morl.agents.sac.config import SPACE as SAC_SPACE
 from morl.agents.sac.config import SACConfig
-from morl.errors import unknown_name
 from morl.search_space import Choice, Parameter, Space
 from morl.validation import check_integer
 
@@ -25,8 +24,6 @@ class GMORLConfig(SACConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_integer(self, "num_preferences", low=2)
-        if self.preference_draws not in ("lanes", "episodes"):
-            raise unknown_name("preference_draws", self.preference_draws, ("lanes", "episodes"))
 
 
 SPACE: Space = {**SAC_SPACE, "relabel_preferences": Parameter(Choice((False, True)))}

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 from morl.agents.mogfn.rewards import Scalarisation
-from morl.errors import UserError, unknown_name
+from morl.errors import UserError
 from morl.search_space import Choice, Parameter, Real, Space, log_real
-from morl.validation import check_integer, check_range, check_widths
+from morl.validation import check_integer, check_range, check_widths, convert_fields
 
 Loss = Literal["trajectory_balance", "subtrajectory_balance", "detailed_balance"]
 NetworkName = Literal["mlp", "transformer", "graph"]
@@ -77,12 +77,7 @@ class MOGFNConfig:
     """Equally spaced preferences that objects are drawn for at the end, for front.csv."""
 
     def __post_init__(self) -> None:
-        for name in ("beta", "hidden"):
-            if isinstance(value := getattr(self, name), list):  # of a YAML file
-                object.__setattr__(self, name, tuple(value))
-        for name, allowed in (("loss", Loss), ("scalarisation", Scalarisation), ("network", NetworkName)):
-            if getattr(self, name) not in get_args(allowed):
-                raise unknown_name(name, getattr(self, name), get_args(allowed))
+        convert_fields(self)
         for name in ("batch", "replay_capacity", "replay_candidates", "width", "num_blocks", "num_heads"):
             check_integer(self, name, low=1)
         check_integer(self, "num_preferences", low=2)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 
 from morl.agents.mogfn.config import MOGFNConfig
-from morl.errors import UserError, unknown_name
+from morl.errors import UserError
 from morl.search_space import Choice, Integer, Parameter, Space, log_real
-from morl.validation import check_integer, check_range
+from morl.validation import check_integer, check_range, convert_fields
 
 Proposer = Literal["gflownet", "genetic", "random"]
 
@@ -57,10 +57,7 @@ class MOGFNALConfig:
     """Widths of the hidden layers of the policy."""
 
     def __post_init__(self) -> None:
-        if isinstance(hidden := getattr(self, "hidden"), list):  # noqa: B009  # of a YAML file
-            object.__setattr__(self, "hidden", tuple(hidden))
-        if self.proposer not in get_args(Proposer):
-            raise unknown_name("proposer", self.proposer, get_args(Proposer))
+        convert_fields(self)
         for name in ("rounds", "round_size", "bases", "max_edits", "posterior_samples", "updates", "batch"):
             check_integer(self, name, low=1)
         check_integer(self, "initial", low=2)

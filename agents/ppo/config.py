@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import ClassVar, Literal
 
-from morl.errors import UserError, unknown_name
+from morl.errors import UserError
 from morl.search_space import Choice, Integer, Parameter, Real, Space, log_real
-from morl.validation import check_integer, check_range, check_widths
+from morl.validation import check_integer, check_range, check_widths, convert_fields
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,7 @@ class PPOConfig:
     """Activation of the hidden layers."""
 
     def __post_init__(self) -> None:
+        convert_fields(self)
         for name in ("num_envs", "rollout_steps", "epochs", "minibatches"):
             check_integer(self, name, low=1)
         for name in ("learning_rate", "clip_eps", "max_grad_norm"):
@@ -68,8 +69,6 @@ class PPOConfig:
         check_range(self, "gae_lambda", low=0, high=1)
         if self.train_gamma is not None:
             check_range(self, "train_gamma", low=0, high=1)
-        if self.preference_units not in ("scaled", "raw"):
-            raise unknown_name("preference_units", self.preference_units, ("scaled", "raw"))
         check_widths(self, "hidden")
         if (self.num_envs * self.rollout_steps) % self.minibatches:
             raise UserError(

@@ -9,7 +9,7 @@ from typing import ClassVar, Literal
 
 from morl.errors import UserError
 from morl.search_space import Choice, Parameter, Real, Space, log_real
-from morl.validation import LARGEST, check_integer, check_range, check_widths
+from morl.validation import LARGEST, check_integer, check_range, check_widths, convert_fields
 
 NetworkKind = Literal["auto", "flat", "rows", "convolution"]
 Scalarisation = Literal["linear", "tchebycheff"]
@@ -76,6 +76,7 @@ class SACConfig:
     """Show actor and critics the preference."""
 
     def __post_init__(self) -> None:
+        convert_fields(self)
         whole = ("num_envs", "rollout_steps", "gradient_steps", "batch_size", "replay_capacity", "n_step", "channels")
         for name in whole:
             check_integer(self, name, low=1)
