@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from morl import keywords
+from morl.errors import UserError
 from morl.registry import Backend
 from morl.validation import MOST_STEPS, check_integer, check_range, convert_fields
 

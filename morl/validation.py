@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import math
 import os
 import types
 from collections.abc import Iterable, Mapping
 from decimal import Decimal, InvalidOperation
-from functools import cache
 from numbers import Real
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -120,7 +120,31 @@ def convert_fields(settings: Any) -> None:
             object.__setattr__(settings, field.name, converted)  # also of frozen ones, which are being made
 
 
-@cache
+def changed(settings: Any, cls: type[Any], changes: Mapping[str, Any]) -> Any:
+    """Return settings with changes by name, converted; the caller's own object is left as it is.
+
+    Args:
+        settings: an instance of ``cls``, or None for the defaults.
+        cls: a settings dataclass.
+        changes: values by name of field.
+
+    Raises:
+        UserError: an unknown name, or a value that its field cannot take.
+    """
+    names = [field.name for field in dataclasses.fields(cls)]
+    for name in changes:
+        if name not in names:
+            raise unknown_name("setting", name, names)
+    if settings is None:
+        settings = cls(**changes)
+    elif changes and isinstance(settings, cls):
+        settings = dataclasses.replace(settings, **changes)
+    if dataclasses.is_dataclass(settings) and not isinstance(settings, type):
+        settings = copy.copy(settings)
+        convert_fields(settings)  # of a class of a user's, which need not do so itself
+    return settings
+
+
 def field_types(cls: type[Any]) -> dict[str, Any]:
     """Return the types of a dataclass's fields by name; none where they cannot be read, as of local classes."""
     try:

@@ -27,6 +27,7 @@ LAYERS = (
         "settings",
         "search_space",
         "renaming",
+        "words",
     ),
     ("ops", "distributions", "quality", "environments", "spaces"),
     ("networks", "runs"),

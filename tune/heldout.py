@@ -19,6 +19,7 @@ from morl.tune.journal import Journal, Trial
 from morl.tune.ledger import Ledger
 from morl.tune.settings import StudySettings
 from morl.tune.worker import Job
+from morl.words import counted
 
 RESAMPLES = 10_000
 DEFAULT = "default"  # name of the defaults among what is compared
@@ -144,7 +145,8 @@ def train(
         ledger.note("the defaults are the best settings: there is nothing to compare them with")
         wanted.pop(best_name, None)
     elif wanted:
-        ledger.note(f"trial {best.number} against the defaults on {len(seeds)} seeds that the search has not seen")
+        unseen = f"{counted(len(seeds), 'seed')} that the search has not seen"
+        ledger.note(f"trial {best.number} against the defaults on {unseen}")
     for name, message in run(replace(job, checkpoints=False), wanted, ledger, settings).items():
         if "final" in message:
             results = {int(seed): one for seed, one in message["seeds"].items()}

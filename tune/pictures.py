@@ -16,6 +16,7 @@ from morl.tune.heldout import HeldOut
 from morl.tune.importance import importances
 from morl.tune.journal import Trial
 from morl.viz.plotting import COLOURS, save
+from morl.words import counted
 
 MARKS = {"finished": (COLOURS[0], "o"), "pruned": ("0.65", "v"), "failed": (COLOURS[3], "x")}
 MOST_AXES = 12  # settings in the parallel coordinates, the most important ones
@@ -152,7 +153,7 @@ def draw_held_out(found: HeldOut, metric: str) -> Figure:
     axes.set_xticks([0, 1], ["defaults", "best of the search"])
     axes.set_xlim(-0.4, 1.4)
     axes.set_ylabel(f"score ({metric})")
-    axes.set_title(f"{len(found.seeds)} seeds that the search has not seen", fontsize=10)
+    axes.set_title(f"{counted(len(found.seeds), 'seed')} that the search has not seen", fontsize=10)
     _plain(axes)
     return figure
 

@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 
 from morl.envs.host.in_process import Build, VectorRewardSync
 from morl.errors import UserCodeError, UserError, WorkerError, blame, whole_traceback
+from morl.words import counted
 
 CLOSING = 5.0  # seconds that a worker may take to close its environments
 PATIENCE = 600.0  # seconds without an answer after which a worker counts as hung
@@ -233,7 +234,7 @@ class WorkerPool(VectorEnv[Any, Any, Any]):
                 if self._restarts:
                     raise WorkerError(f"{error}; it failed {failures} times", error.details) from error
                 raise error
-            lost = f"{number} episodes cut, {number} steps lost" if in_step else "nothing lost"
+            lost = f"{counted(number, 'episode')} cut, {counted(number, 'step')} lost" if in_step else "nothing lost"
             self._incidents.append(f"{error}; restarted ({failures} of {self._restarts} times), {lost}")
             self._pipes[worker].close()
             self._workers[worker].kill()

@@ -15,6 +15,7 @@ from morl.errors import UserError
 from morl.parsing import parse
 from morl.runs import files
 from morl.settings import Device
+from morl.words import counted
 
 if TYPE_CHECKING:
     from morl.constructive.sampling import Candidates
@@ -108,7 +109,7 @@ def main(args: Sequence[str]) -> int:
 def describe(drawn: Candidates, best: Candidates) -> str:
     """Return a title and a table of the best objects of each preference."""
     different = len(set(drawn.objects))
-    title = f"{len(drawn)} objects drawn at beta {drawn.beta:g}, {different} of them different; the best:"
+    title = f"{counted(len(drawn), 'object')} drawn at beta {drawn.beta:g}, {different} of them different; the best:"
     header = ["drawn for", "reward", *drawn.objectives, "novelty", "object"]
     body = [
         [

@@ -22,6 +22,7 @@ from morl.runs.csv import csv_text
 from morl.training.nonfinite import NonFinite, no_nonfinite
 from morl.training.solution_sets import SolutionSet, Unsupported
 from morl.types import Actor, Evaluation, LearnerState, MetricSums, PyTree, Trainer
+from morl.words import counted
 
 if TYPE_CHECKING:
     from morl.runs.front import Front
@@ -203,7 +204,7 @@ class LabelledObjects(SolutionSet):
         }
 
     def describe(self, index: int) -> str:
-        return f"{len(self._known[index])} labelled objects"
+        return counted(len(self._known[index]), "labelled object")
 
     def final(self, trainer: Trainer, keys: jax.Array, episodes: int) -> list[tuple[Evaluation, PyTree, Floats]]:
         return [self._front(known, labels) for known, labels in zip(self._known, self._labels, strict=True)]

@@ -19,6 +19,7 @@ from morl.quality import NUM_PREFERENCES, measure, objective_columns
 from morl.registry import metric_specs
 from morl.runs.directory import read_objects
 from morl.runs.front import Floats
+from morl.words import counted
 
 
 def report_data(results: Sequence[Result], reference_point: ArrayLike | None = None) -> dict[str, Any]:
@@ -87,7 +88,7 @@ def _measured(result: Result) -> str:
         return "of labelled objects"
     if (result.path / OBJECTS).is_file():
         return "of the best objects drawn for spread preferences"
-    return f"mean of {result.episodes} greedy episodes on seeds that training did not see"
+    return f"mean of {counted(result.episodes, 'greedy episode')} on seeds that training did not see"
 
 
 def _objects(result: Result) -> dict[int, tuple[str, ...]]:

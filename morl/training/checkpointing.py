@@ -16,6 +16,7 @@ from morl.runs import storage
 from morl.settings import TrainSettings
 from morl.training.progress import Progress, from_json
 from morl.types import PyTree
+from morl.words import counted
 
 MINUTES = 10.0
 SHARE = 0.02  # of the time that checkpoints may take by default
@@ -106,7 +107,7 @@ class Saver:
     def cost(self) -> str:
         """Describe the time that checkpoints took."""
         share = self._total / (time.perf_counter() - self._begin)
-        return f"{self._number} checkpoints took {self._total:.3g} s, {share:.2%} of the time"
+        return f"{counted(self._number, 'checkpoint')} took {self._total:.3g} s, {share:.2%} of the time"
 
 
 class _ChangedError(UserError):

@@ -21,6 +21,7 @@ from morl.ops.preferences import equally_spaced_weights
 from morl.runs.front import Floats, Front
 from morl.training.backends.environment import WATCHED
 from morl.types import Evaluation, PyTree, Trainer
+from morl.words import counted
 
 if TYPE_CHECKING:
     from morl.training.setup import Setup
@@ -155,7 +156,7 @@ class ParetoArchive(SolutionSet):
         return {}
 
     def describe(self, index: int) -> str:
-        return f"{len(self.returns(index))} archived policies"
+        return counted(len(self.returns(index)), "archived policy", "archived policies")
 
     def final(self, trainer: Trainer, keys: jax.Array, episodes: int) -> list[tuple[Evaluation, PyTree, Floats]]:
         items = [self._of(i)[1] for i in range(len(self._seeds))]
