@@ -6,20 +6,24 @@ registry, as ``gymnasium.make("morl/minecart-v0")``.
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING, Any
 
 from morl.environments import make, register_all, register_env
+from morl.lazy import lazy_names
 from morl.registry import AgentSpec, EnvSpec, MetricSpec, register_agent, register_metric
 
 if TYPE_CHECKING:
     from morl.analysis.playback import play
     from morl.constructive.sampling import sample
+    from morl.export import export as export_policy
+    from morl.functions import compare_runs, write_report
     from morl.loading import load
     from morl.loading import reevaluate as evaluate
+    from morl.runs.directory import Run
     from morl.runs.front import Front, Policy
     from morl.settings import EvaluateSettings, TrainSettings
     from morl.training.loop import train
+    from morl.tune.run import run_study
 
 __version__: str
 __all__ = [
@@ -29,29 +33,44 @@ __all__ = [
     "Front",
     "MetricSpec",
     "Policy",
+    "Run",
     "TrainSettings",
+    "compare_runs",
     "evaluate",
+    "export_policy",
     "load",
     "make",
     "play",
     "register_agent",
     "register_env",
     "register_metric",
+    "run_study",
     "sample",
     "train",
+    "write_report",
 ]
 
 _LAZY = {
     "EvaluateSettings": "morl.settings:EvaluateSettings",
     "Front": "morl.runs.front:Front",
     "Policy": "morl.runs.front:Policy",
+    "Run": "morl.runs.directory:Run",
     "TrainSettings": "morl.settings:TrainSettings",
+    "compare_runs": "morl.functions:compare_runs",
     "evaluate": "morl.loading:reevaluate",
+    "export_policy": "morl.export:export",
     "load": "morl.loading:load",
     "play": "morl.analysis.playback:play",
+    "run_study": "morl.tune.run:run_study",
     "sample": "morl.constructive.sampling:sample",
     "train": "morl.training.loop:train",
+    "write_report": "morl.functions:write_report",
+    **{
+        name: f"morl.{name}"
+        for name in ("agents", "analysis", "envs", "export", "ops", "report", "runs", "tune", "viz")
+    },
 }
+_load = lazy_names(__name__, _LAZY)
 
 
 def __getattr__(name: str) -> Any:
@@ -59,10 +78,7 @@ def __getattr__(name: str) -> Any:
         from importlib.metadata import version
 
         return version("morl-jax")
-    if name not in _LAZY:
-        raise AttributeError(f"module 'morl' has no attribute {name!r}")
-    module, _, attribute = _LAZY[name].partition(":")
-    return getattr(importlib.import_module(module), attribute)
+    return _load(name)
 
 
 register_all()

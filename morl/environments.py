@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import builtins
+import contextlib
 import importlib
 import inspect
 import os
 import re
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal, cast, get_args, overload
 
 import gymnasium
@@ -36,7 +39,8 @@ def make(id: str, backend: Backend | None = None, **kwargs: Any) -> Environment[
 
     Args:
         id: an id that ``morl envs`` lists, of MO-Gymnasium, or of any environment with a vector reward that is
-            registered with Gymnasium; ``module:id`` first imports ``module``, which registers it.
+            registered with Gymnasium; ``module:id`` first imports ``module``, which registers it. ``module:Name`` is
+            a class or function of the module that makes an environment, or an environment itself.
         backend: ``"jax"`` or ``"host"`` to require one of them.
         kwargs: keywords of the environment; a host environment also takes Gymnasium's ``max_episode_steps``.
 
@@ -47,15 +51,47 @@ def make(id: str, backend: Backend | None = None, **kwargs: Any) -> Environment[
     >>> make("deep-sea-treasure-v0", map="concave").id
     'deep-sea-treasure-concave-v0'
     """
+    named = named_object(id)
+    if named is not None:
+        from morl.envs.objects import from_object
+
+        given = from_object(named, kwargs, id)
+        if backend not in (None, given.backend):
+            raise UserError(f"{id!r} has no {backend} back-end; allowed backend: {given.backend}")
+        return cast("Environment[Any, Any] | HostEnvironment", given.env)
     spec = find(id, backend)
     if isinstance(spec, EnvSpec):
         entry_point = load(cast(str, spec.entry_point))
         check_keywords(spec.id, entry_point, kwargs)
         given = {name: _as_tuple(value) for name, value in kwargs.items()}
-        return cast("Environment[Any, Any]", constructed(entry_point, spec.id, **{**spec.kwargs, **given}))
+        env = constructed(entry_point, spec.id, **{**spec.kwargs, **given})
+        with contextlib.suppress(AttributeError, TypeError):  # of an environment that takes no attributes
+            object.__setattr__(env, _MADE_BY, (builtins.id(env), id, kwargs))  # most are frozen
+        return cast("Environment[Any, Any]", env)
     from morl.envs.gymnasium.from_gymnasium import host_environment
 
     return host_environment(spec, kwargs)
+
+
+_MADE_BY = "_morl_made_by"
+
+
+def made_by(env: Any) -> tuple[str, dict[str, Any]] | None:
+    """Return the id and the keywords that :func:`make` made an environment in JAX from; None of another."""
+    made = getattr(env, _MADE_BY, None)
+    return (made[1], dict(made[2])) if made and made[0] == builtins.id(env) else None  # a changed copy has it too
+
+
+def named_object(id: str) -> Any | None:
+    """Return the class, function or environment that ``module:Name`` names; None where it is an id.
+
+    Raises:
+        UserError: a module that cannot be imported.
+    """
+    module, _, name = id.rpartition(":")
+    if not module or not name.isidentifier():
+        return None
+    return getattr(import_user_module(module, f"environment {id!r}"), name, None)
 
 
 def find(id: str, backend: Backend | None = None) -> EnvSpec | GymnasiumSpec:
@@ -66,15 +102,19 @@ def find(id: str, backend: Backend | None = None) -> EnvSpec | GymnasiumSpec:
     """
     if backend is not None and backend not in get_args(Backend):
         raise UserError(f"unknown backend {backend!r}; allowed: {', '.join(get_args(Backend))}")
+    if id.startswith("<"):
+        raise UserError(
+            f"the environment {id} is an object of a Python program and has no id that makes it again; give it there, "
+            "as env: morl.load(run, env=object)"
+        )
     module, _, name = id.rpartition(":")
-    if module:
-        import_user_module(module, f"environment {id!r}")
+    imported = import_user_module(module, f"environment {id!r}") if module else None
     if backend != "host" and name.startswith(NAMESPACE):
         name, backend = name.removeprefix(NAMESPACE), "jax"
     spec = env_spec(name)
     if spec is not None and spec.entry_point is not None and (backend or spec.backend) == "jax":
         return spec
-    host_spec = _gymnasium_spec(name)
+    host_spec = _gymnasium_spec(name, imported)
     if backend == "jax":
         raise UserError(f"{name!r} has no JAX-native environment; allowed backend: host")
     return host_spec
@@ -132,8 +172,12 @@ def register_all() -> None:
         register_env(spec)
 
 
-def _gymnasium_spec(name: str) -> GymnasiumSpec:
+def _gymnasium_spec(name: str, module: ModuleType | None = None) -> GymnasiumSpec:
     """Return Gymnasium's registration of an id, MO-Gymnasium's environments included.
+
+    Args:
+        name: the id.
+        module: the user's module that was to register it, whose own names an error then suggests.
 
     Raises:
         UserError: unknown id, or an environment in JAX only.
@@ -148,7 +192,21 @@ def _gymnasium_spec(name: str) -> GymnasiumSpec:
     ours = env_specs()
     if name in ours:
         raise UserError(f"{name!r} has no environment in Gymnasium's registry; allowed backend: {ours[name].backend}")
+    if module is not None:
+        prefix = f"{module.__name__}:"
+        raise unknown_name("environment", prefix + name, {prefix + each for each in _names_of(module)})
     raise unknown_name("environment", name, {*ours, *filter(_may_be_multi_objective, gymnasium.registry)})
+
+
+def _names_of(module: ModuleType) -> Iterator[str]:
+    """Yield what may name an environment of a user's module: its classes and functions, and the ids of its classes."""
+    for name, value in vars(module).items():
+        if callable(value) and not name.startswith("_") and getattr(value, "__module__", None) == module.__name__:
+            yield name
+    specs: list[Any] = [*gymnasium.registry.values(), *env_specs().values()]
+    for spec in specs:
+        if str(spec.entry_point).startswith(f"{module.__name__}:"):
+            yield spec.id
 
 
 def _may_be_multi_objective(id: str) -> bool:

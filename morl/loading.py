@@ -11,6 +11,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from morl.envs.objects import from_object
 from morl.errors import UserError, closing
 from morl.ops.metrics import check_reference_point
 from morl.parsing import field_names, from_mapping
@@ -24,6 +25,7 @@ from morl.settings import EvaluateSettings, TrainSettings
 from morl.training.backends import devices
 from morl.training.setup import Setup, prepare
 from morl.types import PyTree
+from morl.validation import changed
 
 
 def split_settings(values: Mapping[str, Any], agent: str, *, source: str) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -67,23 +69,46 @@ def settings_of(path: Path) -> tuple[str, Any, Any]:
     return agent, settings, config
 
 
-def setup_of(path: Path, env_kwargs: Mapping[str, Any] | None = None) -> tuple[Setup, TrainSettings]:
-    """Build the setup of a run directory's ``config.yaml``, with other keywords of the environment if given."""
+def setup_of(
+    path: Path, env_kwargs: Mapping[str, Any] | None = None, env: Any = None, steps: int | None = None
+) -> tuple[Setup, TrainSettings]:
+    """Build the setup of a run directory's ``config.yaml``.
+
+    Args:
+        path: the run directory.
+        env_kwargs: keywords of the environment that differ from the run's.
+        env: the environment (:func:`morl.envs.objects.from_object`), instead of the one that the run names.
+        steps: steps of the training, instead of the run's.
+    """
     agent, settings, config = settings_of(path)
-    settings = dataclasses.replace(settings, env_kwargs={**settings.env_kwargs, **(env_kwargs or {})})
-    setup, source = prepare(agent, settings, config), path / "config.yaml"
+    if steps is not None:
+        settings = dataclasses.replace(settings, steps=steps)
+    keywords = {**settings.env_kwargs, **(env_kwargs or {})}
+    given = None
+    if env is None:
+        settings = dataclasses.replace(settings, env_kwargs=keywords)
+    elif isinstance(env, str):
+        settings = dataclasses.replace(settings, env=env, env_kwargs=keywords)
+    else:
+        given = from_object(env, keywords if callable(env) else dict(env_kwargs or {}))
+    setup, source = prepare(agent, settings, config, given), path / "config.yaml"
     observations = setup.observations.with_origin(read_settings(source)[1].get("origin"), str(source))
     return dataclasses.replace(setup, observations=observations), settings
 
 
-def load(path: str | Path) -> Run:
+def load(path: str | Path, env: Any = None) -> Run:
     """Read a finished run: its settings, and its fronts with policies that can act.
+
+    Args:
+        path: run directory.
+        env: the environment that the run was trained on, an object or an id; needed where that was an object which no
+            id makes again.
 
     Raises:
         UserError: not a run directory, unfinished, damaged, or of an unknown format.
     """
     path = Path(path)
-    setup, settings = setup_of(path)
+    setup, settings = setup_of(path, env=env)
     return Run(path, setup.resolved(settings), fronts_of(path, setup, settings))
 
 
@@ -123,7 +148,9 @@ def front_of_seed(fronts: Mapping[int, Front], seed: int | None) -> Front:
     return fronts[seed]
 
 
-def reevaluate(path: str | Path, settings: EvaluateSettings | None = None) -> dict[int, Front]:
+def reevaluate(
+    path: str | Path, settings: EvaluateSettings | None = None, env: Any = None, **changes: Any
+) -> dict[int, Front]:
     """Evaluate the policies of a run's fronts again, greedily, on fresh episodes.
 
     Of a sampler, so many new objects are drawn for each preference, and the best of them are the front.
@@ -131,6 +158,8 @@ def reevaluate(path: str | Path, settings: EvaluateSettings | None = None) -> di
     Args:
         path: a finished run directory; it is not touched.
         settings: :class:`EvaluateSettings`.
+        env: as for :func:`load`.
+        changes: settings by name, which win over ``settings``: ``episodes=1000``.
 
     Returns:
         for each training seed the front of the policies that are still non-dominated.
@@ -138,7 +167,7 @@ def reevaluate(path: str | Path, settings: EvaluateSettings | None = None) -> di
     Raises:
         UserError: not a finished run, or keywords that the environment or the policies cannot work with.
     """
-    return evaluated(path, settings).fronts
+    return evaluated(path, changed(settings, EvaluateSettings, changes), env).fronts
 
 
 @dataclass(frozen=True)
@@ -162,10 +191,10 @@ class Evaluated:
         return evaluations_csv(self.fronts, self.tables, self.settings.seed)
 
 
-def evaluated(path: str | Path, settings: EvaluateSettings | None = None) -> Evaluated:
+def evaluated(path: str | Path, settings: EvaluateSettings | None = None, env: Any = None) -> Evaluated:
     """Evaluate as :func:`reevaluate` does; return the numbers of the policies that are dominated now too."""
     settings = settings or EvaluateSettings()
-    setup, trained = setup_of(Path(path), settings.env_kwargs)
+    setup, trained = setup_of(Path(path), settings.env_kwargs, env)
     setup.require("evaluate")
     setup = dataclasses.replace(setup, trains=False)
     if settings.gamma is not None:

@@ -51,6 +51,9 @@ class TrainSettings:
     """Discount of the reported front; by default the environment's."""
     reference_point: tuple[float, ...] | None = None
     """Reference point of the hypervolume, one number per objective; by default the environment's."""
+    objectives: tuple[str, ...] | None = None
+    """Names of the objectives, one for each number of the reward; by default the environment's, objective_0 and so on
+    where it has none: speed comfort."""
     evaluations: int = 20
     """Evaluations during training, one in each round of a second stage at least; they feed the archive."""
     eval_episodes: int = 32
@@ -118,6 +121,7 @@ class SearchSettings:
     overlap: ClassVar[bool] = False
     max_envs: ClassVar[int | None] = None
     gamma: ClassVar[float] = 1.0
+    objectives: ClassVar[tuple[str, ...] | None] = None
     evaluations: ClassVar[int] = 2**31 - 1  # one after every round, which is as often as there can be one
     eval_episodes: ClassVar[int] = 1  # labels are exact
     final_episodes: ClassVar[int] = 1

@@ -6,19 +6,23 @@ compiled programs before JAX reads them.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from morl.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from morl.tune.run import run_study
     from morl.tune.settings import StudySettings
     from morl.tune.study import Study, StudyResult
 
-__all__ = ["Study", "StudyResult", "StudySettings"]
+__all__ = ["Study", "StudyResult", "StudySettings", "run_study"]
 
-_PLACES = {"Study": "study", "StudyResult": "study", "StudySettings": "settings"}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _PLACES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"morl.tune.{_PLACES[name]}"), name)
+__getattr__ = lazy_names(
+    __name__,
+    {
+        "Study": "morl.tune.study:Study",
+        "StudyResult": "morl.tune.study:StudyResult",
+        "StudySettings": "morl.tune.settings:StudySettings",
+        "run_study": "morl.tune.run:run_study",
+    },
+)

@@ -13,6 +13,8 @@ SearcherName = Literal["tpe", "random", "bohb"]
 SchedulerName = Literal["asha", "pbt", "none"]
 MetricName = Literal["hypervolume", "eu"]
 
+TRAINING = {"num_seeds": 3, "steps": 100_000}  # defaults of trials that differ from those of a training
+
 
 @dataclass(frozen=True)
 class StudySettings:

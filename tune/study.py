@@ -28,6 +28,7 @@ from morl.tune.journal import Journal, Trial
 from morl.tune.ledger import Ledger, Reporter
 from morl.tune.settings import StudySettings
 from morl.tune.worker import Job, import_modules
+from morl.words import brief_repr, counted
 
 _FOLDERS = ("trials", "tensorboard", "held-out", "ray")
 
@@ -51,6 +52,7 @@ class StudyResult:
     held_out: HeldOut | None
     finished: bool
     grid: Any = None
+    __repr__ = brief_repr
 
 
 class Study:
@@ -195,9 +197,9 @@ class Study:
         files.write_text(table, ledgers.results_csv(journal.trials, list(self.space)))
         if best is None and not ledger.stopping:
             reasons = [trial.reason for trial in journal.trials.values() if trial.reason]
+            number = counted(len(journal.trials), "trial")
             raise UserError(
-                f"none of {len(journal.trials)} trials finished: {reasons[0] if reasons else 'all were pruned'}; "
-                f"all of them: {table}"
+                f"none of {number} finished: {reasons[0] if reasons else 'all were pruned'}; all of them: {table}"
             )
         if best is not None:
             held_out = heldout.result(journal, best)
@@ -261,9 +263,9 @@ class Study:
 
     def _headline(self) -> str:
         s, t = self.settings, self.training
-        seeds = "1 seed" if t.num_seeds == 1 else f"{t.num_seeds} seeds"
+        seeds = counted(t.num_seeds, "seed")
         return (
-            f"{self.agent} on {t.env}: {s.num_samples} trials ({self._searcher}, {s.scheduler}) of "
+            f"{self.agent} on {t.env}: {counted(s.num_samples, 'trial')} ({self._searcher}, {s.scheduler}) of "
             f"{seeds} x {self.budget:,} steps, {len(self.space)} settings searched, score: {s.metric}"
         )
 

@@ -13,7 +13,7 @@ from gymnasium.envs.registration import EnvSpec as GymnasiumSpec
 from gymnasium.envs.registration import load_env_creator
 from gymnasium.error import DependencyNotInstalled
 
-from morl.environments import find, make
+from morl.environments import find, make, named_object
 from morl.envs.checks.episodes import Builder, Subject
 from morl.envs.checks.generators import global_generators_restored
 from morl.envs.checks.gymnasium import check_by_gymnasium, check_gymnasium
@@ -36,9 +36,9 @@ def check_env(env: Any, backend: Backend | None = None, seed: int = 0) -> Report
     ok    attributes: spaces, objectives, reference point, parameters
 
     Args:
-        env: an id as :func:`morl.make` takes it, a functional environment, a Gymnasium environment, or a callable that
-            makes one (such as its class). MO-Gymnasium's environments are checked without the library's repairs. A
-            Gymnasium environment is reset and stepped, but not closed.
+        env: an id or ``module:Name`` as :func:`morl.make` takes it, a functional environment, a Gymnasium environment,
+            or a callable that makes one (such as its class). MO-Gymnasium's environments are checked without the
+            library's repairs. A Gymnasium environment is reset and stepped, but not closed.
         backend: back-end to check where an id has two.
         seed: seed of resets, keys and actions.
 
@@ -47,10 +47,12 @@ def check_env(env: Any, backend: Backend | None = None, seed: int = 0) -> Report
         MissingExtraError: the environment needs an optional package that is not installed.
     """
     report = Report()
+    if isinstance(env, str) and (named := named_object(env)) is not None:
+        env = named
     with global_generators_restored():
         if isinstance(env, str):
             _check_id(report, env, backend, seed)
-        elif hasattr(env, "default_params"):
+        elif hasattr(env, "default_params") and not isinstance(env, type):
             _check_functional(report, env, seed)
         elif isinstance(env, gymnasium.Env):
             check_gymnasium(report, Subject(env, _builder(env), None, _nondeterministic(env)), seed)
@@ -120,12 +122,15 @@ def _make_as_it_comes(spec: GymnasiumSpec) -> gymnasium.Env[Any, Any]:
 
 
 def _check_made(report: Report, build: Builder, seed: int, spec: GymnasiumSpec | None = None) -> None:
-    made: list[gymnasium.Env[Any, Any]] = []
+    made: list[Any] = []
     with report.about("made"):
         made.append(_made(build, spec))
     if not made:
         return
     env = made[0]
+    if hasattr(env, "default_params"):
+        _check_functional(report, env, seed)
+        return
     limit, registered = (spec.max_episode_steps, env_spec(spec.id)) if spec else (None, None)
     try:
         check_gymnasium(report, Subject(env, build, limit, _nondeterministic(env), registered), seed)
@@ -134,15 +139,15 @@ def _check_made(report: Report, build: Builder, seed: int, spec: GymnasiumSpec |
         report.closes(env.close)
 
 
-def _made(build: Callable[[], Any], spec: GymnasiumSpec | None) -> gymnasium.Env[Any, Any]:
+def _made(build: Callable[[], Any], spec: GymnasiumSpec | None) -> Any:
     try:
         env = build()
     except (ImportError, DependencyNotInstalled):
         if spec is not None:
             make(spec.id, "host")  # raises an error that names the extra
         raise
-    if not isinstance(env, gymnasium.Env):
-        raise Fault(f"must be a gymnasium.Env, not {type(env).__name__}")
+    if not isinstance(env, gymnasium.Env) and not hasattr(env, "default_params"):
+        raise Fault(f"must be a gymnasium.Env or a functional environment, not {type(env).__name__}")
     return env
 
 

@@ -25,6 +25,7 @@ from morl.envs.host.worker_pool import WorkerPool
 from morl.errors import MissingExtraError, UserCodeError, UserError, closing, user_code
 from morl.registry import Objective, env_spec
 from morl.spaces import Observations
+from morl.words import brief_repr
 
 # Missing module -> the extra that installs it.
 _EXTRAS = {
@@ -71,6 +72,7 @@ class HostEnvironment:
     kwargs: Mapping[str, Any]
     action_mask: MaskAtEnd | None = None
     join: MaskJoin | None = None
+    __repr__ = brief_repr
 
     def make_vector(
         self,

@@ -31,6 +31,7 @@ from morl.quality import NUM_PREFERENCES, measure
 from morl.registry import MetricSpec, metric_specs
 from morl.runs.front import Floats
 from morl.settings import TrainSettings
+from morl.words import brief_repr
 
 Grouping = Literal["settings", "run"]
 FIRST = 4  # the first metrics share their bootstrap draws
@@ -86,6 +87,7 @@ class Comparison:
     measured: tuple[Measured, ...]
     means: dict[tuple[str, str], Interval]
     improvement: dict[tuple[str, str, str], Interval]
+    __repr__ = brief_repr
 
     @property
     def groups(self) -> list[str]:

@@ -20,6 +20,7 @@ from morl.ops.preferences import check_preference
 from morl.runs.front import Policy
 from morl.training.evaluation import MAX_STEPS
 from morl.training.setup import Setup
+from morl.words import brief_repr
 
 DEFAULT_FPS = 30  # Gymnasium's default
 OnFrame = Callable[[NDArray[np.uint8]], None]
@@ -43,6 +44,7 @@ class Episode:
     terminated: bool
     truncated: bool
     gamma: float
+    __repr__ = brief_repr
 
     @property
     def returns(self) -> NDArray[np.float64]:
@@ -70,6 +72,7 @@ class Playback:
 
     setup: Setup
     policy: Policy
+    __repr__ = brief_repr
 
     @property
     def fps(self) -> float:
@@ -171,7 +174,12 @@ class Playback:
 
 
 def play(
-    run: str | Path, preference: Any = None, *, policy: int | None = None, training_seed: int | None = None
+    run: str | Path,
+    preference: Any = None,
+    *,
+    policy: int | None = None,
+    training_seed: int | None = None,
+    env: Any = None,
 ) -> Playback:
     """Return the policy of a finished run that fits a preference, ready to be played.
 
@@ -184,6 +192,7 @@ def play(
         preference: (R,) weights on the simplex; the policy with the largest weighted return is taken.
         policy: a policy by its number in ``front.csv`` instead.
         training_seed: whose front; by default that of the first seed.
+        env: the environment, as for :func:`morl.load`.
 
     Raises:
         UserError: not a finished run, no such seed or policy, a preference off the simplex, both or neither given.
@@ -191,7 +200,7 @@ def play(
     if (preference is None) == (policy is None):
         raise UserError("give a preference or the number of a policy, one of the two")
     path = Path(run)
-    setup, settings = setup_of(path)
+    setup, settings = setup_of(path, env=env)
     setup.require("rollout")
     if preference is not None:  # before anything is compiled
         check_preference(preference, len(setup.objectives), setup.objectives)

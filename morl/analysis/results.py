@@ -25,6 +25,7 @@ from morl.runs.directory import check_module, check_written, read_fronts, read_o
 from morl.runs.front import Floats, Front
 from morl.settings import SearchSettings, TrainSettings
 from morl.training.setup import known_front
+from morl.words import brief_repr
 
 OBJECTS, CANDIDATES = "objects.csv", "candidates.csv"  # of a run whose fronts hold objects, and labelled ones
 
@@ -67,6 +68,7 @@ class Result:
     tables: Mapping[int, Mapping[str, Floats]]
     history: Mapping[int, Mapping[str, Floats]]
     true_front: Floats | None
+    __repr__ = brief_repr
 
     @property
     def agent(self) -> str:

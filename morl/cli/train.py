@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import keyword
 import re
 import shlex
-import signal
-import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, make_dataclass
 from pathlib import Path
-from types import FrameType, MappingProxyType
+from types import MappingProxyType
 from typing import Annotated, Any
 
 import tyro
 
+from morl.cli.interrupts import stop_on_interrupt
 from morl.cli.table import reflowed
 from morl.errors import UserError
 from morl.registry import agent_spec, agent_specs, load
+from morl.words import counted
 
 COMMAND = (10, "AGENT [flags]", "train an agent and leave a run directory with its Pareto front")
 STOPPED = 3
@@ -82,16 +82,31 @@ def main(args: Sequence[str]) -> int:
         settings, config = parse(name, load(agent_spec(name).config), flags)
         arguments = {"agent": name, "settings": settings, "config": config}
 
-    from morl.cli.progress import TerminalReporter
     from morl.training.loop import train
+    from morl.training.terminal import TerminalReporter
 
-    with TerminalReporter() as reporter, stop_on_interrupt(STOPPING) as stopped:
+    with TerminalReporter() as reporter, _stops(reporter) as stopped:
         run = train(**arguments, reporter=reporter, should_stop=lambda: bool(stopped))
     print(summary(run))
     if run.finished:
         return 0
-    print(f"stopped early; to go on: morl train --resume {shlex.quote(str(run.path))}")
+    print(f"stopped early; to go on: {_resume(run.path)}")
     return STOPPED
+
+
+def _stops(reporter: Any) -> contextlib.AbstractContextManager[list[int]]:
+    """Catch interruptions of a training; before the first updates, which are compiled first, nothing is lost."""
+
+    def leave() -> tuple[str, int] | None:
+        if reporter.updated:
+            return None
+        return f"stopped before the first update; to go on: {_resume(reporter.path)}", STOPPED
+
+    return stop_on_interrupt(STOPPING, begun=lambda: reporter.path is not None, leave=leave)
+
+
+def _resume(path: Path) -> str:
+    return f"morl train --resume {shlex.quote(str(path))}"
 
 
 def parse(agent: str, config_class: type[Any], flags: Sequence[str]) -> tuple[Any, Any]:
@@ -186,30 +201,12 @@ def _config_path(flags: Sequence[str]) -> Path | None:
     return None
 
 
-@contextmanager
-def stop_on_interrupt(what: str) -> Iterator[list[int]]:
-    """Catch the first SIGINT or SIGTERM: fill the list and print ``what`` is done now. A second one interrupts."""
-    received: list[int] = []
-
-    def handle(number: int, frame: FrameType | None) -> None:
-        if received:
-            raise KeyboardInterrupt
-        received.append(number)
-        print(f"\nstopping: {what} (again to abort)", file=sys.stderr)
-
-    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield received
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
 def summary(run: Any) -> str:
     """Return the closing lines: each seed's front in numbers, and the files to look at."""
     lines = [
         f"seed {seed}: {len(front)} {front.kind}, {front.describe_hypervolume()}, {front.how_measured}"
-        f"{'' if front.objects else f' on {front.episodes} fresh episodes each'}"
+        f"{'' if front.objects else ' on ' + counted(front.episodes, 'fresh episode') + ' each'}"
         for seed, front in run.fronts.items()
     ]
-    return "\n".join([*lines, f"front: {run.path / 'front.csv'}", f"picture: {run.path / 'front.png'}"])
+    files = [f"front: {run.path / 'front.csv'}", f"picture: {run.path / 'front.png'}"]
+    return "\n".join([*lines, *files, f"next: morl report {shlex.quote(str(run.path))}"])

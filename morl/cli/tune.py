@@ -19,13 +19,15 @@ from rich.live import Live
 from rich.table import Table
 
 from morl.cli.compare import interval
+from morl.cli.interrupts import stop_on_interrupt
 from morl.cli.table import reflowed, table
-from morl.cli.train import STOPPED, parse_all, stop_on_interrupt
+from morl.cli.train import STOPPED, parse_all
 from morl.errors import UserError
 from morl.registry import agent_spec, agent_specs, load
 from morl.search_space import Space, label
 from morl.tune.journal import Trial
-from morl.tune.settings import StudySettings
+from morl.tune.settings import TRAINING, StudySettings
+from morl.words import counted
 
 COMMAND = (20, "AGENT [flags]", "search for hyper-parameters, and compare the best with the defaults on other seeds")
 HELP = """usage: morl tune AGENT [flags]
@@ -40,7 +42,6 @@ every setting; an agent's own that are given as flags are not searched.
 agents: {agents}
 an agent of your own, in a module of the working directory for example: module:agent
 """
-DEFAULTS = {"num_seeds": 3, "steps": 100_000}  # defaults of a trial's training
 STOPPING = "trials are writing checkpoints"
 SHOWN = 20  # trials in the table
 
@@ -119,7 +120,7 @@ def _study(agent: str, flags: Sequence[str]) -> Any:
             worker.import_modules(tuple(values))
     spec = agent_spec(agent)
     config_class, settings_class = load(spec.config), load(spec.settings)
-    defaults = {name: value for name, value in DEFAULTS.items() if name in field_names(settings_class)}
+    defaults = {name: value for name, value in TRAINING.items() if name in field_names(settings_class)}
     flags = current_flags(flags, settings_class, config_class)
     parsed = parse_all(
         agent, config_class, flags, prog=f"morl tune {agent}", also={"study": StudySettings}, defaults=defaults
@@ -241,7 +242,7 @@ def _live_table(trials: list[Trial], active: dict[int, dict[str, float]], number
         if len(shown) < SHOWN:
             shown.setdefault(trial.number, trial)
     counts = ", ".join(f"{sum(t.state == s for t in ended)} {s}" for s in ("finished", "pruned", "failed"))
-    drawn = Table(title=f"{len(ended)} of {number} trials: {counts}", title_justify="left", expand=False)
+    drawn = Table(title=f"{len(ended)} of {counted(number, 'trial')}: {counts}", title_justify="left", expand=False)
     for column in COLUMNS:
         right = column not in ("state", "settings")
         drawn.add_column(column, justify="right" if right else "left", no_wrap=True, overflow="ellipsis")
@@ -256,7 +257,7 @@ def summary(result: Any) -> str:
     """Return the closing lines: the best settings, how certain they are, and the files to look at."""
     trials = result.trials.values()
     counts = ", ".join(f"{n} {s}" for s in ("finished", "pruned", "failed") if (n := sum(t.state == s for t in trials)))
-    lines = [f"{len(result.trials)} trials: {counts or 'none has ended'}"]
+    lines = [f"{counted(len(result.trials), 'trial')}: {counts or 'none has ended'}"]
     if result.best is None:
         return lines[0]
     best = result.best
@@ -266,13 +267,14 @@ def summary(result: Any) -> str:
     if (held := result.held_out) is not None:
         seeds = len(held.seeds)
         lines += [
-            f"on {seeds} seeds that the search has not seen: best {interval(held.mean_best)}, "
+            f"on {counted(seeds, 'seed')} that the search has not seen: best {interval(held.mean_best)}, "
             f"defaults {interval(held.mean_default)}",
             f"difference {interval(held.difference)}"
             + ("" if math.isnan(held.p_value) else f", paired permutation test p = {held.p_value:.3g}"),
         ]
         if seeds < 5:
-            lines.append(f"note: of {seeds} seeds an interval is too narrow; 5 or more tell how sure the numbers are")
+            few = counted(seeds, "seed")
+            lines.append(f"note: of {few} an interval is too narrow; 5 or more tell how sure the numbers are")
     if result.path is not None:
         config = shlex.quote(str(result.path / "best.yaml"))
         lines += [f"results: {result.path / 'results.csv'}, pictures beside it", f"to train with it: --config {config}"]

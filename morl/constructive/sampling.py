@@ -16,6 +16,7 @@ from morl.constructive import metrics as gfn_metrics
 from morl.errors import UserError
 from morl.ops.preferences import check_preference
 from morl.runs.csv import csv_text
+from morl.words import brief_repr
 
 if TYPE_CHECKING:
     from morl.settings import Device
@@ -101,6 +102,7 @@ class Candidates:
     novelty: Floats
     repeated: NDArray[np.bool_]
     states: Any
+    __repr__ = brief_repr
 
     def __len__(self) -> int:
         return len(self.objects)
@@ -155,6 +157,7 @@ def sample(
     known: Texts = (),
     training_seed: int | None = None,
     device: Device = "auto",
+    env: Any = None,
 ) -> Candidates:
     """Draw objects with the sampler of a finished run, for preferences it need not have seen.
 
@@ -170,6 +173,7 @@ def sample(
         known: objects that novelty is the distance to, as text.
         training_seed: seed of the sampler, in a run of several seeds; by default the first.
         device: where JAX runs.
+        env: the environment, as for :func:`morl.load`.
 
     Raises:
         UserError: not a finished run of an agent that samples, a preference off the simplex, an exponent it was not
@@ -182,7 +186,7 @@ def sample(
         if not low <= value < 2**31:
             raise UserError(f"{name} must be at least {low} and below 2**31, not {value}")
     path = Path(run)
-    setup, settings = setup_of(path)
+    setup, settings = setup_of(path, env=env)
     setup.require("sample")
     import jax
 

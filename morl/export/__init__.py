@@ -99,6 +99,7 @@ def export(
     preference: Any = None,
     policy: int | None = None,
     training_seed: int | None = None,
+    env: Any = None,
 ) -> Exported:
     """Write a policy of a finished run as a program.
 
@@ -111,6 +112,7 @@ def export(
         policy: a policy by its number in ``front.csv`` instead. With neither, a run whose one policy takes any
             preference gives a program that takes it too, as a second argument (B, R).
         training_seed: whose front; by default that of the first seed.
+        env: the environment, as for :func:`morl.load`.
 
     Raises:
         UserError: not a finished run, no such policy or seed, a file that exists, a missing extra, a policy that the
@@ -126,7 +128,7 @@ def export(
             raise MissingExtraError(f"exporting to {format}", extra) from None
     if preference is not None and policy is not None:
         raise UserError("give a preference or the number of a policy, not both")
-    setup, settings = setup_of(Path(run))
+    setup, settings = setup_of(Path(run), env=env)
     setup.require("export")
     front = front_of_seed(fronts_of(Path(run), setup, settings), training_seed)
     row = front.assign(preference) if preference is not None else policy

@@ -210,7 +210,7 @@ def read_settings(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
 
 @dataclass(frozen=True)
 class Run:
-    """Run that has a front, read back.
+    """Run that has a front, read back. It stands for its path wherever one is asked for.
 
     Attributes:
         path: its directory.
@@ -221,6 +221,15 @@ class Run:
     path: Path
     config: dict[str, Any]
     fronts: Mapping[int, Front]
+
+    def __repr__(self) -> str:
+        what = f"{self.config.get('agent')} on {self.config.get('env')}"
+        fronts = ", ".join(f"seed {seed}: {len(front)} {front.kind}" for seed, front in list(self.fronts.items())[:4])
+        more = f" and {len(self.fronts) - 4} more" if len(self.fronts) > 4 else ""
+        return f"<Run {self.path}: {what}; {fronts}{more}>"
+
+    def __fspath__(self) -> str:
+        return str(self.path)
 
     @property
     def front(self) -> Front:

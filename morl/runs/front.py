@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from typing import Any
@@ -20,6 +20,7 @@ from morl.ops.spaces import to_space
 from morl.runs.csv import csv_text
 from morl.spaces import Observations
 from morl.types import Actor, Evaluation, PyTree
+from morl.words import counted
 
 Floats = NDArray[np.float64]
 Join = Callable[[Any, Any], NDArray[Any]]  # joins observations and masks to what the policy sees
@@ -49,6 +50,10 @@ class Policy:
     action_space: Space[Any]
     conditional: bool = False
     join: Join | None = None
+
+    def __repr__(self) -> str:
+        numbers = [" ".join(f"{x:.4g}" for x in array) for array in (self.preference, self.returns)]
+        return f"<Policy {self.id}: preference {numbers[0]}, returns {numbers[1]}>"
 
     def __call__(
         self, obs: Any, preference: Any = None, *, key: jax.Array | None = None, mask: Any = None
@@ -145,8 +150,9 @@ class Front:
 
     @property
     def kind(self) -> str:
-        """Name of the rows: policies or objects."""
-        return "policies" if self.objects is None else "objects"
+        """Name of the rows, in their number: policies or objects, policy or object."""
+        one, many = ("policy", "policies") if self.objects is None else ("object", "objects")
+        return one if len(self) == 1 else many
 
     @property
     def how_measured(self) -> str:
@@ -162,10 +168,13 @@ class Front:
             return "labelled objects"
         if self.objects is not None:
             return f"best objects drawn for spread preferences (γ = {self.gamma:g})"
-        return f"discounted return (γ = {self.gamma:g}), mean of {self.episodes} greedy episodes"
+        return f"discounted return (γ = {self.gamma:g}), mean of {counted(self.episodes, 'greedy episode')}"
 
     def __len__(self) -> int:
         return len(self.returns)
+
+    def __repr__(self) -> str:
+        return f"<Front of {len(self)} {self.kind}: {', '.join(self.objectives)}; γ = {self.gamma:g}>"
 
     def hypervolume(self, reference_point: ArrayLike | None = None) -> float:
         """Return the volume between front and reference point; see :func:`morl.ops.metrics.hypervolume_estimate`.
@@ -342,6 +351,22 @@ def columns(objectives: tuple[str, ...]) -> list[str]:
         ),
         "length",
     ]
+
+
+def check_objectives(names: Sequence[str], number: int) -> None:
+    """Check names of objectives, which become columns of ``front.csv``.
+
+    Raises:
+        UserError: not so many, one twice, one that is no name, or that another column has.
+    """
+    if len(names) != number:
+        raise UserError(f"objectives must be {number} names, one for each number of the reward, not {len(names)}")
+    for name in names:
+        if not name.isprintable() or name != name.strip() or not name or name.startswith("-") or set(name) & set(',"'):
+            raise UserError(f"objectives must be names such as speed, not {name!r}")
+    header = columns(tuple(names))
+    if twice := sorted({name for name in header if header.count(name) > 1}):
+        raise UserError(f"objectives must be different names, and no other columns of front.csv: {twice[0]} is twice")
 
 
 def to_csv(fronts: dict[int, Front]) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,16 +16,17 @@ import yaml
 from morl import loading
 from morl.envs.constructive.host_values import oracle_errors, oracle_failure
 from morl.errors import UserCodeError, UserError, closing, whole_traceback
-from morl.registry import agent_spec, load
 from morl.runs import directory, files, storage
 from morl.runs.directory import Run
 from morl.runs.front import Floats, Front
 from morl.runs.logger import Recorder
-from morl.settings import TrainSettings
+from morl.settings import SearchSettings, TrainSettings
 from morl.training import memory
+from morl.training.arguments import training_arguments
 from morl.training.backends import devices
 from morl.training.checkpointing import Saver
 from morl.training.diagnosis import environment_fault
+from morl.training.estimate import Estimate
 from morl.training.nonfinite import FROM_ENVIRONMENT, SOURCES, NonFinite, describe_news
 from morl.training.origin import with_found_origin
 from morl.training.progress import Progress
@@ -35,8 +35,11 @@ from morl.training.reporter import Status as Status
 from morl.training.results import Results, status_of
 from morl.training.setup import Setup, prepare
 from morl.training.stages import check_can_extend, extended_stages, stages_of, written_stages
+from morl.training.terminal import shown
 from morl.training.untrained import no_better
 from morl.types import Extension, PyTree, Trainer
+from morl.validation import converted_value
+from morl.words import counted
 
 CHUNK_SECONDS = 1.0  # of compiled code before control returns to the loop
 
@@ -45,25 +48,33 @@ CHUNK_SECONDS = 1.0  # of compiled code before control returns to the loop
 @memory.exhaustion()
 def train(
     agent: str = "cmorl",
-    settings: Any = None,
+    env: Any = None,
     config: Any = None,
     *,
+    settings: Any = None,
     resume: Path | str | None = None,
-    steps: int | None = None,
-    reporter: Reporter | None = None,
+    reporter: Reporter | bool | None = None,
     should_stop: Callable[[], bool] = lambda: False,
+    **changes: Any,
 ) -> Run:
     """Train, and leave a run directory with a front re-evaluated on fresh seeds.
 
+    >>> import morl
+    >>> run = morl.train("cmorl", "minecart-v0", steps=200_000, num_policies=6, out="runs/x")  # doctest: +SKIP
+
     Args:
         agent: a registered agent; see ``morl agents``.
-        settings: :class:`TrainSettings`, or the settings class the agent is registered with.
+        env: id of an environment, or an environment: a functional one, one of Gymnasium, or a class or function that
+            makes either. A run on an object that no id makes again is loaded by ``morl.load(path, env=object)``.
+            :class:`TrainSettings`, or the settings class the agent is registered with, may stand here as well.
         config: the agent's own settings, of the dataclass it is registered with.
+        settings: :class:`TrainSettings`, if not given as ``env``.
         resume: run directory of a training that was stopped or killed, to go on with from its last checkpoint, instead
-            of all three above; of a finished one nothing is done, unless it is given more ``steps``.
-        steps: beside ``resume``, environment steps of one seed that the run shall have done in all. It goes on from its
-            last state as if it had been asked for so many (:mod:`morl.training.stages`).
-        reporter: told how it goes.
+            of all settings; of a finished one nothing is done, unless it is given more ``steps``: then it goes on from
+            its last state as if it had been asked for so many in all (:mod:`morl.training.stages`).
+        reporter: told how it goes; by default progress is printed on a terminal and in a notebook. False is silent.
+        changes: settings by name, of :class:`TrainSettings` and of the agent; they win over those above. Beside
+            ``resume`` ``steps`` alone.
         should_stop: asked between chunks of about a second; once true, a checkpoint is written, and the policies so far
             are evaluated and written; the training can be resumed.
 
@@ -76,33 +87,38 @@ def train(
             longer be written.
     """
     if resume is not None:
-        if settings is not None or config is not None:
-            raise UserError("a run that is resumed has its settings; give none beside resume")
-        return _resumed(Path(resume), steps, reporter, should_stop)
-    if steps is not None:
-        raise UserError("steps of a new training are in its settings; beside resume they give a run more")
-    settings = settings or load(agent_spec(agent).settings)()
-    setup = prepare(agent, settings, config)
+        steps = changes.pop("steps", None)
+        if settings is not None or config is not None or changes or isinstance(env, TrainSettings | SearchSettings):
+            raise UserError(
+                "a run that is resumed has its settings; give none beside resume but steps, for more of them"
+            )
+        with shown(reporter) as chosen_reporter:
+            more = None if steps is None else converted_value(int, steps, "steps")
+            return _resumed(Path(resume), more, chosen_reporter, should_stop, env)
+    given = training_arguments(agent, env, config, settings, changes)
+    settings = given.settings
+    setup = prepare(agent, settings, given.config, given.env)
     chosen = devices.choose(settings.device, len(setup.agent.preferences) * settings.num_seeds, setup.spec.split_cores)
     setup = with_found_origin(setup)
     memory.check(setup, settings, chosen)
-    path = directory.create(settings.out, f"{agent}-{settings.env}".replace("/", "-").replace(":", "-"))
-    with jax.default_device(chosen[0]):
-        return _Training(setup, settings, path, chosen, reporter, should_stop).run()
+    path = directory.create(settings.out, f"{agent}-{settings.env.strip('<>')}")
+    with jax.default_device(chosen[0]), shown(reporter) as chosen_reporter:
+        return _Training(setup, settings, path, chosen, chosen_reporter, should_stop).run()
 
 
-def _resumed(path: Path, steps: int | None, reporter: Reporter | None, should_stop: Callable[[], bool]) -> Run:
+def _resumed(
+    path: Path, steps: int | None, reporter: Reporter | None, should_stop: Callable[[], bool], env: Any
+) -> Run:
     """Go on from the last whole checkpoint, or from the start where there is none yet; see :func:`train`."""
-    setup, settings = loading.setup_of(path)
+    if steps is not None:
+        check_can_extend(path, loading.settings_of(path)[1], steps)
+    setup, settings = loading.setup_of(path, env=env, steps=steps)
     directory.check_own_files(path)
     if steps is None and (path / "front.csv").exists() and not storage.states(path / "checkpoints"):
-        return loading.load(path)
+        return loading.load(path, env)
     written = written_stages(path / "checkpoints")
     stages = written[0] if written else None
     if steps is not None:
-        check_can_extend(path, settings, steps)
-        settings = dataclasses.replace(settings, steps=steps)
-        setup = prepare(setup.agent_name, settings, setup.config)
         stages = extended_stages(path, setup.agent, steps)
     chosen = devices.choose(settings.device, len(setup.agent.preferences) * settings.num_seeds, setup.spec.split_cores)
     memory.check(setup, settings, chosen)
@@ -150,6 +166,7 @@ class _Training:
         self.solutions = setup.make_solution_set(self.seeds, settings.archive_capacity)
         later = extension.extra_metrics if extension else ()
         self.results = Results(setup, settings, path, self.seeds, self.per_seed, self.solutions, later)
+        self.estimate = Estimate()
         self.progress = Progress(stages=self.stages, taken=[set() for _ in self.seeds])
         self.saver = Saver(path / "checkpoints", settings)
         self.clock = time.perf_counter()
@@ -291,12 +308,13 @@ class _Training:
         agent, settings = self.setup.agent, self.settings
         seeds = "" if settings.num_seeds == 1 else f"{settings.num_seeds} seeds x "
         rounds = f" + {len(self.stages) - 1} x {self.stages[1]}" if self.extension else ""
-        policies = "1 policy" if self.per_seed == 1 else f"{self.per_seed} policies"
-        steps = self.backend.steps(1) // self.per_seed
-        budget = agent.budget or f"{policies} x {self.stages[0]}{rounds} updates x {steps} steps"
+        policies = counted(self.per_seed, "policy", "policies")
+        each = counted(self.backend.steps(1) // self.per_seed, "step")
+        updates = f"{self.stages[0]:,}{rounds} updates" if rounds else counted(self.stages[0], "update")
+        budget = agent.budget or f"{policies} x {updates} x {each}"
         return (
             f"{self.setup.spec.name} on {settings.env} ({self.setup.backend}, {self.device}): {seeds}{budget} = "
-            f"{self.total * settings.num_seeds:,} steps"
+            f"{counted(self.total * settings.num_seeds, 'step')}"
         )
 
     def _note(self, text: str, record: Recorder) -> None:
@@ -359,6 +377,8 @@ class _Training:
                 state, sums = trainer.run(state, chunk, progress.metric_sums())
                 seconds = time.perf_counter() - tick
                 progress.add(sums, chunk, steps, seconds)
+                if line := self.estimate.after(steps, seconds, self.total - progress.steps, len(self.seeds)):
+                    self._note(line, record)
                 self._tell(record)
                 nonfinite = self._checked(trainer.nonfinite(state), nonfinite, record)
                 pace = max(1, min(2 * chunk, round(chunk * CHUNK_SECONDS / seconds)))

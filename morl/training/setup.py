@@ -12,12 +12,13 @@ import jax
 
 from morl.environments import make
 from morl.envs.gymnasium.presentation import observations_of
+from morl.envs.objects import GivenEnvironment
 from morl.errors import UserCodeError, UserError
 from morl.guard import guarded
 from morl.ops import metrics
 from morl.parsing import plain
 from morl.registry import AgentSpec, Backend, agent_spec, env_spec, load
-from morl.runs.front import Floats, Front, from_evaluation
+from morl.runs.front import Floats, Front, check_objectives, from_evaluation
 from morl.settings import TrainSettings
 from morl.spaces import Observations
 from morl.training.backends import devices
@@ -66,6 +67,9 @@ class Setup:
     max_envs: int | None = None
     trains: bool = True
     observations: Observations = field(kw_only=True)
+
+    def __repr__(self) -> str:
+        return f"<Setup of {self.agent_name} on {self.env.id} ({self.backend}): {', '.join(self.objectives)}>"
 
     @cached_property
     def true_front(self) -> Floats | None:
@@ -169,8 +173,14 @@ def known_front(env: Any, gamma: float) -> Floats | None:
         return None
 
 
-def prepare(agent: str, settings: TrainSettings, config: Any = None) -> Setup:
+def prepare(agent: str, settings: TrainSettings, config: Any = None, given: GivenEnvironment | None = None) -> Setup:
     """Check all settings against each other and build the agent.
+
+    Args:
+        agent: a registered agent, or ``module:name``.
+        settings: of the run.
+        config: the agent's own; by default its defaults.
+        given: the environment, where it is an object and not made by the id in the settings.
 
     Raises:
         UserError: unknown agent or environment, spaces the agent cannot work with, a reference point of the wrong
@@ -183,15 +193,18 @@ def prepare(agent: str, settings: TrainSettings, config: Any = None) -> Setup:
     devices.reserve(spec.split_cores)
     if reserved := {"id", "backend"} & settings.env_kwargs.keys():
         raise UserError(f"{settings.env} has no keyword {min(reserved)!r}")
-    env = make(settings.env, backend=settings.backend, **settings.env_kwargs)
+    env: Any = given.env if given else make(settings.env, backend=settings.backend, **settings.env_kwargs)
     env = guarded(env, settings.env, f"morl check-env {settings.env} tells what to fix")
     backend: Backend = "host" if hasattr(env, "make_vector") else "jax"
+    if settings.backend not in (None, backend):
+        raise UserError(f"{settings.env} has no {settings.backend} back-end; allowed backend: {backend}")
     for name in ("processes", "overlap", "max_envs"):
         if backend == "jax" and getattr(settings, name):
             raise UserError(
                 f"{settings.env} is compiled with JAX; --{name.replace('_', '-')} is for environments on the host"
             )
-    objectives = tuple(objective.name for objective in env.objectives)
+    objectives = settings.objectives or tuple(objective.name for objective in env.objectives)
+    check_objectives(objectives, len(env.objectives))
     gamma = settings.gamma
     if gamma is None:
         registered = env_spec(env.id)

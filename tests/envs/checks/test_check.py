@@ -300,7 +300,7 @@ def function_that_returns_something_else():
         (ListInfo, "info", "must be a dictionary, not a list"),
         (EditsAction, "steps", "changed the action it was given: copy it first"),
         (CannotBeMade, "made", "raised RuntimeError: no licence ("),
-        (function_that_returns_something_else, "made", "must be a gymnasium.Env, not int"),
+        (function_that_returns_something_else, "made", "must be a gymnasium.Env or a functional environment, not int"),
     ],
 )
 def test_each_fault_is_found(env, subject, text):
