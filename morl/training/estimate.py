@@ -33,7 +33,7 @@ class Estimate:
             left: steps of one seed that are left.
             seeds: trained side by side.
         """
-        if self.told:
+        if self.told or steps < 1:
             return None
         self.chunks += 1
         if self.chunks == 1:  # compiled first
