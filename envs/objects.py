@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import pickle
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -71,6 +72,21 @@ def from_object(given: Any, kwargs: Mapping[str, Any], name: str = "") -> GivenE
     if not name and made and _plain(made[1]):
         return _given(given, *made, "jax")
     return _given(given, name or f"<{_name(given)}>", {}, "jax")
+
+
+def check_sendable(given: GivenEnvironment) -> None:
+    """Check that worker processes can be sent what makes a host environment.
+
+    Raises:
+        UserError: it cannot be pickled, as a local function cannot.
+    """
+    try:
+        pickle.dumps((given.env.spec, given.env.kwargs))
+    except Exception as error:  # any kind: it is the user's own code
+        raise UserError(
+            f"{given.id} cannot be sent to worker processes ({blame(error)}): define it at the top of a module, or "
+            "leave processes out"
+        ) from error
 
 
 def _is_environment(given: Any) -> bool:

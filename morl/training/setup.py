@@ -12,7 +12,7 @@ import jax
 
 from morl.environments import make
 from morl.envs.gymnasium.presentation import observations_of
-from morl.envs.objects import GivenEnvironment
+from morl.envs.objects import GivenEnvironment, check_sendable
 from morl.errors import UserCodeError, UserError
 from morl.guard import guarded
 from morl.ops import metrics
@@ -203,6 +203,8 @@ def prepare(agent: str, settings: TrainSettings, config: Any = None, given: Give
             raise UserError(
                 f"{settings.env} is compiled with JAX; --{name.replace('_', '-')} is for environments on the host"
             )
+    if given and settings.processes:
+        check_sendable(given)
     objectives = settings.objectives or tuple(objective.name for objective in env.objectives)
     check_objectives(objectives, len(env.objectives))
     gamma = settings.gamma

@@ -70,6 +70,7 @@ def test_a_users_config_that_checks_nothing_is_converted_too():
         (lambda: morl.train("cmorl", Walk), "tests.walks:Walk has no reference point of its own; give"),
         (lambda: morl.train("cmorl", Walk, env_kwargs=["length", 3]), "env_kwargs must be a mapping of names"),
         (lambda: morl.train("mogfn-al", TrainSettings()), "a run of mogfn-al takes a SearchSettings, not"),
+        (lambda: morl.train("cmorl", lambda: Walk(), processes=2), "<lambda> cannot be sent to worker processes"),
         (lambda: morl.train("cmorl", make_nothing), "make_nothing makes no environment in JAX or of Gymnasium"),
         (lambda: morl.train("cmorl", Uncopied()), "Uncopied cannot be copied (RuntimeError: a handle of a simulator"),
         (lambda: morl.train("cmorl", gymnasium.make_vec("morl/four-room-v0")), "give one environment, or a class"),
