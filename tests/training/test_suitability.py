@@ -33,6 +33,7 @@ def test_the_reason_is_the_message_of_training(agent, name):
 def test_a_mask_needs_one_integer():
     class Masked(Probe):
         action_space = spaces.MultiBinary(2)
+        observation_key = "x"
 
         def action_mask(self, obs):
             return obs
@@ -43,5 +44,5 @@ def test_a_mask_needs_one_integer():
 
 
 def test_an_agent_of_another_package_that_raises_is_told_in_one_line():
-    with pytest.raises(UserError, match="tiny cannot be made: AttributeError: 'Box' object has no attribute 'n'"):
+    with pytest.raises(UserError, match="agent tiny: learner raised AttributeError: 'Box' object has no attribute 'n'"):
         make_agent(tiny.SPEC, tiny.TinyConfig(), task_of(Probe("steer"), 0.9, 10**6))
