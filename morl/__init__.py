@@ -13,12 +13,13 @@ from morl.lazy import lazy_names
 from morl.registry import AgentSpec, EnvSpec, MetricSpec, register_agent, register_metric
 
 if TYPE_CHECKING:
+    from morl.analysis.comparison import compare_runs
     from morl.analysis.playback import play
     from morl.constructive.sampling import sample
     from morl.export import export as export_policy
-    from morl.functions import compare_runs, write_report
     from morl.loading import load
     from morl.loading import reevaluate as evaluate
+    from morl.report import write_report
     from morl.runs.directory import Run
     from morl.runs.front import Front, Policy
     from morl.settings import EvaluateSettings, TrainSettings
@@ -56,7 +57,7 @@ _LAZY = {
     "Policy": "morl.runs.front:Policy",
     "Run": "morl.runs.directory:Run",
     "TrainSettings": "morl.settings:TrainSettings",
-    "compare_runs": "morl.functions:compare_runs",
+    "compare_runs": "morl.analysis.comparison:compare_runs",
     "evaluate": "morl.loading:reevaluate",
     "export_policy": "morl.export:export",
     "load": "morl.loading:load",
@@ -64,7 +65,7 @@ _LAZY = {
     "run_study": "morl.tune.run:run_study",
     "sample": "morl.constructive.sampling:sample",
     "train": "morl.training.loop:train",
-    "write_report": "morl.functions:write_report",
+    "write_report": "morl.report:write_report",
     **{
         name: f"morl.{name}"
         for name in ("agents", "analysis", "envs", "export", "ops", "report", "runs", "tune", "viz")

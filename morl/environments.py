@@ -63,8 +63,8 @@ def make(id: str, backend: Backend | None = None, **kwargs: Any) -> Environment[
     if isinstance(spec, EnvSpec):
         entry_point = load(cast(str, spec.entry_point))
         check_keywords(spec.id, entry_point, kwargs)
-        given = {name: _as_tuple(value) for name, value in kwargs.items()}
-        env = constructed(entry_point, spec.id, **{**spec.kwargs, **given})
+        keywords = {name: _as_tuple(value) for name, value in kwargs.items()}
+        env = constructed(entry_point, spec.id, **{**spec.kwargs, **keywords})
         with contextlib.suppress(AttributeError, TypeError):  # of an environment that takes no attributes
             object.__setattr__(env, _MADE_BY, (builtins.id(env), id, kwargs))  # most are frozen
         return cast("Environment[Any, Any]", env)

@@ -14,7 +14,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from morl.analysis.results import Result
+from morl.analysis import results
+from morl.analysis.results import Result, Runs
 from morl.errors import UserError
 from morl.ops import metrics
 from morl.ops.bootstrap import (
@@ -223,3 +224,32 @@ def _check_seeds(results: Sequence[Result], groups: Sequence[str]) -> None:
                     f"seed {seed} of {group} is both in {first} and in {result.path}, and would count twice; leave one "
                     "out, or compare --by run"
                 )
+
+
+def compare_runs(
+    runs: Runs,
+    *,
+    by: Grouping = "settings",
+    reference_point: ArrayLike | None = None,
+    resamples: int = 10_000,
+    seed: int = 0,
+) -> Comparison:
+    """Compare finished runs of one environment, as ``morl compare`` does.
+
+    >>> import morl
+    >>> found = morl.compare_runs(["runs/a", "runs/b"])  # doctest: +SKIP
+    >>> found.means[found.groups[0], "hypervolume"].value  # doctest: +SKIP
+
+    Args:
+        runs: run directories, or one of them.
+        by: what makes a group: the same agent and settings but for the seed, or each run.
+        reference_point: (R,) of the hypervolume; by default the runs' own, of different ones the lowest in every
+            objective.
+        resamples: bootstrap samples behind each interval.
+        seed: of these samples.
+
+    Raises:
+        UserError: not a finished run, one that is given twice, or runs whose returns are not of the same kind.
+    """
+    found = results.read(results.paths_of(runs))
+    return compare(found, by=by, reference_point=reference_point, resamples=resamples, seed=seed)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import os
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ from morl.settings import SearchSettings, TrainSettings
 from morl.training.setup import known_front
 from morl.words import brief_repr
 
+Runs = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]  # run directories, or one of them
 OBJECTS, CANDIDATES = "objects.csv", "candidates.csv"  # of a run whose fronts hold objects, and labelled ones
 
 
@@ -255,3 +257,8 @@ def _history(path: Path, objectives: Sequence[str]) -> dict[int, dict[str, Float
         int(seed): {name: table[seeds == seed][:, header.index(name)] for name in shown}
         for seed in dict.fromkeys(seeds.tolist())
     }
+
+
+def paths_of(runs: Runs) -> list[Path]:
+    """Return run directories as paths."""
+    return [Path(runs)] if isinstance(runs, str | os.PathLike) else [Path(run) for run in runs]

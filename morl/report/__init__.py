@@ -9,13 +9,14 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import os
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 
 from numpy.typing import ArrayLike
 
-from morl.analysis.results import Result
+from morl.analysis.results import Result, Runs, paths_of, read
 from morl.errors import UserError
 from morl.report.data import report_data
 from morl.runs.files import write_text
@@ -73,3 +74,19 @@ def _inert(text: str) -> str:
 
 def _hash(text: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+
+def write_report(runs: Runs, out: str | os.PathLike[str] | None = None) -> Path:
+    """Write one HTML file that shows finished runs of one environment, as ``morl report`` does, and return its path.
+
+    Args:
+        runs: run directories, or one of them.
+        out: the file; by default report.html, in the run directory or, for several runs, in the working directory.
+
+    Raises:
+        UserError: as for :func:`morl.compare_runs`, or a file that cannot be written or is no report.
+    """
+    paths = paths_of(runs)
+    path = Path(out) if out is not None else (paths[0] if len(paths) == 1 else Path()) / "report.html"
+    write(read(paths), path)
+    return path

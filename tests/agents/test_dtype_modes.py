@@ -10,7 +10,7 @@ import morl
 from morl import loading
 from morl.export import export
 from tests.agents.test_conformance import CASES, settings_of
-from tests.dtype_modes import MODES, dtype_mode
+from tests.envs.dtype_modes import MODES, dtype_mode
 
 ALWAYS = ("cmorl", "x64-strict")  # both stages
 OTHERS = {  # environments, networks and options that the conformance cases lack

@@ -10,7 +10,7 @@ import pytest
 
 import morl
 from morl.envs import widths
-from tests.dtype_modes import MODES, dtype_mode
+from tests.envs.dtype_modes import MODES, dtype_mode
 from tests.extras import native_specs
 
 
