@@ -44,8 +44,10 @@ def check_range(
     if not (above and below and abs(value) <= LARGEST):
         lower = f"{'greater than' if open_low else 'at least'} {low}"
         upper = f" and {'below' if open_high else 'at most'} {high}"
-        if math.isinf(high):
-            upper = f" and at most {LARGEST:g}" if value > low else ""
+        if high in (math.inf, MOST, MOST_STEPS) and not value > low:  # a bound of no interest here
+            upper = ""
+        elif math.isinf(high):
+            upper = f" and at most {LARGEST:g}" if math.isfinite(value) else " and finite"
         raise UserError(f"{name} must be {lower}{upper}, not {shown(value)}")
 
 
@@ -264,8 +266,10 @@ def _float(value: Any, name: str) -> float:
         if isinstance(value, bool) or not isinstance(value, int | float | str):
             raise ValueError
         return value if type(value) is float else float(value)
-    except (ValueError, OverflowError):
+    except ValueError:
         raise UserError(f"{name} must be a number, not {_shown(value)}") from None
+    except OverflowError:
+        raise UserError(f"{name} must be a number that a float holds, not {shown(value)}") from None
 
 
 def _str(value: Any, name: str) -> str:

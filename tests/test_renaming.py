@@ -164,9 +164,10 @@ def test_flags_files_and_runs_of_before(tmp_path, capsys):
     assert capsys.readouterr().err == ""
 
     config.write_text(config.read_text() + "step: 0.5\n")
-    assert main(["front", str(out)]) == 2
+    assert main(["evaluate", str(out)]) == 2
     assert (
-        capsys.readouterr().err == f"morl front: error: {config}: stride is the old name of step; give one of the two\n"
+        capsys.readouterr().err
+        == f"morl evaluate: error: {config}: stride is the old name of step; give one of the two\n"
     )
 
 

@@ -154,7 +154,7 @@ class Minecart:
             if self.deterministic
             else jax.random.normal(key, (self.frame_skip, 2), dtype=jnp.float32)
         )
-        turn = (action == RIGHT).astype(jnp.int32) - (action == LEFT).astype(jnp.int32)
+        turn = jnp.where(action == RIGHT, 1, 0) - jnp.where(action == LEFT, 1, 0)
         push = jnp.where(action == ACCELERATE, ACCELERATION, jnp.where(action == BRAKE, -1.0, 0.0)).astype(jnp.float32)
 
         def sub_step(trip: _Trip, noise: jax.Array) -> tuple[_Trip, None]:

@@ -61,7 +61,7 @@ def observations_of(env: Any) -> Observations:
         given = None if masks else env.given_space  # a mask has joined the observation already
         return Observations(env.observation_space, env.id, given, mask_size=masks)
     given = presented_space(env)
-    key = env.observation_key if given is not env.observation_space else None
+    key = env.observation_key if hasattr(env, "action_mask") else None
     return Observations(env.observation_space, env.id, given, key, converted=False)
 
 

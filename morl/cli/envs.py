@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
-import sys
 import textwrap
 from collections.abc import Sequence
 
-from morl.cli.table import table
+from morl.cli.table import table, terminal_width
 from morl.errors import UserError
 from morl.registry import env_specs
 
@@ -38,11 +36,10 @@ def main(args: Sequence[str]) -> int:
         ]
         for spec in env_specs().values()
     ]
-    text = table(HEADER, rows)
-    if sys.stdout.isatty():
-        width = shutil.get_terminal_size().columns
-        if max(map(len, text.splitlines())) > width:
-            text = "\n".join(_wrapped(row, width) for row in rows)
+    text = table(HEADER, rows, fit=False)
+    width = terminal_width()
+    if width is not None and max(map(len, text.splitlines())) > width:
+        text = "\n".join(_wrapped(row, width) for row in rows)
     print(text)
     return 0
 

@@ -34,14 +34,15 @@ def reflowed(text: str) -> str:
     return "\n\n".join(blocks).rstrip("\n") + "\n"
 
 
-def table(header: Sequence[str], rows: Iterable[Sequence[str]], right: Iterable[int] = ()) -> str:
+def table(header: Sequence[str], rows: Iterable[Sequence[str]], right: Iterable[int] = (), fit: bool = True) -> str:
     """Return a table with columns aligned by spaces; those whose numbers are in ``right`` to the right.
 
     What is wider than the terminal is fitted to it: columns of text, those to the left, are broken into lines, and if
-    that is not enough the columns follow in several tables, each of which begins with the first column.
+    that is not enough the columns follow in several tables, each of which begins with the first column. Not so without
+    ``fit``.
     """
     lines = [list(header), *(list(row) for row in rows)]
-    to_right, width = set(right), terminal_width()
+    to_right, width = set(right), terminal_width() if fit else None
     widths = [max(len(line[i]) for line in lines) for i in range(len(header))]
     if width is not None:
         widths = _narrowed(widths, [i for i in range(len(header)) if i not in to_right], width)

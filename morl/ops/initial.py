@@ -29,7 +29,7 @@ def generator(key: jax.Array) -> Any:
 
 def zeros(shape: tuple[int, ...], dtype: Any) -> Any:
     """Return NumPy's zeros, or abstract ones while shapes are computed."""
-    if isinstance(jnp.zeros(()), jax.core.Tracer):
+    if isinstance(jnp.zeros((), jnp.float32), jax.core.Tracer):
         return jnp.zeros(shape, jax.dtypes.canonicalize_dtype(dtype))
     return np.zeros(shape, dtype)
 

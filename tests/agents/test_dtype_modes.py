@@ -46,7 +46,7 @@ def cases():
                 yield pytest.param(name, mode, training, own, marks=marks, id=f"{name}-{i}-{mode}")
 
 
-@pytest.mark.parametrize(("name", "mode", "training", "own"), cases())
+@pytest.mark.parametrize(("name", "mode", "training", "own"), list(cases()))
 def test_the_front_is_that_of_no_mode(name, mode, training, own, tmp_path):
     plain = trained(name, "plain", tmp_path / "plain", training, own)
     run = trained(name, mode, tmp_path / "run", training, own)

@@ -102,9 +102,9 @@ def test_the_table(dst_run, capsys):
         ("--preference 1", "a preference here has 2 weights"),
         ("--policy 0 --training-seed 9", "seed 9 is not in this run; it has 5, 6"),
         ("--policy 0 --episodes 0", "episodes must be at least 1, not 0"),
-        ("--policy 0 --max-steps 0", "max_steps must be at least 1, not 0"),
+        ("--policy 0 --max-steps 0", "--max-steps must be at least 1, not 0"),
         ("--policy 0 --seed -1", "seed must be at least 0, not -1"),
-        ("--policy 0 --video out.mp4", "cannot write a video to out.mp4; allowed: .gif, .webp, .png"),
+        ("--policy 0 --video out.avi", "cannot write a video to out.avi; allowed: .gif, .webp, .png, .mp4"),
         ("--policy 0 --video here.gif", "here.gif exists already; choose another name"),
         ("--policy 0 --trace nowhere/out.csv", "cannot write nowhere/out.csv: No such file or directory"),
         ("--policy 0 --video here.gif/out.gif", "cannot write here.gif/out.gif: Not a directory"),
@@ -129,7 +129,7 @@ def test_a_long_video_is_cut_and_the_numbers_are_not(dst_run, capsys, tmp_path, 
     assert code == 0
     length = int(dst_run.front.length[dst_run.front.assign([1, 0])])
     assert out.splitlines()[-2].split()[0] == "mean"
-    assert f"(3 pictures, the most a video holds: {2 * (length + 1) - 3} are not in it)" in out
+    assert f"(3 pictures, the most an animation holds: {2 * (length + 1) - 3} are not in it)" in out
     with Image.open(path) as image:
         assert image.n_frames == 3
         assert image.info["duration"] == 250

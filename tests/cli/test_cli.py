@@ -195,7 +195,7 @@ def test_lists(capsys):
         ("train gmorl --network rows", "network rows needs features of each action"),
         (
             "train gmorl --scalarisation chebyshev",
-            "--scalarisation not 'chebyshev'; did you mean tchebycheff?",
+            "--scalarisation must be one of linear, tchebycheff, not 'chebyshev'; did you mean tchebycheff?",
         ),
         ("train cmorl --preset papr", "unknown preset of cmorl 'papr'; did you mean paper?"),
         ("train cmorl --preset cmorl-papr", "unknown preset of cmorl 'papr'; did you mean paper?"),

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 import morl
+from morl import registry
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 PACKAGES = ("jax_env_package", "own_agent", "own_metric")
@@ -79,6 +80,17 @@ def test_a_module_is_checked_and_trained_on_from_its_folder(folder, id, flags, o
     checked, _, front = run_all([f"check-env {id}", " ".join(train), f"front {out} --csv"], cwd=EXAMPLES / folder)
     assert "FIX" not in checked
     assert objectives in front
+
+
+@pytest.fixture(scope="module", autouse=True)
+def registrations():
+    """Forget what the examples register in this process, for the tests that list environments."""
+    before = dict(registry._ENVS)
+    yield
+    registry._ENVS.clear()
+    registry._ENVS.update(before)
+    for name in ("home_battery", "shop", "thermostat"):
+        sys.modules.pop(name, None)
 
 
 @pytest.fixture(scope="module")

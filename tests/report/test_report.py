@@ -97,8 +97,8 @@ def test_returns_of_each_objective_are_in_the_history(browser, tmp_path):
     show(browser, tmp_path / "page.html")
     titles = [head.text for head in browser.find_elements("css selector", "#curves h3")]
     assert titles == ["Expected utility", "Sparsity", "Size of the front", "Best return: a b"]
-    assert "Reference point of the hypervolume: −20\u00a0−20, as given to this report." in text(browser, "numbers-note")
-    assert "above the reference point of the training, −10\u00a0−10." in text(browser, "history-note")
+    assert "Reference point of the hypervolume: −20 −20, as given to this report." in text(browser, "numbers-note")
+    assert "above the reference point of the training, −10 −10." in text(browser, "history-note")
     assert text(browser, "policies-summary") == "1 policy of seed 0"
     bar = browser.find_element("css selector", "#returns .bar")
     assert bar.get_attribute("title") == "1 over all policies shown here"

@@ -127,10 +127,10 @@ def test_python_says_the_same_and_enough_is_no_matter(tmp_path, monkeypatch):
             "steps must be at least 1 and at most 90071992",
         ),
         (["gmorl", "--steps", "9000000000000000"], "updates of a policy, and at most 2,147,483,647 can be counted"),
-        (["ppo", "--num-envs", "9" * 30], "num_envs must be at least 1 and at most 2147483647, not 9999"),
+        (["ppo", "--num-envs", "9" * 30], "--num-envs must be at least 1 and at most 2147483647, not 9999"),
         (["ppo", "--eval-episodes", "9" * 300], "not a number of about 300 digits"),
         (["ppo", "--hidden", "9" * 30], "hidden must be widths of at most 2147483647"),
-        (["ppo", "--learning-rate", "1e300"], "learning_rate must be greater than 0 and at most 3.4e+38, not 1e+300"),
+        (["ppo", "--learning-rate", "1e300"], "--learning-rate must be greater than 0 and at most 3.4e+38, not 1e+300"),
         (["ppo", "--env-kwargs", "map", "9" * 30], "map must be a whole number of at most 64 bits"),
         (
             ["ppo", "--num-policies", "2000000", "--steps", "1" + 12 * "0"],
@@ -151,7 +151,7 @@ def test_numbers_from_python_and_yaml_need_not_fit_a_float():
     for fields in ({"steps": 10**400}, {"checkpoint_minutes": 10**400}, {"env_kwargs": {"depth": -(10**40)}}):
         with pytest.raises(UserError, match=r"not a number of about|not -1000"):
             TrainSettings(**fields)
-    with pytest.raises(UserError, match="the reference point has a whole number that is too large"):
+    with pytest.raises(UserError, match="each of reference_point must be a number that a float holds, not a number of"):
         setup_of("ppo", reference_point=(10**400, 0))
 
 

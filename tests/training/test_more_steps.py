@@ -99,7 +99,7 @@ def test_every_agent(agent, tmp_path):
         (64, "has done 640 steps; give --steps more, not 64"),
         (650, "--steps 650 is not a whole update of every policy more than"),
         (0, "steps must be a whole number of at least 1, not 0"),
-        (1e4, "steps must be a whole number of at least 1, not 10000.0"),
+        (1e4 + 0.5, "steps must be a whole number, not 10000.5"),
     ],
 )
 def test_mistakes(steps, message, one_stage):
@@ -117,8 +117,6 @@ def test_a_run_without_its_last_state_says_so(one_stage, tmp_path, capsys):
         f"morl train: error: {path} cannot be given more steps: no last state was kept (by --checkpoints-kept 0 or an "
         "earlier version)\n"
     )
-    with pytest.raises(UserError, match="steps of a new training are in its settings"):
-        morl.train("tiny", SMALL, steps=9)
 
 
 def test_no_last_state_is_kept_where_none_is_wanted(tmp_path):

@@ -14,7 +14,8 @@ from tests.probes import Probe
 
 def test_verdicts_of_a_control_problem_and_of_a_constructive_one():
     found = verdicts(morl.make("deep-sea-treasure-v0"))
-    assert (found[0].agents, found[0].reason, found[0].notes) == (("cmorl", "dsac", "gmorl", "ppo"), "", ())
+    assert {"cmorl", "dsac", "gmorl", "ppo"} <= set(found[0].agents)
+    assert (found[0].reason, found[0].notes) == ("", ())
     assert can_train(found)
     assert all("constructive" in verdict.reason for verdict in found[1:])
     (able,) = [verdict for verdict in verdicts(morl.make("ngrams-v0")) if "mogfn" in verdict.agents]

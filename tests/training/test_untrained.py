@@ -44,7 +44,7 @@ def lines(after, before, labelled=False):
     points = np.array([after], float)
     numbers = dict.fromkeys(["stderr", "undiscounted", "undiscounted_stderr", "preferences"], points)
     front = Front(("a", "b"), points, **numbers, length=np.ones(1), gamma=1.0, episodes=1, reference_point=REFERENCE,
-                  learner=None, params=None, observation_ndim=1)  # fmt: skip
+                  learner=None, params=None, observations=None, action_space=None)  # fmt: skip
     told = no_better(setup, SETTINGS, None, solutions, (np.array([[before]], float), None, None), {7: front})
     assert solutions.points == "the run's"
     return told
@@ -71,7 +71,7 @@ def test_by_hand(after, before, told):
     else:
         (line,) = found
         assert line.startswith("seed 7: this front is no better than that of the untrained policies (")
-        assert f"({told}); try --preset gmorl-far or more --steps" in line
+        assert f"({told}); try --preset far or more --steps" in line
     assert lines(after, before, labelled=True) == []
 
 
@@ -83,7 +83,7 @@ def test_a_preset_that_was_followed_is_not_advised():
     settings = TrainSettings(env="minecart-v0")
     own = {name: x for name, x in agent_spec("gmorl").protocol("far", settings.env).items()}
     assert advice(prepare("gmorl", settings, GMORLConfig(**own)), settings) == "more --steps"
-    assert advice(prepare("cmorl", settings), settings) == "--preset cmorl-paper or more --steps"
+    assert advice(prepare("cmorl", settings), settings) == "--preset paper or more --steps"
 
 
 def test_it_is_the_last_line_of_a_run(tmp_path, monkeypatch):

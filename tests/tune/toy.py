@@ -92,13 +92,13 @@ def front(point):
     return SimpleNamespace(returns=np.array([point]), hypervolume=lambda: float(np.prod(point)))
 
 
-def train(agent="toy", settings=None, config=None, *, resume=None, **options):
+def train(agent="toy", env=None, config=None, *, resume=None, **options):
     """Stand in for the training loop where the agent is this one, which then needs no environment."""
     if resume is not None and (Path(resume) / "config.yaml").is_file():
         agent = settings_of(Path(resume))[0]
     if agent == "toy":
-        return search(settings, config, resume=resume, **options)
-    return the_loop(agent, settings, config, resume=resume, **options)
+        return search(env, config, resume=resume, **options)
+    return the_loop(agent, env, config, resume=resume, **options)
 
 
 the_loop, loop.train = loop.train, train

@@ -331,7 +331,7 @@ class TestMistakes:
         [
             ("train mogfn-al --env hypergrid-v0", "searches strings, which hypergrid-v0 does not build"),
             ("train mogfn-al --bases 80", "bases must be at most initial = 64, not 80"),
-            ("train mogfn-al --beta-start 9", "beta_start must be at most beta = 4.0, not 9.0"),
+            ("train mogfn-al --beta-start 9", "--beta-start must be at most beta = 4.0, not 9.0"),
             ("train mogfn-al --pool 8", "pool must be at least round_size = 16, not 8"),
             ("train mogfn-al --max-edits 40", "max_edits must be from 1 to the fewest letters, 33, not 40"),
             ("train mogfn-al --proposer nsga", "--proposer must be one of gflownet, genetic, random, not 'nsga'"),
@@ -384,7 +384,8 @@ class TestCommands:
 
     def test_front_report_and_compare(self, run, tmp_path, capsys):
         assert main(["front", str(run.path), "--seed", "1", "--preference", "0", "0", "1"]) == 0
-        title, header, row = capsys.readouterr().out.splitlines()
+        title, header, row, *note = capsys.readouterr().out.splitlines()
+        assert all(line.startswith("note: the hypervolume is 0") for line in note)
         assert title.startswith("seed 1: ")
         assert title.endswith("; labelled")
         assert header.split() == ["id", "AV", "VC", "CA", "steps", "object"]

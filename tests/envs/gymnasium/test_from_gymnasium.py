@@ -281,7 +281,8 @@ def test_an_interrupted_step_leaves_no_answer_for_the_next(monkeypatch):
 
 
 def test_an_environment_that_cannot_be_closed_in_a_worker_is_one_error(capfd):
-    envs = morl.make(f"tests.envs.host.counting:{ID}", fault="close").make_vector(4, processes=2)
+    env = morl.make(f"tests.envs.host.counting:{ID}")  # one that fails is closed and told of when its spaces are read
+    envs = dataclasses.replace(env, kwargs={"fault": "close"}).make_vector(4, processes=2)
     workers = envs._envs._workers
     envs.reset(seed=0)
     with pytest.raises(WorkerError, match=r"close raised RuntimeError: cannot be closed \(.*\), in a worker") as caught:
@@ -394,7 +395,11 @@ def test_vectors_that_cannot_work_are_refused():
         ),
         ("tests.envs.host.counting:morl-test/Talking-v0", {}, "has a Text observation space; allowed: one of arrays"),
         ("tests.envs.absent:morl-test/Counting-v0", {}, "cannot import module 'tests.envs.absent'.*No module named"),
-        ("tests.envs.host.counting:morl-test/Absent-v0", {}, "unknown environment 'morl-test/Absent-v0'; did you mean"),
+        (
+            "tests.envs.host.counting:morl-test/Absent-v0",
+            {},
+            "unknown environment 'tests.envs.host.counting:morl-test/Absent-v0'; did you mean",
+        ),
     ],
 )
 def test_what_cannot_be_made_says_why(id, kwargs, message):
