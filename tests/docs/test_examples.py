@@ -89,8 +89,7 @@ def registrations():
     yield
     registry._ENVS.clear()
     registry._ENVS.update(before)
-    for name in ("home_battery", "shop", "thermostat"):
-        sys.modules.pop(name, None)
+    sys.modules.pop("home_battery", None)
 
 
 @pytest.fixture(scope="module")
