@@ -85,11 +85,13 @@ def test_a_module_is_checked_and_trained_on_from_its_folder(folder, id, flags, o
 @pytest.fixture(scope="module", autouse=True)
 def registrations():
     """Forget what the examples register in this process, for the tests that list environments."""
-    before = dict(registry._ENVS)
+    before = [dict(known) for known in (registry._ENVS, gymnasium.registry)]
     yield
-    registry._ENVS.clear()
-    registry._ENVS.update(before)
-    sys.modules.pop("home_battery", None)
+    for known, then in zip((registry._ENVS, gymnasium.registry), before, strict=True):
+        for id in known.keys() - then.keys():
+            del known[id]
+    for name in ("home_battery", "shop", "thermostat"):
+        sys.modules.pop(name, None)
 
 
 @pytest.fixture(scope="module")

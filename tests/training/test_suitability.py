@@ -17,7 +17,7 @@ def test_verdicts_of_a_control_problem_and_of_a_constructive_one():
     assert {"cmorl", "dsac", "gmorl", "ppo"} <= set(found[0].agents)
     assert (found[0].reason, found[0].notes) == ("", ())
     assert can_train(found)
-    assert all("constructive" in verdict.reason for verdict in found[1:])
+    assert all("constructive" in verdict.reason for verdict in found if {"mogfn", "mogfn-al"} & set(verdict.agents))
     (able,) = [verdict for verdict in verdicts(morl.make("ngrams-v0")) if "mogfn" in verdict.agents]
     assert able.reason == ""
 

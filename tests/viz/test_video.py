@@ -29,6 +29,7 @@ def test_an_animation(tmp_path):
         assert (image.n_frames, image.size) == (16, (21, 31))
 
 
+@pytest.mark.filterwarnings("ignore:os.fork")  # the package's own readers fork
 def test_mp4(tmp_path):
     """The last picture of an episode stays for a second, 10 frames; sizes are even."""
     ffmpeg = pytest.importorskip("imageio_ffmpeg")
