@@ -18,6 +18,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 import tyro
 
 from morl.errors import UserError
+from morl.validation import whole_number
 
 WORDS = {
     int: ("a whole number", "whole numbers"),
@@ -51,18 +52,14 @@ class Form:
             return text if text in self.kind else None
         if self.kind in (str, Path):
             return text or None
+        if self.kind is int:
+            number = whole_number(text)
+            return None if number is None else str(number)
         try:
-            number = float(text)
+            float(text)
         except ValueError:
             return None
-        if self.kind is float:
-            return text
-        if not math.isfinite(number) or number != int(number):
-            return None
-        try:
-            return str(int(text))
-        except ValueError:  # 1e6
-            return str(int(number))
+        return text
 
 
 @dataclass(frozen=True)

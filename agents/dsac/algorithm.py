@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 
 from morl.agents.dsac.config import SeparateSACConfig
 from morl.agents.sac.algorithm import SAC
-from morl.agents.sac.setup import UPDATE_SETTINGS, check_budget, make_learner, replay_note, update_bytes
+from morl.agents.sac.setup import SACAgent, check_budget, make_learner, replay_note
 from morl.ops.preferences import equally_spaced_weights
-from morl.types import Agent, Task
+from morl.types import Task
 
 
 @dataclass(frozen=True)
-class SeparateSAC(Agent):
+class SeparateSAC(SACAgent):
     """One learner for each of ``num_policies`` preferences.
 
     Raises:
@@ -31,20 +31,8 @@ class SeparateSAC(Agent):
         _ = self.learner  # checks the spaces
 
     @property
-    def update_bytes(self) -> int:
-        return update_bytes(self.learner)
-
-    @property
-    def update_settings(self) -> tuple[str, ...]:
-        return UPDATE_SETTINGS
-
-    @property
     def notes(self) -> tuple[str, ...]:
         return (replay_note(self.learner, self.config.num_policies),)
-
-    @property
-    def action_notes(self) -> tuple[str, ...]:
-        return self.learner.actions.notes
 
     @property
     def updates(self) -> int:

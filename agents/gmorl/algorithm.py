@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 
 from morl.agents.gmorl.config import GMORLConfig
 from morl.agents.sac.algorithm import SAC
-from morl.agents.sac.setup import UPDATE_SETTINGS, check_budget, make_learner, replay_note, update_bytes
+from morl.agents.sac.setup import SACAgent, check_budget, make_learner, replay_note
 from morl.ops.preferences import dirichlet, equally_spaced_weights
-from morl.types import Agent, Task
+from morl.types import Task
 
 
 @dataclass(frozen=True)
-class GMORL(Agent):
+class GMORL(SACAgent):
     """One learner, whose policy takes any preference.
 
     Raises:
@@ -42,20 +42,8 @@ class GMORL(Agent):
         return self.config.num_preferences
 
     @property
-    def update_bytes(self) -> int:
-        return update_bytes(self.learner)
-
-    @property
-    def update_settings(self) -> tuple[str, ...]:
-        return UPDATE_SETTINGS
-
-    @property
     def notes(self) -> tuple[str, ...]:
         return (replay_note(self.learner, 1),)
-
-    @property
-    def action_notes(self) -> tuple[str, ...]:
-        return self.learner.actions.notes
 
     @property
     def updates(self) -> int:

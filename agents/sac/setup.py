@@ -1,4 +1,4 @@
-"""Shared parts of the agents of soft actor-critics: check of the budget, learner, note on memory."""
+"""Shared parts of the agents of soft actor-critics: base class, check of the budget, learner, note on memory."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from morl.agents.sac.config import SACConfig
 from morl.errors import UserError
 from morl.networks import encoders
 from morl.ops import replay
-from morl.types import Task
+from morl.types import Agent, Task
 
 LONGEST_HORIZON = 0.99  # largest default discount of a learner: bootstrapping on more learns slowly
 
@@ -51,11 +51,24 @@ def replay_note(learner: SAC, policies: int) -> str:
     return f"replay of {capacity:,} transitions{whose}: {size:,} bytes a seed"
 
 
-def update_bytes(learner: SAC) -> int:
-    """Return the bytes of one update, about: features of a rollout, and of a batch and its layers in all networks."""
-    c, size = learner.config, encoders.encoder(learner.observation_space).size
-    rollout = c.num_envs * c.rollout_steps * size // 2
-    return 4 * (rollout + c.batch_size * (4 * size + 10 * sum(c.hidden)))
+class SACAgent(Agent):
+    """Agent of soft actor-critics; what the agents say of their learner alike."""
 
+    @property
+    def learner(self) -> SAC:
+        raise NotImplementedError
 
-UPDATE_SETTINGS = ("batch_size", "num_envs", "rollout_steps", "hidden")
+    @property
+    def update_bytes(self) -> int:
+        """Return the bytes of an update, about: a rollout's features, and a batch and its layers in all networks."""
+        c, size = self.learner.config, encoders.encoder(self.learner.observation_space).size
+        rollout = c.num_envs * c.rollout_steps * size // 2
+        return 4 * (rollout + c.batch_size * (4 * size + 10 * sum(c.hidden)))
+
+    @property
+    def update_settings(self) -> tuple[str, ...]:
+        return ("batch_size", "num_envs", "rollout_steps", "hidden")
+
+    @property
+    def action_notes(self) -> tuple[str, ...]:
+        return self.learner.actions.notes
