@@ -13,6 +13,7 @@ import gymnasium
 from gymnasium.envs.registration import EnvSpec as GymnasiumSpec
 from gymnasium.vector import VectorEnv
 
+from morl import keywords
 from morl.environments import check_keywords, made_by
 from morl.envs.gymnasium.from_gymnasium import HostEnvironment, host_environment
 from morl.envs.gymnasium.to_gymnasium import GymnasiumEnv
@@ -175,7 +176,11 @@ def _registered(spec: GymnasiumSpec, kwargs: Mapping[str, Any]) -> GivenEnvironm
 
 def _plain(kwargs: Mapping[str, Any]) -> bool:
     """Return whether keywords can be settings of a run."""
-    return all(isinstance(value, bool | int | float | str) for value in kwargs.values())
+    try:
+        keywords.check(kwargs)
+    except UserError:
+        return False
+    return True
 
 
 class Copies:

@@ -9,6 +9,7 @@ import yaml
 
 import morl
 from morl.cli import main
+from morl.envs.objects import from_object
 from morl.errors import UserError
 from morl.settings import TrainSettings
 from morl.training import estimate
@@ -217,3 +218,9 @@ def test_module_and_name_is_checked_as_well(capsys):
 def test_names_that_cannot_be(names, message):
     with pytest.raises(UserError, match=message):
         morl.train("cmorl", "deep-sea-treasure-v0", objectives=names)
+
+
+def test_keywords_that_are_lists_make_an_environment_again():
+    given = from_object(morl.make("four-room-v0", maze=["_1G", "_  "]), {})
+    assert given.id == "four-room-v0"
+    assert morl.make(given.id, **given.kwargs).maze == ("_1G", "_  ")
