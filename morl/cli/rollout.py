@@ -126,7 +126,7 @@ def write_trace(path: Path, episodes: Sequence[Episode], objectives: Sequence[st
         *("terminated", "truncated"),
     ]
     try:
-        with path.open("w", newline="") as file:
+        with path.open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)
             writer.writerow(header)
             for number, episode in enumerate(episodes):

@@ -259,7 +259,7 @@ def read_known(path: Path) -> list[str]:
         UserError: unreadable, without that column, or with no object.
     """
     try:
-        text = path.read_text()
+        text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not text"
         raise UserError(f"cannot read {path}: {reason}") from error

@@ -28,9 +28,9 @@ SCRIPTS = ("elements.js", "views.js", "curves.js", "page.js")
 def html(results: Sequence[Result], reference_point: ArrayLike | None = None) -> str:
     """Return the HTML of the page; see :func:`write`."""
     parts = files("morl.report")
-    style = parts.joinpath("page.css").read_text()
-    script = "".join(parts.joinpath(name).read_text() for name in SCRIPTS)
-    page = parts.joinpath("page.html").read_text()
+    style = parts.joinpath("page.css").read_text(encoding="utf-8")
+    script = "".join(parts.joinpath(name).read_text(encoding="utf-8") for name in SCRIPTS)
+    page = parts.joinpath("page.html").read_text(encoding="utf-8")
     values = {
         "mark": MARK,
         "style": style,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import csv
 import difflib
-import io
 import os
 import platform
 import re
@@ -24,7 +23,7 @@ import yaml
 
 from morl.errors import UserError
 from morl.runs import storage
-from morl.runs.front import OBJECT_COLUMNS, Floats, Front, columns
+from morl.runs.front import OBJECT_COLUMNS, PARTS, Floats, Front, columns
 
 FORMAT = 3
 RUNS = Path("runs")  # where runs are by default
@@ -180,7 +179,7 @@ def read_config(path: Path) -> dict[str, Any]:
         UserError: missing, not YAML, or not a mapping.
     """
     try:
-        content = yaml.safe_load(path.read_text())
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}") from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:  # not text, not a path, or nested too deeply
@@ -249,7 +248,8 @@ def read_rows(path: Path) -> list[list[str]]:
         UserError: missing, or not CSV.
     """
     try:
-        return list(csv.reader(io.StringIO(path.read_text())))
+        with path.open(newline="", encoding="utf-8") as file:
+            return list(csv.reader(file))
     except (OSError, ValueError, csv.Error) as error:
         raise UserError(f"cannot read {path}: {' '.join(str(error).split())}") from error
 
@@ -294,3 +294,36 @@ def read_objects(path: Path, tables: Mapping[int, Mapping[str, Floats]]) -> dict
     if rows[:1] != [OBJECT_COLUMNS] or [tuple(row[:2]) for row in rows[1:]] != wanted or {*map(len, rows)} != {3}:
         raise UserError(f"{path} does not hold the objects of front.csv, one a row")
     return {seed: tuple(row[2] for row in rows[1:] if row[0] == str(seed)) for seed in tables}
+
+
+def check_fronts(path: Path, fronts: Mapping[int, Front]) -> None:
+    """Check that a written ``front.csv`` is read back as these fronts, number by number.
+
+    Raises:
+        OSError: it is not.
+    """
+    try:
+        found = read_fronts(path, next(iter(fronts.values())).objectives)
+    except UserError as error:
+        raise OSError(f"front.csv cannot be read back: {error}") from error
+    for seed, front in fronts.items():
+        table = found.pop(seed, {})
+        for part in PARTS:
+            if not np.array_equal(table.get(part, np.empty(0)), getattr(front, part), equal_nan=True):
+                raise OSError(f"front.csv read back has other {part} of seed {seed} than were written")
+    if found:
+        raise OSError(f"front.csv read back has a seed {min(found)} that was not written")
+
+
+def check_objects(path: Path, fronts: Mapping[int, Front]) -> None:
+    """Check that a written ``objects.csv`` is read back as the objects of these fronts.
+
+    Raises:
+        OSError: it is not.
+    """
+    try:
+        found = read_objects(path, {seed: {"length": front.length} for seed, front in fronts.items()})
+    except UserError as error:
+        raise OSError(f"objects.csv cannot be read back: {error}") from error
+    if found != {seed: front.objects for seed, front in fronts.items()}:
+        raise OSError("objects.csv read back has other objects than were written")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 
@@ -44,11 +45,26 @@ class GrowingFile:
         self._file.close()
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a file completely or not at all."""
+def write_text(path: Path, text: str, check: Callable[[Path], None] | None = None) -> None:
+    """Write a file in UTF-8 completely or not at all; it has its name once it has been read back.
+
+    Args:
+        path: path of the file.
+        text: its content.
+        check: reads the written file as its readers do, by the path that it is given, and raises OSError where that
+            gives something else than was to be written.
+
+    Raises:
+        OSError: it cannot be written, or what is read back is not what was written.
+    """
     temporary = path.with_name(f".{path.name}.tmp")
+    data = text.encode()
     try:
-        temporary.write_text(text)
+        temporary.write_bytes(data)
+        if temporary.read_bytes() != data:
+            raise OSError(f"{path.name} read back is not what was written")
+        if check:
+            check(temporary)
         temporary.replace(path)
     except BaseException:
         with contextlib.suppress(OSError):

@@ -27,7 +27,7 @@ class Recorder:
         self._path = path
         self._csv: CsvWriter
         self._tensorboard: TensorBoardWriter
-        self._log = (path / "log.txt").open("a")
+        self._log = (path / "log.txt").open("a", encoding="utf-8", errors="backslashreplace")
         self._open: list[Any] = [self._log]
         try:
             fcntl.flock(self._log, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from morl.ops import metrics
 from morl.ops.preferences import equally_spaced_weights
 from morl.quality import front_metrics, objective_metrics
 from morl.runs import files, storage
+from morl.runs.directory import check_fronts, check_objects
 from morl.runs.front import Floats, Front, objects_csv, to_csv
 from morl.runs.logger import Recorder
 from morl.settings import TrainSettings
@@ -121,6 +122,9 @@ class Results:
             fronts: by seed.
             steps: environment steps of each seed.
             record: for the picture and the final metrics.
+
+        Raises:
+            OSError: a file cannot be written, or is not read back as it was written; then there is no ``front.csv``.
         """
         from morl.viz import plotting  # matplotlib takes a while to load
 
@@ -128,10 +132,10 @@ class Results:
         with storage.replacing(self.path / "checkpoints" / "front", policies):
             (self.path / "front.csv").unlink(missing_ok=True)
         if self.setup.has_objects:
-            files.write_text(self.path / "objects.csv", objects_csv(fronts))
+            files.write_text(self.path / "objects.csv", objects_csv(fronts), partial(check_objects, fronts=fronts))
         for name, table in self.solutions.tables().items():
             files.write_text(self.path / name, table)
-        files.write_text(self.path / "front.csv", to_csv(fronts))
+        files.write_text(self.path / "front.csv", to_csv(fronts), partial(check_fronts, fronts=fronts))
         title = f"{self.setup.spec.name} on {self.settings.env}, {steps:,} steps"
         figure = plotting.draw_front(fronts, title, self.setup.true_front)
         plotting.save(figure, self.path / "front.png")

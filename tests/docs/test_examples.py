@@ -152,13 +152,15 @@ def test_every_command_works_on_a_run_of_an_own_agent(reinforce_run, tmp_path):
 def test_an_own_agent_is_tuned(tmp_path):
     pytest.importorskip("ray")
     pytest.importorskip("optuna")
-    study = tmp_path / "study"
+    study = tmp_path / "[1]*" / "study"  # a pattern to what reads its path as one
     flags = [*LITTLE, "--num-seeds", "1", "--final-episodes", "2", "--num-samples", "2", "--scheduler", "none"]
     told = run(MORL, "tune", "reinforce:reinforce", *flags, "--held-out-seeds", "0", "--out", str(study), cwd=OWN_AGENT)
     assert "2 trials: 2 finished" in told
     assert "agent: reinforce:reinforce" in (study / "best.yaml").read_text()
-    again = run(MORL, "tune", "--resume", str(study), cwd=OWN_AGENT)
+    trial = study / "trials" / "00001"
+    again, evaluated = run_all([f"tune --resume {study}", f"evaluate {trial} --episodes 2"], cwd=OWN_AGENT)
     assert "2 trials: 2 finished" in again
+    assert "mean ± standard error of 2 greedy episodes" in evaluated  # its policies act
 
 
 def test_the_installed_agent_is_listed_and_works_by_its_name(installed, tmp_path):

@@ -2,6 +2,8 @@
 
 import csv
 import io
+from dataclasses import replace
+from functools import partial
 
 import jax
 import numpy as np
@@ -12,8 +14,9 @@ import morl
 from morl.agents.ppo.algorithm import PPO
 from morl.agents.ppo.config import PPOConfig
 from morl.errors import UserError
-from morl.runs.directory import read_fronts
-from morl.runs.front import evaluation_table, evaluations_csv, from_evaluation, to_csv
+from morl.runs import files
+from morl.runs.directory import check_fronts, check_objects, read_fronts
+from morl.runs.front import evaluation_table, evaluations_csv, from_evaluation, objects_csv, to_csv
 from morl.spaces import Observations
 from morl.types import Evaluation
 from morl.viz import plotting
@@ -127,6 +130,52 @@ def test_csv_reads_back_exactly(tmp_path):
     for seed, one in fronts.items():
         for name, values in read[seed].items():
             np.testing.assert_array_equal(values, getattr(one, name))
+
+
+def damaged(line, number, text):
+    """Return a change of a table: another text in a cell of a line, or the table without that line."""
+
+    def change(table):
+        lines = table.splitlines(keepends=True)
+        if text is None:
+            del lines[line]
+            return "".join(lines)
+        cells = lines[line].split(",")
+        cells[number] = text
+        lines[line] = ",".join(cells)
+        return "".join(lines)
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda table: table[: len(table) // 2], "rows of other lengths than its first"),
+        (damaged(-1, None, None), "other preferences of seed 8"),
+        (damaged(1, 4, "0.25"), "other returns of seed 3"),
+        (damaged(2, 5, "nan"), "other returns of seed 3"),
+        (damaged(1, 1, "7"), "lost its order"),
+        (damaged(0, 3, "other"), "does not hold a front of the objectives treasure, time"),
+        (lambda table: table + table.splitlines()[1].replace("3,", "9,", 1) + "\n", "a seed 9 that was not written"),
+        (lambda table: "", "does not hold a front"),
+    ],
+)
+def test_a_table_that_is_not_read_back_as_the_fronts(change, message, tmp_path):
+    fronts = {3: front([[[0, 1]], [[1, 0]], [[2, -1]]]), 8: front(SAMPLES)}
+    (tmp_path / "front.csv").write_text(to_csv(fronts))
+    check_fronts(tmp_path / "front.csv", fronts)  # standard errors of one episode are NaN
+    (tmp_path / "front.csv").write_text(change(to_csv(fronts)))
+    with pytest.raises(OSError, match=message):
+        check_fronts(tmp_path / "front.csv", fronts)
+
+
+def test_objects_are_read_back_whatever_their_texts(tmp_path):
+    """Carriage returns, which Python's text files change, and what a CSV quotes."""
+    one = replace(front(SAMPLES), objects=('a\rb,"\r\n"', "ü 日本\n"))
+    files.write_text(tmp_path / "objects.csv", objects_csv({8: one}), partial(check_objects, fronts={8: one}))
+    with pytest.raises(OSError, match="other objects than were written"):
+        check_objects(tmp_path / "objects.csv", {8: replace(one, objects=("a", "b"))})
 
 
 @pytest.mark.parametrize(("size", "panels"), [(2, 1), (3, 3), (6, 1)])

@@ -32,6 +32,7 @@ from morl.runs.csv import CsvWriter
 from morl.runs.tensorboard import TensorBoardWriter
 from morl.settings import TrainSettings
 from morl.training import checkpointing
+from morl.training import results as training_results
 from morl.training.progress import Progress, from_json
 from morl.types import MetricSums
 from tests.tiny import TinyConfig
@@ -300,6 +301,20 @@ def test_a_full_disk_is_one_error_and_costs_nothing(stopped, whole, tmp_path, mo
                 resume(path)
         assert not [file for file in path.rglob(".*") if file.is_file()]
         morl.load(path)  # the front of the early stop
+    resume(path)
+    assert results(path) == whole
+
+
+def test_a_front_that_is_not_read_back_is_not_there(stopped, whole, tmp_path, monkeypatch):
+    path, csv_of = tmp_path / "run", training_results.to_csv
+    shutil.copytree(stopped, path)
+    with monkeypatch.context() as patch:
+        patch.setattr(training_results, "to_csv", lambda fronts: csv_of(fronts)[:-30])
+        with pytest.raises(
+            UserError, match=r"cannot write .*run: front\.csv cannot be read back: .*; state-\d+.npz is intact"
+        ):
+            resume(path)
+    assert not (path / "front.csv").exists()
     resume(path)
     assert results(path) == whole
 
