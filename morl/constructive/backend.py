@@ -18,6 +18,7 @@ from jax.sharding import PartitionSpec
 from numpy.typing import ArrayLike, NDArray
 
 from morl.constructive.sampling import texts
+from morl.training.backends.compiling import Compiled
 from morl.training.backends.devices import quick_to_compile
 from morl.training.backends.environment import WATCHED
 from morl.training.backends.sharding import Sharding
@@ -138,7 +139,7 @@ class SamplerBackend:
         mesh = self._sharding.mesh
         split, whole = PartitionSpec("policies"), PartitionSpec()
         shard = partial(jax.shard_map, mesh=mesh, check_vma=False)
-        compiled = partial(jax.jit, compiler_options=quick_to_compile(mesh.devices[0].platform))
+        compiled = partial(Compiled, compiler_options=quick_to_compile(mesh.devices[0].platform))
         self._run = compiled(
             shard(self._run_shard, in_specs=(split, whole, split), out_specs=(split, split)), donate_argnums=0
         )

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from morl.envs.gymnasium.from_gymnasium import HostEnvironment
 from morl.envs.gymnasium.host_vector import HostStep, HostVectorEnv
 from morl.spaces import Observations
+from morl.training.backends.compiling import Compiled
 from morl.training.backends.host_pools import HostPools
 from morl.training.backends.sharding import Sharding
 from morl.training.evaluation import MAX_STEPS, in_blocks, in_widths
@@ -120,7 +121,7 @@ class HostBackend:
             out_specs=split,
             check_vma=False,
         )
-        self._update = jax.jit(updates, donate_argnums=0)
+        self._update = Compiled(updates, donate_argnums=0)
         self._policy = jax.jit(jax.vmap(learner.policy))
 
     def for_learner(self, learner: Learner) -> HostBackend:

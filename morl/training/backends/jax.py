@@ -17,6 +17,7 @@ import numpy as np
 from jax.sharding import PartitionSpec
 from numpy.typing import NDArray
 
+from morl.training.backends.compiling import Compiled
 from morl.training.backends.devices import quick_to_compile
 from morl.training.backends.sharding import Sharding
 from morl.training.evaluation import evaluate, in_blocks, in_widths
@@ -83,7 +84,7 @@ class JaxBackend:
         self._skip_nonfinite, self._draw_preference = skip_nonfinite, draw_preference
         self._split, self._whole = PartitionSpec("policies"), PartitionSpec()
         self._shard_map = partial(jax.shard_map, mesh=self._sharding.mesh, check_vma=False)
-        self._jit = partial(jax.jit, compiler_options=quick_to_compile(self._sharding.mesh.devices[0].platform))
+        self._jit = partial(Compiled, compiler_options=quick_to_compile(self._sharding.mesh.devices[0].platform))
         self._start = self._jit(jax.vmap(partial(start_batch, env, self._params, num_envs=learner.num_envs)))
         run_evaluation = partial(
             evaluate, env, self._params, learner, episodes=eval_episodes, gamma=gamma, conditional=bool(width)
