@@ -15,14 +15,13 @@ from gymnasium.vector import VectorEnv
 
 from morl import keywords
 from morl.environments import check_keywords, made_by
+from morl.envs.contract import broken_contract, missing_attributes
 from morl.envs.gymnasium.from_gymnasium import HostEnvironment, host_environment
 from morl.envs.gymnasium.to_gymnasium import GymnasiumEnv
-from morl.errors import UserError, blame
+from morl.errors import UserError, user_code, user_code_that
+from morl.guard import guarded
 from morl.registry import Backend
 from morl.words import brief_repr
-
-# Members of a functional environment; one with any of the first is taken for such an environment.
-FUNCTIONAL = ("default_params", "reset", "step", "observation_space", "action_space", "reward_space", "objectives")
 
 
 @dataclass(frozen=True)
@@ -66,13 +65,13 @@ def from_object(given: Any, kwargs: Mapping[str, Any], name: str = "") -> GivenE
         return _registered(given.spec, given.kwargs) or _given(given, name or f"<{given.id}>", {}, "host")
     if isinstance(given, gymnasium.Env):
         return _of_gymnasium(given, name)
-    missing = [member for member in FUNCTIONAL if not hasattr(given, member)]
-    if missing:
-        raise UserError(f"{_name(given)} is not an environment in JAX: it has no {', '.join(missing)}")
     made = made_by(given)
     if not name and made and _plain(made[1]):
         return _given(given, *made, "jax")
-    return _given(given, name or f"<{_name(given)}>", {}, "jax")
+    id = name or f"<{_name(given)}>"
+    if missing := missing_attributes(guarded(given, id)):
+        raise broken_contract(id, missing[0])
+    return _given(given, id, {}, "jax")
 
 
 def check_sendable(given: GivenEnvironment) -> None:
@@ -81,18 +80,17 @@ def check_sendable(given: GivenEnvironment) -> None:
     Raises:
         UserError: it cannot be pickled, as a local function cannot.
     """
-    try:
+    advice = "define it at the top of a module, or leave processes out"
+    with user_code_that(f"{given.id} cannot be sent to worker processes", advice):
         pickle.dumps((given.env.spec, given.env.kwargs))
-    except Exception as error:  # any kind: it is the user's own code
-        raise UserError(
-            f"{given.id} cannot be sent to worker processes ({blame(error)}): define it at the top of a module, or "
-            "leave processes out"
-        ) from error
 
 
 def _is_environment(given: Any) -> bool:
     """Return whether an object is an environment itself, whole or not, and not what makes one."""
-    return isinstance(given, HostEnvironment | gymnasium.Env | VectorEnv) or hasattr(given, FUNCTIONAL[0])
+    if isinstance(given, HostEnvironment | gymnasium.Env | VectorEnv):
+        return True
+    with user_code(_name(given), "default_params"):
+        return hasattr(given, "default_params")
 
 
 def _given(env: Any, id: str, kwargs: Mapping[str, Any], backend: Backend) -> GivenEnvironment:
@@ -118,14 +116,11 @@ def _made(make: Any, kwargs: Mapping[str, Any], name: str) -> GivenEnvironment:
     if isinstance(make, type) and issubclass(make, gymnasium.Env):
         return _on_the_host(what, make, kwargs, id)
     check_keywords(id, make, kwargs)
-    try:
+    with user_code_that(f"{what} cannot make an environment"):
         env = make(**kwargs)
-    except UserError:
-        raise
-    except Exception as error:  # any kind: it is the user's own code
-        raise UserError(f"{what} cannot make an environment: {blame(error)}") from error
     if isinstance(env, gymnasium.Env):
-        env.close()
+        with user_code(id, "close"):
+            env.close()
         return _on_the_host(what, make, kwargs, id)
     if isinstance(env, type) or not _is_environment(env):
         raise UserError(f"{what} makes no environment in JAX or of Gymnasium, but {type(env).__name__}")
@@ -201,11 +196,7 @@ class Copies:
         name = _name(self.env)
         if render_mode is not None and render_mode != self.env.render_mode:
             raise UserError(f"{name} was made without render_mode={render_mode!r}: make it with that to draw it")
-        try:
+        advice = "training takes many of them: give the class, or a function that makes one"
+        with user_code_that(f"{name} cannot be copied", advice):
             copied: gymnasium.Env[Any, Any] = copy.deepcopy(self.env)
-        except Exception as error:  # any kind: it is the user's own code
-            raise UserError(
-                f"{name} cannot be copied ({blame(error)}), and training takes many of them: give the class, or a "
-                "function that makes one"
-            ) from error
         return copied

@@ -81,6 +81,25 @@ def user_code(owner: str, what: str, advice: str = "") -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def user_code_that(text: str, advice: str = "") -> Iterator[None]:
+    """Run a user's code as :func:`user_code` does, where what cannot be done says more than the method's name.
+
+    Args:
+        text: begins the line, such as ``X cannot be copied``; the error follows.
+        advice: appended, after a semicolon.
+
+    Raises:
+        UserCodeError: the block has raised.
+    """
+    try:
+        yield
+    except (UserError, KeyboardInterrupt, GeneratorExit):
+        raise
+    except BaseException as error:
+        raise UserCodeError(f"{text}: {blame(error)}{f'; {advice}' if advice else ''}") from error
+
+
+@contextlib.contextmanager
 def closing(thing: Any) -> Iterator[None]:
     """Close a thing after the block; where the block has raised, an error in closing does not hide that."""
     try:

@@ -5,9 +5,12 @@ Environments and learners are called while JAX traces them, so the guard costs n
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import inspect
-from collections.abc import Callable
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from morl.errors import UserError, user_code, user_code_error
@@ -23,7 +26,7 @@ def guarded(target: Any, owner: str, advice: str = "", parts: tuple[str, ...] = 
         owner, advice: for the error, see :func:`morl.errors.user_code_error`.
         parts: names of attributes that are objects to guard as well, such as an agent's learner.
     """
-    return target if target is None or _ours(type(target)) else _Guarded(target, owner, advice, parts)
+    return target if target is None or is_ours(type(target)) else _Guarded(target, owner, advice, parts)
 
 
 def constructed(entry_point: Callable[..., Any], owner: str, *args: Any, **kwargs: Any) -> Any:
@@ -32,13 +35,51 @@ def constructed(entry_point: Callable[..., Any], owner: str, *args: Any, **kwarg
     Raises:
         UserCodeError: it raised.
     """
-    if _ours(entry_point):
+    if is_ours(entry_point):
         return entry_point(*args, **kwargs)
     with user_code(owner, "its constructor"):
         return entry_point(*args, **kwargs)
 
 
-def _ours(code: Any) -> bool:
+def made_settings(cls: type[Any], **values: Any) -> Any:
+    """Return settings of a dataclass, which may be a user's; what its ``__post_init__`` raises becomes one line.
+
+    Raises:
+        UserCodeError: it raised.
+    """
+    return constructed(cls, f"settings {cls.__name__}", **values)
+
+
+def replaced_settings(settings: Any, **changes: Any) -> Any:
+    """Return settings with changes, as :func:`dataclasses.replace` does; see :func:`made_settings`."""
+    cls = type(settings)
+    if is_ours(cls):
+        return dataclasses.replace(settings, **changes)
+    with user_code(f"settings {cls.__name__}", "its constructor"):
+        return dataclasses.replace(settings, **changes)
+
+
+@contextmanager
+def made_by_parser() -> Iterator[None]:
+    """Run a parser that makes settings; what a user's dataclass of them raises becomes one line, all else passes.
+
+    Raises:
+        UserCodeError: it raised.
+    """
+    try:
+        yield
+    except (UserError, KeyboardInterrupt):
+        raise
+    except BaseException as error:
+        for frame, _ in traceback.walk_tb(error.__traceback__):
+            cls = type(frame.f_locals.get("self"))
+            if frame.f_code.co_name == "__init__" and dataclasses.is_dataclass(cls) and not is_ours(cls):
+                raise user_code_error(f"settings {cls.__name__}", "its constructor", error) from error
+        raise
+
+
+def is_ours(code: Any) -> bool:
+    """Return whether a class or function is this library's."""
     return str(getattr(code, "__module__", "")).partition(".")[0] == "morl"
 
 

@@ -13,8 +13,9 @@ from typing import Any, TypeVar, get_args
 import tyro
 
 from morl import keywords
-from morl.errors import UserError, unknown_name
+from morl.errors import UserCodeError, UserError, unknown_name
 from morl.flags import check_flags, flags_of
+from morl.guard import made_by_parser, made_settings, replaced_settings
 from morl.renaming import current_flags, current_names
 from morl.validation import field_types, whole_number
 
@@ -48,7 +49,7 @@ def parse(
     args, errors = whole_numbers(current_flags(args, cls), cls), io.StringIO()
     args = check_flags(args, cls, prog=prog, required=default is None, by_field=by_field)
     try:
-        with contextlib.redirect_stderr(errors):
+        with contextlib.redirect_stderr(errors), made_by_parser():
             parsed: Options = tyro.cli(  # type: ignore[assignment]  # its overload for a default that may be None
                 cls, args=args, prog=prog, default=default, config=(tyro.conf.OmitArgPrefixes,)
             )
@@ -60,6 +61,8 @@ def parse(
         while cause is not None and not isinstance(cause, UserError):  # of a dataclass's own checks
             cause = cause.__context__
         message = _one_line(errors.getvalue()) if cause is None else str(cause)
+    except UserCodeError:
+        raise
     except UserError as error:
         message = str(error)
     raise UserError(message if by_field else _by_flag(message, cls))
@@ -80,7 +83,8 @@ def _with_keywords(settings: Options) -> Options:
             changed[name] = _with_keywords(value)
         elif isinstance(value, dict):
             changed[name] = {key: keywords.from_text(key, text) for key, text in value.items()}
-    return dataclasses.replace(settings, **changed) if changed else settings  # type: ignore[type-var]
+    made: Options = replaced_settings(settings, **changed) if changed else settings
+    return made
 
 
 def whole_numbers(args: Sequence[str], cls: type[Any]) -> list[str]:
@@ -157,6 +161,8 @@ def from_mapping(cls: type[Options], values: Mapping[str, Any], *, source: str, 
         args += _flag(cls, name, value, f"{source}: {name}")
     try:
         return parse(cls, args, prog=source, by_field=True)
+    except UserCodeError:
+        raise
     except UserError as error:
         raise UserError(f"{source}: {error}") from None
 
@@ -181,7 +187,7 @@ def to_flags(cls: type[Any], values: Mapping[str, Any], *, source: str) -> list[
     Raises:
         UserError: as for :func:`from_mapping`.
     """
-    settings, default = from_mapping(cls, values, source=source), cls()
+    settings, default = from_mapping(cls, values, source=source), made_settings(cls)
     values = current_names(values, cls, source=source)
     flags: list[str] = []
     for name in values:

@@ -13,7 +13,7 @@ from importlib.metadata import EntryPoint, entry_points
 from types import MappingProxyType, ModuleType
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from morl.errors import UserCodeError, UserError, blame, unknown_name, user_code
+from morl.errors import UserCodeError, UserError, blame, unknown_name, user_code, user_code_that
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -132,8 +132,12 @@ class AgentSpec:
         if name not in self.protocols:
             raise unknown_name(f"preset of {self.name}", short, self.protocols)
         with user_code(f"agent {self.name}", f"preset {name}"):
-            settings: dict[str, Any] = load(self.protocols[name])(env)
-        return settings
+            settings: Any = load(self.protocols[name])(env)
+        if not isinstance(settings, Mapping):
+            raise UserError(
+                f"agent {self.name}: preset {name} must return settings by name, not a {type(settings).__name__}"
+            )
+        return dict(settings)
 
 
 @dataclass(frozen=True)
@@ -342,10 +346,8 @@ def import_user_module(module: str, what: str) -> ModuleType:
     here = os.getcwd()
     if here not in sys.path and "" not in sys.path:
         sys.path.append(here)  # last, so that nothing there can replace an installed package
-    try:
+    with user_code_that(f"cannot import module {module!r} of {what}"):
         return importlib.import_module(module)
-    except (Exception, SystemExit) as error:  # any kind: it is the user's own code
-        raise UserCodeError(f"cannot import module {module!r} of {what}: {blame(error)}") from error
 
 
 def load(entry_point: str) -> Any:
@@ -356,12 +358,10 @@ def load(entry_point: str) -> Any:
     """
     module, _, name = entry_point.partition(":")
     try:
-        return getattr(importlib.import_module(module), name)
-    except UserError:
+        with user_code_that(f"cannot load {entry_point!r}"):
+            return getattr(importlib.import_module(module), name)
+    except UserCodeError as error:
+        cause = error.__cause__
+        if module.partition(".")[0] == "morl" and cause and not isinstance(cause, ImportError | AttributeError):
+            raise cause from None
         raise
-    except (ImportError, AttributeError) as error:
-        raise UserError(f"cannot load {entry_point!r}: {blame(error)}") from error
-    except (Exception, SystemExit) as error:
-        if module.partition(".")[0] == "morl":
-            raise
-        raise UserCodeError(f"cannot load {entry_point!r}: {blame(error)}") from error

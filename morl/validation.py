@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from morl.errors import UserError, unknown_name
+from morl.guard import made_settings, replaced_settings
 
 MOST_DIGITS = 30  # of a whole number written with an exponent
 
@@ -138,9 +139,9 @@ def changed(settings: Any, cls: type[Any], changes: Mapping[str, Any]) -> Any:
         if name not in names:
             raise unknown_name("setting", name, names)
     if settings is None:
-        settings = cls(**changes)
+        settings = made_settings(cls, **changes)
     elif changes and isinstance(settings, cls):
-        settings = dataclasses.replace(settings, **changes)
+        settings = replaced_settings(settings, **changes)
     if dataclasses.is_dataclass(settings) and not isinstance(settings, type):
         settings = copy.copy(settings)
         convert_fields(settings)  # of a class of a user's, which need not do so itself

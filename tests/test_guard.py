@@ -1,6 +1,7 @@
 """A user's code raises whatever it likes: one line says whose it was, in which method and step."""
 
 import copy
+from dataclasses import dataclass
 from types import SimpleNamespace
 
 import gymnasium
@@ -260,6 +261,78 @@ def test_an_agent_that_ends_the_process_is_named_and_its_traceback_logged(tmp_pa
     with pytest.raises(UserCodeError, match=r"agent leaving: update raised SystemExit: 0"):
         morl.train("tests.test_guard:LEAVING", settings)
     assert "in update\n    raise SystemExit(0)" in (tmp_path / "x" / "log.txt").read_text()
+
+
+class Shapeless(Wanderer):
+    def init(self, key):
+        return {}
+
+
+class ShapelessAgent(Tiny):
+    @property
+    def learner(self):
+        inner = super().learner
+        return Shapeless(inner.observations, inner.actions, inner.num_objectives, inner.step)
+
+
+SHAPELESS = registry.AgentSpec("shapeless", "of tests", "tests.test_guard:ShapelessAgent", "tests.tiny:TinyConfig")
+
+
+def test_an_agent_that_breaks_its_contract_is_named_and_its_traceback_logged(tmp_path):
+    settings = TrainSettings(env="fruit-tree-v0", env_kwargs={"depth": 5}, out=tmp_path / "x", steps=640)
+    with pytest.raises(UserCodeError, match=r"agent shapeless: a training raised \w+: .*; see morl\.types\.Agent"):
+        morl.train("tests.test_guard:SHAPELESS", settings)
+    assert "Traceback (most recent call last)" in (tmp_path / "x" / "log.txt").read_text()
+
+
+@dataclass(frozen=True)
+class Picky:
+    """Settings whose checks raise what they like."""
+
+    size: int = 3
+
+    def __post_init__(self):
+        if self.size != 3:
+            raise {1: KeyError("size"), 2: SystemExit(0), 4: Odd("bad"), 5: ValueError("size must be 3")}[self.size]
+
+
+PICKY = registry.AgentSpec("picky", "of tests", "tests.tiny:Tiny", "tests.test_guard:Picky")
+
+
+@pytest.mark.parametrize(("size", "name"), [(1, "KeyError"), (2, "SystemExit"), (4, "Odd"), (5, "ValueError")])
+def test_settings_of_an_agent_that_raise_are_one_line_everywhere(size, name, tmp_path, monkeypatch, capsys):
+    agent, told = "tests.test_guard:PICKY", f"settings Picky: its constructor raised {name}: "
+    with pytest.raises(UserCodeError, match=told):
+        morl.train(agent, "fruit-tree-v0", size=size, out=tmp_path / "x")
+    with pytest.raises(UserCodeError, match=told):
+        morl.train(agent, "fruit-tree-v0", Picky(), size=size, out=tmp_path / "x")
+    (tmp_path / "settings.yaml").write_text(f"size: {size}")
+    flags = ["--env", "fruit-tree-v0", "--out", str(tmp_path / "x")]
+    for more in (["--size", str(size)], ["--config", str(tmp_path / "settings.yaml")]):
+        for command in ("train", "tune"):
+            if command == "tune" and "--config" in more:
+                continue
+            assert main([command, agent, *flags, *more]) == 2
+            err = capsys.readouterr().err
+            assert err.count("\n") == 1
+            assert ("size must be 3" if size == 5 else told) in err
+    monkeypatch.setattr(Picky, "__post_init__", lambda self: 1 / 0)  # the defaults
+    with pytest.raises(UserCodeError, match="settings Picky: its constructor raised ZeroDivisionError"):
+        morl.train(agent, "fruit-tree-v0", out=tmp_path / "x")
+    assert not (tmp_path / "x").exists()
+
+
+def test_what_makes_an_environment_may_leave_the_process():
+    def leave(*args):
+        raise SystemExit(0)
+
+    with pytest.raises(UserCodeError, match=r"^leave cannot make an environment: SystemExit: 0 \(.*test_guard.py"):
+        morl.train("ppo", leave)
+    with pytest.raises(UserCodeError, match=r"^Shut: default_params raised SystemExit: 0"):
+        morl.train("ppo", type("Shut", (), {"default_params": property(leave)})())
+    shut = type("Shut", (Faulty,), {"__deepcopy__": leave, "__reduce__": leave})
+    with pytest.raises(UserCodeError, match=r"^Shut cannot be copied: SystemExit: 0"):
+        morl.train("ppo", shut(), **SMALL)
 
 
 def test_a_close_that_raises_at_the_end_leaves_the_front(tmp_path, monkeypatch):

@@ -64,6 +64,10 @@ def make_walk(length=5):
     return gymnasium.wrappers.TimeLimit(Walk(length=100), length)
 
 
+def listed(lengths, names):
+    return Walk(length=lengths[1] + names["a"]["b"])
+
+
 def make_nothing():
     return 3
 

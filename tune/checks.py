@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 from morl import search_space
 from morl.errors import UserError
+from morl.guard import replaced_settings
 from morl.registry import agent_spec, load
 from morl.search_space import Space
 from morl.settings import TrainSettings
@@ -58,6 +58,6 @@ def _check_ends(config: Any, space: Space) -> None:
         domain = parameter.domain
         for value in domain.options if isinstance(domain, search_space.Choice) else (domain.low, domain.high):
             try:
-                dataclasses.replace(config, **{name: value})
+                replaced_settings(config, **{name: value})
             except UserError as error:
                 raise UserError(f"space: {name} cannot be {search_space.label(value)}: {error}") from None

@@ -14,6 +14,7 @@ import yaml
 
 from morl import search_space
 from morl.errors import UserError
+from morl.guard import made_settings
 from morl.parsing import field_values, plain_fields
 from morl.registry import agent_spec, load
 from morl.renaming import current_names
@@ -83,7 +84,7 @@ class Study:
         import_modules(self.settings.modules)
         spec = agent_spec(agent)
         self.training = load(spec.settings)() if training is None else training
-        config = load(spec.config)() if config is None else config
+        config = made_settings(load(spec.config)) if config is None else config
         if not isinstance(self.training, load(spec.settings)) or not isinstance(config, load(spec.config)):
             raise UserError(f"{agent} takes a {spec.settings.partition(':')[2]} and a {spec.config.partition(':')[2]}")
         self.space, self.config = spaces.searched(agent, config, self.settings, dict(space or {}))

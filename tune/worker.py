@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from morl.errors import UserCodeError, UserError, blame
+from morl.errors import UserError, blame, user_code_that
 from morl.parsing import field_names
 from morl.registry import agent_spec, load
 from morl.tune import resources, scores
@@ -108,10 +108,8 @@ def import_modules(modules: tuple[str, ...]) -> None:
         UserError: a module that cannot be imported.
     """
     for module in modules:
-        try:
+        with user_code_that(f"cannot import module {module!r}"):
             importlib.import_module(module)
-        except (Exception, SystemExit) as error:  # any kind: it is the user's own code
-            raise UserCodeError(f"cannot import module {module!r}: {blame(error)}") from error
 
 
 def cache() -> Path:

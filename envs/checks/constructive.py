@@ -17,7 +17,6 @@ from morl.training.backends.devices import quick_to_compile
 
 BATCH = 8  # objects that are built together
 MOST_STEPS = 200  # largest number of steps that are checked of each
-NEEDED = ("horizon", "num_backward_actions", "observation_key", "action_mask", "backward_mask", "backward_step")
 
 
 class Walks(NamedTuple):
@@ -70,21 +69,12 @@ def check_constructive(report: Report, env: Any, seed: int) -> None:
 
 
 def _check_attributes(report: Report, env: Any) -> None:
-    for name in NEEDED:
-        if not hasattr(env, name):
-            report.fix(name, "is missing; see morl.envs.constructive.base.Constructive")
+    if not hasattr(env, "backward_step"):
+        report.fix("backward_step", "is missing; see morl.envs.constructive.base.Constructive")
     if fault := scale_fault(env):
         report.fix("reward_space", fault)
     if not isinstance(env.action_space, spaces.Discrete) or env.action_space.start != 0:
         report.fix("action_space", f"must be a gymnasium.spaces.Discrete from 0 on, not {env.action_space!r}")
-    if not report.passed():
-        return
-    for name in ("horizon", "num_backward_actions"):
-        value = getattr(env, name)
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            report.fix(name, f"must be an integer of at least 1, not {value!r}")
-    if env.max_episode_steps is not None:
-        report.fix("max_episode_steps", f"must be None, not {env.max_episode_steps}: an object is finished by itself")
     if not report.passed():
         return
     state, obs = jax.eval_shape(env.reset, jax.random.key(0), env.default_params)

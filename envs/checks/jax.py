@@ -12,7 +12,6 @@ from gymnasium import Space, spaces
 from numpy.typing import NDArray
 
 from morl.envs import widths
-from morl.envs.base import Objective
 from morl.envs.checks.constructive import check_constructive
 from morl.envs.checks.generators import drawn_from, global_state, seed_global_generators
 from morl.envs.checks.report import (
@@ -24,7 +23,13 @@ from morl.envs.checks.report import (
     note_lost,
     outside,
 )
-from morl.envs.contract import changed_attribute, violations
+from morl.envs.contract import (
+    changed_attribute,
+    front_violation,
+    missing_attributes,
+    violations,
+    wrong_attributes,
+)
 from morl.errors import UserError
 from morl.ops.pareto import non_dominated
 from morl.ops.spaces import narrow, to_jax
@@ -34,10 +39,6 @@ from morl.training.backends.devices import quick_to_compile
 BATCH, STEPS = 8, 200  # environments, and random steps of each without a time limit; else a step beyond the limit
 MAX_STEPS, BYTES = 1001, 2**27  # bounds on the steps and on the memory of their observations
 EAGER = 3  # steps taken one by one, outside of jit
-NEEDED = (
-    *("id", "observation_space", "action_space", "reward_space", "objectives", "max_episode_steps"),
-    *("reference_point", "default_params", "reset", "step"),
-)
 
 
 class Steps(NamedTuple):
@@ -51,11 +52,21 @@ class Steps(NamedTuple):
     count: Any
 
 
-def check_functional(report: Report, env: Any, seed: int, registered: EnvSpec | None = None) -> None:
-    """Check a functional environment, and its registration if it has one."""
+def check_functional(
+    report: Report, env: Any, seed: int, registered: EnvSpec | None = None, *, changed: bool = False
+) -> None:
+    """Check a functional environment, and its registration if it has one.
+
+    Args:
+        report: to add to.
+        env: the environment.
+        seed: of keys and actions.
+        registered: its registration.
+        changed: it was made with other keywords, of which the registration says nothing.
+    """
     with report.about("attributes", "spaces, objectives, reference point, parameters"):
         _check_attributes(report, env)
-    if registered is not None and report.passed():
+    if registered is not None and not changed and report.passed():
         with report.about("registration"):
             _check_registration(report, env, registered)
     if report.passed():
@@ -82,34 +93,8 @@ def check_functional(report: Report, env: Any, seed: int, registered: EnvSpec | 
 
 
 def _check_attributes(report: Report, env: Any) -> None:
-    for name in NEEDED:
-        if not hasattr(env, name):
-            report.fix(name, "is missing; see morl.envs.base.Environment")
-    if not report.passed():
-        return
-    for name in ("observation_space", "action_space"):
-        space = getattr(env, name)
-        if not isinstance(space, Space) or space.shape is None or space.dtype is None:
-            report.fix(name, f"must be a gymnasium.Space of one array, not {space!r}")
-    space = env.reward_space
-    size = space.shape[0] if isinstance(space, spaces.Box) and len(space.shape) == 1 else 0
-    if size < 2 or not np.issubdtype(space.dtype, np.floating):
-        report.fix("reward_space", f"must be a gymnasium.spaces.Box of shape (R,), R >= 2, of floats, not {space!r}")
-    names = [objective.name if isinstance(objective, Objective) else None for objective in env.objectives]
-    if len(names) != size or None in names or len(set(names)) != len(names):
-        report.fix("objectives", f"must be {size} morl.envs.base.Objective of different names, not {env.objectives!r}")
-    if np.shape(env.reference_point) != (size,) or not np.isfinite(env.reference_point).all():
-        report.fix("reference_point", f"must be {size} finite numbers, not {env.reference_point!r}")
-    limit = env.max_episode_steps
-    if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
-        report.fix("max_episode_steps", f"must be None or an integer of at least 1, not {limit!r}")
-    try:
-        hash(env)
-    except TypeError:
-        report.fix("hash", "it must be hashable, to be compiled once: make it a dataclass(frozen=True) of plain fields")
-    for leaf in jax.tree.leaves(env.default_params):
-        if not isinstance(leaf, jax.Array | np.ndarray | np.generic | float | int):
-            report.fix("default_params", f"must be a pytree of arrays; it holds a {type(leaf).__name__}")
+    for subject, text in missing_attributes(env) or wrong_attributes(env):
+        report.fix(subject, text)
 
 
 def _check_registration(report: Report, env: Any, registered: EnvSpec) -> None:
@@ -263,12 +248,11 @@ def _check_spaces(report: Report, env: Any, rows: Steps) -> None:
 
 def _check_front(report: Report, env: Any, name: str, gamma: float) -> None:
     try:
-        points = np.asarray(getattr(env, name)(gamma))
+        points = getattr(env, name)(gamma)
     except UserError as error:
         report.note(name, f"not known: {error}")
         return
-    size = len(env.objectives)
-    if points.ndim != 2 or points.shape[1] != size or len(points) == 0 or not np.isfinite(points).all():
-        report.fix(name, f"must return finite returns of shape (n, {size}), not of {points.shape}")
-    elif not non_dominated(points).all():
-        report.fix(name, f"{(~non_dominated(points)).sum()} of its {len(points)} points are dominated by others")
+    if wrong := front_violation(points, len(env.objectives)):
+        report.fix(name, wrong)
+    elif dominated := (~non_dominated(np.asarray(points))).sum():
+        report.fix(name, f"{dominated} of its {len(points)} points are dominated by others")

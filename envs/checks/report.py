@@ -12,7 +12,7 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from morl.envs.host.reward_steps import lost_in_float32
-from morl.errors import MissingExtraError, blame
+from morl.errors import MissingExtraError, UserError, blame
 
 ENDLESS = "no episode ended in {} steps"
 
@@ -73,6 +73,8 @@ class Report:
             self.fix(subject, str(fault))
         except MissingExtraError:  # to install, not to fix
             raise
+        except UserError as error:
+            self.fix(subject, str(error))
         except (Exception, SystemExit) as error:  # any exception: it is the environment's
             self.fix(subject, f"raised {blame(error)}")
         if not any(f.status in ("fix", "skip") for f in self.findings[before:]):

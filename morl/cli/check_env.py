@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated
 
 import tyro
@@ -11,6 +11,7 @@ import tyro
 from morl.errors import UserError
 from morl.parsing import parse
 from morl.registry import Backend
+from morl.settings import EnvKwargs
 
 COMMAND = (110, "ID [flags]", "check an environment, your own for example, and print what to fix")
 
@@ -26,6 +27,8 @@ class CheckOptions:
     """Environment id, or module:id to import the module that registers it first."""
     backend: Backend | None = None
     """Back-end to check, of an environment that has two."""
+    env_kwargs: EnvKwargs = field(default_factory=dict)
+    """Keywords of the environment, name and value in turn; lists and mappings as YAML: depth 7 prices "[1, 2]"."""
     seed: int = 0
     """Seed of resets, keys and actions."""
 
@@ -39,7 +42,7 @@ def main(args: Sequence[str]) -> int:
     options = parse(CheckOptions, args, prog="morl check-env")
     from morl.envs.checks.check import check_env
 
-    report = check_env(options.env, options.backend, options.seed)
+    report = check_env(options.env, options.backend, options.seed, options.env_kwargs)
     print(report)
     number = sum(finding.status == "fix" for finding in report.findings)
     print(f"{options.env}: {f'{number} to fix' if number else 'nothing to fix'}")

@@ -23,6 +23,7 @@ from morl.cli.interrupts import stop_on_interrupt
 from morl.cli.table import reflowed, table
 from morl.cli.train import STOPPED, parse_all
 from morl.errors import UserError
+from morl.guard import made_settings
 from morl.registry import agent_spec, agent_specs, load
 from morl.search_space import Space, label
 from morl.tune.journal import Trial
@@ -140,7 +141,7 @@ def _described(agent: str) -> str:
     """Return the search space as a table."""
     spec = agent_spec(agent)
     space: Space = load(spec.space) if spec.space else {}
-    config = load(spec.config)()
+    config = made_settings(load(spec.config))
     rows = [
         [name, label(getattr(config, name)), str(parameter), "yes" if parameter.live else ""]
         for name, parameter in space.items()

@@ -15,7 +15,9 @@ import yaml
 
 from morl import loading
 from morl.envs.constructive.host_values import oracle_errors, oracle_failure
-from morl.errors import UserCodeError, UserError, closing, whole_traceback
+from morl.envs.contract import broken_contract, violations
+from morl.errors import UserCodeError, UserError, closing, user_code_error, whole_traceback
+from morl.guard import is_ours
 from morl.runs import directory, files, storage
 from morl.runs.directory import Run
 from morl.runs.front import Floats, Front
@@ -25,7 +27,6 @@ from morl.training import memory
 from morl.training.arguments import training_arguments
 from morl.training.backends import devices
 from morl.training.checkpointing import Saver
-from morl.training.diagnosis import environment_fault
 from morl.training.estimate import Estimate
 from morl.training.nonfinite import FROM_ENVIRONMENT, SOURCES, NonFinite, describe_news
 from morl.training.origin import with_found_origin
@@ -41,6 +42,7 @@ from morl.types import Extension, PyTree, Trainer
 from morl.validation import converted_value
 from morl.words import counted
 
+FAULTS = (TypeError, ValueError, AttributeError, LookupError, AssertionError)  # of code that breaks a contract
 CHUNK_SECONDS = 1.0  # of compiled code before control returns to the loop
 
 
@@ -101,6 +103,7 @@ def train(
     chosen = devices.choose(settings.device, len(setup.agent.preferences) * settings.num_seeds, setup.spec.split_cores)
     setup = with_found_origin(setup)
     memory.check(setup, settings, chosen)
+    _ = setup.true_front  # a wrong one is refused before anything is written
     path = directory.create(settings.out, f"{agent}-{settings.env.strip('<>')}")
     with jax.default_device(chosen[0]), shown(reporter) as chosen_reporter:
         return _Training(setup, settings, path, chosen, chosen_reporter, should_stop).run()
@@ -211,8 +214,8 @@ class _Training:
                 record.say(f"failed: {error!r}")
                 if error.__cause__ or not isinstance(error, UserError) or error.details:
                     record.say(whole_traceback(oracle_failure(error) or error))
-                if isinstance(error, TypeError | ValueError) and not isinstance(error, UserError):
-                    self._blame_environment(error)
+                if isinstance(error, FAULTS) and not isinstance(error, UserError):
+                    self._blame(error)
                 raise
             finally:
                 record.close()
@@ -230,11 +233,14 @@ class _Training:
             ended = f"the training has ended, and its front is {self.path / 'front.csv'}"
             raise UserCodeError(f"{error}; {ended}") from error
 
-    def _blame_environment(self, error: Exception) -> None:
-        """Raise a clear UserError if the environment in JAX does not keep to its contract."""
-        if self.setup.backend == "jax" and (fault := environment_fault(self.setup.env)):
-            name = self.settings.env
-            raise UserError(f"{name}: {fault}; morl check-env {name} tells what to fix") from error
+    def _blame(self, error: Exception) -> None:
+        """Raise a clear UserError if a user's environment in JAX, or else a user's agent, breaks its contract."""
+        if self.setup.backend == "jax" and (found := violations(self.setup.env)):
+            raise broken_contract(self.settings.env, found[0]) from error
+        if not is_ours(self.setup.agent.__class__):
+            raise user_code_error(
+                f"agent {self.setup.spec.name}", "a training", error, "see morl.types.Agent"
+            ) from error
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:

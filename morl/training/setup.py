@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 import jax
 
 from morl.environments import make
+from morl.envs.contract import broken_contract, check_attributes, front_violation
 from morl.envs.gymnasium.presentation import observations_of
 from morl.envs.objects import GivenEnvironment, check_sendable
 from morl.errors import UserCodeError, UserError
-from morl.guard import guarded
+from morl.guard import constructed, guarded, made_settings
 from morl.ops import metrics
 from morl.parsing import plain
 from morl.registry import AgentSpec, Backend, agent_spec, env_spec, load
@@ -106,18 +107,18 @@ class Setup:
 
     def make_solution_set(self, seeds: Sequence[int], archive_capacity: int) -> SolutionSet:
         """Return an empty solution set for a training of these seeds."""
-        kind: Any = self.solution_set
-        made: SolutionSet = kind(self, seeds, archive_capacity)
+        owner = f"agent {self.spec.name}"
+        made: SolutionSet = constructed(self.solution_set, owner, self, seeds, archive_capacity)
         return made
 
     def make_backend(
         self, preferences: Floats, *, eval_episodes: int, devices: Sequence[jax.Device], skip_nonfinite: bool = False
     ) -> Trainer:
         """Return the trainer of policies of ``preferences``, (P, R) or (P, B, R), on this environment."""
-        backend: Trainer = load(self.spec.backend)(
-            self, preferences, eval_episodes=eval_episodes, devices=devices, skip_nonfinite=skip_nonfinite
-        )
-        return backend
+        owner = f"agent {self.spec.name}"
+        more: dict[str, Any] = {"eval_episodes": eval_episodes, "devices": devices, "skip_nonfinite": skip_nonfinite}
+        made: Trainer = guarded(constructed(load(self.spec.backend), owner, self, preferences, **more), owner)
+        return made
 
     def front(self, evaluation: Evaluation, params: PyTree, preferences: Floats) -> Front:
         """Return the front of N evaluated policies, stacked, or of one policy evaluated for N preferences."""
@@ -163,14 +164,21 @@ class Setup:
 
 
 def known_front(env: Any, gamma: float) -> Floats | None:
-    """Return the exact front (n, R) of an environment at a discount, if it can compute it."""
+    """Return the exact front (n, R) of an environment at a discount, if it can compute it.
+
+    Raises:
+        UserError: it gives something else than finite returns of that shape.
+    """
     compute = getattr(env, "true_front", None)
     try:
-        return compute(gamma) if compute else None
+        front = compute(gamma) if compute else None
     except UserCodeError:
         raise
     except UserError:  # not for these keywords of the environment
         return None
+    if front is not None and (found := front_violation(front, len(env.objectives))):
+        raise broken_contract(env.id, ("true_front", found))
+    return front
 
 
 def prepare(agent: str, settings: TrainSettings, config: Any = None, given: GivenEnvironment | None = None) -> Setup:
@@ -196,6 +204,8 @@ def prepare(agent: str, settings: TrainSettings, config: Any = None, given: Give
     env: Any = given.env if given else make(settings.env, backend=settings.backend, **settings.env_kwargs)
     env = guarded(env, settings.env, f"morl check-env {settings.env} tells what to fix")
     backend: Backend = "host" if hasattr(env, "make_vector") else "jax"
+    if backend == "jax":
+        check_attributes(env, settings.env)
     if settings.backend not in (None, backend):
         raise UserError(f"{settings.env} has no {settings.backend} back-end; allowed backend: {backend}")
     for name in ("processes", "overlap", "max_envs"):
@@ -220,7 +230,7 @@ def prepare(agent: str, settings: TrainSettings, config: Any = None, given: Give
     observations = observations_of(env)
     task = task_of(env, gamma, settings.steps)
     config_class = load(spec.config)
-    config = config_class() if config is None else config
+    config = made_settings(config_class) if config is None else config
     if not isinstance(config, config_class):
         raise UserError(f"the settings of {agent} are a {config_class.__name__}, not a {type(config).__name__}")
     built = make_agent(spec, config, task)

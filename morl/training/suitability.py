@@ -6,15 +6,23 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from gymnasium import spaces
 
 from morl.envs.gymnasium.presentation import observations_of
 from morl.errors import UserError
-from morl.guard import constructed, guarded
+from morl.guard import constructed, guarded, made_settings
 from morl.registry import AgentSpec, agent_specs, load
-from morl.types import Agent, Task
+from morl.types import Agent, Learner, Task
 
 LEARNERS = ("learner", "extension")  # parts of an agent that have methods of their own
+# Members that the core uses; those without a default do nothing where they are the protocol's own.
+AGENT = (
+    *("learner", "preferences", "updates", "extension", "num_preferences", "notes", "budget", "preference_interval"),
+    *("update_bytes", "update_settings", "draw_preference", "preference_at"),
+)
+LEARNER = ("num_envs", "rollout_steps", "init", "policy", "act", "to_env", "update")
+WITHOUT_DEFAULT = ("learner", "preferences", "updates", *LEARNER)
 AMPLE = 10**12  # steps that are enough for the default settings of any agent
 
 
@@ -60,8 +68,44 @@ def make_agent(spec: AgentSpec, config: Any, task: Task) -> Agent:
         raise UserError(f"an action_mask is for a Discrete action space, not for {kind}")
     owner = f"agent {spec.name}"
     agent: Agent = guarded(constructed(load(spec.entry_point), owner, config, task), owner, parts=LEARNERS)
+    _check_members(owner, agent, Agent, AGENT, "subclass morl.types.Agent, which has defaults for what may be left out")
     _ = agent.learner  # checks the spaces
+    if spec.backend == AgentSpec.backend:
+        _check_members(f"{owner}: its learner", agent.learner, Learner, LEARNER, "see morl.types.Learner")
+    _check_numbers(owner, agent, task.num_objectives)
     return agent
+
+
+def _check_members(owner: str, thing: Any, contract: Any, names: tuple[str, ...], advice: str) -> None:
+    """Check that an agent or a learner has what the core uses.
+
+    Raises:
+        UserError: a member is missing, or only inherited from the protocol, where it does nothing.
+    """
+    kind = thing.__class__
+    for name in names:
+        if not hasattr(thing, name) or (name in WITHOUT_DEFAULT and getattr(kind, name, 0) is getattr(contract, name)):
+            raise UserError(f"{owner} has no {name}; {advice}")
+
+
+def _check_numbers(owner: str, agent: Agent, num_objectives: int) -> None:
+    """Check how many updates and which preferences an agent asks for.
+
+    Raises:
+        UserError: no whole number of updates, or preferences of another shape or not finite.
+    """
+    updates: object = agent.updates
+    if isinstance(updates, bool) or not isinstance(updates, int | np.integer):
+        raise UserError(f"{owner}: updates must be a whole number, not {updates!r}")
+    try:
+        preferences = np.asarray(agent.preferences, np.float64)
+    except (TypeError, ValueError):
+        raise UserError(f"{owner}: preferences must be an array of numbers") from None
+    if preferences.ndim not in (2, 3) or preferences.shape[-1] != num_objectives or not preferences.size:
+        shapes = f"(K, {num_objectives}) or (K, B, {num_objectives})"
+        raise UserError(f"{owner}: preferences must be of shape {shapes}, not {preferences.shape}")
+    if not np.isfinite(preferences).all():
+        raise UserError(f"{owner}: preferences must be finite")
 
 
 def verdicts(env: Any, gamma: float = 0.99) -> list[Verdict]:
@@ -89,7 +133,7 @@ def can_train(found: Iterable[Verdict]) -> bool:
 def _verdict(spec: AgentSpec, task: Task) -> tuple[str, tuple[str, ...]]:
     """Return the reason why an agent cannot train, or an empty one, and its notes on actions."""
     try:
-        agent = make_agent(spec, load(spec.config)(), task)
+        agent = make_agent(spec, made_settings(load(spec.config)), task)
     except UserError as error:
         return str(error), ()
     return "", tuple(getattr(agent, "action_notes", ()))

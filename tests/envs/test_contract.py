@@ -6,11 +6,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from gymnasium import spaces
 
+import morl
+from morl import registry
 from morl.envs import widths
+from morl.envs.base import Objective
 from morl.envs.checks.check import check_env
-from morl.envs.contract import violations
-from morl.training.diagnosis import environment_fault
+from morl.envs.contract import CONSTRUCTIVE, NEEDED, front_violation, violations
+from morl.errors import UserError
+from morl.registry import EnvSpec
 from morl.training.rollout import start_batch, step
 from tests.probes import Probe
 
@@ -59,7 +64,6 @@ REFUSED = {
 def test_results_of_other_types_are_converted(change):
     env = Loose("endless", change=change)
     assert violations(env) == []
-    assert environment_fault(env) is None
     runners = start_batch(env, (), jax.random.key(0), 3)
 
     def advance(runners, key):
@@ -86,6 +90,69 @@ def test_other_results_are_refused_by_the_check_and_by_training_alike(change, su
     env = Loose("endless", change=change)
     (first, text), *_ = violations(env)
     assert first == subject
-    assert environment_fault(env) == f"{first}: {text}"
     told = [finding for finding in check_env(env).findings if finding.status == "fix"]
     assert (told[0].subject, told[0].text) == (first, " ".join(text.split()))
+
+
+class Walked(Probe):
+    """Probe with a mask and backward steps, as far as attributes go."""
+
+    observation_key = "place"
+    horizon = 3
+    num_backward_actions = 2
+    max_episode_steps = None
+
+    def action_mask(self, obs):
+        return jnp.ones(2, jnp.int8)
+
+    def backward_mask(self, state):
+        return jnp.ones(2, jnp.int8)
+
+    def backward_step(self, state, action, params):
+        return state, jnp.zeros(2), action
+
+
+def altered(without="", **changes):
+    """Return a probe without an attribute, or with other ones."""
+    members = {**vars(Probe), **vars(Walked), "id": "altered-v0", **changes}
+    names = members.keys() - {*without.split(), "__dict__", "__weakref__"}
+    return type("Altered", (), {name: members[name] for name in names})("choice")
+
+
+WRONG = [
+    ("observation_space", {"observation_space": None}),
+    ("observation_space", {"observation_space": spaces.Dict({"a": spaces.Discrete(2)})}),
+    ("action_space", {"action_space": 3}),
+    ("reward_space", {"reward_space": spaces.Box(-1, 1, (1,))}),
+    ("objectives", {"objectives": ("a", "b")}),
+    ("objectives", {"objectives": 2}),
+    ("objectives", {"objectives": (Objective("a"), Objective("a"))}),
+    ("reference_point", {"reference_point": [0.0]}),
+    ("reference_point", {"reference_point": [[0.0], 1]}),
+    ("reference_point", {"reference_point": ("low", "low")}),
+    ("max_episode_steps", {"max_episode_steps": 2.5, "without": "backward_step"}),
+    ("max_episode_steps", {"max_episode_steps": 5}),
+    ("action_mask", {"action_space": spaces.Box(-1, 1, (1,))}),
+    ("horizon", {"horizon": 0}),
+    ("num_backward_actions", {"num_backward_actions": True}),
+    ("hash", {"__hash__": None}),
+    ("default_params", {"default_params": {"a": "text"}}),
+    ("true_front", {"true_front": lambda self, gamma: [[1.0, 2.0, 3.0]]}),
+    ("true_front", {"true_front": lambda self, gamma: [[1.0, 2.0], [3.0]]}),
+]
+LACKING = [(name, {"without": name}) for name in dict.fromkeys((*NEEDED, *CONSTRUCTIVE)) if name != "backward_step"]
+
+
+@pytest.mark.parametrize(("subject", "changes"), [*WRONG, *LACKING], ids=lambda x: x if isinstance(x, str) else "")
+def test_attributes_are_refused_by_the_check_and_by_training_alike(subject, changes, tmp_path, monkeypatch):
+    spec = EnvSpec("altered-v0", "", ("a", "b"), (-10.0, -10.0), entry_point=f"{__name__}:altered", kwargs=changes)
+    monkeypatch.setitem(registry._ENVS, "altered-v0", spec)
+    env = altered(**changes)
+    if subject == "true_front":
+        told = front_violation(env.true_front(0.9), 2)
+    else:
+        told = {f.subject: f.text for f in check_env("altered-v0").findings if f.status == "fix"}[subject]
+    with pytest.raises(UserError) as refused:
+        morl.train("ppo", "altered-v0", steps=10**6, out=tmp_path / "x")
+    assert str(refused.value) == f"altered-v0: {subject}: {told}; morl check-env altered-v0 tells what to fix"
+    assert not list(tmp_path.iterdir())
