@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -131,7 +132,9 @@ def host_environment(spec: EnvSpec, kwargs: Mapping[str, Any]) -> HostEnvironmen
     entry_point: Any = spec.entry_point
     try:
         if isinstance(entry_point, str):
-            entry_point = load_env_creator(entry_point)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # Box2D's import warns, and aborts where warnings are errors
+                entry_point = load_env_creator(entry_point)
         if entry_point is not None:
             check_keywords(spec.id, entry_point, kwargs, also=["max_episode_steps"])
         env = build(spec, kwargs)
