@@ -7,16 +7,13 @@ import os
 import re
 import sys
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
 from types import MappingProxyType, ModuleType
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import Any, Literal, get_args
 
 from morl.errors import UserCodeError, UserError, blame, unknown_name, user_code, user_code_that
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 Backend = Literal["jax", "host"]
 MetricNeed = Literal["reference_point", "preferences", "known_front"]

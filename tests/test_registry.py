@@ -247,3 +247,13 @@ def test_a_run_without_its_agent_has_numbers_and_no_policies(planted):
     assert result.spec is None
     with pytest.raises(UserError, match="unknown agent 'not-installed'"):
         morl.load(planted)
+
+
+def no_settings(env):
+    """Stand in for a preset that returns nothing."""
+
+
+def test_a_preset_that_returns_no_settings_is_one_line():
+    spec = AgentSpec("odd", "", "", "", protocols={"paper": f"{__name__}:no_settings"})
+    with pytest.raises(UserError, match="agent odd: preset paper must return settings by name, not a NoneType"):
+        spec.protocol("paper", "x-v0")

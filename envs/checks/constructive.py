@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from morl.envs.checks.report import Report
 from morl.envs.constructive.base import HIGHEST, scale_fault
+from morl.envs.contract import missing_attributes, wrong_attributes
 from morl.training.backends.devices import quick_to_compile
 
 BATCH = 8  # objects that are built together
@@ -71,6 +72,8 @@ def check_constructive(report: Report, env: Any, seed: int) -> None:
 def _check_attributes(report: Report, env: Any) -> None:
     if not hasattr(env, "backward_step"):
         report.fix("backward_step", "is missing; see morl.envs.constructive.base.Constructive")
+    for subject, text in missing_attributes(env) or wrong_attributes(env):
+        report.fix(subject, text)
     if fault := scale_fault(env):
         report.fix("reward_space", fault)
     if not isinstance(env.action_space, spaces.Discrete) or env.action_space.start != 0:
