@@ -18,7 +18,7 @@ from morl import registry
 from morl.analysis import results
 from morl.cli import main
 from morl.errors import UserError
-from morl.registry import agent_spec, agent_specs
+from morl.registry import AgentSpec, agent_spec, agent_specs
 from morl.runs.directory import check_module
 from tests.tiny import SPEC
 
