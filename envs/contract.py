@@ -6,7 +6,6 @@ Nothing is compiled. ``morl check-env`` and a training say the same.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import partial
 from typing import Any
 
 import jax
@@ -144,6 +143,10 @@ def broken_contract(name: str, violation: Violation) -> UserError:
     return UserError(f"{name}: {text}; morl check-env {name} tells what to fix")
 
 
+class _Returned(Exception):
+    """What ``reset`` or ``step`` has returned is no tuple of so many."""
+
+
 def violations(env: Any) -> list[Violation]:
     """Return how the results of ``reset`` and ``step`` differ from the contract (:mod:`morl.envs.base`), in order.
 
@@ -155,28 +158,37 @@ def violations(env: Any) -> list[Violation]:
     key, params = jax.random.key(0), env.default_params
     before = dict(getattr(env, "__dict__", {}))
     name = "reset"
+
+    def start(key: jax.Array, params: Any) -> Any:
+        returned = env.reset(key, params)
+        if not isinstance(returned, tuple) or len(returned) != 2:
+            raise _Returned("must return (state, observation)")
+        return widths.converted_start(env, returned)
+
+    def advance(key: jax.Array, state: Any, action: jax.Array, params: Any) -> Any:
+        returned = env.step(key, state, action, params)
+        if not isinstance(returned, tuple) or len(returned) != 6:
+            raise _Returned("must return (state, observation, reward, terminated, truncated, info)")
+        return widths.converted_step(env, state, returned)
+
     try:
-        first = jax.eval_shape(env.reset, key, params)
-        if not isinstance(first, tuple) or len(first) != 2:
-            return [(name, "must return (state, observation)")]
-        first = jax.eval_shape(partial(widths.reset, env), key, params)
-        if found := _of_observation(env, "observation of reset", first[1]):
+        state, obs = jax.eval_shape(start, key, params)
+        if found := _of_observation(env, "observation of reset", obs):
             return found
         name = "step"
         sample = np.asarray(env.action_space.sample())
         action = jnp.asarray(to_jax(env.action_space, sample, narrow(sample.dtype)))
-        following = jax.eval_shape(env.step, key, first[0], action, params)
-        if not isinstance(following, tuple) or len(following) != 6:
-            return [(name, "must return (state, observation, reward, terminated, truncated, info)")]
+        following, *results = jax.eval_shape(advance, key, state, action, params)
         if changed := changed_attribute(env, before):
             return [("jit", changed)]
-        following = jax.eval_shape(partial(widths.step, env), key, first[0], action, params)
     except UserError:
         raise
+    except _Returned as fault:
+        return [(name, str(fault))]
     except (Exception, SystemExit) as error:  # any exception: it is the environment's
         hint = HINTS.get(type(error).__name__)
         return [("jit", f"{name} cannot be compiled: {blame(error)}{f'; {hint}' if hint else ''}")]
-    return [*_of_results(env, following[1:]), *_of_states(first[0], following[0])]
+    return [*_of_results(env, results), *_of_states(state, following)]
 
 
 def changed_attribute(env: Any, before: dict[str, Any]) -> str:

@@ -21,8 +21,7 @@ KINDS = (jnp.floating, jnp.signedinteger, jnp.unsignedinteger)
 
 def reset(env: Any, key: jax.Array, params: Any) -> tuple[Any, Any]:
     """Call an environment's ``reset``; return the state, and the observation with float32 for float64."""
-    state, obs = env.reset(key, params)
-    return jax.tree.map(_strong, state), _float32(_array(obs, narrow(env.observation_space.dtype)))
+    return converted_start(env, env.reset(key, params))
 
 
 def step(env: Any, key: jax.Array, state: Any, action: jax.Array, params: Any) -> tuple[Any, ...]:
@@ -30,7 +29,18 @@ def step(env: Any, key: jax.Array, state: Any, action: jax.Array, params: Any) -
 
     Observations have float32 for float64.
     """
-    following, obs, reward, terminated, truncated, info = env.step(key, state, action, params)
+    return converted_step(env, state, env.step(key, state, action, params))
+
+
+def converted_start(env: Any, start: tuple[Any, Any]) -> tuple[Any, Any]:
+    """Convert what ``reset`` has returned, as :func:`reset` does."""
+    state, obs = start
+    return jax.tree.map(_strong, state), _float32(_array(obs, narrow(env.observation_space.dtype)))
+
+
+def converted_step(env: Any, state: Any, results: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Convert what ``step`` has returned for a state, as :func:`step` does."""
+    following, obs, reward, terminated, truncated, info = results
     observed = _float32(_array(obs, narrow(env.observation_space.dtype)))
     flags = (_as_type(_array(flag, bool), bool) for flag in (terminated, truncated))
     rewarded = _as_type(_array(reward, jnp.float32), jnp.float32)

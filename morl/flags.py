@@ -10,7 +10,7 @@ import dataclasses
 import difflib
 import math
 import types
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -53,8 +53,7 @@ class Form:
         if self.kind in (str, Path):
             return text or None
         if self.kind is int:
-            number = whole_number(text)
-            return None if number is None else str(number)
+            return None if whole_number(text) is None else _whole(text)
         try:
             float(text)
         except ValueError:
@@ -73,6 +72,7 @@ class Flag:
         positional, required: what the words say.
         optional: ``None`` is a value too.
         pairs: values are names and values in turn.
+        whole: of the numbers and texts in its type there are whole numbers only.
     """
 
     name: str
@@ -82,6 +82,7 @@ class Flag:
     required: bool = False
     optional: bool = False
     pairs: bool = False
+    whole: bool = False
 
     @property
     def most(self) -> float:
@@ -101,25 +102,33 @@ class Flag:
 def flags_of(cls: type[Any]) -> dict[str, Flag] | None:
     """Return the flags of a settings dataclass and of those that are its fields, by every name they can be given by.
 
-    None if they are not known from the fields: those of a choice between dataclasses, or of a field that has a
-    constructor of its own.
+    None if not all are known from the fields: those of a choice between dataclasses, or of a field that has a
+    constructor of its own, are not.
     """
+    found, all_known = _known_flags(cls)
+    return found if all_known else None
+
+
+def _known_flags(cls: type[Any]) -> tuple[dict[str, Flag], bool]:
+    """Return the flags that are known from the fields, see :func:`flags_of`, and whether these are all."""
     found: dict[str, Flag] = {}
+    all_known = True
     hints = get_type_hints(cls, include_extras=True)
     for field in (field for field in dataclasses.fields(cls) if field.init):
         hint = hints[field.name]
         hint, *notes = get_args(hint) if get_origin(hint) is Annotated else (hint,)
         options = tuple(option for option in _options(hint) if option is not type(None))
         if any(getattr(note, "constructor_factory", None) for note in notes):
-            return None
-        if any(map(dataclasses.is_dataclass, options)):
-            nested = flags_of(options[0]) if options == (hint,) else None
-            if nested is None:
-                return None
-            found |= nested
-        else:
+            all_known = False
+        elif not any(map(dataclasses.is_dataclass, options)):
             found |= _named(field, options, notes, optional=type(None) in _options(hint))
-    return found
+        elif options == (hint,):
+            nested, nested_known = _known_flags(hint)
+            found |= nested
+            all_known = all_known and nested_known
+        else:
+            all_known = False
+    return found, all_known
 
 
 def _named(
@@ -148,9 +157,18 @@ def _named(
         field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING,
         optional,
         get_origin(options[0]) is dict,
+        _is_whole(options),
     )
     names = [dashed, *about["aliases"], *([f"--no-{dashed[2:]}"] if flag.forms == () else [])]
     return dict.fromkeys(names, flag)
+
+
+def _is_whole(hints: Sequence[Any]) -> bool:
+    """Return whether types are made of whole numbers, and of no other numbers or texts."""
+    kinds = list(hints)
+    for hint in kinds:  # grows
+        kinds += get_args(hint)
+    return int in kinds and float not in kinds and str not in kinds
 
 
 def _options(hint: Any) -> tuple[Any, ...]:
@@ -191,14 +209,17 @@ def check_flags(
         by_field: name a flag in errors as its field.
 
     Returns:
-        the same arguments where one asks for help, or where the flags are not known from the fields.
+        the same arguments where one asks for help; with whole numbers as the parser takes them, and else the same,
+        where not all flags are known from the fields.
 
     Raises:
         UserError: an unknown flag, with the nearest ones; too few or too many values, or one of another kind.
     """
-    flags = flags_of(cls)
-    if flags is None or any(arg in HELP or arg.startswith("--tyro-") for arg in args):
+    flags, all_known = _known_flags(cls)
+    if any(arg in HELP or arg.startswith("--tyro-") for arg in args):
         return list(args)
+    if not all_known:
+        return _with_whole_numbers(args, flags)
     positionals = [flag for flag in dict.fromkeys(flags.values()) if flag.positional]
     given: list[str] = []
     before: list[str] = []
@@ -236,6 +257,24 @@ def check_flags(
         if required and flag.required and not flag.positional and flag.name not in seen:
             raise UserError(f"{flag.shown} is missing: give {flag}")
     return [*before, *given]
+
+
+def _with_whole_numbers(args: Sequence[str], flags: Mapping[str, Flag]) -> list[str]:
+    """Return arguments with the values of flags of whole numbers as the parser takes them."""
+    found: list[str] = []
+    flag: Flag | None = None
+    for arg in args:
+        name, equals, value = arg.partition("=") if arg.startswith("--") else ("", "", arg)
+        if name:
+            flag = flags.get(name.replace("_", "-"))
+        found.append(f"{name}{equals}{_whole(value)}" if flag and flag.whole else arg)
+    return found
+
+
+def _whole(text: str) -> str:
+    """Return a whole number as the parser takes it, 1000000 for 1e6 or 1000000.0; another text as it is."""
+    number = whole_number(text)
+    return text if number is None else str(number)
 
 
 def _is_flag(arg: str) -> bool:
@@ -276,7 +315,7 @@ def _read(flag: Flag, label: str, values: Sequence[str]) -> list[str]:
     if flag.forms is None:
         if flag.pairs and len(values) % 2:
             raise UserError(f"{label} takes {flag}, and {values[-1]!r} has no value")
-        return list(values)
+        return [_whole(value) for value in values] if flag.whole else list(values)
     if not forms:
         if values:
             raise UserError(f"{label} takes no value, not {values[0]!r}")

@@ -23,7 +23,7 @@ from morl.runs.directory import Run, check_module, check_written, read_fronts, r
 from morl.runs.front import Floats, Front, evaluation_table, evaluations_csv
 from morl.settings import EvaluateSettings, TrainSettings
 from morl.training.backends import devices
-from morl.training.setup import Setup, prepare
+from morl.training.setup import Setup, check_for_host, prepare
 from morl.types import PyTree
 from morl.validation import changed
 
@@ -202,9 +202,8 @@ def evaluated(path: str | Path, settings: EvaluateSettings | None = None, env: A
     if settings.reference_point is not None:
         point = check_reference_point(settings.reference_point, len(setup.objectives), setup.objectives)
         setup = dataclasses.replace(setup, reference_point=point)
+    check_for_host(trained.env, setup.backend, {"max_envs": settings.max_envs})
     if settings.max_envs is not None:
-        if setup.backend == "jax":
-            raise UserError(f"{trained.env} is compiled with JAX; --max-envs is for environments on the host")
         setup = dataclasses.replace(setup, max_envs=settings.max_envs, overlap=setup.overlap and settings.max_envs > 1)
     chosen = devices.choose(
         settings.device, len(setup.agent.preferences), setup.spec.split_cores

@@ -6,9 +6,9 @@ import contextlib
 import dataclasses
 import io
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any, TypeVar
 
 import tyro
 
@@ -17,7 +17,6 @@ from morl.errors import UserCodeError, UserError, unknown_name
 from morl.flags import check_flags, flags_of
 from morl.guard import made_by_parser, made_settings, replaced_settings
 from morl.renaming import current_flags, current_names
-from morl.validation import field_types, whole_number
 
 Options = TypeVar("Options")
 
@@ -46,8 +45,8 @@ def parse(
     Raises:
         UserError: a wrong flag; the message is one line that names it and what is allowed.
     """
-    args, errors = whole_numbers(current_flags(args, cls), cls), io.StringIO()
-    args = check_flags(args, cls, prog=prog, required=default is None, by_field=by_field)
+    errors = io.StringIO()
+    args = check_flags(current_flags(args, cls), cls, prog=prog, required=default is None, by_field=by_field)
     try:
         with contextlib.redirect_stderr(errors), made_by_parser():
             parsed: Options = tyro.cli(  # type: ignore[assignment]  # its overload for a default that may be None
@@ -85,40 +84,6 @@ def _with_keywords(settings: Options) -> Options:
             changed[name] = {key: keywords.from_text(key, text) for key, text in value.items()}
     made: Options = replaced_settings(settings, **changed) if changed else settings
     return made
-
-
-def whole_numbers(args: Sequence[str], cls: type[Any]) -> list[str]:
-    """Return flags with whole numbers as the parser takes them: 1000000 for 1e6 or 1000000.0, where one is asked for.
-
-    Args:
-        args: the flags.
-        cls: their dataclass; only flags of whole numbers are touched.
-    """
-    flags = {f"--{name.replace('_', '-')}" for name in _fields_of_whole_numbers(cls)}
-    found, whole = [], False
-    for arg in args:
-        name, equals, value = arg.partition("=") if arg.startswith("--") else ("", "", arg)
-        if name:
-            whole = name.replace("_", "-") in flags
-        number = whole_number(value) if whole and re.search(r"[.eE]", value) else None
-        found.append(arg if number is None else f"{name}{equals}{number}")
-    return found
-
-
-def _fields_of_whole_numbers(cls: type[Any]) -> Iterator[str]:
-    """Yield the names of fields that take whole numbers and no others, those of nested dataclasses too."""
-    for name, hint in field_types(cls).items():
-        if isinstance(hint, type) and dataclasses.is_dataclass(hint):
-            yield from _fields_of_whole_numbers(hint)
-        else:
-            kinds = _kinds(hint)
-            if int in kinds and not kinds & {float, str}:
-                yield name
-
-
-def _kinds(hint: Any) -> set[Any]:
-    """Return the types that an annotation is made of."""
-    return {hint}.union(*map(_kinds, get_args(hint)))
 
 
 def _one_line(box: str) -> str:

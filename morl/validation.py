@@ -58,10 +58,14 @@ def schedule_length(steps: int) -> float:
 
 
 def shown(value: Any) -> str:
-    """Return a value as text; a whole number of very many digits by their number."""
+    """Return a value as it was given if that is short, else what it is: a number of so many digits, or its type."""
     if isinstance(value, int) and value.bit_length() > 256:
         return f"a number of about {value.bit_length() * 0.30103:.0f} digits"
-    return str(value)
+    try:
+        text = repr(value)
+    except ValueError:  # it holds a number of too many digits
+        text = "\n"
+    return text if len(text) <= 60 and "\n" not in text else f"a value of type {type(value).__name__}"
 
 
 def check_widths(config: Any, name: str) -> None:
@@ -174,7 +178,7 @@ def converted_value(hint: Any, value: Any, name: str) -> Any:
         return _tuple(choices, value, name)
     if origin is dict or hint is dict:
         if not isinstance(value, Mapping):
-            raise UserError(f"{name} must be a mapping of names to values, not {_shown(value)}")
+            raise UserError(f"{name} must be a mapping of names to values, not {shown(value)}")
         return {key: item.item() if getattr(item, "ndim", None) == 0 else item for key, item in value.items()}
     convert = {bool: _bool, int: _whole, float: _float, str: _str, Path: _path}.get(hint)
     return convert(value, name) if convert else value
@@ -193,7 +197,7 @@ def _one_of(choices: tuple[Any, ...], value: Any, name: str) -> Any:
             reasons.append(str(error).partition(", not ")[0].removeprefix(f"{name} must be "))
             if len(kinds) == 1:
                 raise
-    raise UserError(f"{name} must be {' or '.join(reasons)}, not {_shown(value)}")
+    raise UserError(f"{name} must be {' or '.join(reasons)}, not {shown(value)}")
 
 
 def _literal(choices: tuple[Any, ...], value: Any, name: str) -> Any:
@@ -203,7 +207,7 @@ def _literal(choices: tuple[Any, ...], value: Any, name: str) -> Any:
         if isinstance(value, str) and isinstance(choice, str) and choice == str(value):  # NumPy's text
             return choice
     if not isinstance(value, str):
-        raise UserError(f"{name} must be {' or '.join(map(str, choices))}, not {_shown(value)}")
+        raise UserError(f"{name} must be {' or '.join(map(str, choices))}, not {shown(value)}")
     raise unknown_name(name, value, map(str, choices))
 
 
@@ -215,10 +219,10 @@ def _tuple(choices: tuple[Any, ...], value: Any, name: str) -> tuple[Any, ...]:
     elif not isinstance(value, Iterable):
         value = (value,)
     elif isinstance(value, Mapping | set | frozenset):
-        raise UserError(f"{name} must be a list, in order, not {_shown(value)}")
+        raise UserError(f"{name} must be a list, in order, not {shown(value)}")
     items = list(value)
     if number is not None and len(items) != number:
-        raise UserError(f"{name} must be a list of {number} values, not {_shown(value)}")
+        raise UserError(f"{name} must be a list of {number} values, not {shown(value)}")
     kinds = [kind] * len(items) if number is None else choices
     found = tuple(converted_value(each, item, f"each of {name}") for each, item in zip(kinds, items, strict=True))
     return value if isinstance(value, tuple) and _same(value, found) else found
@@ -233,7 +237,7 @@ def _bool(value: Any, name: str) -> bool:
     if isinstance(value, str) and value.lower() in words:
         return words[value.lower()]
     if not isinstance(value, bool):
-        raise UserError(f"{name} must be true or false, not {_shown(value)}")
+        raise UserError(f"{name} must be true or false, not {shown(value)}")
     return value
 
 
@@ -243,7 +247,7 @@ def _whole(value: Any, name: str) -> int:
     else:
         number = int(value) if isinstance(value, int) or (isinstance(value, float) and value.is_integer()) else None
     if number is None or isinstance(value, bool):
-        raise UserError(f"{name} must be a whole number, not {_shown(value)}")
+        raise UserError(f"{name} must be a whole number, not {shown(value)}")
     return value if type(value) is int else number
 
 
@@ -268,14 +272,14 @@ def _float(value: Any, name: str) -> float:
             raise ValueError
         return value if type(value) is float else float(value)
     except ValueError:
-        raise UserError(f"{name} must be a number, not {_shown(value)}") from None
+        raise UserError(f"{name} must be a number, not {shown(value)}") from None
     except OverflowError:
         raise UserError(f"{name} must be a number that a float holds, not {shown(value)}") from None
 
 
 def _str(value: Any, name: str) -> str:
     if not isinstance(value, str):
-        raise UserError(f"{name} must be a text, not {_shown(value)}")
+        raise UserError(f"{name} must be a text, not {shown(value)}")
     return value if type(value) is str else str(value)
 
 
@@ -284,11 +288,5 @@ def _path(value: Any, name: str) -> Path:
         return value
     path = os.fspath(value) if isinstance(value, str | os.PathLike) else None
     if not isinstance(path, str) or not path:
-        raise UserError(f"{name} must be a path, not {_shown(value)}")
+        raise UserError(f"{name} must be a path, not {shown(value)}")
     return Path(path)
-
-
-def _shown(value: Any) -> str:
-    """Return a value as it was given if that is short, else its type."""
-    text = repr(value)
-    return text if len(text) <= 60 and "\n" not in text else f"a value of type {type(value).__name__}"

@@ -1,6 +1,7 @@
 """Settings in Python are checked and converted as flags are: every field of every settings dataclass."""
 
 import dataclasses
+from dataclasses import dataclass, field, make_dataclass
 from pathlib import Path
 from typing import Literal, get_args, get_origin
 
@@ -154,6 +155,33 @@ def test_whole_numbers_as_flags_and_in_yaml():
     assert parse(config, ["--hidden", "1e2", "64"], prog="x").hidden == (100, 64)
     with pytest.raises(UserError, match="steps"):
         parse(TrainSettings, ["--steps", "1e-6"], prog="x")
+
+
+@dataclass(frozen=True)
+class Left:
+    size: int = 1
+
+
+@dataclass(frozen=True)
+class Right:
+    text: str = ""
+
+
+@dataclass(frozen=True)
+class Odd:
+    """Settings of kinds that the flags do not know: a list, and a choice between dataclasses."""
+
+    sizes: list[int] = field(default_factory=list)
+    how: Left | Right = field(default_factory=Left)
+    steps: int = 1
+    name: str = ""
+
+
+def test_whole_numbers_beside_what_the_flags_do_not_know():
+    found = parse(Odd, ["--sizes", "1e2", "3", "--steps=2.0", "--name", "1e2", "left", "--size", "5"], prog="x")
+    assert found == Odd([100, 3], Left(5), 2, "1e2")
+    only = make_dataclass("Only", [("sizes", list[int], field(default_factory=list))])
+    assert parse(only, ["--sizes", "1e2", "3.0"], prog="x").sizes == [100, 3]
 
 
 def test_numbers_of_other_kinds_stay_as_they_are():

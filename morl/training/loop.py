@@ -34,8 +34,9 @@ from morl.training.progress import Progress
 from morl.training.reporter import Reporter as Reporter
 from morl.training.reporter import Status as Status
 from morl.training.results import Results, status_of
+from morl.training.resumption import resumption
 from morl.training.setup import Setup, prepare
-from morl.training.stages import check_can_extend, extended_stages, stages_of, written_stages
+from morl.training.stages import stages_of
 from morl.training.terminal import shown
 from morl.training.untrained import no_better
 from morl.types import Extension, PyTree, Trainer
@@ -94,39 +95,23 @@ def train(
             raise UserError(
                 "a run that is resumed has its settings; give none beside resume but steps, for more of them"
             )
-        with shown(reporter) as chosen_reporter:
-            more = None if steps is None else converted_value(int, steps, "steps")
-            return _resumed(Path(resume), more, chosen_reporter, should_stop, env)
-    given = training_arguments(agent, env, config, settings, changes)
-    settings = given.settings
-    setup = prepare(agent, settings, given.config, given.env)
+        path: Path | None = Path(resume)
+        found = resumption(Path(resume), None if steps is None else converted_value(int, steps, "steps"), env)
+        if found is None:
+            return loading.load(resume, env)
+        setup, settings, stages = found.setup, found.settings, found.stages
+    else:
+        given = training_arguments(agent, env, config, settings, changes)
+        setup = with_found_origin(prepare(agent, given.settings, given.config, given.env))
+        settings, path, stages = given.settings, None, None
     chosen = devices.choose(settings.device, len(setup.agent.preferences) * settings.num_seeds, setup.spec.split_cores)
-    setup = with_found_origin(setup)
     memory.check(setup, settings, chosen)
     _ = setup.true_front  # a wrong one is refused before anything is written
-    path = directory.create(settings.out, f"{agent}-{settings.env.strip('<>')}")
+    if path is None:
+        path = directory.create(settings.out, f"{agent}-{settings.env.strip('<>')}")
     with jax.default_device(chosen[0]), shown(reporter) as chosen_reporter:
-        return _Training(setup, settings, path, chosen, chosen_reporter, should_stop).run()
-
-
-def _resumed(
-    path: Path, steps: int | None, reporter: Reporter | None, should_stop: Callable[[], bool], env: Any
-) -> Run:
-    """Go on from the last whole checkpoint, or from the start where there is none yet; see :func:`train`."""
-    if steps is not None:
-        check_can_extend(path, loading.settings_of(path)[1], steps)
-    setup, settings = loading.setup_of(path, env=env, steps=steps)
-    directory.check_own_files(path)
-    if steps is None and (path / "front.csv").exists() and not storage.states(path / "checkpoints"):
-        return loading.load(path, env)
-    written = written_stages(path / "checkpoints")
-    stages = written[0] if written else None
-    if steps is not None:
-        stages = extended_stages(path, setup.agent, steps)
-    chosen = devices.choose(settings.device, len(setup.agent.preferences) * settings.num_seeds, setup.spec.split_cores)
-    memory.check(setup, settings, chosen)
-    with jax.default_device(chosen[0]):
-        return _Training(setup, settings, path, chosen, reporter, should_stop, stages).run(resume=True)
+        training = _Training(setup, settings, path, chosen, chosen_reporter, should_stop, stages)
+        return training.run(resume=resume is not None)
 
 
 class _Training:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -29,6 +29,7 @@ from morl.types import Agent, Evaluation, PyTree, Trainer
 if TYPE_CHECKING:
     from morl.training.solution_sets import SolutionSet
 
+HOST_SETTINGS = ("processes", "overlap", "max_envs")
 DEFAULT_GAMMA = 0.99
 
 
@@ -181,6 +182,22 @@ def known_front(env: Any, gamma: float) -> Floats | None:
     return front
 
 
+def check_for_host(env: str, backend: Backend, given: Mapping[str, Any]) -> None:
+    """Check that settings of environments on the host are given for such a one.
+
+    Args:
+        env: id of the environment.
+        backend: where it runs.
+        given: these settings by name; those that are None, 0 or False are not given.
+
+    Raises:
+        UserError: one is given for an environment in JAX.
+    """
+    for name, value in given.items():
+        if backend == "jax" and value:
+            raise UserError(f"{env} is compiled with JAX; --{name.replace('_', '-')} is for environments on the host")
+
+
 def prepare(agent: str, settings: TrainSettings, config: Any = None, given: GivenEnvironment | None = None) -> Setup:
     """Check all settings against each other and build the agent.
 
@@ -208,11 +225,7 @@ def prepare(agent: str, settings: TrainSettings, config: Any = None, given: Give
         check_attributes(env, settings.env)
     if settings.backend not in (None, backend):
         raise UserError(f"{settings.env} has no {settings.backend} back-end; allowed backend: {backend}")
-    for name in ("processes", "overlap", "max_envs"):
-        if backend == "jax" and getattr(settings, name):
-            raise UserError(
-                f"{settings.env} is compiled with JAX; --{name.replace('_', '-')} is for environments on the host"
-            )
+    check_for_host(settings.env, backend, {name: getattr(settings, name) for name in HOST_SETTINGS})
     if given and settings.processes:
         check_sendable(given)
     objectives = settings.objectives or tuple(objective.name for objective in env.objectives)
