@@ -18,9 +18,9 @@ from jax.sharding import PartitionSpec
 from numpy.typing import ArrayLike, NDArray
 
 from morl.constructive.sampling import texts
-from morl.training.backends.compiling import Compiled
 from morl.training.backends.devices import quick_to_compile
 from morl.training.backends.environment import WATCHED
+from morl.training.backends.interruptible import Compiled
 from morl.training.backends.sharding import Sharding
 from morl.training.nonfinite import NonFinite, no_nonfinite, settle
 from morl.types import Actor, Evaluation, LearnerState, Metrics, MetricSums, PyTree

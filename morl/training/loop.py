@@ -26,6 +26,7 @@ from morl.settings import SearchSettings, TrainSettings
 from morl.training import memory
 from morl.training.arguments import training_arguments
 from morl.training.backends import devices
+from morl.training.backends.interruptible import interruptible, raise_again
 from morl.training.checkpointing import Saver
 from morl.training.estimate import Estimate
 from morl.training.nonfinite import FROM_ENVIRONMENT, SOURCES, NonFinite, describe_news
@@ -109,7 +110,7 @@ def train(
     _ = setup.true_front  # a wrong one is refused before anything is written
     if path is None:
         path = directory.create(settings.out, f"{agent}-{settings.env.strip('<>')}")
-    with jax.default_device(chosen[0]), shown(reporter) as chosen_reporter:
+    with jax.default_device(chosen[0]), shown(reporter) as chosen_reporter, interruptible():
         training = _Training(setup, settings, path, chosen, chosen_reporter, should_stop, stages)
         return training.run(resume=resume is not None)
 
@@ -366,6 +367,7 @@ class _Training:
                 steps = trainer.steps(progress.updates + chunk) - trainer.steps(progress.updates)
                 tick = time.perf_counter()
                 state, sums = trainer.run(state, chunk, progress.metric_sums())
+                raise_again()
                 seconds = time.perf_counter() - tick
                 progress.add(sums, chunk, steps, seconds)
                 if line := self.estimate.after(steps, seconds, self.total - progress.steps, len(self.seeds)):

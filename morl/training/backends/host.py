@@ -23,8 +23,8 @@ from numpy.typing import NDArray
 from morl.envs.gymnasium.from_gymnasium import HostEnvironment
 from morl.envs.gymnasium.host_vector import HostStep, HostVectorEnv
 from morl.spaces import Observations
-from morl.training.backends.compiling import Compiled
 from morl.training.backends.host_pools import HostPools
+from morl.training.backends.interruptible import Compiled
 from morl.training.backends.sharding import Sharding
 from morl.training.evaluation import MAX_STEPS, in_blocks, in_widths
 from morl.training.nonfinite import NonFinite, guarded_update, no_nonfinite, reset_episode_state

@@ -17,8 +17,8 @@ import numpy as np
 from jax.sharding import PartitionSpec
 from numpy.typing import NDArray
 
-from morl.training.backends.compiling import Compiled
 from morl.training.backends.devices import quick_to_compile
+from morl.training.backends.interruptible import Compiled
 from morl.training.backends.sharding import Sharding
 from morl.training.evaluation import evaluate, in_blocks, in_widths
 from morl.training.nonfinite import NonFinite, choose, guarded_update, no_nonfinite, reset_episode_state

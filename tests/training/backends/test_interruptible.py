@@ -13,8 +13,8 @@ import pytest
 
 from morl.agents.ppo.algorithm import PPO
 from morl.agents.ppo.config import PPOConfig
-from morl.training.backends import compiling
-from morl.training.backends.compiling import Compiled, in_thread
+from morl.training.backends import interruptible
+from morl.training.backends.interruptible import Compiled, in_thread, raise_again
 from morl.training.backends.jax import JaxBackend
 from tests.probes import Probe
 
@@ -53,7 +53,7 @@ def test_results_and_errors_are_those_of_the_call():
 def test_a_program_is_compiled_once_and_in_the_thread(monkeypatch, caplog):
     """Use all that the back-ends use: options, donated arguments and a split over devices."""
     waited = []
-    monkeypatch.setattr(compiling, "in_thread", lambda call: waited.append(call) or in_thread(call))
+    monkeypatch.setattr(interruptible, "in_thread", lambda call: waited.append(call) or in_thread(call))
     learner = PPO(
         PPOConfig(num_envs=2, rollout_steps=2, minibatches=1, epochs=1, hidden=(4,)),
         Probe("choice").observation_space,
@@ -79,9 +79,29 @@ def test_a_program_is_compiled_once_and_in_the_thread(monkeypatch, caplog):
     assert len(waited) == 3
 
 
+def test_one_that_python_has_dropped_is_raised_again(monkeypatch):
+    """Raise it in a destructor, whose exceptions Python only prints."""
+
+    class Dropping:
+        def __del__(self):
+            signal.raise_signal(signal.SIGINT)
+
+    dropped = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda about: dropped.append(about.exc_type))
+    with interruptible.interruptible():
+        raise_again()
+        one = Dropping()
+        del one
+        assert dropped == [KeyboardInterrupt]
+        with pytest.raises(KeyboardInterrupt):
+            raise_again()
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    raise_again()  # of the training that has ended
+
+
 @pytest.mark.parametrize("own", [True, False])
 def test_a_handler_of_somebody_elses_and_other_threads_compile_as_ever(own, monkeypatch):
-    monkeypatch.setattr(compiling, "in_thread", lambda call: pytest.fail("a thread"))
+    monkeypatch.setattr(interruptible, "in_thread", lambda call: pytest.fail("a thread"))
     double = Compiled(lambda x: 2 * x)
     if own:
         signal.signal(signal.SIGINT, lambda *_: None)
@@ -97,9 +117,9 @@ def test_a_handler_of_somebody_elses_and_other_threads_compile_as_ever(own, monk
 SCRIPT = """
 import os, signal, sys, threading
 import morl
-from morl.training.backends import compiling
+from morl.training.backends import interruptible
 
-real, waiting = compiling.in_thread, []
+real, waiting = interruptible.in_thread, []
 
 def in_thread(call):
     def interrupted():
@@ -108,7 +128,7 @@ def in_thread(call):
         return call()
     return real(interrupted)
 
-compiling.in_thread = in_thread
+interruptible.in_thread = in_thread
 morl.train("ppo", "deep-sea-treasure-v0", steps=256, num_policies=2, num_envs=2, rollout_steps=4, out=sys.argv[1])
 """
 

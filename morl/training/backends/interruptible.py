@@ -1,7 +1,11 @@
-"""Compilation that Ctrl-C interrupts, in scripts and notebooks.
+"""Ctrl-C in scripts and notebooks: KeyboardInterrupt is raised at once, also by a compilation, and is not lost.
 
 XLA compiles in one call of C++, during which Python runs no signal handler: KeyboardInterrupt would wait for its end,
-half a minute maybe. So a thread compiles, and the main thread waits for it, which a signal interrupts.
+half a minute maybe. So a thread compiles, and the main thread waits for it, which a signal interrupts. And Python drops
+what is raised in destructors and callbacks of its garbage collector, which JAX has: such a KeyboardInterrupt is raised
+again.
+
+Commands have handlers of their own (:mod:`morl.cli.interrupts`).
 """
 
 from __future__ import annotations
@@ -9,10 +13,43 @@ from __future__ import annotations
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
 from typing import Any
 
 import jax
+
+_received: list[int] = []  # signals since a training began, whether or not what they have raised was dropped
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Keep in mind that SIGINT has come while the block runs, for :func:`raise_again`.
+
+    Only where SIGINT raises KeyboardInterrupt: in the main thread, by Python's own handler, which is put back.
+    """
+    if not _ctrl_c_raises():
+        yield
+        return
+    _received.clear()
+    before = signal.signal(signal.SIGINT, _keep_and_raise)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+        _received.clear()
+
+
+def raise_again() -> None:
+    """Raise KeyboardInterrupt if SIGINT has come and the training goes on nevertheless."""
+    if _received:
+        raise KeyboardInterrupt
+
+
+def _keep_and_raise(number: int, frame: FrameType | None) -> None:
+    _received.append(number)
+    raise KeyboardInterrupt
 
 
 class Compiled:
@@ -37,6 +74,7 @@ class Compiled:
             leaves, structure = jax.tree.flatten(args)
             kind = structure, tuple(map(jax.typeof, leaves))
             if kind not in self._compiled_for:
+                raise_again()
                 in_thread(self._jitted.lower(*args).compile)  # JAX keeps the program for the call below
                 self._compiled_for.add(kind)
         return self._jitted(*args)
@@ -71,9 +109,9 @@ def in_thread(call: Callable[[], Any]) -> Any:
 
 
 def _ctrl_c_raises() -> bool:
-    """Return whether this is the thread in which SIGINT raises KeyboardInterrupt, by Python's own handler."""
+    """Return whether SIGINT raises KeyboardInterrupt in this thread, by Python's own handler or the one here."""
     here = threading.current_thread() is threading.main_thread()
-    return here and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    return here and signal.getsignal(signal.SIGINT) in (signal.default_int_handler, _keep_and_raise)
 
 
 def _goes_on() -> bool:
