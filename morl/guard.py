@@ -60,22 +60,30 @@ def replaced_settings(settings: Any, **changes: Any) -> Any:
 
 
 @contextmanager
-def made_by_parser() -> Iterator[None]:
+def made_by_parser(cls: type[Any]) -> Iterator[None]:
     """Run a parser that makes settings; what a user's dataclass of them raises becomes one line, all else passes.
 
+    Args:
+        cls: the dataclass that is made; a user's may be that of one of its fields.
+
     Raises:
-        UserCodeError: it raised.
+        UserCodeError: code of the module of such a dataclass raised.
     """
     try:
         yield
     except (UserError, KeyboardInterrupt):
         raise
     except BaseException as error:
-        for frame, _ in traceback.walk_tb(error.__traceback__):
-            cls = type(frame.f_locals.get("self"))
-            if frame.f_code.co_name == "__init__" and dataclasses.is_dataclass(cls) and not is_ours(cls):
-                raise user_code_error(f"settings {cls.__name__}", "its constructor", error) from error
+        modules = {frame.f_globals.get("__name__") for frame, _ in traceback.walk_tb(error.__traceback__)}
+        for user in (each for each in (cls, *_dataclasses_of(cls)) if not is_ours(each) and each.__module__ in modules):
+            raise user_code_error(f"settings {user.__name__}", "its constructor", error) from error
         raise
+
+
+def _dataclasses_of(cls: type[Any]) -> list[type[Any]]:
+    """Return the dataclasses that are fields of one."""
+    kinds = [field.type for field in dataclasses.fields(cls)]
+    return [kind for kind in kinds if isinstance(kind, type) and dataclasses.is_dataclass(kind)]
 
 
 def is_ours(code: Any) -> bool:

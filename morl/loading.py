@@ -15,8 +15,7 @@ from morl.envs.objects import from_object
 from morl.errors import UserError, closing
 from morl.ops.metrics import check_reference_point
 from morl.parsing import field_names, from_mapping
-from morl.registry import agent_spec
-from morl.registry import load as load_entry_point
+from morl.registry import agent_spec, load_settings
 from morl.renaming import current_names
 from morl.runs import storage
 from morl.runs.directory import Run, check_module, check_written, read_fronts, read_objects, read_settings
@@ -40,8 +39,8 @@ def split_settings(values: Mapping[str, Any], agent: str, *, source: str) -> tup
         UserError: no such agent, or a setting under both an old and its new name.
     """
     spec = agent_spec(agent)
-    settings = load_entry_point(spec.settings)
-    values = current_names(values, settings, load_entry_point(spec.config), source=source)
+    settings = load_settings(spec.settings)
+    values = current_names(values, settings, load_settings(spec.config), source=source)
     names = field_names(settings)
     training = {name: value for name, value in values.items() if name in names}
     return training, {name: value for name, value in values.items() if name not in names}
@@ -62,10 +61,10 @@ def settings_of(path: Path) -> tuple[str, Any, Any]:
     check_module(f"agent {agent}", agent.rpartition(":")[0], path)
     spec = agent_spec(agent)
     training, own = split_settings(values, agent, source=str(source))
-    settings_class = load_entry_point(spec.settings)
+    settings_class = load_settings(spec.settings)
     settings = from_mapping(settings_class, training, source=str(source))
     check_module(f"environment {settings.env}", settings.env.rpartition(":")[0], path)
-    config = from_mapping(load_entry_point(spec.config), own, source=str(source), also=field_names(settings_class))
+    config = from_mapping(load_settings(spec.config), own, source=str(source), also=field_names(settings_class))
     return agent, settings, config
 
 

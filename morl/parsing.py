@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import tyro
+import yaml
 
 from morl import keywords
 from morl.errors import UserCodeError, UserError, unknown_name
@@ -48,7 +49,7 @@ def parse(
     errors = io.StringIO()
     args = check_flags(current_flags(args, cls), cls, prog=prog, required=default is None, by_field=by_field)
     try:
-        with contextlib.redirect_stderr(errors), made_by_parser():
+        with contextlib.redirect_stderr(errors), made_by_parser(cls):
             parsed: Options = tyro.cli(  # type: ignore[assignment]  # its overload for a default that may be None
                 cls, args=args, prog=prog, default=default, config=(tyro.conf.OmitArgPrefixes,)
             )
@@ -139,6 +140,22 @@ def plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {name: plain(x) for name, x in value.items()}
     return str(value) if isinstance(value, Path) else value
+
+
+def check_plain(settings: Any) -> None:
+    """Check that settings can be written to ``config.yaml``, from which a run is read back and resumed.
+
+    Raises:
+        UserError: a field that YAML's safe dumper does not take; the message names it.
+    """
+    for name, value in field_values(settings).items():
+        nested = dataclasses.is_dataclass(value) and not isinstance(value, type)
+        try:
+            yaml.safe_dump(plain(dataclasses.asdict(value) if nested else value))
+        except Exception as error:  # any kind: it is a user's own object
+            what = f"settings {type(settings).__name__}: {name} is a {type(value).__name__}"
+            allowed = "numbers, texts, true, false, none, and lists and mappings of these"
+            raise UserError(f"{what}, which config.yaml cannot hold; allowed: {allowed}") from error
 
 
 def plain_fields(settings: Any) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import os
 import re
@@ -115,6 +116,20 @@ class AgentSpec:
     solution_set: str = "morl.training.solution_sets:ParetoArchive"
     settings: str = "morl.settings:TrainSettings"
     packages: tuple[str, ...] = ()
+
+    def declared_space(self) -> Mapping[str, Any]:
+        """Return the settings a hyper-parameter search may choose, by name; none where it declares none.
+
+        Raises:
+            UserError: what it names is no mapping.
+        """
+        space: Any = load(self.space) if self.space else {}
+        if not isinstance(space, Mapping):
+            raise UserError(
+                f"agent {self.name}: {self.space} must be a mapping of settings to their domains, not a"
+                f" {type(space).__name__}"
+            )
+        return space
 
     def protocol(self, name: str, env: str) -> dict[str, Any]:
         """Return the settings by name, of the training and the agent, that a protocol has for an environment.
@@ -362,3 +377,15 @@ def load(entry_point: str) -> Any:
         if module.partition(".")[0] == "morl" and cause and not isinstance(cause, ImportError | AttributeError):
             raise cause from None
         raise
+
+
+def load_settings(entry_point: str) -> Any:
+    """Return the dataclass of settings that ``module:Name`` names.
+
+    Raises:
+        UserError: see :func:`load`; or it is no dataclass.
+    """
+    found = load(entry_point)
+    if not isinstance(found, type) or not dataclasses.is_dataclass(found):
+        raise UserError(f"{entry_point!r} must name a dataclass of settings, not {found!r}")
+    return found

@@ -1,7 +1,9 @@
 """A user's code raises whatever it likes: one line says whose it was, in which method and step."""
 
 import copy
-from dataclasses import dataclass
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 
 import gymnasium
@@ -319,6 +321,49 @@ def test_settings_of_an_agent_that_raise_are_one_line_everywhere(size, name, tmp
     monkeypatch.setattr(Picky, "__post_init__", lambda self: 1 / 0)  # the defaults
     with pytest.raises(UserCodeError, match="settings Picky: its constructor raised ZeroDivisionError"):
         morl.train(agent, "fruit-tree-v0", out=tmp_path / "x")
+    assert not (tmp_path / "x").exists()
+
+
+@dataclass(frozen=True)
+class Unwritable:
+    """Settings with a value that no YAML holds."""
+
+    how: Callable[[float], float] = abs
+
+
+@dataclass(frozen=True)
+class Late:
+    """Settings whose default raises."""
+
+    size: int = field(default_factory=lambda: 1 // 0)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"config": "Unwritable"},
+            "settings Unwritable: how is a builtin_function_or_method, which config.yaml cannot",
+        ),
+        ({"config": "Late"}, "settings Late: its constructor raised ZeroDivisionError"),
+        ({"config": "Mine"}, "'tests.test_guard:Mine' must name a dataclass of settings"),
+        ({"settings": "Mine"}, "'tests.test_guard:Mine' must name a dataclass of settings"),
+        ({"solution_set": "Mine"}, "agent odd: its solution set tests.test_guard:Mine has no kind; see"),
+        ({"space": "Mine"}, "agent odd: tests.test_guard:Mine must be a mapping of settings to their domains"),
+    ],
+)
+def test_registrations_of_an_agent_that_name_something_else(changes, message, tmp_path, monkeypatch, capsys):
+    spec = registry.AgentSpec("odd", "of tests", "tests.tiny:Tiny", "tests.tiny:TinyConfig")
+    spec = replace(spec, **{name: f"tests.test_guard:{value}" for name, value in changes.items()})
+    monkeypatch.setitem(registry._AGENTS, "odd", spec)
+    command = "tune" if "space" in changes else "train"
+    assert main([command, "odd", "--env", "fruit-tree-v0", "--out", str(tmp_path / "x")]) == 2
+    err = capsys.readouterr().err
+    assert message in err
+    assert err.count("\n") == 1
+    if command == "train":
+        with pytest.raises(UserError, match=re.escape(message)):
+            morl.train("odd", "fruit-tree-v0", out=tmp_path / "x")
     assert not (tmp_path / "x").exists()
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from morl import search_space
 from morl.errors import UserError
 from morl.guard import replaced_settings
-from morl.registry import agent_spec, load
+from morl.registry import agent_spec, load_settings
 from morl.search_space import Space
 from morl.settings import TrainSettings
 from morl.tune.settings import StudySettings
@@ -29,14 +29,14 @@ def check(agent: str, training: Any, config: Any, settings: StudySettings, space
         UserError: settings that cannot work.
     """
     spec = agent_spec(agent)
-    if settings.scheduler == "pbt" and load(spec.settings) is not TrainSettings:
+    if settings.scheduler == "pbt" and load_settings(spec.settings) is not TrainSettings:
         raise UserError(f"scheduler pbt needs checkpoints that can be continued with other settings; {agent} has none")
     if training.num_seeds > HELD_OUT:
         raise UserError(f"num_seeds must be at most {HELD_OUT}, not {training.num_seeds}")
     if getattr(training, "processes", 0) and settings.trial_cpus < 1:
         raise UserError("worker processes need a whole core: give --trial-cpus as many as there are processes")
     _check_ends(config, space)
-    if load(spec.settings) is TrainSettings:
+    if load_settings(spec.settings) is TrainSettings:
         if settings.trial_gpus:
             import jax
 

@@ -8,8 +8,9 @@ from typing import Any
 
 from morl.envs.objects import from_object
 from morl.errors import UserError, unknown_name
+from morl.guard import made_settings
 from morl.parsing import field_names
-from morl.registry import agent_spec, load
+from morl.registry import agent_spec, load_settings
 from morl.renaming import current_names
 from morl.tune.ledger import Reporter
 from morl.tune.settings import TRAINING, StudySettings
@@ -51,7 +52,7 @@ def run_study(
             raise UserError("a study that is resumed has its environment and its space; give none beside resume")
         return Study.resume(resume, **changes).run(reporter, should_stop)
     spec = agent_spec(agent)
-    classes: list[Any] = [StudySettings, load(spec.settings), load(spec.config)]
+    classes: list[Any] = [StudySettings, load_settings(spec.settings), load_settings(spec.config)]
     values = current_names(changes, *classes, source="run_study")
     names = [field_names(cls) for cls in classes]
     for name in values:
@@ -68,11 +69,11 @@ def run_study(
                 f"trials run in processes of their own and cannot make {given.id} again: give an id or module:Name"
             )
         training |= {"env": given.id, "env_kwargs": dict(given.kwargs)}
-    fixed = {name: None for name in own if spec.space and name in load(spec.space)}
+    fixed = dict.fromkeys(name for name in own if name in spec.declared_space())
     return Study(
         agent,
-        classes[1](**{**defaults, **training}),
-        classes[2](**own),
+        made_settings(classes[1], **{**defaults, **training}),
+        made_settings(classes[2], **own),
         StudySettings(**study),
         {**fixed, **(space or {})},
     ).run(reporter, should_stop)

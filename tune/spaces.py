@@ -11,7 +11,7 @@ import yaml
 from morl import search_space
 from morl.errors import UserError, unknown_name
 from morl.parsing import field_names, field_values, from_mapping, plain_fields
-from morl.registry import agent_spec, load
+from morl.registry import agent_spec
 from morl.renaming import current_names
 from morl.runs import directory
 from morl.search_space import Space
@@ -33,7 +33,7 @@ def searched(agent: str, config: Any, settings: StudySettings, changes: Mapping[
         UserError: an unknown setting, something that is no domain, or nothing to search.
     """
     spec = agent_spec(agent)
-    space: Space = load(spec.space) if spec.space else {}
+    space: Space = spec.declared_space()
     from_file: dict[str, Any] = {}
     if settings.space_file is not None:
         from_file = directory.read_config(settings.space_file)

@@ -16,7 +16,7 @@ from morl import search_space
 from morl.errors import UserError
 from morl.guard import made_settings
 from morl.parsing import field_values, plain_fields
-from morl.registry import agent_spec, load
+from morl.registry import agent_spec, load_settings
 from morl.renaming import current_names
 from morl.runs import directory, files
 from morl.settings import TrainSettings
@@ -83,9 +83,11 @@ class Study:
         self.agent, self.settings = agent, settings or StudySettings()
         import_modules(self.settings.modules)
         spec = agent_spec(agent)
-        self.training = load(spec.settings)() if training is None else training
-        config = made_settings(load(spec.config)) if config is None else config
-        if not isinstance(self.training, load(spec.settings)) or not isinstance(config, load(spec.config)):
+        self.training = made_settings(load_settings(spec.settings)) if training is None else training
+        config = made_settings(load_settings(spec.config)) if config is None else config
+        if not isinstance(self.training, load_settings(spec.settings)) or not isinstance(
+            config, load_settings(spec.config)
+        ):
             raise UserError(f"{agent} takes a {spec.settings.partition(':')[2]} and a {spec.config.partition(':')[2]}")
         self.space, self.config = spaces.searched(agent, config, self.settings, dict(space or {}))
         self.path: Path | None = self.training.out

@@ -11,7 +11,7 @@ import yaml
 from morl import search_space
 from morl.errors import UserError
 from morl.parsing import field_names, from_mapping, plain_fields
-from morl.registry import agent_spec, load
+from morl.registry import agent_spec, load_settings
 from morl.runs import directory, files
 from morl.search_space import Space
 from morl.tune.settings import StudySettings
@@ -91,17 +91,17 @@ def read(path: Path, changes: dict[str, Any]) -> Written:
     import_modules(settings.modules)
     directory.check_module(f"agent {agent}", agent.rpartition(":")[0], path)
     spec = agent_spec(agent)
-    training = from_mapping(load(spec.settings), parts["training"] or {}, source=source)
+    training = from_mapping(load_settings(spec.settings), parts["training"] or {}, source=source)
     directory.check_module(f"environment {training.env}", training.env.rpartition(":")[0], path)
-    also = field_names(load(spec.settings))
-    config = from_mapping(load(spec.config), parts["config"] or {}, source=source, also=also)
-    declared: dict[str, Any] = {name: None for name in load(spec.space)} if spec.space else {}
+    also = field_names(load_settings(spec.settings))
+    config = from_mapping(load_settings(spec.config), parts["config"] or {}, source=source, also=also)
+    declared: dict[str, Any] = dict.fromkeys(spec.declared_space())
     return Written(
         agent,
         dataclasses.replace(training, out=path),
         config,
         dataclasses.replace(settings, **changes),
-        {**declared, **with_current_names(parts["space"] or {}, load(spec.config), source)},
+        {**declared, **with_current_names(parts["space"] or {}, load_settings(spec.config), source)},
     )
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from morl.errors import UserError, blame, user_code_that
 from morl.parsing import field_names
-from morl.registry import agent_spec, load
+from morl.registry import agent_spec, load, load_settings
 from morl.tune import resources, scores
 from morl.tune.settings import MetricName
 
@@ -71,8 +71,8 @@ class Job:
         from morl.parsing import field_names, from_mapping
 
         spec = agent_spec(self.agent)
-        cls = load(spec.config)
-        also = field_names(load(spec.settings))
+        cls = load_settings(spec.config)
+        also = field_names(load_settings(spec.settings))
         return from_mapping(cls, {**self.own, **params}, source=self.agent, also=also)
 
 

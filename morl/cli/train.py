@@ -17,7 +17,7 @@ import tyro
 from morl.cli.interrupts import stop_on_interrupt
 from morl.cli.table import reflowed
 from morl.errors import UserError
-from morl.registry import agent_spec, agent_specs, load
+from morl.registry import agent_spec, agent_specs, load_settings
 from morl.words import counted
 
 COMMAND = (10, "AGENT [flags]", "train an agent and leave a run directory with its Pareto front")
@@ -79,7 +79,7 @@ def main(args: Sequence[str]) -> int:
     elif any(flag.partition("=")[0] == "--resume" for flag in flags):
         raise UserError("a run is resumed with its own agent and settings: morl train --resume RUN")
     else:
-        settings, config = parse(name, load(agent_spec(name).config), flags)
+        settings, config = parse(name, load_settings(agent_spec(name).config), flags)
         arguments = {"agent": name, "settings": settings, "config": config}
 
     from morl.training.loop import train
@@ -156,7 +156,7 @@ def parse_all(
     from morl.runs.directory import read_settings
 
     spec = agent_spec(agent)
-    settings_class: type[Any] = load(spec.settings)
+    settings_class: type[Any] = load_settings(spec.settings)
     groups = {"file": _File, **also, "training": settings_class}
     own_name = re.sub(r"\W", "_", spec.name)  # titles the agent's group in --help
     if own_name in groups or keyword.iskeyword(own_name) or not own_name.isidentifier():

@@ -24,7 +24,7 @@ from morl.cli.table import reflowed, table
 from morl.cli.train import STOPPED, parse_all
 from morl.errors import UserError
 from morl.guard import made_settings
-from morl.registry import agent_spec, agent_specs, load
+from morl.registry import agent_spec, agent_specs, load_settings
 from morl.search_space import Space, label
 from morl.tune.journal import Trial
 from morl.tune.settings import TRAINING, StudySettings
@@ -120,7 +120,7 @@ def _study(agent: str, flags: Sequence[str]) -> Any:
                 sys.path.append(here)
             worker.import_modules(tuple(values))
     spec = agent_spec(agent)
-    config_class, settings_class = load(spec.config), load(spec.settings)
+    config_class, settings_class = load_settings(spec.config), load_settings(spec.settings)
     defaults = {name: value for name, value in TRAINING.items() if name in field_names(settings_class)}
     flags = current_flags(flags, settings_class, config_class)
     parsed = parse_all(
@@ -128,7 +128,7 @@ def _study(agent: str, flags: Sequence[str]) -> Any:
     )
     study = parsed.also["study"]
     given = {flag.partition("=")[0].removeprefix("--").removeprefix("no-").replace("-", "_") for flag in flags}
-    searched = load(spec.space) if spec.space else {}
+    searched = spec.declared_space()
     return Study(
         agent,
         parsed.training,
@@ -140,8 +140,8 @@ def _study(agent: str, flags: Sequence[str]) -> Any:
 def _described(agent: str) -> str:
     """Return the search space as a table."""
     spec = agent_spec(agent)
-    space: Space = load(spec.space) if spec.space else {}
-    config = made_settings(load(spec.config))
+    space: Space = spec.declared_space()
+    config = made_settings(load_settings(spec.config))
     rows = [
         [name, label(getattr(config, name)), str(parameter), "yes" if parameter.live else ""]
         for name, parameter in space.items()

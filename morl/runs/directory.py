@@ -49,6 +49,8 @@ def create(out: Path | None, name: str) -> Path:
         (path / "checkpoints").mkdir()
     except OSError as error:
         raise UserError(f"cannot write to the run directory {path}: {error.strerror}") from error
+    except UserError:
+        raise
     except ValueError as error:  # an impossible path
         raise UserError(f"{str(path)!r} cannot be a run directory: {error}") from error
     return path

@@ -9,7 +9,7 @@ from typing import Any
 from morl.envs.objects import GivenEnvironment, from_object
 from morl.errors import UserError, unknown_name
 from morl.parsing import field_names
-from morl.registry import agent_spec, load
+from morl.registry import agent_spec, load_settings
 from morl.renaming import current_names
 from morl.settings import EvaluateSettings, SearchSettings, TrainSettings
 from morl.training.backends import devices
@@ -49,7 +49,7 @@ def training_arguments(
     if not isinstance(agent, str):
         raise UserError(f"the agent comes first, by its name, such as cmorl, not {type(agent).__name__}")
     spec = agent_spec(agent)
-    settings_class, config_class = load(spec.settings), load(spec.config)
+    settings_class, config_class = load_settings(spec.settings), load_settings(spec.config)
     if isinstance(env, settings_class | TrainSettings | SearchSettings | EvaluateSettings):
         if settings is not None:
             raise UserError("the settings are given twice")

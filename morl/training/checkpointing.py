@@ -10,7 +10,7 @@ from typing import Any
 
 from morl.errors import UserError
 from morl.parsing import field_names
-from morl.registry import agent_spec, load
+from morl.registry import agent_spec, load_settings
 from morl.renaming import current_names
 from morl.runs import storage
 from morl.settings import TrainSettings
@@ -125,7 +125,7 @@ def _checked(
     if not isinstance(settings, dict):
         raise UserError(f"cannot read the checkpoint {path}: it holds no settings")
     spec = agent_spec(resolved["agent"])
-    settings = current_names(settings, load(spec.settings), load(spec.config), source=str(path))
+    settings = current_names(settings, load_settings(spec.settings), load_settings(spec.config), source=str(path))
     settings = {**fixed_settings(defaults), **settings}
     now = fixed_settings(resolved)
     changed = [name for name in now.keys() | settings.keys() if now.get(name) != settings.get(name)]

@@ -17,8 +17,8 @@ from morl.envs.objects import GivenEnvironment, check_sendable
 from morl.errors import UserCodeError, UserError
 from morl.guard import constructed, guarded, made_settings
 from morl.ops import metrics
-from morl.parsing import plain
-from morl.registry import AgentSpec, Backend, agent_spec, env_spec, load
+from morl.parsing import check_plain, plain
+from morl.registry import AgentSpec, Backend, agent_spec, env_spec, load, load_settings
 from morl.runs.front import Floats, Front, check_objectives, from_evaluation
 from morl.settings import TrainSettings
 from morl.spaces import Observations
@@ -87,6 +87,10 @@ class Setup:
     def solution_set(self) -> type[SolutionSet]:
         """Class of the solution set that the agent's registration names."""
         kind: type[SolutionSet] = load(self.spec.solution_set)
+        for name in ("kind", "conditional", "labelled", "unsupported"):
+            if not hasattr(kind, name):
+                what = f"agent {self.spec.name}: its solution set {self.spec.solution_set}"
+                raise UserError(f"{what} has no {name}; see morl.training.solution_sets.SolutionSet")
         return kind
 
     @property
@@ -155,7 +159,7 @@ class Setup:
     @property
     def defaults(self) -> dict[str, Any]:
         """Default training and agent settings, of those that have a default."""
-        fields = (*dataclasses.fields(load(self.spec.settings)), *dataclasses.fields(self.config))
+        fields = (*dataclasses.fields(load_settings(self.spec.settings)), *dataclasses.fields(self.config))
         values = {
             field.name: field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
             for field in fields
@@ -212,7 +216,7 @@ def prepare(agent: str, settings: TrainSettings, config: Any = None, given: Give
             length, too few steps; before anything is compiled.
     """
     spec = agent_spec(agent)
-    settings_class = load(spec.settings)
+    settings_class = load_settings(spec.settings)
     if not isinstance(settings, settings_class):
         raise UserError(f"a run of {agent} takes a {settings_class.__name__}, not a {type(settings).__name__}")
     devices.reserve(spec.split_cores)
@@ -242,10 +246,11 @@ def prepare(agent: str, settings: TrainSettings, config: Any = None, given: Give
     reference = metrics.check_reference_point(reference, len(objectives), objectives)
     observations = observations_of(env)
     task = task_of(env, gamma, settings.steps)
-    config_class = load(spec.config)
+    config_class = load_settings(spec.config)
     config = made_settings(config_class) if config is None else config
     if not isinstance(config, config_class):
         raise UserError(f"the settings of {agent} are a {config_class.__name__}, not a {type(config).__name__}")
+    check_plain(config)
     built = make_agent(spec, config, task)
     lanes = settings.num_seeds * len(built.preferences) * built.learner.num_envs
     if settings.processes > lanes:
@@ -262,7 +267,7 @@ def prepare(agent: str, settings: TrainSettings, config: Any = None, given: Give
         raise UserError("overlap needs worker processes: give --processes")
     if settings.overlap and settings.num_seeds * len(built.preferences) < 2:
         raise UserError(f"overlap needs two policies, and {agent} has one: give two seeds (num_seeds) or leave it out")
-    return Setup(
+    setup = Setup(
         agent,
         spec,
         built,
@@ -278,3 +283,5 @@ def prepare(agent: str, settings: TrainSettings, config: Any = None, given: Give
         settings.max_envs,
         observations=observations,
     )
+    _ = setup.solution_set  # checked
+    return setup

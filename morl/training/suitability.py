@@ -12,7 +12,7 @@ from gymnasium import spaces
 from morl.envs.gymnasium.presentation import observations_of
 from morl.errors import UserError
 from morl.guard import constructed, guarded, made_settings
-from morl.registry import AgentSpec, agent_specs, load
+from morl.registry import AgentSpec, agent_specs, load, load_settings
 from morl.types import Agent, Learner, Task
 
 LEARNERS = ("learner", "extension")  # parts of an agent that have methods of their own
@@ -133,7 +133,7 @@ def can_train(found: Iterable[Verdict]) -> bool:
 def _verdict(spec: AgentSpec, task: Task) -> tuple[str, tuple[str, ...]]:
     """Return the reason why an agent cannot train, or an empty one, and its notes on actions."""
     try:
-        agent = make_agent(spec, made_settings(load(spec.config)), task)
+        agent = make_agent(spec, made_settings(load_settings(spec.config)), task)
     except UserError as error:
         return str(error), ()
     return "", tuple(getattr(agent, "action_notes", ()))
