@@ -144,7 +144,7 @@ def broken_contract(name: str, violation: Violation) -> UserError:
 
 
 class _Returned(Exception):
-    """What ``reset`` or ``step`` has returned is no tuple of so many."""
+    """Return value of ``reset`` or ``step`` that is no tuple of so many."""
 
 
 def violations(env: Any) -> list[Violation]:

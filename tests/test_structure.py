@@ -45,7 +45,7 @@ UPWARDS = {
     ("morl.envs.checks.constructive", "morl.training.backends.devices"): "checks run where trainings would",
     ("morl.envs.checks.jax", "morl.training.backends.devices"): "checks run where trainings would",
     ("morl.envs.mec.schemes", "morl.training.evaluation"): "fixed schemes are evaluated as policies are",
-    ("morl.training.loop", "morl.loading"): "a training is resumed from its run directory",
+    ("morl.training.resumption", "morl.loading"): "a training is resumed from its run directory",
 }
 
 # Packages whose __init__.py holds registrations or nothing; a module imported from them has an edge of its own.

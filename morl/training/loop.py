@@ -13,7 +13,6 @@ import jax.numpy as jnp
 import numpy as np
 import yaml
 
-from morl import loading
 from morl.envs.constructive.host_values import oracle_errors, oracle_failure
 from morl.envs.contract import broken_contract, violations
 from morl.errors import UserCodeError, UserError, closing, user_code_error, whole_traceback
@@ -98,8 +97,8 @@ def train(
             )
         path: Path | None = Path(resume)
         found = resumption(Path(resume), None if steps is None else converted_value(int, steps, "steps"), env)
-        if found is None:
-            return loading.load(resume, env)
+        if isinstance(found, Run):
+            return found
         setup, settings, stages = found.setup, found.settings, found.stages
     else:
         given = training_arguments(agent, env, config, settings, changes)

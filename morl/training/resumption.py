@@ -8,6 +8,7 @@ from typing import Any
 
 from morl import loading
 from morl.runs import directory, storage
+from morl.runs.directory import Run
 from morl.settings import TrainSettings
 from morl.training.setup import Setup
 from morl.training.stages import check_can_extend, extended_stages, written_stages
@@ -27,8 +28,8 @@ class Resumption:
     stages: list[int] | None
 
 
-def resumption(path: Path, steps: int | None = None, env: Any = None) -> Resumption | None:
-    """Return how a run goes on, from its last whole checkpoint, or from its start where there is none yet.
+def resumption(path: Path, steps: int | None = None, env: Any = None) -> Resumption | Run:
+    """Return how a run goes on: from its last whole checkpoint, or from its start where there is none yet.
 
     Args:
         path: run directory.
@@ -36,7 +37,7 @@ def resumption(path: Path, steps: int | None = None, env: Any = None) -> Resumpt
         env: the environment, as for :func:`morl.load`.
 
     Returns:
-        None of a finished run that is given no more steps.
+        the run itself where it has finished and is given no more steps.
 
     Raises:
         UserError: a run that cannot be resumed, or not be given these steps.
@@ -48,6 +49,6 @@ def resumption(path: Path, steps: int | None = None, env: Any = None) -> Resumpt
     if steps is not None:
         return Resumption(setup, settings, extended_stages(path, setup.agent, steps))
     if (path / "front.csv").exists() and not storage.states(path / "checkpoints"):
-        return None
+        return loading.load(path, env)
     written = written_stages(path / "checkpoints")
     return Resumption(setup, settings, written[0] if written else None)
