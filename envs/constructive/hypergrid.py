@@ -143,7 +143,8 @@ class HyperGrid:
         self, state: State, backward_action: jax.Array, params: Params
     ) -> tuple[State, jax.Array, jax.Array]:
         allowed = self.backward_mask(state)[backward_action] > 0
-        position = state.position - ((jnp.arange(2, dtype=jnp.int32) == backward_action) & allowed)
+        move = (jnp.arange(2, dtype=jnp.int32) == backward_action) & allowed
+        position = state.position - move.astype(jnp.int32)
         return State(position, state.done & ~allowed), position, backward_action.astype(jnp.int32)
 
     def text(self, position: Any) -> str:

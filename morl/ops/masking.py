@@ -74,7 +74,8 @@ def mask_logits(logits: jax.Array, mask: jax.Array | None) -> jax.Array:
     """
     if mask is None:
         return logits
-    return jnp.where(with_leading_axes(mask, logits.ndim) > 0, logits, MASKED_LOGIT)
+    mask = with_leading_axes(mask, logits.ndim)
+    return jnp.where(mask if mask.dtype == bool else mask > 0, logits, MASKED_LOGIT)
 
 
 def _floats(x: jax.Array, weight: jax.Array) -> tuple[jax.Array, jax.Array]:

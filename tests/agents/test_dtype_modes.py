@@ -25,7 +25,7 @@ OTHERS = {  # environments, networks and options that the conformance cases lack
         ({}, {"loss": "subtrajectory_balance"}),
         ({}, {"loss": "detailed_balance", "ema": 0.9, "replay_batch": 4}),
     ],
-    "mogfn-al": [({}, {"proposer": "mutation"})],
+    "mogfn-al": [({}, {"proposer": "random"})],
 }
 
 
@@ -51,7 +51,8 @@ def test_the_front_is_that_of_no_mode(name, mode, training, own, tmp_path):
     plain = trained(name, "plain", tmp_path / "plain", training, own)
     run = trained(name, mode, tmp_path / "run", training, own)
     assert run.finished
-    np.testing.assert_array_equal(run.front.returns, plain.front.returns)
+    # XLA compiles what has indices of 64 bits to other loops, which round some sums otherwise
+    np.testing.assert_allclose(run.front.returns, plain.front.returns, rtol=1e-6)
     setup, _ = loading.setup_of(run.path)
     with dtype_mode(mode):
         if "export" not in setup.solution_set.unsupported:

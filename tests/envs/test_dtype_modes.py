@@ -15,12 +15,19 @@ from tests.extras import native_specs
 
 
 def results(env):
-    """Return the shapes and dtypes of an environment's params, state and results."""
+    """Return the shapes and dtypes of an environment's params, state and results, and of its backward steps."""
     params, key = env.default_params, jax.random.key(0)
     action = np.asarray(env.action_space.sample())
     action = jax.ShapeDtypeStruct(action.shape, widths.narrow(action.dtype))
     first = jax.eval_shape(env.reset, key, params)
     traced = (jax.eval_shape(lambda x: x, params), first, jax.eval_shape(env.step, key, first[0], action, params))
+    if hasattr(env, "backward_step"):
+        back = jax.ShapeDtypeStruct((), np.int32)
+        traced += (
+            jax.eval_shape(env.action_mask, first[1]),
+            jax.eval_shape(env.backward_mask, first[0]),
+            jax.eval_shape(env.backward_step, first[0], back, params),
+        )
     return {
         jax.tree_util.keystr(path): (x.shape, x.dtype)
         for path, x in jax.tree.leaves_with_path(traced)

@@ -62,7 +62,8 @@ def test_forbidden_actions_have_no_probability_and_no_gradient():
     logits, mask = jnp.array([[3.0, -2.0, 1.0]]), jnp.array([[1.0, 0.0, 1.0]])
     probability = jax.nn.softmax(mask_logits(logits, mask))
     np.testing.assert_allclose(probability, [[np.e**2 / (1 + np.e**2), 0, 1 / (1 + np.e**2)]], rtol=1e-6)
-    np.testing.assert_array_equal(mask_logits(logits, mask > 0), mask_logits(logits, mask))
+    with jax.numpy_dtype_promotion("strict"):
+        np.testing.assert_array_equal(mask_logits(logits, mask > 0), mask_logits(logits, mask))
     gradient = jax.grad(lambda x: jax.nn.log_softmax(mask_logits(x, mask))[0, 0])(logits)
     assert bool(jnp.isfinite(gradient).all())
     assert float(gradient[0, 1]) == 0
