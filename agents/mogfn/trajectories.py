@@ -133,7 +133,8 @@ def backward(env: AnyTask, params: PyTree, end: Finished, key: jax.Array) -> Tra
 
     def step(state: PyTree, key: jax.Array) -> tuple[PyTree, Any]:
         mask = jax.vmap(env.backward_mask)(state)
-        chosen = jax.random.categorical(key, mask_logits(jnp.zeros(mask.shape, jnp.float32), mask))
+        drawn = jax.random.categorical(key, mask_logits(jnp.zeros(mask.shape, jnp.float32), mask))
+        chosen = drawn.astype(jnp.int32)
         parent, obs, action = jax.vmap(env.backward_step, (0, 0, None))(state, chosen, params)
         return parent, (obs, action, log_backward(mask), mask.any(axis=-1))
 
