@@ -64,10 +64,12 @@ REFUSED = {
 def test_results_of_other_types_are_converted(change):
     env = Loose("endless", change=change)
     assert violations(env) == []
-    runners = start_batch(env, (), jax.random.key(0), 3)
+    runners = start_batch(env, env.default_params, jax.random.key(0), 3)
 
     def advance(runners, key):
-        return jax.vmap(lambda key, one: step(env, (), key, one, jnp.int32(0)))(jax.random.split(key, 3), runners)
+        return jax.vmap(lambda key, one: step(env, env.default_params, key, one, jnp.int32(0)))(
+            jax.random.split(key, 3), runners
+        )
 
     _, out = jax.lax.scan(advance, runners, jax.random.split(jax.random.key(1), 7))
     np.testing.assert_array_equal(out.reward, np.broadcast_to([1.0, 2.0], (7, 3, 2)))
@@ -79,8 +81,8 @@ def test_results_of_other_types_are_converted(change):
 
 def test_flags_other_than_0_are_true():
     env = Loose("endless", change=lambda _: {"terminated": 1, "truncated": jnp.float32(2)})
-    state, _ = widths.reset(env, jax.random.key(0), ())
-    *_, terminated, truncated, _ = widths.step(env, jax.random.key(0), state, jnp.int32(0), ())
+    state, _ = widths.reset(env, jax.random.key(0), env.default_params)
+    *_, terminated, truncated, _ = widths.step(env, jax.random.key(0), state, jnp.int32(0), env.default_params)
     assert terminated
     assert truncated
 

@@ -1,5 +1,7 @@
 """GMORL: the preferences its environments act for, and one policy for a whole front of continuous actions."""
 
+from dataclasses import fields
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,6 +9,7 @@ import pytest
 
 import morl
 from morl.agents.gmorl import GMORL, GMORLConfig
+from morl.agents.sac.algorithm import SAC
 from morl.ops.preferences import equally_spaced_weights
 from morl.settings import TrainSettings
 from morl.types import Task
@@ -26,10 +29,17 @@ def backend_for(env, agent):
     return trainer(env, agent.learner, agent.preferences, devices=jax.devices()[:1], **options)
 
 
+class Storing(SAC):
+    """SAC that stores transitions and does not learn."""
+
+    def update(self, state, batch, key):
+        return self._store(state, batch), {}
+
+
 def stored_preferences(agent, updates=2):
     """Return (T, B, 2) of the transitions of some updates in episodes of two steps."""
-    env = Probe("delayed")
-    backend = backend_for(env, agent)
+    learner = Storing(*(getattr(agent.learner, field.name) for field in fields(SAC)))
+    backend = backend_for(Probe("delayed"), agent).for_learner(learner)
     state, _ = backend.run(backend.init([jax.random.key(0)]), updates)
     config = agent.config
     rows = np.asarray(state.learners.replay.rows.preference)[0]

@@ -18,7 +18,7 @@ from morl.ops.gradients import gram_matrix
 from morl.ops.masking import masked_mean
 from morl.ops.preferences import equally_spaced_weights
 from morl.types import Task
-from tests.probes import Probe, experience, trainer, training
+from tests.probes import Probe, actor, train_together, trainer, training
 
 GAMMA = 0.9
 CONFIG = PPOConfig(
@@ -60,31 +60,50 @@ def greedy(learner, state, obs=(0.0, 0.0)):
     return np.asarray(learner.to_env(action))[0]
 
 
-def test_value_of_a_constant_reward():
-    learner, state, metrics = learn("constant", chunk=1)
+EVEN, FIRST, SECOND = (0.5, 0.5), (0.8, 0.2), (0.2, 0.8)
+
+
+@pytest.fixture(scope="module")
+def learnt():
+    """Return a learner, and the state and metrics of one policy for each kind of probe and preference."""
+    wanted = [
+        ("constant", EVEN),
+        ("cue", EVEN),
+        ("delayed", EVEN),
+        ("endless", EVEN),
+        ("choice", FIRST),
+        ("choice", SECOND),
+    ]
+    kinds, preferences = zip(*wanted, strict=True)
+    learner = make(Probe("choice"), updates=300)
+    return learner, dict(zip(wanted, train_together(kinds, learner, preferences, 300), strict=True))
+
+
+def test_value_of_a_constant_reward(learnt):
+    learner, (state, metrics) = learnt[0], learnt[1]["constant", EVEN]
     np.testing.assert_allclose(values(learner, state, [[0, 0]]), [[1, 2]], atol=0.05)
     assert metrics["critic_loss"][0] > 1 > 0.01 > metrics["critic_loss"][-1]
 
 
-def test_value_depends_on_the_observation():
-    learner, state, _ = learn("cue")
+def test_value_depends_on_the_observation(learnt):
+    learner, (state, _) = learnt[0], learnt[1]["cue", EVEN]
     np.testing.assert_allclose(values(learner, state, [[1, 0], [-1, 0]]), [[1, -1], [-1, 1]], atol=0.1)
 
 
-def test_a_delayed_reward_is_discounted_once():
-    learner, state, _ = learn("delayed")
+def test_a_delayed_reward_is_discounted_once(learnt):
+    learner, (state, _) = learnt[0], learnt[1]["delayed", EVEN]
     np.testing.assert_allclose(values(learner, state, [[0, 0], [0, 1]]), [[0.9, 1.8], [1, 2]], atol=0.1)
 
 
-def test_truncation_bootstraps():
+def test_truncation_bootstraps(learnt):
     """Episodes are cut off after 5 steps but never end: a unit is worth 1 / (1 - gamma) = 10, not 4.1."""
-    learner, state, _ = learn("endless")
+    learner, (state, _) = learnt[0], learnt[1]["endless", EVEN]
     np.testing.assert_allclose(values(learner, state, [[0, 0]]), [[10, 20]], rtol=0.05)
 
 
-@pytest.mark.parametrize(("preference", "action"), [((0.8, 0.2), 0), ((0.2, 0.8), 1)])
-def test_the_preference_decides_which_action_is_best(preference, action):
-    learner, state, _ = learn("choice", preference)
+@pytest.mark.parametrize(("preference", "action"), [(FIRST, 0), (SECOND, 1)])
+def test_the_preference_decides_which_action_is_best(preference, action, learnt):
+    learner, (state, _) = learnt[0], learnt[1]["choice", preference]
     assert greedy(learner, state) == action
 
 
@@ -141,37 +160,39 @@ def test_kl_step_scale_falls_where_a_policy_is_moved_too_far():
     assert largest == 1.0  # the learning rate is the largest step
 
 
-def one_rollout(kind, preference=(0.5, 0.5), config=CONFIG):
-    """Return a fresh learner, its state, and 16 steps of its 16 environments."""
-    env = Probe(kind)
-    learner = make(env, config)
-    state = learner.init(jax.random.key(0))
-    return learner, state, experience(env, learner, state, preference)
+LANES = np.where(np.arange(16)[:, None] % 2, [1.0, 0.0], [0.0, 1.0])  # environments alternate between the objectives
+
+
+@pytest.fixture(scope="module")
+def compiled():
+    """Return a learner of two actions and its compiled parts: rollouts, ``update`` and ``process_rollout``."""
+    env = Probe("choice")
+    learner = make(env)
+    return learner, actor(env, learner), jax.jit(learner.update), jax.jit(learner.process_rollout)
 
 
 def largest_difference(one, two):
     return max(float(np.abs(a - b).max()) for a, b in zip(*map(jax.tree.leaves, (one, two)), strict=True))
 
 
-def test_invalid_steps_are_not_learnt_from():
+def test_invalid_steps_are_not_learnt_from(compiled):
     """Absurd observations of invalid steps change neither parameters nor statistics."""
-    learner, state, batch = one_rollout("constant")
+    learner, act, update, _ = compiled
+    state = learner.init(jax.random.key(0))
+    batch = act(state, LANES, params=Probe("constant").default_params)
     half = jnp.arange(16)[:, None] % 2 == 0  # in the probe every step ends an episode, so rows are independent
     valid = jnp.broadcast_to(half, batch.valid.shape)
     poisoned = batch._replace(valid=valid, obs=jnp.where(half[..., None], batch.obs, 7.0))
     clean = batch._replace(valid=valid)
-    update = jax.jit(learner.update)
-    for one, two in zip(
-        jax.tree.leaves(update(state, poisoned, jax.random.key(3))[0]),
-        jax.tree.leaves(update(state, clean, jax.random.key(3))[0]),
-        strict=True,
-    ):
-        np.testing.assert_array_equal(one, two)
+    one, two = (update(state, given, jax.random.key(3))[0] for given in (poisoned, clean))
+    assert largest_difference(one, two) == 0
 
 
-def test_a_lost_step_does_not_make_up_advantages_of_steps_before_it():
+def test_a_lost_step_does_not_make_up_advantages_of_steps_before_it(compiled):
     """A host's worker was lost in the middle of an episode: the observation and reward of that step are made up."""
-    learner, state, batch = one_rollout("endless")
+    learner, act, _, process_rollout = compiled
+    state = learner.init(jax.random.key(0))
+    batch = act(state, LANES, params=Probe("endless").default_params)
     valid = jnp.ones((16, 16), bool).at[7, ::2].set(False)
     assert not (batch.terminated | batch.truncated)[7].any()
 
@@ -180,8 +201,8 @@ def test_a_lost_step_does_not_make_up_advantages_of_steps_before_it():
         reward = jnp.where(valid[..., None], batch.reward, made_up)
         return batch._replace(valid=valid, obs=obs, next_obs=next_obs, reward=reward)
 
-    processed = [learner.process_rollout(state, lost(made_up)) for made_up in (0.0, 7.0)]
-    whole = learner.process_rollout(state, batch)[1].advantage
+    processed = [process_rollout(state, lost(made_up)) for made_up in (0.0, 7.0)]
+    whole = process_rollout(state, batch)[1].advantage
     for _, rollout in processed:
         np.testing.assert_array_equal(rollout.advantage[:, 1::2], whole[:, 1::2])
         # the step before is the last of its episode, and bootstraps
@@ -192,21 +213,20 @@ def test_a_lost_step_does_not_make_up_advantages_of_steps_before_it():
         np.testing.assert_array_equal(one, two)  # nor do the running statistics see it
 
 
-LANES = np.where(np.arange(16)[:, None] % 2, [1.0, 0.0], [0.0, 1.0])  # environments alternate between the objectives
-
-
-def test_each_step_is_learnt_from_for_its_own_preference():
+def test_each_step_is_learnt_from_for_its_own_preference(compiled):
     """The critic learns both objectives at each step, the actor the one that the preference of the step weighs."""
-    learner, state, batch = one_rollout("choice", LANES)
+    learner, act, update, process_rollout = compiled
+    state = learner.init(jax.random.key(0))
+    batch = act(state, LANES)
     assert batch.preference.shape == (16, 16, 2)
     key = jax.random.key(3)
-    _, rollout = learner.process_rollout(state, batch)
+    _, rollout = process_rollout(state, batch)
     advantage = np.where(np.arange(16) % 2, rollout.advantage[..., 0], rollout.advantage[..., 1])
     standardised = (advantage - advantage.mean()) / advantage.std()
-    expected, _ = learner.fit(state, rollout, jnp.asarray(standardised), key)
-    got, _ = learner.update(state, batch, key)
+    expected, _ = jax.jit(learner.fit)(state, rollout, jnp.asarray(standardised), key)
+    got, _ = update(state, batch, key)
     assert largest_difference(got.params, expected.params) < 1e-5
-    other, _ = learner.update(state, batch._replace(preference=batch.preference[..., ::-1]), key)
+    other, _ = update(state, batch._replace(preference=batch.preference[..., ::-1]), key)
     assert largest_difference(got.params, other.params) > 1e-4
 
 
@@ -224,37 +244,43 @@ def test_a_preference_may_be_drawn_for_each_episode():
     assert greedy(learner, jax.tree.map(lambda x: np.asarray(x)[0], state.learners)) == 0
 
 
-def rollout_of_objectives(kind):
-    """Return a learner of some experience, its state, a rollout, and a mask of steps that were lost."""
-    learner, run = program(kind, CONFIG, 300)
-    state, _ = run((0.3, 0.7), 3)
-    batch = experience(Probe(kind), learner, state, (0.3, 0.7))
-    valid = jnp.asarray(np.random.default_rng(0).random((16, 16)) < 0.9)
-    return learner, state, learner.process_rollout(state, batch._replace(valid=valid))[1]
+@cache
+def gradients_of_objectives(kind):
+    """Return a learner, a state of it far from a fresh one, a rollout with lost steps, and the gradients for it."""
+    env = Probe(kind)
+    learner = make(env)
+    state, rng = learner.init(jax.random.key(0)), np.random.default_rng(0)
+    state = state._replace(params=jax.tree.map(lambda x: x + rng.normal(0, 0.2, x.shape).astype(x.dtype), state.params))
+    valid = jnp.asarray(rng.random((16, 16)) < 0.9)
+
+    @jax.jit
+    def gradients(state, batch):
+        _, rollout = learner.process_rollout(state, batch._replace(valid=valid))
+        return rollout, learner.objective_gradients(state.params, rollout, rollout.advantage)
+
+    return learner, state, *gradients(state, actor(env, learner)(state, (0.3, 0.7)))
 
 
 @pytest.mark.parametrize("kind", ["choice", "steer"])
 def test_gradients_of_objectives_add_up_to_that_of_their_weighted_sum(kind):
     """The policy acted itself, so nothing is clipped; the sum is of PPO's own loss, without entropy and critic."""
-    learner, state, rollout = rollout_of_objectives(kind)
-    gradients = learner.objective_gradients(state.params, rollout, rollout.advantage)
+    learner, state, rollout, gradients = gradients_of_objectives(kind)
     preference = jnp.array([0.3, 0.7])
-    got = jax.tree.map(lambda leaf: jnp.tensordot(preference, leaf, 1), gradients)
+    got = jax.tree.map(lambda leaf: np.tensordot(preference, leaf, 1), gradients)
 
     summed = rollout.advantage @ preference
     summed = summed - masked_mean(summed, rollout.weight)
     plain = replace(learner, config=replace(CONFIG, entropy_coefficient=0.0, value_coefficient=0.0))
     shared = {name: getattr(rollout, name) for name in ("features", "action", "mask", "log_prob", "weight")}
     steps = Minibatch(**shared, advantage=summed, target=rollout.value)
-    gradient = jax.grad(lambda params: plain.loss(params, steps)[0])(state.params)
-    assert largest_difference(got, jax.tree.map(jnp.negative, (gradient.actor, gradient.log_std))) < 1e-6
-    assert largest_difference(gradient.critic, jax.tree.map(jnp.zeros_like, gradient.critic)) == 0
+    gradient = jax.jit(jax.grad(lambda params: plain.loss(params, steps)[0]))(state.params)
+    assert largest_difference(got, jax.tree.map(np.negative, (gradient.actor, gradient.log_std))) < 1e-6
+    assert largest_difference(gradient.critic, jax.tree.map(np.zeros_like, gradient.critic)) == 0
 
 
 def test_the_gram_matrix_tells_objectives_in_conflict():
     """One action earns the first objective, the other the second: what raises the one lowers the other."""
-    learner, state, rollout = rollout_of_objectives("choice")
-    gram = np.asarray(gram_matrix(learner.objective_gradients(state.params, rollout, rollout.advantage)))
+    gram = np.asarray(gram_matrix(gradients_of_objectives("choice")[-1]))
     assert gram.shape == (2, 2)
     assert gram[0, 0] > 0 < gram[1, 1]
     assert gram[0, 1] / np.sqrt(gram[0, 0] * gram[1, 1]) < -0.9
@@ -299,8 +325,8 @@ def test_a_fresh_learner_has_the_types_of_one_that_goes_on(kind):
     assert not any(leaf.weak_type for leaf in map(jnp.asarray, jax.tree.leaves(state)))
 
 
-def test_observation_statistics_are_part_of_the_policy():
-    learner, state, _ = learn("cue")
+def test_observation_statistics_are_part_of_the_policy(learnt):
+    learner, (state, _) = learnt[0], learnt[1]["cue", EVEN]
     policy = learner.policy(state)
     assert float(policy.obs_stats.seen) == 300 * 16 * 16
     moved = policy._replace(obs_stats=policy.obs_stats._replace(mean=policy.obs_stats.mean + 3.0))

@@ -1,7 +1,5 @@
 """Training of one soft actor-critic on a probe by the library's own loop."""
 
-from functools import cache
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,17 +7,17 @@ import numpy as np
 from morl.agents.sac.algorithm import SAC
 from morl.agents.sac.config import SACConfig
 from morl.ops.preferences import equally_spaced_weights
-from tests.probes import Probe, training
+from tests.probes import Probe, train_together, training
 
 GAMMA = 0.9
 SMALL = {
     "num_envs": 8,
     "rollout_steps": 4,
     "gradient_steps": 8,
-    "batch_size": 64,
+    "batch_size": 32,
     "replay_capacity": 1024,
     "learning_starts": 64,
-    "learning_rate": 3e-3,
+    "learning_rate": 5e-3,
     "tau": 0.05,
     "temperature": 1e-3,
     "objective_scales": (1.0, 1.0),
@@ -43,10 +41,16 @@ def learn(env, updates=250, preferences=None, chunk=10, **changes):
     return learner, state, metrics
 
 
-@cache
-def learn_once(kind, **changes):
-    """Return :func:`learn` of a probe, for several tests to look at."""
-    return learn(Probe(kind), **changes)
+def learn_together(wanted, updates=250, **changes):
+    """Return a learner, and the state and metrics of one policy for each kind and temperature of ``wanted``.
+
+    The kinds have the same spaces, and one program trains all.
+    """
+    learners = [learner_for(Probe(kind), updates, temperature=temperature, **changes) for kind, temperature in wanted]
+    begun = [learner.init(jax.random.key(3)) for learner in learners]
+    preferences = [equally_spaced_weights(2, SMALL["num_envs"])] * len(wanted)
+    trained = train_together([kind for kind, _ in wanted], learners[0], preferences, updates, begun)
+    return learners[0], dict(zip(wanted, trained, strict=True))
 
 
 def act(learner, state, preference, obs=(0.0, 0.0), number=1, *, greedy=True, key=1):

@@ -12,7 +12,7 @@ from morl.agents.sac.algorithm import Params, clip_each_by_norm, next_utopia
 from morl.errors import UserError
 from morl.ops.preferences import equally_spaced_weights
 from morl.types import Task, Transition
-from tests.agents.sac.learning import GAMMA, act, learn, learn_once, learner_for
+from tests.agents.sac.learning import GAMMA, act, learn, learn_together, learner_for
 from tests.probes import Probe, experience
 
 EACH = equally_spaced_weights(2, 8)  # for as many environments
@@ -30,27 +30,35 @@ def greedy(learner, state, preference):
     return int(act(learner, state, preference)[0])
 
 
-def test_value_of_a_constant_reward():
-    learner, state, metrics = learn_once("constant", chunk=1)
+@pytest.fixture(scope="module")
+def learnt():
+    """Return a learner, and the state and metrics of a policy for each kind; entropy counts on the endless one only."""
+    wanted = [*((kind, 1e-3) for kind in ("constant", "cue", "delayed", "choice")), ("endless", 0.5)]
+    learner, found = learn_together(wanted)
+    return learner, {kind: trained for (kind, _), trained in found.items()}
+
+
+def test_value_of_a_constant_reward(learnt):
+    learner, (state, metrics) = learnt[0], learnt[1]["constant"]
     np.testing.assert_allclose(values(learner, state, [[0, 0]])[0], [[1, 2], [1, 2]], atol=0.05)
     assert metrics["critic_loss"][5] > 0.1 > 0.01 > metrics["critic_loss"][-1]
 
 
-def test_value_depends_on_the_observation():
-    learner, state, _ = learn_once("cue")
+def test_value_depends_on_the_observation(learnt):
+    learner, (state, _) = learnt[0], learnt[1]["cue"]
     found = values(learner, state, [[1, 0], [-1, 0]])[:, 0]
     np.testing.assert_allclose(found, [[1, -1], [-1, 1]], atol=0.1)
 
 
-def test_a_delayed_reward_is_discounted_once():
-    learner, state, _ = learn_once("delayed")
+def test_a_delayed_reward_is_discounted_once(learnt):
+    learner, (state, _) = learnt[0], learnt[1]["delayed"]
     found = values(learner, state, [[0, 0], [0, 1]])[:, 0]
     np.testing.assert_allclose(found, [[0.9, 1.8], [1, 2]], atol=0.1)
 
 
-def test_truncation_bootstraps():
+def test_truncation_bootstraps(learnt):
     """Cut off every 5 steps but never over: worth 1 / (1 - gamma) = 10 a unit, not the 4.1 of five steps."""
-    learner, state, _ = learn_once("endless", temperature=0.5, chunk=1)
+    learner, (state, _) = learnt[0], learnt[1]["endless"]
     bonus = GAMMA * 0.5 * np.log(2) / (1 - GAMMA)  # of entropy
     np.testing.assert_allclose(values(learner, state, [[0, 0]])[0], [[10 + bonus, 20 + bonus]] * 2, rtol=0.05)
 
@@ -70,14 +78,15 @@ def test_rewards_of_several_steps():
         valid=jnp.ones((6, 1), bool),
         preference=jnp.tile(jnp.array([0.25, 0.75]), (6, 1, 1)),
     )
-    rows = jax.jit(learner.replay_rows)(batch)
+    stored = jax.jit(learner.replay_rows)
+    rows = stored(batch)
     np.testing.assert_allclose(rows.reward[:, 0, 0], [1 + 2 / 2, 2, 4 + 8 / 2, 8, 16 + 32 / 2, 32])
     np.testing.assert_allclose(rows.next_obs[:, 0, 0], [1.5, 1.5, 3.5, 3.5, 5.5, 5.5])
     np.testing.assert_allclose(rows.discount[:, 0], [0.25, 0.5, 0.25, 0.5, 0.25, 0.5])
     assert rows.terminated[:, 0].tolist() == [False, False, True, True, False, False]
     np.testing.assert_array_equal(rows.preference, batch.preference)
     unbroken = jax.tree.map(lambda x: x, batch)._replace(truncated=jnp.zeros((6, 1), bool))
-    three = learner.replay_rows(unbroken)
+    three = stored(unbroken)
     assert float(three.reward[0, 0, 0]) == 1 + 2 / 2 + 4 / 4
     assert float(three.discount[0, 0]) == 0.125
 
@@ -88,21 +97,21 @@ def test_several_steps_at_once_carry_a_delayed_reward_as_far():
     np.testing.assert_allclose(found, [[0.9, 1.8], [1, 2]], atol=0.1)
 
 
-def test_entropy_is_worth_its_temperature():
+def test_entropy_is_worth_its_temperature(learnt):
     """Two equal actions for ever: each next step adds temperature * log 2 to every objective's value."""
-    learner, state, metrics = learn_once("endless", temperature=0.5, chunk=1)
+    learner, (state, metrics) = learnt[0], learnt[1]["endless"]
     assert metrics["entropy"][-1] == pytest.approx(np.log(2), abs=0.02)
     bonus = GAMMA * 0.5 * np.log(2) / (1 - GAMMA)
     np.testing.assert_allclose(values(learner, state, [[0, 0]])[0], [[10 + bonus, 20 + bonus]] * 2, rtol=0.05)
 
 
-def test_one_policy_serves_every_preference():
-    learner, state, _ = learn_once("choice")
+def test_one_policy_serves_every_preference(learnt):
+    learner, (state, _) = learnt[0], learnt[1]["choice"]
     assert [greedy(learner, state, w) for w in ((1.0, 0.0), (0.7, 0.3), (0.3, 0.7), (0.0, 1.0))] == [0, 0, 1, 1]
 
 
 def test_without_its_preference_it_cannot():
-    learner, state, _ = learn(Probe("choice"), preference_input=False)
+    learner, state, _ = learn(Probe("choice"), updates=100, preference_input=False)
     assert greedy(learner, state, (1.0, 0.0)) == greedy(learner, state, (0.0, 1.0))
 
 
@@ -146,31 +155,16 @@ def test_masked_actions_are_never_taken_nor_bootstrapped_from():
 
 
 def test_a_learnt_temperature_finds_its_entropy():
-    _, _, metrics = learn(
-        Probe("constant"),
-        updates=250,
-        chunk=1,
-        learn_temperature=True,
-        target_entropy=0.5,
-        temperature=1.0,
-        anneal=False,
-    )
-    assert metrics["temperature"][-1] < 0.5  # even choice is above the target: the bonus has to go
-    _, _, low = learn(
-        Probe("choice"),
-        updates=250,
-        chunk=1,
-        learn_temperature=True,
-        target_entropy=0.5,
-        temperature=0.02,
-        anneal=False,
-    )
+    settings = {"learn_temperature": True, "target_entropy": 0.5, "anneal": False}
+    wanted = ("constant", 1.0), ("choice", 0.02)
+    (_, high), (_, low) = learn_together(wanted, **settings)[1].values()
+    assert high["temperature"][-1] < 0.5  # even choice is above the target: the bonus has to go
     assert low["temperature"][-1] > 0.04  # one action is best: without a bonus there would be less entropy
     assert low["entropy"][-1] == pytest.approx(0.5 * np.log(2), abs=0.1)
 
 
-def test_rewards_are_scaled_by_their_deviation():
-    learner, state, _ = learn(Probe("cue"), 100, objective_scales=None)
+def test_rewards_are_scaled_by_their_deviation(learnt):
+    learner, (state, _) = learner_for(Probe("cue"), objective_scales=None), learnt[1]["cue"]
     scale = np.asarray(learner.reward_scales(state.learning.return_stats))
     np.testing.assert_allclose(scale, [1, 1], rtol=0.05)  # of -1 and 1 the deviation is 1
     fixed, state, _ = learn(Probe("cue"), objective_scales=(10.0, 1.0))
@@ -178,15 +172,20 @@ def test_rewards_are_scaled_by_their_deviation():
     np.testing.assert_allclose(found, [10, -1], rtol=0.1)
 
 
-def test_invalid_steps_are_not_learnt_from():
+@pytest.fixture(scope="module")
+def begun():
+    """A fresh learner's state, one rollout of it, and its compiled update."""
     env = Probe("constant")
     learner = learner_for(env, 10)
     state = learner.init(jax.random.key(0))
-    batch = experience(env, learner, state, EACH)
+    return state, experience(env, learner, state, EACH), jax.jit(learner.update)
+
+
+def test_invalid_steps_are_not_learnt_from(begun):
+    state, batch, update = begun
     state = state._replace(replay=state.replay._replace(filled=jnp.int32(64)))  # learning has started
     valid = jnp.broadcast_to(jnp.arange(4)[:, None] % 2 == 0, batch.valid.shape)
     poisoned = batch._replace(valid=valid, reward=jnp.where(valid[..., None], batch.reward, 1e9))
-    update = jax.jit(learner.update)
     ones, twos = (update(state, x, jax.random.key(3))[0] for x in (poisoned, batch._replace(valid=valid)))
     for one, two in _pairs((ones.params, ones.learning), (twos.params, twos.learning)):
         np.testing.assert_array_equal(one, two)
@@ -214,27 +213,21 @@ def test_a_lost_step_ends_the_partial_return():
     np.testing.assert_allclose(state.learning.return_stats.mean, [seen.mean(), 2 * seen.mean()], rtol=1e-6)
 
 
-def test_nothing_is_learnt_before_learning_starts():
-    env = Probe("constant")
-    learner = learner_for(env, 10)
-    state = learner.init(jax.random.key(0))
+def test_nothing_is_learnt_before_learning_starts(begun):
+    state, batch, update = begun
     moved = []
     for i in range(3):
-        batch = experience(env, learner, state, EACH)
-        after, _ = jax.jit(learner.update)(state, batch, jax.random.key(i))
+        after, _ = update(state, batch, jax.random.key(i))
         moved.append(any((np.asarray(a) != np.asarray(b)).any() for a, b in _pairs(after.params, state.params)))
         state = after
     assert moved == [False, True, True]
 
 
-def test_preferences_come_with_the_transitions():
-    env = Probe("constant")
-    learner = learner_for(env, 10)
-    state = learner.init(jax.random.key(0))
-    batch = experience(env, learner, state, EACH)
+def test_preferences_come_with_the_transitions(begun):
+    state, batch, update = begun
     each = jnp.linspace(0, 1, 32).reshape(4, 8)
     preference = jnp.stack([each, 1 - each], axis=-1)
-    after, _ = jax.jit(learner.update)(state, batch._replace(preference=preference), jax.random.key(0))
+    after, _ = update(state, batch._replace(preference=preference), jax.random.key(0))
     np.testing.assert_array_equal(after.replay.rows.preference[:32], preference.reshape(32, 2))
 
 
