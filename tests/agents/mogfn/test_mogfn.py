@@ -3,6 +3,7 @@
 import ast
 import math
 import re
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -30,6 +31,7 @@ KEY = jax.random.key(0)
 ELEVEN = np.stack([np.linspace(0, 1, 11), 1 - np.linspace(0, 1, 11)], axis=1)
 SMALL = MOGFNConfig(batch=16, hidden=(16,))
 STRINGS = NGrams(("AV", "VC"), (3, 5))
+QUICK = {"batch": 64, "hidden": (32, 32), "learning_rate": 1e-2, "log_z_learning_rate": 3e-2}  # learns a small grid
 SMALL_STRINGS = MOGFNConfig(batch=8, network="transformer", width=16, num_blocks=2, num_heads=2)
 
 
@@ -42,11 +44,15 @@ def exact(agent, preference, beta):
 
 def disturbed(agent, size=0.5):
     """A sampler far from uniform."""
-    state = agent.init(KEY)
-    leaves, tree = jax.tree.flatten(state.params)
-    keys = jax.random.split(KEY, len(leaves))
-    leaves = [x + size * jax.random.normal(key, x.shape) for x, key in zip(leaves, keys, strict=True)]
-    return state._replace(params=jax.tree.unflatten(tree, leaves))
+    state, rng = agent.init(KEY), np.random.default_rng(0)
+    noise = lambda x: np.asarray(x) + size * rng.standard_normal(x.shape, np.float32)  # noqa: E731
+    return state._replace(params=jax.tree.map(noise, state.params))
+
+
+@partial(jax.jit, static_argnums=0)
+def taken_apart(env, end, key=KEY):
+    """Return trajectories that P_B draws to finished objects."""
+    return backward(env, env.default_params, end, key)
 
 
 class TestRewards:
@@ -168,6 +174,22 @@ class Table:
         return (), self.of(obs)
 
 
+@jax.jit
+def imbalances(paths, log_policy, log_flow, log_z, log_reward):
+    """Return the losses (3, n) of trajectories on a grid, by each of the three."""
+    env = HyperGrid(8)
+    taken = log_forward(Table(8, log_policy).of(paths.obs), paths, env.action_mask(paths.obs))
+    cells = paths.end.obs[:, 0] * 8 + paths.end.obs[:, 1]
+    rewards = log_reward[cells]
+    # P_B of single precision is exact only to 1e-7
+    steps_back = jnp.log(jnp.round(jnp.exp(paths.log_backward), 3))
+    whole = jax.vmap(mogfn_losses.trajectory_balance, (None, 0, 0, 0))(log_z, taken, steps_back, rewards)
+    flow = log_flow[paths.obs[..., 0], paths.obs[..., 1]]
+    flow = mogfn_losses.log_flows(flow, paths.length, jnp.full(len(cells), log_z), rewards)
+    parts = [mogfn_losses.detailed_balance, partial(mogfn_losses.subtrajectory_balance, decay=0.9)]
+    return jnp.stack([whole, *(jax.vmap(part)(flow, taken, steps_back, paths.length) for part in parts)])
+
+
 @pytest.mark.parametrize("direction", ["forward", "backward"])
 def test_exact_flows_are_in_balance(direction):
     """A tabular policy from exact flows has no loss, by any of the three, on paths built or taken apart."""
@@ -183,28 +205,15 @@ def test_exact_flows_are_in_balance(direction):
         atol=1e-6,
     )
     with jax.enable_x64(True):
-        params, table = env.default_params, Table(8, log_policy)
         if direction == "forward":
-            paths = forward(env, params, table, 64, 0.2, KEY)
+            build = jax.jit(lambda table: forward(env, env.default_params, Table(8, table), 63, 0.2, KEY))
+            paths = build(log_policy)
         else:
             states = env.finished_states()
-            values = jnp.asarray(outcomes.values)
-            paths = backward(env, params, Finished(states, states.position, values), KEY)
-        taken = log_forward(table.of(paths.obs), paths, env.action_mask(paths.obs))
-        cells = paths.end.obs[:, 0] * 8 + paths.end.obs[:, 1]
-        rewards = jnp.asarray(log_reward)[cells]
-        # P_B of single precision is exact only to 1e-7
-        steps_back = jnp.log(jnp.round(jnp.exp(paths.log_backward), 3))
-        loss = jax.vmap(mogfn_losses.trajectory_balance, (None, 0, 0, 0))(log_z, taken, steps_back, rewards)
-        assert loss.shape[0] >= 63
-        assert float(loss.max()) < 1e-10
-        flow = jnp.asarray(log_flow)[paths.obs[..., 0], paths.obs[..., 1]]
-        flow = mogfn_losses.log_flows(flow, paths.length, jnp.full(len(cells), log_z), rewards)
-        for balance in (
-            mogfn_losses.detailed_balance,
-            partial(mogfn_losses.subtrajectory_balance, decay=0.9),
-        ):
-            assert float(jax.vmap(balance)(flow, taken, steps_back, paths.length).max()) < 1e-10
+            paths = taken_apart(env, Finished(states, states.position, jnp.asarray(outcomes.values)))
+        losses = imbalances(paths, log_policy, log_flow, log_z, log_reward)
+    assert losses.shape == (3, 63)
+    assert np.asarray(losses).max() < 1e-10
 
 
 class TestTargets:
@@ -253,7 +262,7 @@ class TestTrajectories:
         policy = agent.policy(disturbed(agent, 0.1))
         condition = agent.condition([[0.5, 0.5]] * 128)
         built = agent.sample(policy, condition, KEY)
-        back = backward(STRINGS, STRINGS.default_params, built.end, KEY)
+        back = taken_apart(STRINGS, built.end)
         assert len(set(built.length.tolist())) > 1
         np.testing.assert_array_equal(back.length, built.length)
         valid = np.asarray(built.valid)
@@ -269,7 +278,8 @@ class TestTrajectories:
         agent = MOGFN(MOGFNConfig(hidden=(8,)), env, 1)
         state = disturbed(agent)
         condition = agent.draw_condition(KEY, 64)
-        paths = agent.rollout(agent.policy(state), condition, KEY, env.default_params, epsilon=1.0)
+        explore = jax.jit(partial(agent.rollout, env_params=env.default_params, epsilon=1.0))
+        paths = explore(agent.policy(state), condition, KEY)
         order = jnp.argsort(paths.length)
         paths, condition = jax.tree.map(lambda x: x[order], (paths, condition))
         assert int(paths.length[-1]) == env.horizon > int(paths.length[0])
@@ -296,22 +306,27 @@ class TestTrajectories:
         condition = agent.draw_condition(KEY, 6)
         paths = agent.sample(agent.policy(state), condition, KEY)
         encoded = agent._encode(condition)
-        whole = agent._network.outputs(state.params.policy, paths, encoded)
-        reader = agent._network.reader(state.params.policy, encoded)
-        memory = reader.start()
+
+        @jax.jit
+        def outputs(params):
+            reader = agent._network.reader(params, encoded)
+            steps = jnp.moveaxis(paths.obs[:, : STRINGS.horizon], 1, 0)
+            _, read = jax.lax.scan(reader.read, reader.start(), steps)
+            alone = jax.lax.map(lambda obs: agent._network.of(params, obs, encoded), steps)
+            return agent._network.outputs(params, paths, encoded), read, alone
+
+        whole, read, alone = map(np.asarray, outputs(state.params.policy))
         for t in range(STRINGS.horizon):
-            memory, output = reader.read(memory, paths.obs[:, t])
             here = np.asarray(t < paths.length)
-            np.testing.assert_allclose(np.asarray(output)[here], np.asarray(whole[:, t])[here], atol=1e-4)
-            alone = agent._network.of(state.params.policy, paths.obs[:, t], encoded)
-            np.testing.assert_allclose(np.asarray(alone)[here], np.asarray(output)[here], atol=1e-4)
-        assert float(jnp.std(whole)) > 0.1
+            np.testing.assert_allclose(read[t][here], whole[:, t][here], atol=1e-4)
+            np.testing.assert_allclose(alone[t][here], read[t][here], atol=1e-4)
+        assert np.std(whole) > 0.1
 
     def test_outputs_do_not_see_what_comes_later(self):
         agent = MOGFN(SMALL_STRINGS, STRINGS, 1)
         policy = disturbed(agent).params.policy
         letters = jnp.array([[1, 2, 3, 4, 5], [1, 2, 3, 7, 5]])
-        one, two = policy(letters, jnp.ones((2, 2)))
+        one, two = jax.jit(lambda policy: policy(letters, jnp.ones((2, 2))))(policy)
         np.testing.assert_allclose(one[:4], two[:4], atol=1e-6)
         assert not np.allclose(one[4], two[4], atol=1e-3)
 
@@ -333,8 +348,12 @@ class TestTrajectories:
         agent = MOGFN(SMALL, HyperGrid(4), 1)
         state = disturbed(agent, 3.0)
         encoded = agent._encode(agent.condition([[0.5, 0.5]] * 8000))
-        reader = agent._network.reader(state.params.policy, encoded)
-        paths = forward(agent.env, agent.env.default_params, reader, 8000, 1.0, KEY)
+
+        @jax.jit
+        def explore(policy):
+            return forward(agent.env, agent.env.default_params, agent._network.reader(policy, encoded), 8000, 1.0, KEY)
+
+        paths = explore(state.params.policy)
         share = np.bincount(np.asarray(paths.action[:, 0]), minlength=3) / 8000
         np.testing.assert_allclose(share, 1 / 3, atol=0.02)
 
@@ -348,7 +367,7 @@ class TestTrajectories:
         drawn = np.random.default_rng(0).choice(63, number, p=exactly.probability[0])
         states = jax.tree.map(lambda x: x[drawn], env.finished_states())
         end = Finished(states, states.position, jnp.asarray(env.outcomes().values[drawn], jnp.float32))
-        upper = log_weight(agent, policy, condition, backward(env, env.default_params, end, KEY)).mean()
+        upper = log_weight(agent, policy, condition, taken_apart(env, end)).mean()
         assert float(lower) < exactly.log_z[0] - 0.1
         assert float(upper) > exactly.log_z[0] + 0.1
 
@@ -377,19 +396,29 @@ class TestReplay:
         np.testing.assert_array_equal(drawn.obs, values[:3])
 
 
+@pytest.fixture(scope="module")
+def one_update():
+    """Return a sampler that takes random steps only, its states before and after one update, and the metrics of it."""
+    config = MOGFNConfig(
+        batch=8, hidden=(8,), learning_rate=1e-3, log_z_learning_rate=0.1, anneal=False, ema=0.75, epsilon=1.0
+    )
+    agent = MOGFN(config, HyperGrid(4), 1)
+    state = disturbed(agent)
+    state = state._replace(learning=state.learning._replace(average=state.params.policy))
+    training = Training(agent, KEY, state)
+    metrics = training.run(1)
+    return agent, state, training.state, metrics
+
+
 class TestTraining:
-    def test_every_parameter_has_a_learning_rate_of_its_group(self):
-        agent = MOGFN(MOGFNConfig(batch=8, learning_rate=1e-3, log_z_learning_rate=0.1, anneal=False), HyperGrid(4), 1)
-        state = disturbed(agent)
+    def test_every_parameter_has_a_learning_rate_of_its_group(self, one_update):
+        _, state, after, _ = one_update
         groups = parameter_groups(state.params)
         assert set(jax.tree.leaves(groups)) == {"policy", "log_z"}
-        training = Training(agent, KEY, state)
-        training.run(1)
-        after = training.state
         for group, old, new in zip(
             *(jax.tree.leaves(tree) for tree in (groups, state.params, after.params)), strict=True
         ):
-            moved = float(jnp.abs(new - old).max())  # Adam's first step is its rate, wherever there is a gradient
+            moved = np.abs(np.asarray(new) - np.asarray(old)).max()  # Adam's first step is its rate, given a gradient
             assert moved == pytest.approx(1e-3 if group == "policy" else 0.1, rel=0.01)
 
     def test_more_updates_are_the_same_in_two_calls(self):
@@ -405,33 +434,30 @@ class TestTraining:
         for one, two in zip(*map(jax.tree.leaves, saved), strict=True):
             np.testing.assert_array_equal(one, two)
 
-    def test_the_average_samples(self):
-        agent = MOGFN(MOGFNConfig(batch=8, hidden=(8,), ema=0.75, anneal=False), HyperGrid(4), 1)
-        state = disturbed(agent)
-        training = Training(agent, KEY, state)
-        training.run(1)
-        after = training.state
+    def test_the_average_samples(self, one_update):
+        agent, state, after, _ = one_update
         averages = state.learning.average, after.params.policy, after.learning.average
         for old, new, average in zip(*map(jax.tree.leaves, averages), strict=True):
-            np.testing.assert_allclose(average, 0.75 * old + 0.25 * new, atol=1e-6)
+            np.testing.assert_allclose(average, 0.75 * old + 0.25 * np.asarray(new), atol=1e-6)
         condition = agent.condition([0.5, 0.5])
-        changed = after._replace(params=jax.tree.map(jnp.zeros_like, after.params))
+        changed = after._replace(params=jax.tree.map(np.zeros_like, after.params))
         one, two = (agent.distribution(agent.policy(each), condition) for each in (after, changed))
         np.testing.assert_array_equal(one, two)
 
-    def test_exploration_does_not_enter_the_loss(self):
+    def test_exploration_does_not_enter_the_loss(self, one_update):
         """Take random steps only: the loss has the policy's own log-probabilities all the same."""
-        agent = MOGFN(MOGFNConfig(batch=8, hidden=(8,), epsilon=1.0), HyperGrid(4), 1)
-        state = disturbed(agent)
+        agent, state, _, metrics = one_update
         key_run = jax.random.split(KEY)[1]
         key_condition, key_forward, *_ = jax.random.split(jax.random.fold_in(key_run, 0), 4)
-        condition = agent.draw_condition(key_condition, 8)
-        encoded = agent._encode(condition)
-        reader = agent._network.reader(state.params.policy, encoded)
-        paths = forward(agent.env, agent.env.default_params, reader, 8, 1.0, key_forward)
-        policy = agent.policy(state)
-        expected = jnp.mean((agent.log_z(policy, condition) - log_weight(agent, policy, condition, paths)) ** 2)
-        assert Training(agent, KEY, state).run(1)["loss"] == pytest.approx(float(expected), rel=1e-4)
+
+        @jax.jit
+        def expected(policy):
+            condition = agent.draw_condition(key_condition, 8)
+            reader = agent._network.reader(policy.policy, agent._encode(condition))
+            paths = forward(agent.env, agent.env.default_params, reader, 8, 1.0, key_forward)
+            return jnp.mean((agent.log_z(policy, condition) - log_weight(agent, policy, condition, paths)) ** 2)
+
+        assert metrics["loss"] == pytest.approx(float(expected(agent.policy(state))), rel=1e-4)
 
     @pytest.mark.parametrize(
         ("loss", "scalarisation"),
@@ -456,7 +482,9 @@ class TestTraining:
         assert min(one["log_reward"] for one in metrics) >= -75
         assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(training.state.params))
 
-    @pytest.mark.parametrize("config", [SMALL_STRINGS, MOGFNConfig(batch=8, hidden=(8,), replay_batch=8, bins=10)])
+    @pytest.mark.parametrize(
+        "config", [replace(SMALL_STRINGS, num_blocks=1), MOGFNConfig(batch=8, hidden=(8,), replay_batch=8, bins=10)]
+    )
     def test_strings_by_either_network(self, config):
         agent = MOGFN(config, STRINGS, 30)
         training = Training(agent, KEY)
@@ -466,9 +494,8 @@ class TestTraining:
         end = agent.sample(agent.policy(training.state), agent.condition([[0.5, 0.5]] * 50), KEY).end
         assert {len(STRINGS.text(row)) for row in end.obs} <= {3, 4, 5}
 
-    @pytest.mark.usefixtures("optimised")
     def test_learns_the_grid(self):
-        agent, policy = trained(HyperGrid(8), MOGFNConfig(), 1000, seed=1)
+        agent, policy = trained(HyperGrid(8), MOGFNConfig(**QUICK), 700, seed=1)
         condition = agent.condition(ELEVEN)
         exactly = exact(agent, ELEVEN, 1.0)
         untrained = agent.distribution(agent.policy(agent.init(KEY)), condition)
@@ -478,21 +505,19 @@ class TestTraining:
         assert np.abs(np.asarray(agent.log_z(policy, condition)) - exactly.log_z).max() < 0.05
 
     @pytest.mark.parametrize(
-        "config",
+        "settings",
         [
-            MOGFNConfig(loss="subtrajectory_balance"),
-            MOGFNConfig(loss="detailed_balance"),
-            MOGFNConfig(replay_batch=64, replay_capacity=1000, ema=0.95, bins=20),
-            pytest.param(
-                MOGFNConfig(replay_batch=64, replay_capacity=1000, replay_candidates=8), marks=pytest.mark.slow
-            ),
-            pytest.param(MOGFNConfig(scalarisation="tchebycheff", beta=(0.5, 3.0)), marks=pytest.mark.slow),
+            {"loss": "subtrajectory_balance"},
+            {"loss": "detailed_balance"},
+            {"replay_batch": 32, "replay_capacity": 1000, "ema": 0.95, "bins": 20},
+            pytest.param({"replay_batch": 32, "replay_capacity": 1000, "replay_candidates": 8}, marks=pytest.mark.slow),
+            pytest.param({"scalarisation": "tchebycheff", "beta": (0.5, 3.0)}, marks=pytest.mark.slow),
         ],
         ids=["subtrajectory", "detailed", "replay", "replay of the best", "tchebycheff"],
     )
-    @pytest.mark.usefixtures("optimised")
-    def test_learns_the_small_grid_by_other_settings(self, config):
-        agent, policy = trained(HyperGrid(5), config, 600)
+    def test_learns_the_small_grid_by_other_settings(self, settings):
+        config = MOGFNConfig(**QUICK, **settings)
+        agent, policy = trained(HyperGrid(5), config, 400)
         for beta in {config.beta_range[0], config.beta_range[1]}:
             condition = agent.condition(ELEVEN, beta)
             exactly = exact(agent, ELEVEN, beta).probability
