@@ -2,7 +2,7 @@
 
 import itertools
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 
 import jax
 import jax.numpy as jnp
@@ -72,11 +72,12 @@ def greedy_action(agent, policy):
 
 def test_weights_are_those_of_the_barriers_gradient():
     slack, preference = jnp.array([0.5, jnp.inf, 0.02]), jnp.array([0.0, 1.0, 0.0])
-    got = barrier_weights(preference, slack, 20.0)
+    weights = jax.jit(barrier_weights)
+    got = weights(preference, slack, 20.0)
     np.testing.assert_allclose(got, [1 / (20 * 0.5), 1.0, 1 / (20 * 0.02)], rtol=1e-6)
     value = lambda g: g[1] + (jnp.log(g[0] - 1.0) + jnp.log(g[2] + 3.0)) / 20  # noqa: E731
-    np.testing.assert_allclose(got, jax.grad(value)(jnp.array([1.5, 7.0, -2.98])), rtol=1e-3)
-    assert (barrier_weights(preference, jnp.array([1e-9, jnp.inf, 1.0]), 20.0) <= STEEPEST).all()
+    np.testing.assert_allclose(got, jax.jit(jax.grad(value))(jnp.array([1.5, 7.0, -2.98])), rtol=1e-3)
+    assert (weights(preference, jnp.array([1e-9, jnp.inf, 1.0]), 20.0) <= STEEPEST).all()
     # without constraints the weights are the preference
     np.testing.assert_allclose(barrier_weights(jnp.array([0.3, 0.7]), jnp.full(2, jnp.inf), 20.0), [0.3, 0.7])
 
@@ -95,14 +96,24 @@ class Known(PPO):
         return batch.obs, batch.next_obs
 
 
+@cache
 def known(num_envs, *, learnt_at=GAMMA, gamma=GAMMA, limit=None, allowance=(np.inf, 1.0), archived=None):
-    """Return a learner under constraints whose critic is known, and its state at the start."""
+    """Return a learner under constraints whose critic is known, its state at the start, and its compiled tracking.
+
+    That returns the state after a rollout, the returns of its episodes, and the slack.
+    """
     env = Probe("constant")
     config = replace(CONFIG, num_envs=num_envs, normalise_rewards=False)
     ppo = Known(config, env.observation_space, env.action_space, 2, learnt_at, 100)
     agent = ConstrainedPPO(ppo, gamma, limit=limit)
     policy = agent.policy(agent.init(jax.random.key(0)))
-    return agent, agent.begin(policy, allowance, [1, 1], archived)
+
+    @jax.jit
+    def track(state, batch):
+        state, outcomes = agent.track_returns(state, batch)
+        return state, outcomes, agent.slack(state)
+
+    return agent, agent.begin(policy, allowance, [1, 1], archived), track
 
 
 def told(value, next_value, reward, terminated=None, truncated=None, valid=None):
@@ -122,7 +133,7 @@ def test_what_an_episode_comes_to_goes_on_from_rollout_to_rollout():
     done[1, 0] = done[4, 0] = done[3, 1] = True
     valid = np.ones((6, 2), bool)
     valid[4, 1] = False  # lane 1 was reset there
-    agent, state = known(2, archived=[0.0, 0.0])
+    _, state, track = known(2, archived=(0.0, 0.0))
     rollouts = ((0, 2), (2, 3), (3, 6))
     before, after = np.zeros((2, 6, 2, 2))
     td_sum, steps = np.zeros(2), 0.0
@@ -144,12 +155,12 @@ def test_what_an_episode_comes_to_goes_on_from_rollout_to_rollout():
     found = []
     for begin, end in rollouts:
         part = slice(begin, end)
-        state, outcomes = agent.track_returns(
+        state, outcomes, slack = track(
             state, told(value[part], next_value[part], reward[part], terminated=done[part], valid=valid[part])
         )
         found.append(outcomes)
         if begin == 0:  # the initial policy acted, so no return is lost yet
-            np.testing.assert_allclose(agent.slack(state), state.learning.allowance, rtol=1e-5)
+            np.testing.assert_allclose(slack, state.learning.allowance, rtol=1e-5)
     # without a limit, values at the same discount are taken as they are
     for expected, got in ((before, [x.before for x in found]), (after, [x.after for x in found])):
         np.testing.assert_allclose(np.concatenate(got)[valid], expected[valid], rtol=1e-4, atol=1e-5)
@@ -157,13 +168,14 @@ def test_what_an_episode_comes_to_goes_on_from_rollout_to_rollout():
     np.testing.assert_allclose(state.learning.lengths.steps, steps, rtol=1e-5)
 
 
-def followed(agent, state, lengths, values, earns, updates, steps=64):
+def followed(learner, lengths, values, earns, updates, steps=64):
     """Return the slack after each update, in units of the allowed loss; the next episode has the next of ``lengths``.
 
     ``values`` are the critic's at each age of an episode; ``earns`` gives the reward at ages (T, B) in an update. What
     reaches the limit is truncated there, other episodes terminate.
     """
-    num_envs, slacks = agent.num_envs, []
+    (agent, state, track), slacks = learner, []
+    num_envs = agent.num_envs
     age, length = np.zeros(num_envs, int), np.array([next(lengths) for _ in range(num_envs)])
     for update in range(updates):
         ages, done = np.zeros((steps, num_envs), int), np.zeros((steps, num_envs), bool)
@@ -175,8 +187,8 @@ def followed(agent, state, lengths, values, earns, updates, steps=64):
                 age[i], length[i] = 0, next(lengths)
         cut = done & (ages + 1 == (agent.limit or 0))
         vector = [np.repeat(x[..., None], 2, -1) for x in (values[ages], values[ages + 1], earns(update, ages))]
-        state, _ = agent.track_returns(state, told(*vector, terminated=done & ~cut, truncated=cut))
-        slacks.append(float(agent.slack(state)[1] / state.learning.allowance[1]))
+        state, _, slack = track(state, told(*vector, terminated=done & ~cut, truncated=cut))
+        slacks.append(float(slack[1]) / float(state.learning.allowance[1]))
     return np.array(slacks)
 
 
@@ -193,12 +205,11 @@ def valued(earns, goes_on, learnt_at, size):
 def test_a_loss_is_known_long_before_an_episode_ends(gamma, since):
     """Episodes have 1000 steps, rollouts 64. A fifth is lost where a tenth is allowed, or as much is gained."""
     worth = 1000 if gamma == 1 else 100
-    agent, state = known(8, learnt_at=0.995, gamma=gamma, limit=1000, allowance=(np.inf, 0.1 * worth))
+    learner = known(8, learnt_at=0.995, gamma=gamma, limit=1000, allowance=(np.inf, 0.1 * worth))
     values = np.full(1002, 200.0)
     for change, end in ((-0.2, -1), (0.2, 3)):
         slacks = followed(
-            agent,
-            state,
+            learner,
             itertools.repeat(1000),
             values,
             lambda update, ages, change=change: np.where(update < since, 1.0, 1.0 + change) + 0 * ages,
@@ -212,10 +223,10 @@ def test_a_loss_is_known_long_before_an_episode_ends(gamma, since):
 @pytest.mark.parametrize(("gamma", "limit"), [(1.0, 1000), (1.0, 288), (0.99, 500)])
 def test_nothing_is_lost_or_gained_where_the_reward_is_uneven_and_nothing_changes(gamma, limit):
     """The reward is 0 for 64 steps, then 1, and the critic knows."""
-    agent, state = known(8, learnt_at=0.995, gamma=gamma, limit=limit, allowance=(np.inf, 10.0))
+    learner = known(8, learnt_at=0.995, gamma=gamma, limit=limit, allowance=(np.inf, 10.0))
     values = valued(lambda age: 1.0 * (age >= 64), lambda age: 1.0, 0.995, 1000)
     earns = lambda update, ages: 1.0 * (ages >= 64)  # noqa: E731
-    slacks = followed(agent, state, itertools.repeat(limit), values, earns, 20)
+    slacks = followed(learner, itertools.repeat(limit), values, earns, 20)
     np.testing.assert_allclose(slacks, 1, atol=0.02)
 
 
@@ -225,21 +236,19 @@ def test_episodes_of_any_length_seem_no_gain_where_nothing_changes():
     Such a mean begins at half of its limit, which would look like a gain of three times the allowed loss.
     """
     rng = np.random.default_rng(0)
-    agent, state = known(256, learnt_at=0.99, gamma=0.99, allowance=(np.inf, 10.0))
+    learner = known(256, learnt_at=0.99, gamma=0.99, allowance=(np.inf, 10.0))
     goes_on = lambda age: min(191, max(199 - age, 0)) / max(min(191, 200 - age), 1)  # noqa: E731
     values = valued(lambda age: 1.0, goes_on, 0.99, 200)
     lengths = iter(lambda: int(rng.integers(10, 201)), None)
-    np.testing.assert_allclose(
-        followed(agent, state, lengths, values, lambda update, ages: 1.0 + 0 * ages, 20), 1, atol=0.3
-    )
+    np.testing.assert_allclose(followed(learner, lengths, values, lambda update, ages: 1.0 + 0 * ages, 20), 1, atol=0.3)
 
 
 def test_a_single_episode_comes_to_the_same_whatever_its_critics_discount():
     """The reward is 1 for 288 steps, undiscounted, and the archived return is 288."""
-    agent, state = known(2, learnt_at=0.995, gamma=1.0, limit=288, archived=[288.0, 288.0])
+    _, state, track = known(2, learnt_at=0.995, gamma=1.0, limit=288, archived=(288.0, 288.0))
     value, done = np.full((288, 2, 2), 200.0), np.zeros((288, 2), bool)
     done[-1] = True
-    _, outcomes = agent.track_returns(state, told(value, value, np.ones((288, 2, 2)), truncated=done))
+    _, outcomes, _ = track(state, told(value, value, np.ones((288, 2, 2)), truncated=done))
     np.testing.assert_allclose(outcomes.before, 288, rtol=1e-3)
     np.testing.assert_allclose(outcomes.after, 288, rtol=1e-3)
 
@@ -251,13 +260,14 @@ def test_slopes_of_the_barrier_are_its_differences():
 
     begin = np.array([0.5, 0.5, 0.001, -0.3, 0.2, 3e-3])
     end = np.array([0.7, 0.5, 0.4, -0.1, -0.2, 3e-3 + 1e-7])
-    got = secants(jnp.asarray(begin), jnp.asarray(end), 20.0)
+    slope = jax.jit(secants)
+    got = slope(jnp.asarray(begin), jnp.asarray(end), 20.0)
     apart = np.abs(end - begin) > 1e-5
     np.testing.assert_allclose(
         got[apart], ((barrier(end) - barrier(begin)) / np.where(apart, end - begin, 1))[apart], rtol=1e-4
     )
     np.testing.assert_allclose(got[~apart], [1 / (20 * 0.5), 1 / (20 * 3e-3)], rtol=1e-3)
-    np.testing.assert_allclose(secants(jnp.inf, jnp.inf, 20.0), 0, atol=1e-9)
+    np.testing.assert_allclose(slope(jnp.inf, jnp.inf, 20.0), 0, atol=1e-9)
 
 
 @pytest.mark.parametrize(("archived", "expected"), [([0.0, 1.0], 2), (None, None)])
@@ -385,9 +395,9 @@ def test_the_first_stage_has_no_constraints_and_the_second_has_the_same_policies
     assert jax.tree.structure(one) == jax.tree.structure(two)
     for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(two), strict=True):
         np.testing.assert_array_equal(a, b)
-    batch = experience(env, agent.learner, state, (0.5, 0.5))
-    _, first = agent.learner.update(state, batch, jax.random.key(1))
-    _, second = constrained.update(begun, batch, jax.random.key(1))
+    batch = jax.eval_shape(partial(experience, env, agent.learner), state, (0.5, 0.5))
+    _, first = jax.eval_shape(agent.learner.update, state, batch, jax.random.key(1))
+    _, second = jax.eval_shape(constrained.update, begun, batch, jax.random.key(1))
     assert set(second) - set(first) == set(agent.extension.extra_metrics) == set(EXTRA)
     assert set(first) < set(second)
 
@@ -400,7 +410,9 @@ def test_the_first_stage_has_no_constraints_and_the_second_has_the_same_policies
 def test_a_lost_step_makes_up_nothing(method, archived):
     """A host's worker was lost in the middle of an episode: the observation and reward of that step are made up."""
     agent = learner("endless", method)
-    env, policy = Probe("endless"), archived_policy("endless", 2)
+    env, policy, rng = Probe("endless"), agent.ppo.policy(agent.ppo.init(jax.random.key(0))), np.random.default_rng(0)
+    noise = lambda x: x + rng.normal(0, 0.3, np.shape(x)).astype(np.float32)  # noqa: E731
+    policy = policy._replace(actor=jax.tree.map(noise, policy.actor), critic=jax.tree.map(noise, policy.critic))
     begun = agent.begin(policy, [np.inf, 0.5], [1, 0.5], archived)
     batch, update = experience(env, agent, begun, (1.0, 0.0)), jax.jit(agent.update)
     valid = jnp.ones(batch.valid.shape, bool).at[6, ::2].set(False)
