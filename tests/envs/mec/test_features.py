@@ -15,7 +15,6 @@ def seen():
     env = MecOffloading(num_edges=(2, 4), max_edges=5)
     params = env.default_params
 
-    @jax.jit
     def go(key):
         key_reset, *keys = jax.random.split(key, 41)
         state, obs = env.reset(key_reset, params)
@@ -29,8 +28,9 @@ def seen():
         (state, obs), _ = jax.lax.scan(one, (state, obs), jnp.stack(keys))
         return obs, env.outlook(state, params)
 
-    obs, outlook = jax.vmap(go)(jax.random.split(jax.random.key(0), 64))
-    return env, np.asarray(obs), np.asarray(outlook), np.asarray(env.action_features(obs))
+    obs, outlook = jax.jit(jax.vmap(go))(jax.random.split(jax.random.key(0), 64))
+    features = jax.jit(env.action_features)
+    return features, np.asarray(obs), np.asarray(outlook), np.asarray(features(obs))
 
 
 def test_the_increase_in_delay_and_the_energy_are_almost_the_rewards(seen):
@@ -50,11 +50,11 @@ def test_the_increase_in_delay_and_the_energy_are_almost_the_rewards(seen):
 
 
 def test_servers_that_do_not_exist_and_steps_without_a_task(seen):
-    env, obs, _, features = seen
+    features_of, obs, _, features = seen
     assert not features[obs[..., 2] < 0].any()
     idle = obs.copy()
     idle[..., :2] = np.where(obs[..., :2] >= 0, 0.0, obs[..., :2])
-    calm = np.asarray(env.action_features(idle))
+    calm = np.asarray(features_of(idle))
     assert np.isfinite(calm).all()
     assert not calm[..., [1, 2, 6, 11]].any()  # no size, rate, upload and energy
-    assert features.shape[-1] == NUM_DERIVED + env.bins
+    assert features.shape[-1] == NUM_DERIVED + MecOffloading().bins

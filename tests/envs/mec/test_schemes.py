@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import jax
@@ -41,7 +42,7 @@ def test_the_outlook_is_what_the_step_gives(channel: Any) -> None:
             system.place(t % 4, float(state.size), float(state.rate[t % 4]))
         state, *_ = step(jax.random.key(t), state, t % 4, params)
     assert (aloft > 10) == (channel == "physical")
-    assert (np.asarray(env.outlook(state._replace(size=jnp.float32(0.0)), params))[:4] == 0).all()
+    assert (np.asarray(outlook(state._replace(size=jnp.float32(0.0)), params))[:4] == 0).all()
 
 
 def returns(scheme: Any, policies: Any, preferences: Any, env: MecOffloading = SIX, episodes: int = 64) -> Any:
@@ -83,11 +84,12 @@ def test_schemes_that_look_at_one_objective() -> None:
 def test_ties_go_to_the_faster_server() -> None:
     env = MecOffloading(frequencies=(4.0, 2.0, 2.0), arrival_rate=1.0)
     run, params = schemes.Revealed(env), env.default_params
-    step, scheme = jax.jit(run.step), schemes.Greedy()
+    step = jax.jit(run.step)
+    act = jax.jit(partial(schemes.Greedy().act, None, greedy=True))
     state, obs = jax.jit(run.reset)(jax.random.key(0), params)
     taken = []
     for t in range(20):
-        action = int(scheme.act(None, obs[None], jnp.array([0.0, 1.0]), jax.random.key(0), greedy=True)[0])
+        action = int(act(obs[None], jnp.array([0.0, 1.0]), jax.random.key(0))[0])
         seen = np.asarray(obs)[:3, -4:-2]
         equal = seen[:, 1] >= seen[:, 1].max() * 1.001
         assert action == np.flatnonzero(equal)[seen[equal, 0].argmax()]
