@@ -49,10 +49,9 @@ def stopping_at(chunk):
 
 
 @pytest.fixture(scope="module", params=sorted(CASES))
-def run(request, tmp_path_factory):
+def run(request, finished_run):
     """Return a finished run of each agent."""
-    settings, config = settings_of(request.param, out=tmp_path_factory.mktemp("runs") / request.param)
-    return morl.train(request.param, settings, config)
+    return finished_run(request.param)
 
 
 def test_every_registered_agent_is_tried():
