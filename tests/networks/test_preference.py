@@ -18,7 +18,8 @@ def rows_of(actions):
 @pytest.fixture(scope="module")
 def network():
     net = row_network(np.random.default_rng(0), 4, 2, 3, (16, 16))
-    return jax.tree.map(lambda x: x + 0.01 * np.random.default_rng(1).standard_normal(x.shape).astype(x.dtype), net)
+    net = jax.tree.map(lambda x: x + 0.01 * np.random.default_rng(1).standard_normal(x.shape).astype(x.dtype), net)
+    return jax.jit(lambda *inputs: net(*inputs))
 
 
 def test_an_action_is_worth_the_same_wherever_it_stands(network):

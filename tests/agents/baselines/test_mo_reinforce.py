@@ -48,7 +48,7 @@ def test_the_gradient_by_hand():
     reward = jnp.array([1.0, 0.0, 0.25, 0.75])
     gradient, metrics = jax.jit(jax.grad(agent.loss, has_aux=True))(policy, batch, preference, reward)
     advantage = np.array([0.5, -0.5, -0.25, 0.25]) / np.std([1.0, 0.0, 0.25, 0.75])
-    output = agent.sampler._network.outputs(policy, batch, preference)
+    output = jax.jit(agent.sampler._network.outputs)(policy, batch, preference)
     mask = GRID.action_mask(batch.obs)
     chosen = jax.nn.one_hot(batch.action, 3) - jax.nn.softmax(jnp.where(mask > 0, output, -jnp.inf))
     by_hand = -np.einsum("b,bta,bt->a", advantage, chosen, batch.valid) / 4

@@ -16,7 +16,7 @@ from morl.types import Task
 from tests.agents.sac.learning import GAMMA, SMALL
 from tests.probes import Probe, trainer
 
-SETTINGS = {**SMALL, "train_gamma": GAMMA, "num_preferences": 5}
+SETTINGS = {**SMALL, "train_gamma": GAMMA, "num_preferences": 5, "relabel_preferences": True}
 
 
 def agent_for(env, steps=12_800, **changes):

@@ -136,7 +136,7 @@ def test_a_preference_weighs_scaled_or_raw_objectives(units, action, agent, conf
     """(100, 0) or (0, 1): scaled, each is worth its weight."""
     config = replace(CONFIG, normalise_rewards=True, preference_units=units)
     learner, run = first_stage(agent, config_class, config)
-    state, _ = run((0.2, 0.8), 300)
+    state, _ = run((0.2, 0.8), 150, chunk=150)
     assert greedy(learner, state) == action
 
 

@@ -22,6 +22,7 @@ SMALL = {
     "temperature": 1e-3,
     "objective_scales": (1.0, 1.0),
     "hidden": (32,),
+    "relabel_preferences": False,  # drawing preferences takes long to compile
 }
 
 

@@ -18,6 +18,7 @@ def bounded(low, high):
 
 BOX = bounded([-1.0], [3.0])
 KEY = jax.random.key(0)
+sampled = jax.jit(BOX.sample_with_log_prob)
 
 
 def cumulative(x, mean, std, low, high):
@@ -39,7 +40,7 @@ def std_of(raw):
 @pytest.mark.parametrize(("mean", "raw_std"), [(0.0, 0.0), (0.7, -1.0), (-0.5, 1.0)])
 def test_the_log_probability_is_that_of_a_numerical_change_of_variables(mean, raw_std):
     output = jnp.broadcast_to(jnp.array([mean, raw_std], jnp.float32), (200, 2))
-    action, log_prob = BOX.sample_with_log_prob(output, KEY)
+    action, log_prob = sampled(output, KEY)
     x = np.asarray(BOX.to_env(action), float)[:, 0]
     inside = (x > -0.99) & (x < 2.99)  # float32 has few digits of the distance to a bound
     assert inside.mean() > 0.7
@@ -50,7 +51,7 @@ def test_the_log_probability_is_that_of_a_numerical_change_of_variables(mean, ra
 def test_the_log_probabilities_of_several_numbers_add_up():
     both = bounded([-1.0, 0.0], [3.0, 0.5])
     output = jnp.broadcast_to(jnp.array([0.2, -0.3, -0.5, 0.1], jnp.float32), (50, 4))
-    action, log_prob = both.sample_with_log_prob(output, KEY)
+    action, log_prob = jax.jit(both.sample_with_log_prob)(output, KEY)
     x = np.asarray(both.to_env(action), float)
     one = density(x[:, 0], 0.2, std_of(-0.5), -1.0, 3.0)
     two = density(x[:, 1], -0.3, std_of(0.1), 0.0, 0.5)
@@ -63,9 +64,11 @@ def test_the_entropy_of_samples_is_that_of_an_integral():
     p = np.diff(cumulative(grid, 0.4, std_of(0.3), -1.0, 3.0)) / np.diff(grid)
     wanted = -np.sum(np.diff(grid) * p * np.log(p + 1e-300))
     output = jnp.broadcast_to(jnp.array([0.4, 0.3], jnp.float32), (100_000, 2))
-    _, log_prob = BOX.sample_with_log_prob(output, KEY)
+    _, log_prob = sampled(output, KEY)
     assert float(-log_prob.mean()) == pytest.approx(wanted, abs=0.01)
-    found = BOX.policy_actions(output, KEY, 0.3).entropy.mean()  # from -1 to 1: half of the range from -1 to 3
+    found = jax.jit(
+        lambda: BOX.policy_actions(output, KEY, 0.3).entropy.mean()
+    )()  # from -1 to 1: half of the range from -1 to 3
     assert float(found) == pytest.approx(wanted - np.log(2), abs=0.01)
 
 
@@ -74,11 +77,11 @@ def test_actions_stay_within_the_box_and_densities_finite():
 
     def loss(output):
         action, log_prob = BOX.sample_with_log_prob(output, KEY)
-        return jnp.sum(log_prob) + jnp.sum(action)
+        return jnp.sum(log_prob) + jnp.sum(action), (action, log_prob)
 
-    action, log_prob = BOX.sample_with_log_prob(output, KEY)
+    gradient, (action, log_prob) = jax.jit(jax.grad(loss, has_aux=True))(output)
     assert np.isfinite(log_prob).all()
-    assert np.isfinite(jax.grad(loss)(output)).all()
+    assert np.isfinite(gradient).all()
     narrow = bounded([-0.1], [0.3])
     for actions in (BOX, narrow):
         found = np.asarray(actions.to_env(action))
@@ -95,14 +98,13 @@ def test_the_mode_and_the_scale():
 def test_samples_are_differentiated_through():
     """Check that for fixed noise d tanh(u) / d mean is the slope 1 - a²."""
     output = jnp.array([0.3, 0.0], jnp.float32)
-    action = BOX.sample(output, KEY)
-    slope = jax.grad(lambda x: BOX.sample(x, KEY)[0])(output)
-    np.testing.assert_allclose(slope[0], 1 - action[0] ** 2, rtol=1e-5)
+    value, slope = jax.jit(jax.value_and_grad(lambda x: BOX.sample(x, KEY)[0]))(output)
+    np.testing.assert_allclose(slope[0], 1 - value**2, rtol=1e-5)
 
 
 def test_target_entropies():
     box = bounded([-2.0, 0.0], [2.0, 1.0])
-    found = box.policy_actions(jnp.zeros((3, 4)), KEY, 0.25).target_entropy
+    found = jax.jit(lambda: box.policy_actions(jnp.zeros((3, 4)), KEY, 0.25).target_entropy)()
     np.testing.assert_allclose(found, [2 * np.log(0.5)] * 3, rtol=1e-6)  # half of a length of 2
     logits = mask_logits(jnp.array([[0.0, 5.0, 1.0], [0.0, 0.0, 0.0]]), jnp.array([[1, 0, 1], [1, 1, 1]]))
     found = DiscreteActions(3).policy_actions(logits, KEY, 0.5).target_entropy
@@ -151,6 +153,12 @@ def test_numbers_without_two_bounds_are_kept_near():
 
 def test_a_number_of_one_value_has_a_finite_density():
     actions = for_space(spaces.Box(np.array([2, 0], np.float32), np.array([2, 1], np.float32)))
-    policy = actions.policy_actions(jnp.zeros((5, 4)), KEY, 0.3)
-    assert np.isfinite(policy.log_prob).all()
-    np.testing.assert_array_equal(actions.to_env(policy.action)[:, 0], [2] * 5)
+
+    @jax.jit
+    def drawn(output):
+        policy = actions.policy_actions(output, KEY, 0.3)
+        return policy.log_prob, actions.to_env(policy.action)
+
+    log_prob, action = drawn(jnp.zeros((5, 4)))
+    assert np.isfinite(log_prob).all()
+    np.testing.assert_array_equal(action[:, 0], [2] * 5)

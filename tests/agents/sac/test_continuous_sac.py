@@ -23,7 +23,7 @@ def values(learner, state, actions, preference=(0.5, 0.5)):
 @pytest.fixture(scope="module")
 def learnt():
     """Return a learner, and the state and metrics of a policy for each kind and temperature."""
-    return learn_together([("steer", 1e-3), ("adrift", 1e-3), ("adrift", 0.5)], updates=300)
+    return learn_together([("steer", 1e-3), ("adrift", 1e-3), ("adrift", 0.5)], updates=300, relabel_preferences=True)
 
 
 def test_the_best_action_of_every_preference(learnt):

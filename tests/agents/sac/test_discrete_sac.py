@@ -34,7 +34,7 @@ def greedy(learner, state, preference):
 def learnt():
     """Return a learner, and the state and metrics of a policy for each kind; entropy counts on the endless one only."""
     wanted = [*((kind, 1e-3) for kind in ("constant", "cue", "delayed", "choice")), ("endless", 0.5)]
-    learner, found = learn_together(wanted)
+    learner, found = learn_together(wanted, relabel_preferences=True)
     return learner, {kind: trained for (kind, _), trained in found.items()}
 
 
