@@ -284,7 +284,8 @@ def haul(minutes: float) -> None:
     archive, key = archives.empty(200, 2, jax.numpy.zeros(8)), jax.random.key(0)
     for i in range(100_000):
         points = jax.random.normal(jax.random.fold_in(key, i), (4, 2))
-        archive = insert(archive, points, jax.numpy.zeros((4, 8)), jax.numpy.ones(4, bool))
+        numbers = jax.numpy.zeros((4, 2)), jax.numpy.ones(4, int), jax.numpy.ones(4, bool)
+        archive = insert(archive, archives.Candidates(points, *numbers, jax.numpy.zeros((4, 8))))
         if i % 20_000 == 0:
             print(f"| {i} insertions | {held()} |", flush=True)
     print(f"| 100000 insertions | {held()} |")

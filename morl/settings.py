@@ -63,6 +63,9 @@ class TrainSettings:
     drawn for each preference."""
     archive_capacity: int = 200
     """Non-dominated policies kept; beyond it the most crowded ones are dropped."""
+    archive_epsilon: float = 0.005
+    """Share of the front's range in each objective: of archived policies that differ by less in every objective one is
+    kept, and at the end also of those that differ by less than their standard errors. 0 keeps all."""
     on_nan: Literal["stop", "skip"] = "stop"
     """Action when an update of a policy is not finite (observation, reward, loss or gradient): stop that policy as it
     was, or skip the update. The other policies continue either way."""
@@ -84,6 +87,7 @@ class TrainSettings:
         if self.max_envs is not None:
             check_integer(self, "max_envs", low=1)
         check_integer(self, "archive_capacity", low=2)
+        check_range(self, "archive_epsilon", low=0, high=1)
         check_integer(self, "checkpoints_kept", low=0)
         if self.checkpoint_minutes is not None:
             check_range(self, "checkpoint_minutes", low=0)
@@ -126,6 +130,7 @@ class SearchSettings:
     eval_episodes: ClassVar[int] = 1  # labels are exact
     final_episodes: ClassVar[int] = 1
     archive_capacity: ClassVar[int] = 2  # there is no archive: all labels are kept
+    archive_epsilon: ClassVar[float] = 0.0
     on_nan: ClassVar[Literal["stop", "skip"]] = "stop"
     checkpoint_minutes: ClassVar[float] = 0.0  # after every round: a label costs more than a checkpoint
     checkpoints_kept: ClassVar[int] = 2

@@ -43,6 +43,39 @@ def non_dominated(points: ArrayLike, keep_duplicates: bool = True) -> NDArray[np
     return np.asarray(moocore.is_nondominated(array, maximise=True, keep_weakly=keep_duplicates), bool)
 
 
+def thinned(points: ArrayLike, epsilon: float, stderr: ArrayLike | None = None) -> NDArray[np.bool_]:
+    """Return which points of a front stay when near-duplicates go, (n,) bool.
+
+    The best point of each objective stays, the first of equal ones. Of the others, in their order, each stays that is
+    not within the tolerance of one that stays in every objective. So no two of them are near-duplicates, and each point
+    that goes is within the tolerance of one that stays: an ε-approximate Pareto set with additive ε (Laumanns et al.,
+    2002, Combining convergence and diversity in evolutionary multiobjective optimization, definition 5). Their archive
+    of one point for each box of a grid bounds the number of points more tightly, but also drops points that a
+    neighbour ε-dominates and that are far from it; this rule keeps them, and the extremes exactly.
+
+    Args:
+        points: (n, R) vector returns, none of which dominates another.
+        epsilon: tolerance as a share of each objective's range, at least 0.
+        stderr: (n, R) standard errors of the points; the tolerance of two is then at least the standard error of their
+            difference, √(s₁² + s₂²). Those that are not finite count as 0.
+
+    Raises:
+        UserError: points that are not finite numbers.
+    """
+    array = as_points(points)
+    if len(array) == 0:
+        return np.zeros(0, bool)
+    errors = np.zeros_like(array) if stderr is None else np.asarray(stderr, np.float64)
+    errors = np.where(np.isfinite(errors), errors, 0.0)
+    tolerance = epsilon * np.ptp(array, axis=0)
+    kept = np.zeros(len(array), bool)
+    kept[array.argmax(axis=0)] = True
+    for i in np.flatnonzero(~kept):
+        allowed = np.maximum(tolerance, np.hypot(errors[i], errors[kept]))
+        kept[i] = not (np.abs(array[kept] - array[i]) <= allowed).all(axis=1).any()
+    return kept
+
+
 def crowding_distance(points: ArrayLike) -> Floats:
     """Return the crowding distance of each point among the others, (n,) (Deb et al., 2002, NSGA-II, section III-B).
 
@@ -94,12 +127,19 @@ def convex_coverage_set(points: ArrayLike, tolerance: float = 1e-9) -> NDArray[n
     front = (front - front.min(axis=0)) / np.where(span > 0, span, 1.0)
     for i in range(len(front)):
         others = np.delete(front, i, axis=0)
-        chosen[candidates[i]] = len(others) == 0 or _largest_lead(front[i], others) > tolerance
+        chosen[candidates[i]] = len(others) == 0 or largest_lead(front[i], others)[0] > tolerance
     return chosen
 
 
-def _largest_lead(point: Floats, others: Floats) -> float:
-    """Return the maximum over preferences w of the smallest w·(point − other); the variables are (w, lead)."""
+def largest_lead(point: Floats, others: Floats) -> tuple[float, Floats]:
+    """Return the maximum over preferences w on the simplex of the smallest w·(point − other), and that w (R,).
+
+    It is the solution of a linear program in w and the lead.
+
+    Args:
+        point: (R,) vector returns, of objectives of about the same scale.
+        others: (m, R).
+    """
     from scipy.optimize import linprog  # half a second to load
 
     size = len(point)
@@ -115,4 +155,4 @@ def _largest_lead(point: Floats, others: Floats) -> float:
     )
     if not result.success:
         raise RuntimeError(f"the linear program of the convex coverage set failed: {result.message}")
-    return float(result.x[-1])
+    return float(result.x[-1]), result.x[:-1]

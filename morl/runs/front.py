@@ -283,8 +283,8 @@ def from_evaluation(
 ) -> Front:
     """Return the front of the non-dominated rows of an evaluation, by falling first objective; no row twice.
 
-    Which rows are non-dominated is decided by the same means that are reported: of policies closer than their standard
-    errors the luckier stays. ``morl evaluate`` gives numbers that have not been selected by.
+    Which rows are non-dominated is decided by the same means that are reported. ``morl evaluate`` gives numbers that
+    have not been selected by.
 
     Raises:
         UserError: no policy's returns are finite; rows that are not are left out.
@@ -317,8 +317,8 @@ def from_evaluation(
 def evaluation_table(evaluation: Evaluation, preferences: Floats) -> dict[str, Floats]:
     """Return the numbers of all N rows of an evaluation, by the names they have in :class:`Front`."""
     exact = evaluation.objects is not None
-    returns, stderr = _mean_and_stderr(evaluation.discounted, exact)
-    undiscounted, undiscounted_stderr = _mean_and_stderr(evaluation.undiscounted, exact)
+    returns, stderr = mean_and_stderr(evaluation.discounted, exact)
+    undiscounted, undiscounted_stderr = mean_and_stderr(evaluation.undiscounted, exact)
     return {
         "returns": returns,
         "stderr": stderr,
@@ -329,7 +329,7 @@ def evaluation_table(evaluation: Evaluation, preferences: Floats) -> dict[str, F
     }
 
 
-def _mean_and_stderr(samples: Any, exact: bool) -> tuple[Floats, Floats]:
+def mean_and_stderr(samples: Any, exact: bool = False) -> tuple[Floats, Floats]:
     """Return mean and standard error (N, R) over the episodes of (N, E, R); of one episode NaN, or 0 if exact."""
     samples = np.asarray(samples, np.float64)
     episodes = samples.shape[1]

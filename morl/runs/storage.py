@@ -31,7 +31,9 @@ NOTES = "notes.json"
 _PLAIN = re.compile(r"[\w/.,=+@-]*")  # what Orbax takes as it is: its glob, its URLs and its C++ do not see more in it
 _MAX_NOTES = 2**28  # bytes
 _MAX_HEADER = 4096  # bytes, of an array in the archive
-_UNIT = ".unit.npy"  # end of the name of a unit of running statistics, which earlier versions did not write
+# Ends of names of arrays that earlier versions did not write, and their values: units of running statistics, and the
+# standard errors and numbers of episodes of an archive, where 0 is unknown.
+_ADDED = {".unit.npy": 1, "['kept'].stderr.npy": 0, "['kept'].episodes.npy": 0}
 
 
 @contextlib.contextmanager
@@ -237,12 +239,13 @@ def load_state(path: Path, like: PyTree) -> Any:
     arrays = []
     with _readable(path) as archive:
         held = set(archive.namelist())
-        older = {name for name in wanted if name.endswith(_UNIT)} if not any(x.endswith(_UNIT) for x in held) else set()
-        if surplus := held ^ ({NOTES, *wanted} - older):
+        absent = [end for end in _ADDED if not any(name.endswith(end) for name in held)]
+        older = {name: _ADDED[end] for name in wanted for end in absent if name.endswith(end)}
+        if surplus := held ^ ({NOTES, *wanted} - older.keys()):
             raise ValueError(f"{min(surplus)} is not in both the file and what the run's config.yaml describes")
         for name, model in wanted.items():
             if name in older:
-                arrays.append(np.ones_like(model))
+                arrays.append(np.full_like(model, older[name]))
                 continue
             info = archive.getinfo(name)
             if info.compress_type != zipfile.ZIP_STORED or info.file_size > model.nbytes + _MAX_HEADER:

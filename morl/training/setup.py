@@ -52,6 +52,7 @@ class Setup:
         observations: how its observations are turned into what the agent sees.
         max_envs: environments on the host that may be alive at once, if bounded.
         trains: whether some of them are for training; False where policies are evaluated only.
+        archive_epsilon: share of the front's range within which policies of an archive are near-duplicates.
     """
 
     agent_name: str
@@ -68,6 +69,7 @@ class Setup:
     overlap: bool = False
     max_envs: int | None = None
     trains: bool = True
+    archive_epsilon: float = 0.0
     observations: Observations = field(kw_only=True)
 
     def __repr__(self) -> str:
@@ -281,6 +283,7 @@ def prepare(agent: str, settings: TrainSettings, config: Any = None, given: Give
         settings.processes,
         settings.overlap,
         settings.max_envs,
+        archive_epsilon=settings.archive_epsilon,
         observations=observations,
     )
     _ = setup.solution_set  # checked

@@ -7,18 +7,20 @@ preference there is nothing to choose from: the last one is kept. An agent's reg
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from numpy.typing import NDArray
 
 from morl.errors import UserError
 from morl.ops import archive as archives
-from morl.ops.pareto import non_dominated
+from morl.ops.pareto import non_dominated, thinned
 from morl.ops.preferences import equally_spaced_weights
-from morl.runs.front import Floats, Front
+from morl.runs.front import Floats, Front, mean_and_stderr
 from morl.training.backends.environment import WATCHED
 from morl.types import Evaluation, PyTree, Trainer
 from morl.words import counted
@@ -105,7 +107,10 @@ class SolutionSet(Protocol):
 
 
 class ParetoArchive(SolutionSet):
-    """Pareto archive of each seed, which is offered as many policies as the agent has preferences each time."""
+    """Pareto archive of each seed, which is offered as many policies as the agent has preferences each time.
+
+    Near-duplicates are left out, by the setting ``archive_epsilon`` (:func:`morl.ops.archive.insert`).
+    """
 
     kind = "policies"
     conditional = False
@@ -113,7 +118,8 @@ class ParetoArchive(SolutionSet):
 
     def __init__(self, setup: Setup, seeds: Sequence[int], capacity: int) -> None:
         self._seeds, self._per_seed, self._capacity = seeds, len(setup.agent.preferences), capacity
-        self._insert = jax.jit(jax.vmap(archives.insert), donate_argnums=0)
+        self._epsilon = setup.archive_epsilon
+        self._insert = jax.jit(jax.vmap(partial(archives.insert, epsilon=self._epsilon)), donate_argnums=0)
         self._archive: PyTree = None
 
     def begin(self, policies: PyTree, preferences: Floats) -> None:
@@ -138,7 +144,16 @@ class ParetoArchive(SolutionSet):
         returns = by_seed(np.asarray(evaluation.discounted).mean(axis=1))
         # a greedy choice among NaN is still a choice: returns alone do not show that a policy has diverged
         whole = [np.isfinite(x).reshape(*returns.shape[:2], -1).all(axis=2) for x in jax.tree.leaves(items)]
-        self._archive = self._insert(self._archive, returns, items, np.logical_and.reduce(whole))
+        candidates = archives.Candidates(
+            returns,
+            by_seed(mean_and_stderr(evaluation.discounted)[1].astype(np.float32)),
+            np.full(returns.shape[:2], episodes, np.int32),
+            np.logical_and.reduce(whole),
+            items,
+        )
+        held = self._archive.episodes  # 0 from a checkpoint without them; a run has one number for all
+        archive = self._archive._replace(episodes=np.where(held == 0, np.int32(episodes), held))
+        self._archive = self._insert(archive, candidates)
         for seed, valid in zip(self._seeds, np.asarray(self._archive.valid), strict=True):
             if not valid.any():
                 raise UserError(f"every policy of seed {seed} has diverged; try a lower learning_rate")
@@ -165,10 +180,23 @@ class ParetoArchive(SolutionSet):
         evaluation = trainer.evaluate(params, weights, keys[np.repeat(np.arange(len(sizes)), sizes)], episodes)
         found, begin = [], 0
         for size in sizes:
-            mine = slice(begin, begin + size)
+            mine = begin + self._distinct(evaluation.discounted[begin : begin + size])
             begin += size
             found.append(jax.tree.map(lambda x, mine=mine: x[mine], (evaluation, params, weights)))
         return found
+
+    def _distinct(self, samples: Any) -> NDArray[np.int64]:
+        """Return the rows of (n, E, R) returns that are finite, non-dominated and no near-duplicates, in order.
+
+        Returns closer than their errors are near-duplicates too, unless ``archive_epsilon`` is 0. All rows are returned
+        if none is finite.
+        """
+        means, stderr = mean_and_stderr(samples)
+        rows = np.flatnonzero(np.isfinite(means).all(axis=1))
+        if not len(rows):
+            return np.arange(len(means))
+        rows = rows[non_dominated(means[rows], keep_duplicates=False)]
+        return rows[thinned(means[rows], self._epsilon, stderr[rows])] if self._epsilon else rows
 
     @staticmethod
     def evaluate_again(
