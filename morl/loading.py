@@ -19,7 +19,8 @@ from morl.registry import agent_spec, load_settings
 from morl.renaming import current_names
 from morl.runs import storage
 from morl.runs.directory import Run, check_module, check_written, read_fronts, read_objects, read_settings
-from morl.runs.front import Floats, Front, evaluation_table, evaluations_csv
+from morl.runs.front import Floats, Front, evaluation_table
+from morl.runs.front_csv import evaluations_csv
 from morl.settings import EvaluateSettings, TrainSettings
 from morl.training.backends import devices
 from morl.training.setup import Setup, check_for_host, prepare
@@ -186,7 +187,7 @@ class Evaluated:
     tables: dict[int, dict[str, Floats]]
 
     def to_csv(self) -> str:
-        """Return CSV with one row per policy and preference; see :func:`morl.runs.front.evaluations_csv`."""
+        """Return CSV with one row per policy and preference; see :func:`morl.runs.front_csv.evaluations_csv`."""
         return evaluations_csv(self.fronts, self.tables, self.settings.seed)
 
 
@@ -222,5 +223,5 @@ def evaluated(path: str | Path, settings: EvaluateSettings | None = None, env: A
                 key = jax.random.fold_in(root, seed)[None]
                 found = setup.solution_set.evaluate_again(setup, backend, front, key, settings.episodes)
                 again[seed] = setup.front(*found)
-                tables[seed] = evaluation_table(found[0], found[2])
+                tables[seed] = evaluation_table(found[0], found[2], setup.alive_bonus, setup.gamma)
     return Evaluated(setup, settings, again, tables)

@@ -29,6 +29,23 @@ class Objective:
 
 
 @dataclass(frozen=True)
+class AliveBonus:
+    """Constant that every objective's reward has in each step in which a robot is alive (healthy, upright).
+
+    An episode ends when the robot is no longer alive.
+
+    Attributes:
+        value: per step, in each objective.
+        at_fall: it is paid in the step of the fall too.
+        changed_by: keywords of the environment under which this does not hold.
+    """
+
+    value: float
+    at_fall: bool = False
+    changed_by: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class EnvSpec:
     """Registration of an environment.
 
@@ -48,6 +65,8 @@ class EnvSpec:
             on an accelerator only.
         constructive: each episode builds an object, step by step, and the steps can be undone
             (:mod:`morl.envs.constructive.base`).
+        alive_bonus: the bonus for being alive that is a part of each objective, if there is one. Fronts then show the
+            returns without it too.
 
     Raises:
         UserError: fewer than two objectives, or a reference point of another length.
@@ -64,6 +83,7 @@ class EnvSpec:
     max_episode_steps: int | None = None
     prefer_host: bool = False
     constructive: bool = False
+    alive_bonus: AliveBonus | None = None
 
     def __post_init__(self) -> None:
         given: Iterable[Objective | str] = self.objectives

@@ -27,12 +27,14 @@ class Evaluation(NamedTuple):
         undiscounted: (N, E, R).
         length: (N, E) int32 steps.
         objects: (N, E) text of the object each episode has built, for samplers of objects.
+        terminated: (N, E) bool, whether the environment ended the episode in its last step, where that was noted.
     """
 
     discounted: jax.Array
     undiscounted: jax.Array
     length: jax.Array
     objects: NDArray[np.str_] | None = None
+    terminated: jax.Array | None = None
 
 
 class Transition(NamedTuple):

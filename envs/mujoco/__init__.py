@@ -6,9 +6,10 @@ the worst sensible policy.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
-from morl.registry import EnvSpec, Objective, register_env
+from morl.registry import AliveBonus, EnvSpec, Objective, register_env
 
 _MuJoCo = partial(EnvSpec, extra="mujoco")
 _MJX = partial(_MuJoCo, max_episode_steps=1000, prefer_host=True)  # in JAX too, for an accelerator
@@ -16,6 +17,9 @@ _MJX = partial(_MuJoCo, max_episode_steps=1000, prefer_host=True)  # in JAX too,
 _SPEED, _ENERGY = Objective("speed", "m/s"), Objective("energy")
 _HEIGHT = Objective("height", "dm")
 _X_SPEED, _Y_SPEED = Objective("x_speed", "m/s"), Objective("y_speed", "m/s")
+
+_Alive = partial(AliveBonus, changed_by=("healthy_reward", "terminate_when_unhealthy"))
+_ALIVE, _ALIVE_HUMANOID = _Alive(1.0), _Alive(5.0)
 
 _V5 = (
     _MJX(
@@ -31,6 +35,7 @@ _V5 = (
         (_SPEED, _HEIGHT, _ENERGY),
         (-100.0,) * 3,
         entry_point="morl.envs.mujoco.mjx:Hopper",
+        alive_bonus=_ALIVE,
     ),
     _MJX(
         "mo-hopper-2obj-v5",
@@ -38,6 +43,7 @@ _V5 = (
         (_SPEED, _HEIGHT),
         (-100.0,) * 2,
         entry_point="morl.envs.mujoco.mjx:Hopper",
+        alive_bonus=_ALIVE,
         kwargs={"cost_objective": False},
     ),
     _MJX(
@@ -46,6 +52,7 @@ _V5 = (
         (_SPEED, _ENERGY),
         (-100.0,) * 2,
         entry_point="morl.envs.mujoco.mjx:Walker2d",
+        alive_bonus=_ALIVE,
     ),
     _MJX(
         "mo-ant-v5",
@@ -53,6 +60,7 @@ _V5 = (
         (_X_SPEED, _Y_SPEED, _ENERGY),
         (-100.0,) * 3,
         entry_point="morl.envs.mujoco.mjx:Ant",
+        alive_bonus=_ALIVE,
     ),
     _MJX(
         "mo-ant-2obj-v5",
@@ -60,10 +68,17 @@ _V5 = (
         (_X_SPEED, _Y_SPEED),
         (-100.0,) * 2,
         entry_point="morl.envs.mujoco.mjx:Ant",
+        alive_bonus=_ALIVE,
         kwargs={"cost_objective": False},
     ),
     _MuJoCo("mo-swimmer-v5", "swim fast, spend little", (_SPEED, _ENERGY), (-100.0,) * 2),
-    _MuJoCo("mo-humanoid-v5", "walk fast, spend little", (_SPEED, _ENERGY), (-100.0,) * 2),
+    _MuJoCo(
+        "mo-humanoid-v5",
+        "walk fast, spend little",
+        (_SPEED, _ENERGY),
+        (-100.0,) * 2,
+        alive_bonus=_ALIVE_HUMANOID,
+    ),
     _MuJoCo(
         "mo-reacher-v5",
         "reach for four targets at once",
@@ -79,5 +94,6 @@ for _v5 in _V5:
             f"{_v5.summary} (older version)",
             _v5.objectives,
             (-100.0, -100.0) if _v5.id == "mo-halfcheetah-v5" else _v5.reference_point,
+            alive_bonus=_v5.alive_bonus and replace(_v5.alive_bonus, at_fall=True),  # v4 pays it in every step
         )
     )

@@ -24,6 +24,7 @@ from morl.registry import load as load_entry_point
 from morl.renaming import current_names
 from morl.runs.directory import check_module, check_written, read_fronts, read_objects, read_rows, read_settings
 from morl.runs.front import Floats, Front
+from morl.runs.front_csv import objectives_of
 from morl.settings import SearchSettings, TrainSettings
 from morl.training.setup import known_front
 from morl.words import brief_repr
@@ -95,6 +96,13 @@ class Result:
         return bool(load_entry_point(self.spec.solution_set).labelled)
 
     @property
+    def conditional(self) -> bool:
+        """True if the rows of its fronts are one policy under several preferences."""
+        if self.spec is None:  # earlier versions wrote the same header for both
+            return not read_rows(self.path / "front.csv")[0][2].startswith("trained_for_")
+        return bool(load_entry_point(self.spec.solution_set).conditional)
+
+    @property
     def fronts(self) -> dict[int, Front]:
         """Fronts by training seed, of numbers without policies."""
         tables: Mapping[int, Mapping[str, Any]] = self.tables
@@ -111,6 +119,7 @@ class Result:
                 observations=None,
                 action_space=None,
                 objects=objects.get(seed),
+                conditional=self.conditional,
                 labelled=self.labelled,
             )
             for seed, table in tables.items()
@@ -177,8 +186,7 @@ def read_front(path: Path) -> Result:
     check_module(f"agent {agent}", agent.rpartition(":")[0], path)
     settings, checked = _settings(agent, settings, str(source))
     header = read_rows(path / "front.csv")[:1]
-    number = (len(header[0]) - 3) // 5 if header else 0
-    objectives = tuple(header[0][2 + number : 2 + 2 * number]) if number > 0 else ()
+    objectives = objectives_of(header[0]) if header else ()
     if len(objectives) < 2:
         raise UserError(f"{path / 'front.csv'} does not hold a front")
     if checked.gamma is None or checked.reference_point is None:
@@ -189,10 +197,10 @@ def read_front(path: Path) -> Result:
         settings={"agent": agent, **settings},
         notes=notes,
         objectives=objectives,
-        units=("",) * number,
+        units=("",) * len(objectives),
         gamma=checked.gamma,
         episodes=checked.final_episodes,
-        reference_point=check_reference_point(checked.reference_point, number),
+        reference_point=check_reference_point(checked.reference_point, len(objectives)),
         tables=read_fronts(path / "front.csv", objectives),
         history={},
         true_front=None,

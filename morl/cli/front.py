@@ -10,12 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 import tyro
 
 from morl.cli.table import paragraph, table, terminal_width
 from morl.errors import UserError
 from morl.parsing import parse
-from morl.runs.front import Front
+from morl.runs.front import Floats, Front
+from morl.runs.front_csv import goal_of
 
 COMMAND = (40, "RUN [flags]", "print a run's front, or the policy of it that fits a preference")
 
@@ -73,7 +75,7 @@ def main(args: Sequence[str]) -> int:
         title = f"{run.agent} on {run.env}"
         plotting.save(plotting.draw_front(fronts, title), options.png)
     if options.csv:
-        from morl.runs.front import to_csv
+        from morl.runs.front_csv import to_csv
 
         print(to_csv(dict(fronts)), end="")
     elif options.json:
@@ -111,22 +113,47 @@ def describe(seed: int, front: Front, rows: Sequence[int], ids: Sequence[int] | 
         about, shown = _described_objects(front, front.objects, rows)
         return f"{paragraph(title + about)}\n{shown}"
     title += f"discounted returns, mean ± standard error of {front.episodes} greedy episodes"
-    header = ["id", "trained for", *front.objectives, "steps"]
+    alone: Any = np.zeros((len(front), 0)) if front.without_bonus is None else front.without_bonus
+    header = ["id", *(["preference"] if front.conditional else []), "best for", *front.objectives]
+    texts = len(header) - len(front.objectives)
+    header += [*(f"{name} without bonus" for name in front.objectives if alone.size), "steps"]
     body = [
         [
             str(i if ids is None else ids[i]),
-            " ".join(f"{w:.2f}" for w in front.preferences[i]),
+            *([" ".join(f"{w:.2f}" for w in front.preferences[i])] if front.conditional else []),
+            weights_text(front.best_for[i]),
             *(f"{x:.4g} ± {e:.2g}" for x, e in zip(front.returns[i], front.stderr[i], strict=True)),
+            *(f"{x:.4g}" for x in alone[i]),
             f"{front.length[i]:.0f}",
         ]
         for i in rows
     ]
-    return f"{paragraph(title)}\n{table(header, body, right=[0, *range(2, len(header))])}"
+    about = "; best for: the weights under which no other policy has a larger weighted return"
+    about += "; without bonus: less the reward for being alive" if alone.size else ""
+    return f"{paragraph(title + about)}\n{table(header, body, right=[0, *range(texts, len(header))])}"
+
+
+def weights_text(ranges: Floats) -> str:
+    """Return the ranges of weights (R, 2) for which a policy is the best in words, such as ``0.2–0.35 0.65–0.8``."""
+    if not np.isfinite(ranges).all():
+        return "no linear preference"
+    return " ".join(map(_range_text, ranges))
+
+
+def _range_text(ends: Floats) -> str:
+    """Return the two ends of a range with two digits, and more where they would look the same."""
+    for digits in range(2, 7):
+        low, high = (f"{x:.{digits}g}" for x in ends)
+        if low != high or ends[0] == ends[1]:
+            break
+    return low if low == high else f"{low}–{high}"
 
 
 def as_json(seed: int, front: Front, rows: Sequence[int]) -> dict[str, Any]:
     """Return a front as JSON values; numbers that are not finite, such as the error of one episode, are null."""
-    parts = ("preferences", "returns", "stderr", "undiscounted", "undiscounted_stderr")
+    goal = "preferences" if goal_of(front) == "preference" else "trained_for"
+    parts = ["returns", "stderr", "undiscounted", "undiscounted_stderr"]
+    parts += [] if front.without_bonus is None else ["without_bonus"]
     return {
         "seed": seed,
         "objectives": list(front.objectives),
@@ -137,6 +164,8 @@ def as_json(seed: int, front: Front, rows: Sequence[int]) -> dict[str, Any]:
         "policies": [
             {
                 "id": i,
+                goal: front.preferences[i].tolist(),
+                "best_for": front.best_for[i].tolist() if np.isfinite(front.best_for[i]).all() else None,
                 **{part: [float(x) if math.isfinite(x) else None for x in getattr(front, part)[i]] for part in parts},
                 "length": float(front.length[i]),
                 **({} if front.objects is None else {"object": front.objects[i]}),

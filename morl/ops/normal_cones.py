@@ -19,10 +19,9 @@ SAMPLES = 20_000  # weights drawn where there are more
 def preference_ranges(points: ArrayLike) -> Floats:
     """Return the lowest and the highest weight of each objective for which each point is the best, (n, R, 2).
 
-    The preferences w on the simplex for which w·p is the largest are the normal cone of the point p, cut by the simplex;
-    given are its ends along each axis: the minimum and maximum of w_i subject to w·(p − q) ≥ 0 for all q. Weights are
-    those of the returns in their own units. The ends of different objectives need not go together: with three
-    objectives and more not each w between them is in the cone.
+    The preferences w on the simplex for which w·p is the largest are the normal cone of p, cut by the simplex. Returned
+    are its ends along each axis: the minimum and maximum of w_i subject to w·(p − q) ≥ 0 for all q. Weights are those
+    of the returns in their own units. With three objectives and more, not each w between the ends is in the cone.
 
     Exact intervals with two objectives, else linear programs. Beyond :data:`MOST` rows times objectives, with three and
     more, the ranges are those of a fixed sample of weights: too narrow, and missing where the cone is small.

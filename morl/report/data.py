@@ -18,7 +18,7 @@ from morl.ops.preferences import equally_spaced_weights
 from morl.quality import NUM_PREFERENCES, measure, objective_columns
 from morl.registry import metric_specs
 from morl.runs.directory import read_objects
-from morl.runs.front import Floats
+from morl.runs.front import Floats, Front
 from morl.words import counted
 
 
@@ -59,7 +59,7 @@ def report_data(results: Sequence[Result], reference_point: ArrayLike | None = N
 def _run(result: Result, project: Mapping[str, Any], given: Floats | None) -> dict[str, Any]:
     reference = result.reference_point if given is None else given
     notes = result.notes
-    objects = _objects(result)
+    objects, fronts = _objects(result), result.fronts
     created = str(notes.get("created", ""))
     return {
         "label": result.label,
@@ -72,10 +72,11 @@ def _run(result: Result, project: Mapping[str, Any], given: Floats | None) -> di
         "notes": {name: _text(value) for name, value in notes.items() if name not in ("format", "command")},
         "measured": _measured(result),
         "labelled": result.labelled,
+        "conditional": result.conditional,
         "reference": _point(reference),
         "ownReference": _point(result.reference_point),
         "fronts": [
-            {**_front(seed, table, result, project, reference), "objects": objects.get(seed)}
+            {**_front(seed, fronts[seed], table, result, project, reference), "objects": objects.get(seed)}
             for seed, table in result.tables.items()
         ],
         "history": _history(result.history, result.objectives),
@@ -102,13 +103,20 @@ def _point(point: Floats) -> str:
 
 
 def _front(
-    seed: int, table: Mapping[str, Floats], result: Result, project: Mapping[str, Any], reference: Floats
+    seed: int,
+    front: Front,
+    table: Mapping[str, Floats],
+    result: Result,
+    project: Mapping[str, Any],
+    reference: Floats,
 ) -> dict[str, Any]:
     returns = table["returns"]
     return {
         "seed": seed,
         **{name: _rows(table[name]) for name in ("preferences", "returns", "stderr", "undiscounted")},
         "length": _row(table["length"]),
+        "bestFor": [None if np.isnan(ranges).any() else ranges.tolist() for ranges in front.best_for],
+        "withoutBonus": None if front.without_bonus is None else _rows(front.without_bonus),
         "projected": _rows((returns - project["centre"]) / project["span"] @ project["basis"]),
         "metrics": _metrics(returns, result, reference),
         "note": metrics.explain_no_hypervolume(returns, reference, result.objectives),

@@ -37,6 +37,12 @@ function assign(front, weights) {
   return best;
 }
 const chosen = (front) => (state.picked !== null && fronts[state.focus] === front ? state.picked : assign(front, preference()));
+
+// The weights, in the returns' own units, for which a row is the best of its front.
+const weightRange = (range) => (range ? told(range) : "none");
+const bestFor = (front, i) => (front.bestFor[i]
+  ? `Best for ${objectives.map((objective, k) => `${objective.name} ${weightRange(front.bestFor[i][k])}`).join(", ")} (weights).`
+  : "Best for no linear preference: others are better or as good under each.");
 const visible = () => fronts.filter((front) => !state.hidden.has(front));
 
 function header() {
@@ -90,10 +96,11 @@ function choose() {
   by("choice-title").textContent = front.objects ? `Object ${i}${where}: ${front.objects[i]}` : `Policy ${i}${where}`;
   by("choice-note").textContent = `${state.picked === null ? "It has the largest weighted return" : "Picked by hand; a slider chooses again"}. ${front.run.labelled ? `It was labelled: its values are exact. It has ${number(front.length[i])} letters.` : front.objects
     ? `Drawn for the preference ${own.join(" · ")}, in ${number(front.length[i])} steps.`
-    : `Its own preference: ${own.join(" · ")}. An episode takes ${number(front.length[i])} steps.`}`;
+    : `${bestFor(front, i)}${front.run.conditional ? ` It acts for the preference ${own.join(" · ")}.` : ""} An episode takes ${number(front.length[i])} steps.`}`;
   by("returns").replaceChildren(...objectives.map((objective, k) => {
     const x = front.returns[i][k], error = front.stderr[i][k], plain = front.undiscounted[i][k];
-    const notes = `${error === null ? "" : ` ± ${number(error, 2)}`}${plain !== x ? `, undiscounted ${number(plain)}` : ""}`;
+    const alone = front.withoutBonus ? `, ${number(front.withoutBonus[i][k])} without the bonus for being alive` : "";
+    const notes = `${error === null ? "" : ` ± ${number(error, 2)}`}${plain !== x ? `, undiscounted ${number(plain)}` : ""}${alone}`;
     const bar = html("i", {}), share = (x - ranges[k][0]) / (ranges[k][1] - ranges[k][0]);
     bar.style.width = `${(100 * share).toFixed(1)}%`;
     return html("div", { class: "return" },
@@ -300,13 +307,16 @@ function curves() {
 function policies() {
   const front = fronts[state.focus];
   by("policies-summary").textContent = `${front.returns.length > 1 ? "All " : ""}${counted(front.returns.length, front.objects ? "objects" : "policies")} of ${front.label}`;
-  const heads = ["id", ...(front.objects ? ["object"] : []), ...objectives.map(named), ...objectives.map((o) => `preference: ${o.name}`), "steps"];
+  const own = front.objects || front.run.conditional, alone = front.withoutBonus;
+  const heads = ["id", ...(front.objects ? ["object"] : []), ...objectives.map(named), ...(alone ? objectives.map((o) => `${named(o)} without bonus`) : []),
+    ...(own ? objectives.map((o) => `preference: ${o.name}`) : []), ...objectives.map((o) => `best for weight of ${o.name}`), "steps"];
   const body = html("tbody", {});
   front.returns.forEach((returns, i) => {
     const button = html("button", { type: "button", "aria-label": `pick ${front.objects ? "object" : "policy"} ${i}` }, String(i));
     button.addEventListener("click", () => { state.picked = i; choose(); });
     const errors = returns.map((x, k) => `${number(x)}${front.stderr[i][k] === null ? "" : ` ± ${number(front.stderr[i][k], 2)}`}`);
-    const texts = [...(front.objects ? [front.objects[i]] : []), ...errors, ...front.preferences[i].map((x) => number(x, 3)), number(front.length[i])];
+    const texts = [...(front.objects ? [front.objects[i]] : []), ...errors, ...(alone ? alone[i].map((x) => number(x)) : []),
+      ...(own ? front.preferences[i].map((x) => number(x, 3)) : []), ...(front.bestFor[i] || objectives.map(() => null)).map(weightRange), number(front.length[i])];
     body.append(html("tr", { "data-row": i }, html("td", {}, button), ...texts.map((text) => html("td", {}, text))));
   });
   by("table").replaceChildren(html("thead", {}, html("tr", {}, ...heads.map((text) => html("th", { scope: "col" }, text)))), body);

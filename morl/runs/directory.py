@@ -23,7 +23,8 @@ import yaml
 
 from morl.errors import UserError
 from morl.runs import storage
-from morl.runs.front import OBJECT_COLUMNS, PARTS, Floats, Front, columns
+from morl.runs.front import Floats, Front
+from morl.runs.front_csv import OBJECT_COLUMNS, parts, table_of
 
 FORMAT = 3
 RUNS = Path("runs")  # where runs are by default
@@ -259,11 +260,14 @@ def read_rows(path: Path) -> list[list[str]]:
 def read_fronts(path: Path, objectives: tuple[str, ...]) -> dict[int, dict[str, Floats]]:
     """Read the arrays of ``front.csv`` by seed, with the names they have in :class:`morl.runs.front.Front`.
 
+    Those of earlier versions have no ``ranges`` of preferences.
+
     Raises:
         UserError: missing, of other columns, or not numbers.
     """
     rows = read_rows(path)
-    if not rows or rows[0] != columns(objectives) or len(rows) < 2:
+    places = parts(objectives, rows[0]) if rows else None
+    if places is None or len(rows) < 2:
         raise UserError(f"{path} does not hold a front of the objectives {', '.join(objectives)}")
     if {*map(len, rows)} != {len(rows[0])}:
         raise UserError(f"{path} has rows of other lengths than its first")
@@ -271,17 +275,16 @@ def read_fronts(path: Path, objectives: tuple[str, ...]) -> dict[int, dict[str, 
         table = np.array(rows[1:], dtype=np.float64)
     except ValueError as error:
         raise UserError(f"{path} holds something that is not a number") from error
-    number = len(objectives)
-    parts = ("preferences", "returns", "stderr", "undiscounted", "undiscounted_stderr")
     fronts = {}
     for seed in dict.fromkeys(table[:, 0].tolist()):
         block = table[table[:, 0] == seed]
         if not seed.is_integer() or not np.array_equal(block[:, 1], np.arange(len(block))):
             raise UserError(f"{path} has lost its order: the ids of each seed count from 0 (column 2)")
-        fronts[int(seed)] = {
-            **{part: block[:, 2 + i * number : 2 + (i + 1) * number] for i, part in enumerate(parts)},
-            "length": block[:, -1],
-        }
+        front = {name: block[:, place] for name, place in places.items()}
+        front["length"] = front["length"][:, 0]
+        if "ranges" in front:
+            front["ranges"] = front["ranges"].reshape(len(block), len(objectives), 2)
+        fronts[int(seed)] = front
     return fronts
 
 
@@ -310,8 +313,9 @@ def check_fronts(path: Path, fronts: Mapping[int, Front]) -> None:
         raise OSError(f"front.csv cannot be read back: {error}") from error
     for seed, front in fronts.items():
         table = found.pop(seed, {})
-        for part in PARTS:
-            if not np.array_equal(table.get(part, np.empty(0)), getattr(front, part), equal_nan=True):
+        for part, written in table_of(front).items():
+            read = table.get("ranges" if part == "best_for" else part, np.empty(0))
+            if not np.array_equal(read, written, equal_nan=True):
                 raise OSError(f"front.csv read back has other {part} of seed {seed} than were written")
     if found:
         raise OSError(f"front.csv read back has a seed {min(found)} that was not written")

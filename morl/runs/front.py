@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from typing import Any
@@ -14,10 +14,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from morl.errors import UserError
 from morl.ops import metrics
+from morl.ops.normal_cones import preference_ranges
 from morl.ops.pareto import non_dominated
 from morl.ops.preferences import check_preference
 from morl.ops.spaces import to_space
-from morl.runs.csv import csv_text
+from morl.registry import AliveBonus
 from morl.spaces import Observations
 from morl.types import Actor, Evaluation, PyTree
 from morl.words import counted
@@ -110,7 +111,8 @@ class Front:
         returns, stderr: (n, R) mean discounted vector return and its standard error over ``episodes``.
         undiscounted, undiscounted_stderr: (n, R) the same without discount.
         length: (n,) mean steps of an episode.
-        preferences: (n, R) each policy was trained for.
+        preferences: (n, R) each policy was trained for, or takes where the front is ``conditional``. A policy that was
+            extended or that chance has improved may be good for others: see :attr:`best_for`.
         gamma: the discount.
         episodes: greedy episodes behind each row.
         reference_point: (R,) for the hypervolume.
@@ -126,6 +128,8 @@ class Front:
         evaluated: the row of the evaluation that each row is, where the front was made of one. Of a front that was
             evaluated again these are the ids of the policies in the run's ``front.csv``.
         join: as in :class:`Policy`.
+        without_bonus: (n, R) the returns without the bonus for being alive, where the environment has one.
+        ranges: the values of :attr:`best_for`, where they were read.
     """
 
     objectives: tuple[str, ...]
@@ -147,6 +151,17 @@ class Front:
     labelled: bool = False
     evaluated: tuple[int, ...] = ()
     join: Join | None = None
+    without_bonus: Floats | None = None
+    ranges: Floats | None = None
+
+    @cached_property
+    def best_for(self) -> Floats:
+        """Lowest and highest weight of each objective for which each policy is the best, (n, R, 2).
+
+        Weights are those that :meth:`policy` and ``--preference`` take; NaN for a policy that is the best for no linear
+        preference. See :func:`morl.ops.normal_cones.preference_ranges`.
+        """
+        return preference_ranges(self.returns) if self.ranges is None else self.ranges
 
     @property
     def kind(self) -> str:
@@ -280,16 +295,17 @@ def from_evaluation(
     conditional: bool = False,
     labelled: bool = False,
     join: Join | None = None,
+    alive_bonus: AliveBonus | None = None,
 ) -> Front:
     """Return the front of the non-dominated rows of an evaluation, by falling first objective; no row twice.
 
     Which rows are non-dominated is decided by the same means that are reported. ``morl evaluate`` gives numbers that
-    have not been selected by.
+    have not been selected by. The returns without ``alive_bonus`` are computed where that is given.
 
     Raises:
         UserError: no policy's returns are finite; rows that are not are left out.
     """
-    table = evaluation_table(evaluation, preferences)
+    table = evaluation_table(evaluation, preferences, alive_bonus, gamma)
     mean = table["returns"]
     rows = np.flatnonzero(np.isfinite(mean).all(axis=1))
     if not len(rows):
@@ -314,11 +330,27 @@ def from_evaluation(
     )
 
 
-def evaluation_table(evaluation: Evaluation, preferences: Floats) -> dict[str, Floats]:
-    """Return the numbers of all N rows of an evaluation, by the names they have in :class:`Front`."""
+def evaluation_table(
+    evaluation: Evaluation, preferences: Floats, alive_bonus: AliveBonus | None = None, gamma: float = 1.0
+) -> dict[str, Floats]:
+    """Return the numbers of all N rows of an evaluation, by the names they have in :class:`Front`.
+
+    Args:
+        evaluation: of N rows.
+        preferences: (N, R) they were trained for.
+        alive_bonus: of the environment, if it has one.
+        gamma: discount of the bonus; 1 is enough without one.
+    """
     exact = evaluation.objects is not None
     returns, stderr = mean_and_stderr(evaluation.discounted, exact)
     undiscounted, undiscounted_stderr = mean_and_stderr(evaluation.undiscounted, exact)
+    without = {}
+    if alive_bonus is not None and evaluation.terminated is not None:
+        paid = np.asarray(evaluation.length, np.float64)  # steps
+        if not alive_bonus.at_fall:
+            paid = paid - np.asarray(evaluation.terminated)
+        bonus = alive_bonus.value * (paid if gamma == 1 else (1 - gamma**paid) / (1 - gamma))
+        without["without_bonus"] = returns - bonus.mean(axis=1)[:, None]
     return {
         "returns": returns,
         "stderr": stderr,
@@ -326,6 +358,7 @@ def evaluation_table(evaluation: Evaluation, preferences: Floats) -> dict[str, F
         "undiscounted_stderr": undiscounted_stderr,
         "length": np.asarray(evaluation.length, np.float64).mean(axis=1),
         "preferences": np.asarray(preferences, np.float64).round(6),  # they have passed through float32
+        **without,
     }
 
 
@@ -336,86 +369,3 @@ def mean_and_stderr(samples: Any, exact: bool = False) -> tuple[Floats, Floats]:
     alone = 0.0 if exact else np.nan
     spread = samples.std(axis=1, ddof=1) if episodes > 1 else np.full(samples[:, 0].shape, alone)
     return samples.mean(axis=1), spread / np.sqrt(episodes)
-
-
-def columns(objectives: tuple[str, ...]) -> list[str]:
-    """Return the header of ``front.csv``."""
-    return [
-        "seed",
-        "id",
-        *(f"preference_{name}" for name in objectives),
-        *(
-            f"{name}{suffix}"
-            for suffix in ("", "_stderr", "_undiscounted", "_undiscounted_stderr")
-            for name in objectives
-        ),
-        "length",
-    ]
-
-
-def check_objectives(names: Sequence[str], number: int) -> None:
-    """Check names of objectives, which become columns of ``front.csv``.
-
-    Raises:
-        UserError: not so many, one twice, one that is no name, or that another column has.
-    """
-    if len(names) != number:
-        raise UserError(f"objectives must be {number} names, one for each number of the reward, not {len(names)}")
-    for name in names:
-        if not name.isprintable() or name != name.strip() or not name or name.startswith("-") or set(name) & set(',"'):
-            raise UserError(f"objectives must be names such as speed, not {name!r}")
-    header = columns(tuple(names))
-    if twice := sorted({name for name in header if header.count(name) > 1}):
-        raise UserError(f"objectives must be different names, and no other columns of front.csv: {twice[0]} is twice")
-
-
-def to_csv(fronts: dict[int, Front]) -> str:
-    """Return ``front.csv``: one row per policy, by training seed; floats read back exactly."""
-    rows = [
-        [seed, i, *numbers]
-        for seed, front in fronts.items()
-        for i, numbers in enumerate(_numbers({part: getattr(front, part) for part in PARTS}))
-    ]
-    return csv_text(columns(next(iter(fronts.values())).objectives), rows)
-
-
-PARTS = ("preferences", "returns", "stderr", "undiscounted", "undiscounted_stderr", "length")
-
-
-def _numbers(table: Mapping[str, Floats]) -> Iterator[list[float]]:
-    """Yield the numbers of each row of a table, in the order of :func:`columns`."""
-    for i in range(len(table["length"])):
-        yield [float(x) for part in PARTS for x in np.atleast_1d(table[part][i])]
-
-
-def evaluations_csv(fronts: Mapping[int, Front], tables: Mapping[int, Mapping[str, Floats]], seed: int) -> str:
-    """Return CSV of policies evaluated again: one row per policy and preference, those that fell off the front too.
-
-    The columns are those of ``front.csv``, then ``in_front`` (1 if no other policy dominates it now), ``episodes``,
-    ``evaluation_seed``, ``gamma``, and ``object`` where the rows are objects: of these the non-dominated ones only.
-
-    Args:
-        fronts: by training seed, as they are now.
-        tables: :func:`evaluation_table` of all their policies, by training seed.
-        seed: seed of the episodes.
-    """
-    more = ["in_front", "episodes", "evaluation_seed", "gamma"]
-    first, rows = next(iter(fronts.values())), []
-    for training_seed, front in fronts.items():
-        about: list[Any] = [front.episodes, seed, front.gamma]
-        if front.objects is None:
-            numbers = enumerate(_numbers(tables[training_seed]))
-            rows += [[training_seed, i, *row, int(i in front.evaluated), *about] for i, row in numbers]
-        else:
-            numbers = enumerate(_numbers({part: getattr(front, part) for part in PARTS}))
-            rows += [[training_seed, i, *row, 1, *about, front.objects[i]] for i, row in numbers]
-    return csv_text([*columns(first.objectives), *more, *(["object"] if first.objects else [])], rows)
-
-
-OBJECT_COLUMNS = ["seed", "id", "object"]
-
-
-def objects_csv(fronts: dict[int, Front]) -> str:
-    """Return ``objects.csv``: the text of the object of each row of ``front.csv``."""
-    rows = ([seed, i, text] for seed, front in fronts.items() for i, text in enumerate(front.objects or ()))
-    return csv_text(OBJECT_COLUMNS, rows)

@@ -69,15 +69,18 @@ def evaluate(
         out: TimeStep
         runners, out = jax.vmap(partial(step, env, params))(key_env, runners, action)
         reward = jnp.where(alive[:, None], out.reward, 0.0)
+        terminated: Any = sums.terminated
         discount = jnp.float32(gamma) ** t.astype(jnp.float32)
         sums = Evaluation(
             sums.discounted + discount * reward,
             sums.undiscounted + reward,
             sums.length + alive.astype(jnp.int32),
+            terminated=terminated | (alive & out.terminated),
         )
         return t + 1, runners, alive & ~(out.terminated | out.truncated), sums
 
-    carry = (jnp.int32(0), runners, jnp.ones(count, bool), Evaluation(zeros, zeros, jnp.zeros(count, jnp.int32)))
+    nothing = Evaluation(zeros, zeros, jnp.zeros(count, jnp.int32), terminated=jnp.zeros(count, bool))
+    carry = (jnp.int32(0), runners, jnp.ones(count, bool), nothing)
     sums = jax.lax.while_loop(running, advance, carry)[3]
     evaluation: Evaluation = jax.tree.map(lambda x: x.reshape(*shape, *x.shape[1:]), sums)
     return evaluation

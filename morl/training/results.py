@@ -16,7 +16,8 @@ from morl.ops.preferences import equally_spaced_weights
 from morl.quality import front_metrics, objective_metrics
 from morl.runs import files, storage
 from morl.runs.directory import check_fronts, check_objects
-from morl.runs.front import Floats, Front, objects_csv, to_csv
+from morl.runs.front import Floats, Front
+from morl.runs.front_csv import objects_csv, to_csv
 from morl.runs.logger import Recorder
 from morl.settings import TrainSettings
 from morl.training.progress import Progress

@@ -18,8 +18,9 @@ from morl.errors import UserCodeError, UserError
 from morl.guard import constructed, guarded, made_settings
 from morl.ops import metrics
 from morl.parsing import check_plain, plain
-from morl.registry import AgentSpec, Backend, agent_spec, env_spec, load, load_settings
-from morl.runs.front import Floats, Front, check_objectives, from_evaluation
+from morl.registry import AgentSpec, AliveBonus, Backend, agent_spec, env_spec, load, load_settings
+from morl.runs.front import Floats, Front, from_evaluation
+from morl.runs.front_csv import check_objectives
 from morl.settings import TrainSettings
 from morl.spaces import Observations
 from morl.training.backends import devices
@@ -53,6 +54,7 @@ class Setup:
         max_envs: environments on the host that may be alive at once, if bounded.
         trains: whether some of them are for training; False where policies are evaluated only.
         archive_epsilon: share of the front's range within which policies of an archive are near-duplicates.
+        alive_bonus: the bonus for being alive in every reward, where it is known.
     """
 
     agent_name: str
@@ -70,6 +72,7 @@ class Setup:
     max_envs: int | None = None
     trains: bool = True
     archive_epsilon: float = 0.0
+    alive_bonus: AliveBonus | None = None
     observations: Observations = field(kw_only=True)
 
     def __repr__(self) -> str:
@@ -129,7 +132,7 @@ class Setup:
 
     def front(self, evaluation: Evaluation, params: PyTree, preferences: Floats) -> Front:
         """Return the front of N evaluated policies, stacked, or of one policy evaluated for N preferences."""
-        return from_evaluation(evaluation, params, preferences, **self.front_context)
+        return from_evaluation(evaluation, params, preferences, alive_bonus=self.alive_bonus, **self.front_context)
 
     @property
     def front_context(self) -> dict[str, Any]:
@@ -202,6 +205,13 @@ def check_for_host(env: str, backend: Backend, given: Mapping[str, Any]) -> None
     for name, value in given.items():
         if backend == "jax" and value:
             raise UserError(f"{env} is compiled with JAX; --{name.replace('_', '-')} is for environments on the host")
+
+
+def alive_bonus_of(settings: TrainSettings) -> AliveBonus | None:
+    """Return the bonus for being alive in the rewards of a registered environment, if its keywords do not change it."""
+    spec = env_spec(settings.env)
+    bonus = None if spec is None else spec.alive_bonus
+    return None if bonus is None or settings.env_kwargs.keys() & bonus.changed_by else bonus
 
 
 def prepare(agent: str, settings: TrainSettings, config: Any = None, given: GivenEnvironment | None = None) -> Setup:
@@ -284,6 +294,7 @@ def prepare(agent: str, settings: TrainSettings, config: Any = None, given: Give
         settings.overlap,
         settings.max_envs,
         archive_epsilon=settings.archive_epsilon,
+        alive_bonus=alive_bonus_of(settings) if given is None else None,
         observations=observations,
     )
     _ = setup.solution_set  # checked

@@ -144,13 +144,9 @@ class ParetoArchive(SolutionSet):
         returns = by_seed(np.asarray(evaluation.discounted).mean(axis=1))
         # a greedy choice among NaN is still a choice: returns alone do not show that a policy has diverged
         whole = [np.isfinite(x).reshape(*returns.shape[:2], -1).all(axis=2) for x in jax.tree.leaves(items)]
-        candidates = archives.Candidates(
-            returns,
-            by_seed(mean_and_stderr(evaluation.discounted)[1].astype(np.float32)),
-            np.full(returns.shape[:2], episodes, np.int32),
-            np.logical_and.reduce(whole),
-            items,
-        )
+        stderr = by_seed(mean_and_stderr(evaluation.discounted)[1].astype(np.float32))
+        behind: Any = np.full(returns.shape[:2], episodes, np.int32)
+        candidates = archives.Candidates(returns, stderr, behind, np.logical_and.reduce(whole), items)
         held = self._archive.episodes  # 0 from a checkpoint without them; a run has one number for all
         archive = self._archive._replace(episodes=np.where(held == 0, np.int32(episodes), held))
         self._archive = self._insert(archive, candidates)

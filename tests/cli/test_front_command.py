@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from morl.cli import main
-from morl.cli.front import _print
+from morl.cli.front import _print, as_json, describe, weights_text
 
 
 def run(capsys, *args):
@@ -22,6 +22,33 @@ def test_it_is_drawn(dst_run, capsys):
     assert code == 0
     assert out.count("●") == sum(map(len, dst_run.fronts.values()))
     assert out.splitlines()[-1] == f"picture: {dst_run.path / 'front.png'}"
+    assert "best for" in out
+    assert "trained for" not in out
+
+
+def test_the_weights_a_policy_is_best_for(dst_run):
+    """Row 0 has them in two digits, row 1 in as many as it takes; without a bonus there is no column of it."""
+    front = replace(
+        dst_run.front,
+        ranges=np.array([[[0.0, 0.25], [0.75, 1.0]], [[0.99912, 0.99931], [0.5, 0.5]], *[[[np.nan] * 2] * 2] * 9])[
+            : len(dst_run.front)
+        ],
+    )
+    assert weights_text(front.best_for[0]) == "0–0.25 0.75–1"
+    assert weights_text(np.array([[0.99912, 0.99931], [0.5, 0.5]])) == "0.9991–0.9993 0.5"
+    assert weights_text(np.full((2, 2), np.nan)) == "no linear preference"
+    header, row = describe(5, front, [0]).splitlines()[1:3]
+    assert header.split("  ")[1].strip() == "best for"
+    assert "0–0.25 0.75–1" in row
+    alone = replace(front, without_bonus=front.returns - 77.0)
+    header, row = describe(5, alone, [0]).splitlines()[1:3]
+    assert "treasure without bonus  time without bonus  steps" in header
+    assert row.split()[-3:-1] == [f"{x - 77:.4g}" for x in front.returns[0]]
+    shown = as_json(5, alone, [0])["policies"][0]
+    assert shown["without_bonus"] == alone.without_bonus[0].tolist()
+    assert shown["best_for"] == [[0.0, 0.25], [0.75, 1.0]]
+    conditional = describe(5, replace(front, conditional=True), [0]).splitlines()[1]
+    assert conditional.split()[:4] == ["id", "preference", "best", "for"]
 
 
 def test_json(dst_run, capsys):

@@ -13,7 +13,7 @@ from morl.analysis.results import read
 from morl.cli import main
 from morl.errors import UserError
 from morl.ops.preferences import equally_spaced_weights
-from morl.runs.front import objects_csv
+from morl.runs.front_csv import objects_csv
 from tests.runs.written_runs import points, write_run
 
 EVIL = "</script><script>document.title='owned'</script><img src=x onerror=document.title='owned'>"

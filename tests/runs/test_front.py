@@ -14,9 +14,11 @@ import morl
 from morl.agents.ppo.algorithm import PPO
 from morl.agents.ppo.config import PPOConfig
 from morl.errors import UserError
+from morl.registry import AliveBonus
 from morl.runs import files
 from morl.runs.directory import check_fronts, check_objects, read_fronts
-from morl.runs.front import evaluation_table, evaluations_csv, from_evaluation, objects_csv, to_csv
+from morl.runs.front import evaluation_table, from_evaluation
+from morl.runs.front_csv import evaluations_csv, objectives_of, objects_csv, to_csv
 from morl.spaces import Observations
 from morl.types import Evaluation
 from morl.viz import plotting
@@ -119,17 +121,57 @@ def test_a_row_for_each_policy_evaluated_again():
     assert {(row["episodes"], row["evaluation_seed"], row["gamma"]) for row in named} == {("2", "11", "0.9")}
     assert [float(row["treasure"]) for row in named] == [2.0, 0.0, 5.0, 2.0]
     assert [float(row["time_stderr"]) for row in named] == [0.0, 0.0, 1.0, 0.0]
-    assert {row["preference_time"] for row in named} == {"0.5"}
+    assert {row["trained_for_time"] for row in named} == {"0.5"}
+    assert [row["best_for_time_to"] for row in named] == ["1.0", "nan", "0.375", "nan"]
 
 
-def test_csv_reads_back_exactly(tmp_path):
-    fronts = {3: front(np.random.default_rng(0).normal(size=(5, 4, 2))), 8: front(SAMPLES)}
+@pytest.mark.parametrize("changes", [{}, {"conditional": True}, {"without_bonus": np.zeros((2, 2))}], ids=str)
+def test_csv_reads_back_exactly(changes, tmp_path):
+    fronts = {3: replace(front(np.random.default_rng(0).normal(size=(5, 4, 2))), **changes)}
+    rows = len(fronts[3])
+    if "without_bonus" in changes:
+        fronts[3] = replace(fronts[3], without_bonus=np.arange(2.0 * rows).reshape(rows, 2) / 3)
+    if not changes:
+        fronts[8] = front(SAMPLES)
     (tmp_path / "front.csv").write_text(to_csv(fronts))
     read = read_fronts(tmp_path / "front.csv", ("treasure", "time"))
-    assert list(read) == [3, 8]
+    assert list(read) == list(fronts)
     for seed, one in fronts.items():
+        assert len(read[seed]) == 7 + ("without_bonus" in changes)
         for name, values in read[seed].items():
-            np.testing.assert_array_equal(values, getattr(one, name))
+            np.testing.assert_array_equal(values, getattr(one, "best_for" if name == "ranges" else name))
+    header = (tmp_path / "front.csv").read_text().splitlines()[0].split(",")
+    assert header[2] == ("preference_treasure" if "conditional" in changes else "trained_for_treasure")
+    assert objectives_of(header) == ("treasure", "time")
+
+
+def test_the_preferences_a_policy_is_best_for_are_not_those_it_was_trained_for():
+    """Returns (5, −8) and (2, −3): equal at 3 w = 5 (1 − w), so at w = 0.625; both were trained for ½."""
+    kept = front(SAMPLES)
+    np.testing.assert_allclose(kept.best_for, [[[0.625, 1], [0, 0.375]], [[0, 0.625], [0.375, 1]]])
+    for weight in (0.6, 0.65):
+        row = kept.assign([weight, 1 - weight])
+        assert kept.best_for[row, 0, 0] <= weight <= kept.best_for[row, 0, 1]
+    header, *rows = csv.reader(io.StringIO(to_csv({0: kept})))
+    named = [dict(zip(header, row, strict=True)) for row in rows]
+    assert [float(row["best_for_treasure_from"]) for row in named] == kept.best_for[:, 0, 0].tolist()
+    assert [float(row["trained_for_treasure"]) for row in named] == [0.5, 0.5]
+
+
+def test_returns_without_the_bonus_for_being_alive():
+    """Of 3, 2 and 1 steps, the first of which ends by a fall: 2, 2 and 1 steps are paid, 5 each, at discount 0.5."""
+    evaluation = Evaluation(
+        np.full((1, 3, 2), 10.0),
+        np.full((1, 3, 2), 20.0),
+        np.array([[3, 2, 1]]),
+        terminated=np.array([[True, False, False]]),
+    )
+    for at_fall, paid in ((False, 7.5 + 7.5 + 5), (True, 8.75 + 7.5 + 5)):
+        table = evaluation_table(evaluation, np.ones((1, 2)) / 2, AliveBonus(5.0, at_fall=at_fall), 0.5)
+        np.testing.assert_allclose(table["without_bonus"], [[10 - paid / 3] * 2])
+    undiscounted = evaluation_table(evaluation, np.ones((1, 2)) / 2, AliveBonus(5.0), 1.0)
+    np.testing.assert_allclose(undiscounted["without_bonus"], [[10 - 25 / 3] * 2])
+    assert "without_bonus" not in evaluation_table(evaluation, np.ones((1, 2)) / 2)
 
 
 def damaged(line, number, text):

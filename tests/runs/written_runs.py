@@ -6,7 +6,7 @@ import numpy as np
 import yaml
 
 from morl.agents.cmorl import CMORLConfig
-from morl.runs.front import columns
+from morl.runs.front_csv import columns
 from morl.settings import TrainSettings
 from morl.training.setup import prepare
 
@@ -32,7 +32,7 @@ def write_run(path, objectives, fronts, *, env="deep-sea-treasure-v0", metrics=N
     (path / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
     with (path / "front.csv").open("w", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(columns(tuple(objectives)))
+        writer.writerow(columns(objectives, "preference", best_for=False))  # as earlier versions did
         for seed, returns in fronts.items():
             weights = np.full(number, 1 / number).tolist()
             for i, row in enumerate(np.asarray(returns, float).tolist()):

@@ -176,7 +176,7 @@ def test_names_of_objectives_are_used_everywhere(on_an_object):
     env, run = on_an_object
     assert run.front.objectives == ("place", "effort")
     header = (run.path / "front.csv").read_text().splitlines()[0]
-    assert header.startswith("seed,id,preference_place,preference_effort,place,effort,place_stderr")
+    assert header.startswith("seed,id,trained_for_place,trained_for_effort,place,effort,place_stderr")
     assert morl.load(run, env=env).front.objectives == ("place", "effort")
     (front,) = morl.evaluate(run, env=env).values()
     assert front.objectives == ("place", "effort")

@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import zipfile
 from pathlib import Path
 
 import jax
@@ -208,6 +209,23 @@ def test_a_run_goes_on_from_the_last_whole_checkpoint(stopped, whole, tmp_path):
     before = {file: file.stat().st_mtime_ns for file in path.rglob("*")}
     assert resume(path).front.returns.tolist() == run.front.returns.tolist()
     assert {file: file.stat().st_mtime_ns for file in path.rglob("*")} == before  # a finished run is left alone
+
+
+def test_a_checkpoint_whose_archive_has_no_errors_and_episodes_goes_on(stopped, whole, tmp_path):
+    """Earlier versions wrote neither; they are unknown and, as all evaluations have as many episodes, decide nothing."""
+    path = tmp_path / "run"
+    shutil.copytree(stopped, path)
+    for state in storage.states(path / "checkpoints"):
+        with zipfile.ZipFile(state) as file:
+            members = {name: file.read(name) for name in file.namelist()}
+        assert {"['kept'].stderr.npy", "['kept'].episodes.npy"} <= members.keys()
+        with zipfile.ZipFile(state, "w", zipfile.ZIP_STORED) as file:
+            for name, data in members.items():
+                if name not in ("['kept'].stderr.npy", "['kept'].episodes.npy"):
+                    file.writestr(name, data)
+    resume(path)
+    assert "resumed at step" in (path / "log.txt").read_text()
+    assert results(path) == whole
 
 
 def test_tensorboard_shows_each_step_once(stopped, tmp_path):

@@ -353,7 +353,7 @@ class HostBackend:
         obs = envs.reset(seeds.ravel().tolist(), once=True)
         alive = counted.copy()
         discounted = np.zeros((*shape, envs.num_objectives))
-        undiscounted, length = discounted.copy(), np.zeros(shape, np.int32)
+        undiscounted, length, terminated = discounted.copy(), np.zeros(shape, np.int32), np.zeros(shape, bool)
         for t in range(self._env.max_episode_steps or MAX_STEPS):
             step_obs = obs.reshape(*shape, *obs.shape[1:])
             _, action = self._act[True](policies, step_obs, preferences, keys)
@@ -364,11 +364,12 @@ class HostBackend:
             discounted += self._gamma**t * reward
             undiscounted += reward
             length += alive
+            terminated |= alive & out.terminated.reshape(shape)
             alive &= ~(out.terminated | out.truncated).reshape(shape)
             obs = out.obs
             if not alive.any():
                 break
-        sums: tuple[Any, ...] = (discounted, undiscounted, length)
+        sums: tuple[Any, ...] = (discounted, undiscounted, length, None, terminated)
         return Evaluation(*sums)
 
 

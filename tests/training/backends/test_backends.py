@@ -232,6 +232,8 @@ def test_host_and_compiled_evaluation_agree(trained):
     host.close()
     close(one, two)
     assert one.length.max() <= 100
+    assert one.terminated.tolist() == two.terminated.tolist()
+    assert one.terminated.any()
 
 
 def test_evaluation_counts_one_episode_and_discounts_from_the_second_reward():
@@ -245,6 +247,7 @@ def test_evaluation_counts_one_episode_and_discounts_from_the_second_reward():
     np.testing.assert_allclose(result.discounted[0], [[0.9, 1.8]] * 3, rtol=1e-6)
     np.testing.assert_allclose(result.undiscounted[0], [[1.0, 2.0]] * 3)
     np.testing.assert_array_equal(result.length[0], [2, 2, 2])
+    assert np.asarray(result.terminated).all()
 
 
 def test_evaluation_stops_at_the_time_limit():
@@ -255,6 +258,7 @@ def test_evaluation_stops_at_the_time_limit():
         env, env.default_params, agent, policy, jnp.ones((1, 2)), jnp.stack(KEYS[:1]), episodes=2, gamma=1.0
     )
     np.testing.assert_array_equal(result.length[0], [5, 5])
+    assert not np.asarray(result.terminated).any()
     np.testing.assert_allclose(result.discounted[0], [[5.0, 10.0]] * 2)
 
 
