@@ -212,7 +212,7 @@ def test_a_run_goes_on_from_the_last_whole_checkpoint(stopped, whole, tmp_path):
 
 
 def test_a_checkpoint_whose_archive_has_no_errors_and_episodes_goes_on(stopped, whole, tmp_path):
-    """Earlier versions wrote neither; they are unknown and, as all evaluations have as many episodes, decide nothing."""
+    """Earlier versions wrote neither. They are unknown, and as all evaluations have as many episodes decide nothing."""
     path = tmp_path / "run"
     shutil.copytree(stopped, path)
     for state in storage.states(path / "checkpoints"):
