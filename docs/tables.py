@@ -51,6 +51,8 @@ def properties(spec: EnvSpec) -> list[tuple[str, str]]:
     ]
     if spec.extra:
         about.append(("extra", f"`{spec.extra}`"))
+    if spec.alive_bonus:
+        about.append(("bonus for being alive", f"{spec.alive_bonus.value:g} a step in each objective"))
     if spec.max_episode_steps:
         about.append(("time limit", f"{spec.max_episode_steps} steps"))
     if spec.entry_point is None or spec.prefer_host:  # nothing to look at, or an extra that is meant for accelerators

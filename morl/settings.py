@@ -65,7 +65,7 @@ class TrainSettings:
     """Non-dominated policies kept; beyond it the most crowded ones are dropped."""
     archive_epsilon: float = 0.005
     """Share of the front's range in each objective: of archived policies that differ by less in every objective one is
-    kept, and at the end also of those that differ by less than their standard errors. 0 keeps all."""
+    kept, and at the end also of those that differ by less than the standard error of that. 0 keeps all."""
     on_nan: Literal["stop", "skip"] = "stop"
     """Action when an update of a policy is not finite (observation, reward, loss or gradient): stop that policy as it
     was, or skip the update. The other policies continue either way."""

@@ -43,7 +43,7 @@ def non_dominated(points: ArrayLike, keep_duplicates: bool = True) -> NDArray[np
     return np.asarray(moocore.is_nondominated(array, maximise=True, keep_weakly=keep_duplicates), bool)
 
 
-def thinned(points: ArrayLike, epsilon: float, stderr: ArrayLike | None = None) -> NDArray[np.bool_]:
+def thinned(points: ArrayLike, epsilon: float, samples: ArrayLike | None = None) -> NDArray[np.bool_]:
     """Return which points of a front stay when near-duplicates go, (n,) bool.
 
     The best point of each objective stays, the first of equal ones. Of the others, in their order, each stays that is
@@ -56,8 +56,9 @@ def thinned(points: ArrayLike, epsilon: float, stderr: ArrayLike | None = None) 
     Args:
         points: (n, R) vector returns, none of which dominates another.
         epsilon: tolerance as a share of each objective's range, at least 0.
-        stderr: (n, R) standard errors of the points; the tolerance of two is then at least the standard error of their
-            difference, √(s₁² + s₂²). Those that are not finite count as 0.
+        samples: (n, E, R) returns of single episodes, the same ones for all points. The tolerance of two points is then
+            at least the standard error of their mean difference over these episodes: what all meet alike (weather)
+            does not blur it.
 
     Raises:
         UserError: points that are not finite numbers.
@@ -65,14 +66,15 @@ def thinned(points: ArrayLike, epsilon: float, stderr: ArrayLike | None = None) 
     array = as_points(points)
     if len(array) == 0:
         return np.zeros(0, bool)
-    errors = np.zeros_like(array) if stderr is None else np.asarray(stderr, np.float64)
-    errors = np.where(np.isfinite(errors), errors, 0.0)
+    episodes = np.zeros((len(array), 1, array.shape[1])) if samples is None else np.asarray(samples, np.float64)
+    number = episodes.shape[1]
     tolerance = epsilon * np.ptp(array, axis=0)
     kept = np.zeros(len(array), bool)
     kept[array.argmax(axis=0)] = True
     for i in np.flatnonzero(~kept):
-        allowed = np.maximum(tolerance, np.hypot(errors[i], errors[kept]))
-        kept[i] = not (np.abs(array[kept] - array[i]) <= allowed).all(axis=1).any()
+        error = (episodes[kept] - episodes[i]).std(axis=1, ddof=min(1, number - 1)) / np.sqrt(number)
+        near = np.abs(array[kept] - array[i]) <= np.maximum(tolerance, error)
+        kept[i] = not near.all(axis=1).any()
     return kept
 
 

@@ -184,15 +184,15 @@ class ParetoArchive(SolutionSet):
     def _distinct(self, samples: Any) -> NDArray[np.int64]:
         """Return the rows of (n, E, R) returns that are finite, non-dominated and no near-duplicates, in order.
 
-        Returns closer than their errors are near-duplicates too, unless ``archive_epsilon`` is 0. All rows are returned
-        if none is finite.
+        Returns closer than the error of their difference over the same episodes are near-duplicates too, unless
+        ``archive_epsilon`` is 0. All rows are returned if none is finite.
         """
-        means, stderr = mean_and_stderr(samples)
+        means = np.asarray(samples, np.float64).mean(axis=1)
         rows = np.flatnonzero(np.isfinite(means).all(axis=1))
         if not len(rows):
             return np.arange(len(means))
         rows = rows[non_dominated(means[rows], keep_duplicates=False)]
-        return rows[thinned(means[rows], self._epsilon, stderr[rows])] if self._epsilon else rows
+        return rows[thinned(means[rows], self._epsilon, samples[rows])] if self._epsilon else rows
 
     @staticmethod
     def evaluate_again(

@@ -233,6 +233,22 @@ def test_of_several_closer_than_their_errors_only_one_that_stays_counts():
     assert names(offer(new(9), points, range(3), stderr=0.8, episodes=[1, 2, 3])) == [0, 2]
 
 
+def test_at_the_end_those_closer_than_the_error_of_their_difference_are_one():
+    """Means (5, 5) and (6, 4). Alike in each episode, they differ by exactly 1; over independent ones by 1 ± 4.
+
+    The deviations of the difference are 5.66 where its episodes differ by 5 and −3, which is 4 for their mean.
+    """
+    ends, one = np.array([[[0.0, 10.0]] * 2, [[10.0, 0.0]] * 2]), np.array([[3.0, 3.0], [7.0, 7.0]])
+    shift = np.array([1.0, -1.0])
+    for other, expected in ((one + shift, [True] * 4), ((one + shift)[::-1], [True, True, True, False])):
+        samples = np.array([*ends, one, other])
+        assert thinned(samples.mean(axis=1), 0.01, samples).tolist() == expected
+        assert thinned(samples.mean(axis=1), 0.01).all()
+        assert thinned(samples.mean(axis=1), 0.11).tolist() == [True, True, True, False]
+    alone = np.array([*ends, one, one + shift])[:, :1]
+    assert thinned(alone.mean(axis=1), 0.01, alone).all()  # of one episode there is no error
+
+
 grids = st.sampled_from([0.0, 1 / 16, 1 / 8, 1 / 4, 1.0])
 
 
