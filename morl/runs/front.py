@@ -14,11 +14,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from morl.errors import UserError
 from morl.ops import metrics
-from morl.ops.normal_cones import preference_ranges
 from morl.ops.pareto import non_dominated
 from morl.ops.preferences import check_preference
 from morl.ops.spaces import to_space
 from morl.registry import AliveBonus
+from morl.runs.normal_cones import preference_ranges
 from morl.spaces import Observations
 from morl.types import Actor, Evaluation, PyTree
 from morl.words import counted
@@ -159,7 +159,7 @@ class Front:
         """Lowest and highest weight of each objective for which each policy is the best, (n, R, 2).
 
         Weights are those that :meth:`policy` and ``--preference`` take; NaN for a policy that is the best for no linear
-        preference. See :func:`morl.ops.normal_cones.preference_ranges`.
+        preference. See :func:`morl.runs.normal_cones.preference_ranges`.
         """
         return preference_ranges(self.returns) if self.ranges is None else self.ranges
 

@@ -159,7 +159,7 @@ def test_the_preferences_a_policy_is_best_for_are_not_those_it_was_trained_for()
 
 
 def test_returns_without_the_bonus_for_being_alive():
-    """Of 3, 2 and 1 steps, the first of which ends by a fall: 2, 2 and 1 steps are paid, 5 each, at discount 0.5."""
+    """Three episodes of 3, 2 and 1 steps, the first with a fall: 2, 2 and 1 steps are paid, 5 each, at discount 0.5."""
     evaluation = Evaluation(
         np.full((1, 3, 2), 10.0),
         np.full((1, 3, 2), 20.0),

@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy.optimize import linprog
 
-from morl.ops import normal_cones
-from morl.ops.normal_cones import preference_ranges
 from morl.ops.pareto import convex_coverage_set
+from morl.runs import normal_cones
+from morl.runs.normal_cones import preference_ranges
 
 
 def sphere(seed, number, size):
