@@ -83,7 +83,7 @@ def check_objectives(names: Sequence[str], number: int) -> None:
             raise UserError(f"objectives must be names such as speed, not {name!r}")
     for goal in GOALS:
         header = columns(names, goal, without_bonus=True)
-        if twice := sorted({name for name in header if header.count(name) > 1}):
+        if twice := [name for name in (*names, *header) if header.count(name) > 1]:
             raise UserError(
                 f"objectives must be different names, and no other columns of front.csv: {twice[0]} is twice"
             )

@@ -32,12 +32,14 @@ def write_run(path, objectives, fronts, *, env="deep-sea-treasure-v0", metrics=N
     (path / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
     with (path / "front.csv").open("w", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(columns(objectives, "preference", best_for=False))  # as earlier versions did
+        writer.writerow(columns(objectives))
         for seed, returns in fronts.items():
             weights = np.full(number, 1 / number).tolist()
             for i, row in enumerate(np.asarray(returns, float).tolist()):
                 errors = [0.1] * number
-                writer.writerow([seed, i, *weights, *row, *errors, *(2 * x for x in row), *errors, 7.0])
+                writer.writerow(
+                    [seed, i, *weights, *row, *errors, *(2 * x for x in row), *errors, 7.0, *[0.0, 1.0] * number]
+                )
     rows = metrics or [[step, seed, step / 100 + seed, 1.5, 0.5, 3] for step in (100, 200) for seed in seeds]
     with (path / "metrics.csv").open("w", newline="") as file:
         writer = csv.writer(file)
