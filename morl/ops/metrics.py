@@ -116,7 +116,7 @@ def hypervolume_estimate(points: ArrayLike, reference_point: ArrayLike) -> tuple
     return float(value * span.prod()), False
 
 
-def _some_points(points: ArrayLike, num_objectives: int | None = None, what: str = "points") -> Floats:
+def check_points(points: ArrayLike, num_objectives: int | None = None, what: str = "points") -> Floats:
     """Return points as an array (n, R) with n at least 1, of the wanted number of objectives.
 
     Args:
@@ -137,7 +137,7 @@ def _some_points(points: ArrayLike, num_objectives: int | None = None, what: str
 
 def _utilities(points: Floats, preferences: ArrayLike) -> Floats:
     """Return the best preference-weighted return under each of the preferences (k, R), (k,)."""
-    weights = _some_points(preferences, points.shape[1], "preferences")
+    weights = check_points(preferences, points.shape[1], "preferences")
     return np.asarray((points @ weights.T).max(axis=0))
 
 
@@ -153,7 +153,7 @@ def expected_utility(points: ArrayLike, preferences: ArrayLike) -> float:
     Raises:
         UserError: no points or preferences, ones not finite, or of different numbers of objectives.
     """
-    return float(_utilities(_some_points(points), preferences).mean())
+    return float(_utilities(check_points(points), preferences).mean())
 
 
 def maximum_utility_loss(points: ArrayLike, front: ArrayLike, preferences: ArrayLike) -> float:
@@ -170,7 +170,7 @@ def maximum_utility_loss(points: ArrayLike, front: ArrayLike, preferences: Array
     Raises:
         UserError: no points, front or preferences, ones not finite, or of different numbers of objectives.
     """
-    array, known = _pair(points, front)
+    array, known = check_pair(points, front)
     return float((_utilities(known, preferences) - _utilities(array, preferences)).max())
 
 
@@ -192,10 +192,10 @@ def sparsity(points: ArrayLike) -> float:
     return float((np.diff(np.sort(array, axis=0), axis=0) ** 2).sum() / (len(array) - 1))
 
 
-def _pair(points: ArrayLike, front: ArrayLike) -> tuple[Floats, Floats]:
+def check_pair(points: ArrayLike, front: ArrayLike) -> tuple[Floats, Floats]:
     """Return points (n, R) and known front (m, R), checked: moocore returns 0 or infinity for an empty set."""
-    array = _some_points(points)
-    return array, _some_points(front, array.shape[1], "known front's points")
+    array = check_points(points)
+    return array, check_points(front, array.shape[1], "known front's points")
 
 
 def igd(points: ArrayLike, front: ArrayLike) -> float:
@@ -211,7 +211,7 @@ def igd(points: ArrayLike, front: ArrayLike) -> float:
     Raises:
         UserError: no points or front, ones not finite, or of different numbers of objectives.
     """
-    array, known = _pair(points, front)
+    array, known = check_pair(points, front)
     return float(moocore.igd(array, ref=known, maximise=True))
 
 
@@ -227,7 +227,7 @@ def igd_plus(points: ArrayLike, front: ArrayLike) -> float:
     Raises:
         UserError: as for :func:`igd`.
     """
-    array, known = _pair(points, front)
+    array, known = check_pair(points, front)
     return float(moocore.igd_plus(array, ref=known, maximise=True))
 
 
@@ -243,7 +243,7 @@ def epsilon_additive(points: ArrayLike, front: ArrayLike) -> float:
     Raises:
         UserError: as for :func:`igd`.
     """
-    array, known = _pair(points, front)
+    array, known = check_pair(points, front)
     return float(moocore.epsilon_additive(array, ref=known, maximise=True))
 
 

@@ -1,0 +1,102 @@
+"""Known front of an environment: exact where it can be computed, else published, else the best found so far."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from morl.errors import UserCodeError, UserError
+from morl.ops.pareto import non_dominated
+from morl.yardsticks import coverage
+from morl.yardsticks.stored import stored
+
+Floats = NDArray[np.float64]
+Kind = Literal["true", "coverage", "published", "best", "pooled"]
+
+PHRASES: dict[str, str] = {
+    "true": "the true front",
+    "coverage": "the exact convex coverage set",
+    "published": "the published front",
+    "best": "the best front found so far",
+    "pooled": "the best points of all these runs",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class KnownFront:
+    """Front that others are measured against; m points, R objectives, all maximised.
+
+    Attributes:
+        points: (m, R) discounted returns, none of them dominated.
+        kind: ``true`` is computed exactly, and ``coverage`` too, which has the points that are best for some
+            preference only; ``published`` may be exceeded; ``best`` is the best found so far; ``pooled`` the best of
+            runs that are compared.
+        source: where it is from, in words; empty for one that is computed.
+    """
+
+    points: Floats
+    kind: Kind
+    source: str = ""
+
+    @property
+    def phrase(self) -> str:
+        """Noun phrase for it: ``the true front``."""
+        return PHRASES[self.kind]
+
+    @property
+    def exact(self) -> bool:
+        """Whether no policy can exceed it."""
+        return self.kind in ("true", "coverage")
+
+    @cached_property
+    def tight_reference(self) -> Floats:
+        """Tight reference point (R,); see :func:`morl.yardsticks.coverage.tight_reference`."""
+        return coverage.tight_reference(self.points)
+
+    @cached_property
+    def single_bests(self) -> Floats:
+        """Points (k, R) that are best in one objective each, k at most R; of several the one best in all together."""
+        together = (self.points / coverage.span(self.points)).sum(axis=1)
+        rows = [max(range(len(self.points)), key=lambda i: (p[i], together[i])) for p in self.points.T]
+        return self.points[list(dict.fromkeys(rows))]
+
+
+def known_front(env: Any, gamma: float, id: str | None = None, kwargs: Mapping[str, Any] | None = None) -> (
+    KnownFront | None
+):
+    """Return the known front of an environment at a discount, or None.
+
+    Args:
+        env: the environment, which may compute its front.
+        gamma: the discount.
+        id: the id it was made by, where the library may have a published or best-found front of it.
+        kwargs: the keywords it was made with.
+    """
+    for method, kind in (("true_front", "true"), ("true_coverage_set", "coverage")):
+        points = _computed(env, method, gamma)
+        if points is not None and len(points):
+            return KnownFront(points[non_dominated(points, keep_duplicates=False)], kind)  # type: ignore[arg-type]
+    found = stored(id, kwargs or {}, gamma).front if id is not None else None
+    if found is None or found.points.shape[1] != len(env.objectives):
+        return None
+    return KnownFront(found.points, found.kind, found.source)  # type: ignore[arg-type]
+
+
+def true_front(env: Any, gamma: float) -> Floats | None:
+    """Return the exact front (n, R) of an environment at a discount, if it can compute it."""
+    return _computed(env, "true_front", gamma)
+
+
+def _computed(env: Any, method: str, gamma: float) -> Floats | None:
+    compute = getattr(env, method, None)
+    try:
+        return None if compute is None else np.asarray(compute(gamma), np.float64)
+    except UserCodeError:
+        raise
+    except UserError:  # not for these keywords of the environment
+        return None
