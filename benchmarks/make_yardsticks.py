@@ -6,9 +6,10 @@
 
 Writes morl/yardsticks/data/ENVIRONMENT.json. Anchors are means over 200 episodes (50 on the host) of the zero action
 and of uniform random actions, from seed 7. The zero action is 0 in a continuous space, the action that does nothing
-where a discrete space has one, and else the first action; of robots with an alive bonus also what standing is worth. Environments that compute their front have none here. A front that
-was merged is re-evaluated, as front.csv is, and points that others dominate go; of more than 200 points the most
-crowded go. Run --add with fronts of many episodes: what is kept is the best of several estimates.
+where a discrete space has one, and else the first action; of robots with an alive bonus there is also what standing is
+worth. Environments that compute their front have none here. Fronts that are merged are those of front.csv, whose
+returns are of fresh episodes; points that others dominate go, and of more than 200 points the most crowded. Give --add
+runs with many episodes a policy: what is kept is the best of several estimates, and so a little lucky.
 """
 
 from __future__ import annotations
@@ -40,7 +41,13 @@ DATA = Path(morl.__file__).parent / "yardsticks" / "data"
 EPISODES, SEED = 200, 7
 GAMMAS = (0.98, 0.99, 1.0)  # besides the registered discount
 MOST_POINTS = 200
-NO_OP = {"minecart": 5, "mo-mountaincar": 1, "mo-lunar-lander-v3": 0, "mo-highway": 1, "mo-reacher": 4}  # by the start of the id
+NO_OP = {
+    "minecart": 5,
+    "mo-mountaincar": 1,
+    "mo-lunar-lander-v3": 0,
+    "mo-highway": 1,
+    "mo-reacher": 4,
+}  # by the start of the id
 PUBLISHED = ("minecart-v0", "minecart-deterministic-v0", "minecart-rgb-v0")
 ROBOTS = ("mo-ant", "mo-halfcheetah", "mo-hopper", "mo-humanoid", "mo-swimmer", "mo-walker2d")
 KEYWORDS: dict[str, list[dict[str, Any]]] = {  # other keywords that fronts are reported with
@@ -196,7 +203,11 @@ def published(id: str, gamma: float) -> dict[str, Any]:
         points = np.asarray(made.pareto_front(gamma), np.float64)
     points = points[non_dominated(points, keep_duplicates=False)]
     version = mo_gymnasium.__version__
-    return {"kind": "published", "source": f"pareto_front of MO-Gymnasium {version}, approximate", "points": rows(points)}
+    return {
+        "kind": "published",
+        "source": f"pareto_front of MO-Gymnasium {version}, approximate",
+        "points": rows(points),
+    }
 
 
 def digits(numbers: Any) -> list[float]:
@@ -233,9 +244,12 @@ def add(run: Path) -> str:
         there["discounts"] = sorted([*there["discounts"], found], key=lambda d: d["gamma"])
     front = found.get("front", {"kind": "best", "source": "", "points": []})
     before, runs = len(front["points"]), [text for text in front["source"].split("; ") if text]
-    points = np.concatenate([np.reshape(front["points"], (-1, len(result.objectives))), *(
-        np.array(rows(table["returns"])) for table in result.tables.values()
-    )])
+    points = np.concatenate(
+        [
+            np.reshape(front["points"], (-1, len(result.objectives))),
+            *(np.array(rows(table["returns"])) for table in result.tables.values()),
+        ]
+    )
     points = points[non_dominated(points, keep_duplicates=False)]
     while len(points) > MOST_POINTS:
         points = np.delete(points, int(np.argmin(crowding_distance(points))), axis=0)

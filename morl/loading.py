@@ -196,7 +196,7 @@ def evaluated(path: str | Path, settings: EvaluateSettings | None = None, env: A
     settings = settings or EvaluateSettings()
     setup, trained = setup_of(Path(path), settings.env_kwargs, env)
     setup.require("evaluate")
-    setup = dataclasses.replace(setup, trains=False)
+    setup = dataclasses.replace(setup, trains=False, episodes=settings.episodes)
     if settings.gamma is not None:
         setup = dataclasses.replace(setup, gamma=settings.gamma)
     if settings.reference_point is not None:

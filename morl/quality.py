@@ -25,43 +25,78 @@ FIRST_COLUMNS = ("hypervolume", "hypervolume_exact", "expected_utility", "sparsi
 """Columns of ``metrics.csv`` in their order; other metrics come after them."""
 
 # In the order of the columns of ``morl compare``.
-register_metric(
+for _spec in (
     MetricSpec(
         "hypervolume", "HV", "hypervolume", 1, "morl.ops.metrics:hypervolume_estimate", needs=("reference_point",)
-    )
-)
-register_metric(
+    ),
     MetricSpec(
         "expected_utility", "EU", "expected utility", 1, "morl.ops.metrics:expected_utility", needs=("preferences",)
-    )
-)
-register_metric(
+    ),
     MetricSpec(
-        "igd_plus", "IGD+", "mean distance of a known front", -1, "morl.ops.metrics:igd_plus", needs=("known_front",)
-    )
-)
-register_metric(MetricSpec("sparsity", "SP", "sparsity", -1, "morl.ops.metrics:sparsity"))
-register_metric(
+        "igd_plus",
+        "IGD+",
+        "mean distance of a known front",
+        -1,
+        "morl.yardsticks.coverage:igd_plus",
+        needs=("known_front",),
+    ),
+    MetricSpec("sparsity", "SP", "sparsity", -1, "morl.ops.metrics:sparsity"),
+    MetricSpec(
+        "hypervolume_tight",
+        "tight",
+        "share of the known front's hypervolume at the tight reference point",
+        1,
+        "morl.yardsticks.coverage:hypervolume_tight",
+        needs=("known_front",),
+    ),
+    MetricSpec(
+        "hypervolume_box",
+        "box",
+        "share of the box from the tight reference point to the ideal",
+        1,
+        "morl.yardsticks.coverage:hypervolume_box",
+        needs=("known_front",),
+    ),
+    MetricSpec(
+        "covered_share",
+        "covered",
+        "share of the known front covered within 2 % of its range",
+        1,
+        "morl.yardsticks.coverage:covered_share",
+        needs=("known_front",),
+    ),
+    MetricSpec(
+        "largest_gap",
+        "gap",
+        "largest distance from a known point to the nearest found",
+        -1,
+        "morl.yardsticks.coverage:largest_gap",
+        needs=("known_front",),
+    ),
     MetricSpec(
         "epsilon_additive",
         "EPS+",
         "additive epsilon",
         -1,
-        "morl.ops.metrics:epsilon_additive",
+        "morl.yardsticks.coverage:epsilon_additive",
         needs=("known_front",),
-    )
-)
-register_metric(
+    ),
     MetricSpec(
         "maximum_utility_loss",
         "MUL",
         "maximum utility loss",
         -1,
-        "morl.ops.metrics:maximum_utility_loss",
+        "morl.yardsticks.coverage:maximum_utility_loss",
         needs=("known_front", "preferences"),
-    )
-)
-register_metric(
+    ),
+    MetricSpec(
+        "mean_utility_loss",
+        "mean UL",
+        "mean utility loss",
+        -1,
+        "morl.yardsticks.coverage:mean_utility_loss",
+        needs=("known_front", "preferences"),
+    ),
     MetricSpec(
         "cardinality",
         "N",
@@ -69,8 +104,9 @@ register_metric(
         0,
         "morl.ops.metrics:cardinality",
         during_training=False,  # front_size says it there
-    )
-)
+    ),
+):
+    register_metric(_spec)
 
 
 OVER_FRONT: dict[str, Callable[..., Any]] = {"max": np.max, "mean": np.mean, "min": np.min}
@@ -145,6 +181,7 @@ def front_metrics(
     true_front: ArrayLike | None,
     preferences: ArrayLike,
     *,
+    known_front: ArrayLike | None = None,
     true_hypervolume: float | None = None,
 ) -> dict[str, float]:
     """Measure the front of a training under way: the columns of ``metrics.csv``, by name and in their order.
@@ -157,13 +194,15 @@ def front_metrics(
         reference_point: (R,).
         true_front: (m, R), if known.
         preferences: (K, R) on the simplex.
+        known_front: (m, R) to measure against; by default the true front.
         true_hypervolume: hypervolume of the true front, where it has been computed before.
 
     Raises:
         UserError: as :func:`measure`.
     """
     specs = [spec for spec in metric_specs().values() if spec.during_training]
-    values = measure(points, specs, reference_point=reference_point, preferences=preferences, known_front=true_front)
+    known = true_front if known_front is None else known_front
+    values = measure(points, specs, reference_point=reference_point, preferences=preferences, known_front=known)
     values["front_size"] = len(np.asarray(points))
     if true_front is not None:
         if true_hypervolume is None:

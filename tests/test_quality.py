@@ -65,11 +65,13 @@ def test_metrics_by_hand():
     values = given()
     assert values["hypervolume"] == 4 + 3 * 2 + 1 * 1
     assert values["hypervolume_exact"] == 1
-    assert values["epsilon_additive"] == 1
+    assert values["epsilon_additive"] == pytest.approx(1 / 4)  # the range of the known front is 4 and 4
     assert values["cardinality"] == 3
-    assert values["igd_plus"] == pytest.approx((1 + math.hypot(1, 1) + 1) / 3)
+    assert values["igd_plus"] == pytest.approx((1 + math.hypot(1, 1) + 1) / 3 / 4)
     # (3, 3) against (2, 2) under equal weights, and corners that lack 1 as well
-    assert values["maximum_utility_loss"] == pytest.approx(1)
+    assert values["maximum_utility_loss"] == pytest.approx(1 / 4)
+    loss = metrics.expected_utility(KNOWN, WEIGHTS) - metrics.expected_utility(POINTS, WEIGHTS)
+    assert values["mean_utility_loss"] == pytest.approx(loss / 4)
     assert values["expected_utility"] == metrics.expected_utility(POINTS, WEIGHTS)
     assert values["sparsity"] == metrics.sparsity(POINTS)
 
@@ -89,11 +91,15 @@ def test_columns_of_a_training():
     old = ["hypervolume", "hypervolume_exact", "expected_utility", "sparsity", "front_size"]
     assert list(front_metrics(POINTS, REFERENCE, None, WEIGHTS)) == old
     values = front_metrics(POINTS, REFERENCE, KNOWN, WEIGHTS)
-    new = ["igd_plus", "epsilon_additive", "maximum_utility_loss"]
+    new = [
+        *("igd_plus", "hypervolume_tight", "hypervolume_tight_exact", "hypervolume_box", "hypervolume_box_exact"),
+        *("covered_share", "largest_gap", "epsilon_additive", "maximum_utility_loss", "mean_utility_loss"),
+    ]
     assert list(values) == [*old, "hypervolume_share", *new]
     assert values["front_size"] == 3
     assert values["hypervolume_share"] == 11 / metrics.hypervolume(KNOWN, REFERENCE)
     assert front_metrics(POINTS, REFERENCE, KNOWN, WEIGHTS, true_hypervolume=22.0)["hypervolume_share"] == 0.5
+    assert front_metrics(POINTS, REFERENCE, None, WEIGHTS, known_front=KNOWN)["covered_share"] == 0
     far = front_metrics(POINTS, REFERENCE + 9, KNOWN, WEIGHTS)
     assert "hypervolume_share" not in far  # the true front is no better than the reference point
 

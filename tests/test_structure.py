@@ -29,7 +29,7 @@ LAYERS = (
         "renaming",
         "words",
     ),
-    ("ops", "distributions", "quality", "environments", "spaces"),
+    ("ops", "distributions", "quality", "environments", "spaces", "yardsticks"),
     ("networks", "runs"),
     ("envs", "viz"),
     ("agents",),

@@ -5,8 +5,9 @@ Interquartile means with bootstrap intervals and probabilities of improvement (A
 
 from __future__ import annotations
 
+import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any, Literal
@@ -33,6 +34,8 @@ from morl.registry import MetricSpec, metric_specs
 from morl.runs.front import Floats
 from morl.settings import TrainSettings
 from morl.words import brief_repr
+from morl.yardsticks.fronts import KnownFront
+from morl.yardsticks.protocol import Protocol, differences
 
 Grouping = Literal["settings", "run"]
 FIRST = 4  # the first metrics share their bootstrap draws
@@ -47,7 +50,7 @@ class Measured:
         group, run, seed: its group, the label of its run, and its training seed.
         policies: number of policies.
         values: by the name of the metric; see :func:`morl.quality.measure`.
-        note: why the hypervolume is 0, if it is.
+        note: why a hypervolume is 0, at the reference point or the tight one, if it is.
     """
 
     group: str
@@ -71,7 +74,10 @@ class Comparison:
         env, gamma: environment and discount of all runs.
         reference_point: (R,) reference point of all hypervolumes.
         own_reference: every run had that reference point.
-        against_true: the known front of IGD+ and the like is the true one, else the best points of all runs together.
+        known_front: the front that others are measured against: that of the environment, else the best points of all
+            runs together.
+        protocol: of the first run, with the common reference point.
+        notes: how protocols of the runs differ, and the objectives that the reference point hides.
         metrics: the metrics, in the order of the columns.
         measured: the fronts.
         means: interquartile mean over the seeds, by group and metric.
@@ -83,7 +89,9 @@ class Comparison:
     gamma: float
     reference_point: Floats
     own_reference: bool
-    against_true: bool
+    known_front: KnownFront
+    protocol: Protocol
+    notes: tuple[str, ...]
     metrics: tuple[MetricSpec, ...]
     measured: tuple[Measured, ...]
     means: dict[tuple[str, str], Interval]
@@ -127,11 +135,12 @@ def compare(
         reference, own = metrics.check_reference_point(reference_point, points.shape[1], results[0].objectives), True
     names = _groups(results) if by == "settings" else [result.label for result in results]
     _check_seeds(results, names)
-    true_front = next((result.true_front for result in results if result.true_front is not None), None)
-    known = true_front
+    known = next((r.protocol.known_front for r in results if r.protocol.known_front is not None), None)
     if known is None:
         every = np.concatenate([table["returns"] for result in results for table in result.tables.values()])
-        known = every[non_dominated(every, keep_duplicates=False)]
+        known = KnownFront(every[non_dominated(every, keep_duplicates=False)], "pooled")
+    protocol = dataclasses.replace(results[0].protocol, reference_point=reference, known_front=known)
+    differing = differences((result.label, recorded(result)) for result in results)
     specs = tuple(metric_specs().values())
     preferences = equally_spaced_weights(points.shape[1], NUM_PREFERENCES)
     measured = tuple(
@@ -140,8 +149,10 @@ def compare(
             result.label,
             number,
             len(table["returns"]),
-            measure(table["returns"], specs, reference_point=reference, preferences=preferences, known_front=known),
-            metrics.explain_no_hypervolume(table["returns"], reference, result.objectives),
+            measure(
+                table["returns"], specs, reference_point=reference, preferences=preferences, known_front=known.points
+            ),
+            "; ".join(protocol.no_hypervolume(table["returns"])) or None,
         )
         for group, result in zip(names, results, strict=True)
         for number, table in result.tables.items()
@@ -174,12 +185,25 @@ def compare(
         gamma=results[0].gamma,
         reference_point=reference,
         own_reference=own,
-        against_true=true_front is not None,
+        known_front=known,
+        protocol=protocol,
+        notes=(*([differing] if differing else []), *protocol.hidden(known.points)),
         metrics=specs,
         measured=measured,
         means=means,
         improvement=improvement,
     )
+
+
+def recorded(result: Result) -> dict[str, Any]:
+    """Return the protocol that a run has recorded, as a mapping; of a run of an older version what is known of it."""
+    noted = result.notes.get("protocol")
+    if isinstance(noted, Mapping):
+        return dict(noted)
+    found = result.protocol.as_dict()
+    return {
+        name: value for name, value in found.items() if name not in ("package", "known_front", "tight_reference_point")
+    }
 
 
 def _interval(samples: tuple[Floats, ...], statistic: Statistic, resamples: int, rng: np.random.Generator) -> Interval:

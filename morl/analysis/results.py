@@ -26,8 +26,9 @@ from morl.runs.directory import check_module, check_written, read_fronts, read_o
 from morl.runs.front import Floats, Front
 from morl.runs.front_csv import objectives_of
 from morl.settings import SearchSettings, TrainSettings
-from morl.training.setup import known_front
 from morl.words import brief_repr
+from morl.yardsticks import fronts
+from morl.yardsticks.protocol import Protocol, protocol_of
 
 Runs = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]  # run directories, or one of them
 OBJECTS, CANDIDATES = "objects.csv", "candidates.csv"  # of a run whose fronts hold objects, and labelled ones
@@ -57,6 +58,7 @@ class Result:
         tables: columns of ``front.csv`` by training seed, see :func:`morl.runs.directory.read_fronts`.
         history: ``step`` and those :func:`history_columns` that the run has, (evaluations,) each, by training seed.
         true_front: (n, R), if the environment is installed and can compute it.
+        protocol: what the fronts were measured by, with the known front that they are held against.
     """
 
     path: Path
@@ -71,6 +73,7 @@ class Result:
     tables: Mapping[int, Mapping[str, Floats]]
     history: Mapping[int, Mapping[str, Floats]]
     true_front: Floats | None
+    protocol: Protocol
     __repr__ = brief_repr
 
     @property
@@ -121,6 +124,7 @@ class Result:
                 objects=objects.get(seed),
                 conditional=self.conditional,
                 labelled=self.labelled,
+                protocol=self.protocol,
             )
             for seed, table in tables.items()
         }
@@ -172,6 +176,8 @@ def _text(value: Any) -> str:
 def read_front(path: Path) -> Result:
     """Read the fronts of a finished run: no history, units or true front. It needs neither agent nor environment.
 
+    Where the environment is installed, the protocol has its known front.
+
     Raises:
         UserError: not a finished run.
     """
@@ -191,6 +197,7 @@ def read_front(path: Path) -> Result:
         raise UserError(f"{path / 'front.csv'} does not hold a front")
     if checked.gamma is None or checked.reference_point is None:
         raise UserError(f"{source} is not that of a run: it has no gamma or no reference_point")
+    reference_point = check_reference_point(checked.reference_point, len(objectives))
     return Result(
         path=path,
         label=path.resolve().name,
@@ -200,11 +207,42 @@ def read_front(path: Path) -> Result:
         units=("",) * len(objectives),
         gamma=checked.gamma,
         episodes=checked.final_episodes,
-        reference_point=check_reference_point(checked.reference_point, len(objectives)),
+        reference_point=reference_point,
         tables=read_fronts(path / "front.csv", objectives),
         history={},
         true_front=None,
+        protocol=_protocol(path, settings, checked, objectives, reference_point),
     )
+
+
+def _protocol(
+    path: Path, settings: Mapping[str, Any], checked: Any, objectives: tuple[str, ...], reference_point: Floats
+) -> Protocol:
+    """Return the protocol of a run: its environment's, or where that is not installed what is known without it."""
+    env = None
+    with contextlib.suppress(UserError):
+        env = _environment(path, checked.env, settings)
+        if len(env.objectives) != len(objectives):
+            env = None
+    return protocol_of(
+        env,
+        id=checked.env,
+        keywords=checked.env_kwargs,
+        gamma=checked.gamma,
+        objectives=objectives,
+        reference_point=reference_point,
+        episodes=checked.final_episodes,
+    )
+
+
+def _environment(path: Path, name: str, settings: Mapping[str, Any]) -> Any:
+    """Return the environment of a run.
+
+    Raises:
+        UserError: it is not installed here, or a module inside the run directory.
+    """
+    check_module(f"environment {name}", name.rpartition(":")[0], path)
+    return make(name, backend=settings.get("backend"), **settings.get("env_kwargs", {}))
 
 
 def _settings(agent: str, values: dict[str, Any], source: str) -> tuple[dict[str, Any], Any]:
@@ -237,11 +275,10 @@ def _of_environment(result: Result) -> tuple[tuple[str, ...], Floats | None]:
     """Return units and the true front; empty and none if the run's environment is not installed here."""
     settings = result.settings
     try:
-        check_module(f"environment {result.env}", result.env.rpartition(":")[0], result.path)
-        env = make(result.env, backend=settings.get("backend"), **settings.get("env_kwargs", {}))
+        env = _environment(result.path, result.env, settings)
         if tuple(objective.name for objective in env.objectives) != result.objectives:
             return result.units, None
-        return tuple(objective.unit for objective in env.objectives), known_front(env, result.gamma)
+        return tuple(objective.unit for objective in env.objectives), fronts.true_front(env, result.gamma)
     except UserError:
         return result.units, None
 

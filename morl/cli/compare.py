@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 COMMAND = (70, "RUN... [flags]", "compare runs: metrics with intervals over seeds, probability of improvement")
 
+JSON_FRONTS = {"true": "true front", "pooled": "best points of all runs"}
+
 
 @dataclass(frozen=True)
 class CompareOptions:
@@ -98,9 +100,9 @@ def describe(found: Comparison) -> str:
     """Return three tables: fronts, groups, and pairs of groups."""
     metrics = found.metrics
     lowest = "" if found.own_reference else ", the lowest of the runs'"
-    known = "the true front" if found.against_true else "the best points of all these runs"
-    about = explained(metrics, found.reference_point.tolist(), lowest, known)
+    about = explained(metrics, found.reference_point.tolist(), lowest, found.known_front.phrase)
     lines = [paragraph(f"{found.env}, γ = {found.gamma:g}. {about}"), ""]
+    lines[1:1] = [paragraph(line) for line in found.protocol.describe()]
     numbers = {group: str(i + 1) for i, group in enumerate(found.groups)}
     header = ["group", "run", "seed", "policies", *(metric.label for metric in metrics)]
     rows = [
@@ -135,6 +137,8 @@ def describe(found: Comparison) -> str:
         f"{'' if i else chr(10)}note: {front.run}, seed {front.seed}: {front.note}"
         for i, front in enumerate(front for front in found.measured if front.note)
     ]
+    if found.notes:
+        lines += ["", *(paragraph(f"note: {note}") for note in found.notes)]
     if few := [f"{front.run}, seed {front.seed}" for front in found.measured if front.policies < 3]:
         lines += ["", f"note: fewer than three points have no sparsity: {'; '.join(few)}"]
     fewest = min(len(found.of(group, metrics[0].name)) for group in found.groups)
@@ -180,7 +184,7 @@ def as_json(found: Comparison) -> dict[str, Any]:
     def ends(x: Interval) -> dict[str, float | None]:
         return {"value": finite(x.value), "low": finite(x.low), "high": finite(x.high)}
 
-    known = "true front" if found.against_true else "best points of all runs"
+    known = JSON_FRONTS.get(found.known_front.kind, found.known_front.phrase.removeprefix("the "))
     names = [metric.name for metric in found.metrics]
     return {
         "env": found.env,
@@ -188,6 +192,8 @@ def as_json(found: Comparison) -> dict[str, Any]:
         "reference_point": found.reference_point.tolist(),
         "igd_plus_against": known,
         "known_front": known,
+        "protocol": found.protocol.as_dict(),
+        "notes": list(found.notes),
         "confidence": CONFIDENCE,
         "fronts": [
             {

@@ -10,10 +10,12 @@ from typing import Annotated
 import tyro
 
 from morl.cli.front import describe
+from morl.cli.table import paragraph
 from morl.errors import UserError
 from morl.parsing import parse
-from morl.runs.front import Floats, Front
+from morl.runs.front import Front
 from morl.settings import EvaluateSettings
+from morl.yardsticks.fronts import KnownFront
 
 COMMAND = (30, "RUN [flags]", "evaluate the policies of a run's front again on fresh seeds")
 
@@ -52,30 +54,45 @@ def main(args: Sequence[str]) -> int:
         print(describe(seed, front, range(len(front)), ids))
         if gone := len(found.tables[seed]["length"]) - len(front):
             print(f"not shown: {gone} that others dominate on these episodes")
-    print(f"\n{metrics_of(found.fronts, found.setup.true_front)}")
-    for seed, front in found.fronts.items():
-        if front.note:
-            print(f"note: seed {seed}: {front.note}")
+    protocol = found.setup.protocol
+    print(f"\n{metrics_of(found.fronts, protocol.known_front)}")
+    for line in protocol.describe():
+        print(paragraph(line))
+    for text in notes_of(found.fronts):
+        print(paragraph(f"note: {text}"))
     if options.out is not None:
         write_text(options.out, found.to_csv())
         print(f"numbers: {options.out} ({sum(len(table['length']) for table in found.tables.values())} rows)")
     return 0
 
 
-def metrics_of(fronts: Mapping[int, Front], true_front: Floats | None) -> str:
+def notes_of(fronts: Mapping[int, Front]) -> list[str]:
+    """Return warnings about the hypervolumes of fronts by seed; one that all of them have is told once."""
+    told: dict[str, list[int]] = {}
+    for seed, front in fronts.items():
+        for note in front.notes:
+            told.setdefault(note, []).append(seed)
+    every = len(fronts)
+    return [
+        note if len(seeds) == every > 1 or "hides" in note else f"seed {', '.join(map(str, seeds))}: {note}"
+        for note, seeds in told.items()
+    ]
+
+
+def metrics_of(fronts: Mapping[int, Front], known_front: KnownFront | None) -> str:
     """Return a table of every registered metric with a row per seed, and an explanation of the columns.
 
     Args:
         fronts: by training seed.
-        true_front: (m, R); without one, metrics that need it are left out.
+        known_front: to measure against; without one, metrics that need it are left out.
     """
     from morl.cli.metrics import cells, explained
-    from morl.cli.table import paragraph, table
+    from morl.cli.table import table
     from morl.ops.preferences import equally_spaced_weights
     from morl.quality import NUM_PREFERENCES, measure
     from morl.registry import metric_specs
 
-    specs = [spec for spec in metric_specs().values() if true_front is not None or "known_front" not in spec.needs]
+    specs = [spec for spec in metric_specs().values() if known_front is not None or "known_front" not in spec.needs]
     rows = []
     for seed, front in fronts.items():
         values = measure(
@@ -83,10 +100,10 @@ def metrics_of(fronts: Mapping[int, Front], true_front: Floats | None) -> str:
             specs,
             reference_point=front.reference_point,
             preferences=equally_spaced_weights(len(front.objectives), NUM_PREFERENCES),
-            known_front=true_front,
+            known_front=None if known_front is None else known_front.points,
         )
         rows.append([str(seed), *cells(values, specs)])
     header = ["seed", *(spec.label for spec in specs)]
     reference_point = next(iter(fronts.values())).reference_point.tolist()
-    about = explained(specs, reference_point, "", "the true front")
+    about = explained(specs, reference_point, "", "" if known_front is None else known_front.phrase)
     return f"{table(header, rows, right=range(len(header)))}\n{paragraph(about)}"

@@ -18,6 +18,7 @@ from morl.errors import UserError
 from morl.parsing import parse
 from morl.runs.front import Floats, Front
 from morl.runs.front_csv import goal_of
+from morl.yardsticks.coverage import covered_share, hypervolume_tight
 
 COMMAND = (40, "RUN [flags]", "print a run's front, or the policy of it that fits a preference")
 
@@ -92,8 +93,10 @@ def _print(fronts: Mapping[int, Front], chosen: Mapping[int, Sequence[int]], *, 
 
     for seed, front in fronts.items():
         print(describe(seed, front, chosen[seed]))
-        if front.note:
-            print(f"note: {front.note}")
+        if draw and (text := front.describe_tight()):
+            print(paragraph(text))
+        for note in front.notes if draw else filter(None, [front.note]):
+            print(paragraph(f"note: {note}"))
         if draw:
             drawn = sketch(front.returns, front.objectives, sys.stdout.encoding or "ascii", terminal_width())
             print(f"\n{drawn}\n")
@@ -161,6 +164,8 @@ def as_json(seed: int, front: Front, rows: Sequence[int]) -> dict[str, Any]:
         "episodes": front.episodes,
         "reference_point": front.reference_point.tolist(),
         "hypervolume": front.hypervolume(),
+        **_tight(front),
+        "notes": front.notes,
         "policies": [
             {
                 "id": i,
@@ -172,6 +177,18 @@ def as_json(seed: int, front: Front, rows: Sequence[int]) -> dict[str, Any]:
             }
             for i in rows
         ],
+    }
+
+
+def _tight(front: Front) -> dict[str, Any]:
+    """Return how a front does at the tight reference point as JSON values; null where no front is known."""
+    known = None if front.protocol is None else front.protocol.known_front
+    if known is None:
+        return {"tight_reference_point": None, "hypervolume_tight": None, "covered_share": None}
+    return {
+        "tight_reference_point": known.tight_reference.tolist(),
+        "hypervolume_tight": hypervolume_tight(front.returns, known.points)[0],
+        "covered_share": covered_share(front.returns, known.points),
     }
 
 

@@ -208,5 +208,8 @@ def summary(run: Any) -> str:
         f"{'' if front.objects else ' on ' + counted(front.episodes, 'fresh episode') + ' each'}"
         for seed, front in run.fronts.items()
     ]
+    lines += [f"seed {seed}: {text}" for seed, front in run.fronts.items() if (text := front.describe_tight())]
+    if run.front.protocol is not None:
+        lines += run.front.protocol.describe_anchors()
     files = [f"front: {run.path / 'front.csv'}", f"picture: {run.path / 'front.png'}"]
     return "\n".join([*lines, *files, f"next: morl report {shlex.quote(str(run.path))}"])

@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from morl import __version__
+from morl.analysis.comparison import recorded
 from morl.analysis.results import OBJECTS, Result, history_columns
 from morl.ops import metrics
 from morl.ops.pareto import non_dominated
@@ -20,6 +22,8 @@ from morl.registry import metric_specs
 from morl.runs.directory import read_objects
 from morl.runs.front import Floats, Front
 from morl.words import counted
+from morl.yardsticks.fronts import KnownFront
+from morl.yardsticks.protocol import differences
 
 
 def report_data(results: Sequence[Result], reference_point: ArrayLike | None = None) -> dict[str, Any]:
@@ -52,8 +56,17 @@ def report_data(results: Sequence[Result], reference_point: ArrayLike | None = N
             {"name": spec.name, "label": spec.label, "summary": spec.summary, "sign": spec.sign}
             for spec in metric_specs().values()
         ],
+        "protocol": _protocol(results, given),
         "runs": [_run(result, project, given) for result in results],
     }
+
+
+def _protocol(results: Sequence[Result], given: Floats | None) -> list[str]:
+    """Return lines about the protocol of the first run, and how those of the others differ."""
+    first = results[0].protocol
+    lines = (first if given is None else replace(first, reference_point=given)).describe()
+    differing = differences((result.label, recorded(result)) for result in results)
+    return [*lines, *([differing] if differing else [])]
 
 
 def _run(result: Result, project: Mapping[str, Any], given: Floats | None) -> dict[str, Any]:
@@ -69,7 +82,7 @@ def _run(result: Result, project: Mapping[str, Any], given: Floats | None) -> di
         "command": result.command,
         "again": shlex.join(["morl", "train", result.agent, "--config", str(result.path / "config.yaml")]),
         "settings": {name: _text(value) for name, value in result.settings.items()},
-        "notes": {name: _text(value) for name, value in notes.items() if name not in ("format", "command")},
+        "notes": {name: _text(value) for name, value in notes.items() if name not in ("format", "command", "protocol")},
         "measured": _measured(result),
         "labelled": result.labelled,
         "conditional": result.conditional,
@@ -111,6 +124,7 @@ def _front(
     reference: Floats,
 ) -> dict[str, Any]:
     returns = table["returns"]
+    protocol = replace(result.protocol, reference_point=reference)
     return {
         "seed": seed,
         **{name: _rows(table[name]) for name in ("preferences", "returns", "stderr", "undiscounted")},
@@ -118,19 +132,19 @@ def _front(
         "bestFor": [None if np.isnan(ranges).any() else ranges.tolist() for ranges in front.best_for],
         "withoutBonus": None if front.without_bonus is None else _rows(front.without_bonus),
         "projected": _rows((returns - project["centre"]) / project["span"] @ project["basis"]),
-        "metrics": _metrics(returns, result, reference),
-        "note": metrics.explain_no_hypervolume(returns, reference, result.objectives),
+        "metrics": _metrics(returns, result, reference, protocol.known_front),
+        "note": "; ".join(protocol.notes(returns)) or None,
     }
 
 
-def _metrics(returns: Floats, result: Result, reference: Floats) -> dict[str, Any]:
+def _metrics(returns: Floats, result: Result, reference: Floats, known: KnownFront | None) -> dict[str, Any]:
     """Return every metric of a front by name, ``null`` where it has none, and the hypervolume as a share."""
     values = measure(
         returns[non_dominated(returns, keep_duplicates=False)],
         metric_specs().values(),
         reference_point=reference,
         preferences=equally_spaced_weights(len(result.objectives), NUM_PREFERENCES),
-        known_front=result.true_front,
+        known_front=None if known is None else known.points,
     )
     share = None
     if result.true_front is not None:

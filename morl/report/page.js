@@ -287,6 +287,7 @@ function numbers() {
   by("numbers-note").textContent = notes.trimStart() + (notes ? " " : "") + (references.length === 1
     ? `Reference point of the hypervolume: ${references[0]}${given}. Expected utility over equally spread preferences.${approximate} The last columns follow your sliders.`
     : `The runs have different reference points (${references.join("; ")}): their hypervolumes do not compare; --reference-point or morl compare puts them on one.${approximate}`);
+  by("numbers-note").after(...data.protocol.map((line) => html("p", { class: "hint" }, `${capital(line)}.`)));
 }
 
 function numbersOf(row, index) {

@@ -22,6 +22,7 @@ from morl.runs.normal_cones import preference_ranges
 from morl.spaces import Observations
 from morl.types import Actor, Evaluation, PyTree
 from morl.words import counted
+from morl.yardsticks.protocol import Protocol, hidden_lines
 
 Floats = NDArray[np.float64]
 Join = Callable[[Any, Any], NDArray[Any]]  # joins observations and masks to what the policy sees
@@ -130,6 +131,7 @@ class Front:
         join: as in :class:`Policy`.
         without_bonus: (n, R) the returns without the bonus for being alive, where the environment has one.
         ranges: the values of :attr:`best_for`, where they were read.
+        protocol: what the returns were measured by, with the known front that they are held against.
     """
 
     objectives: tuple[str, ...]
@@ -162,6 +164,7 @@ class Front:
         preference. See :func:`morl.runs.normal_cones.preference_ranges`.
         """
         return preference_ranges(self.returns) if self.ranges is None else self.ranges
+    protocol: Protocol | None = None
 
     @property
     def kind(self) -> str:
@@ -212,13 +215,27 @@ class Front:
         if reference_point is None:
             return self
         point = metrics.check_reference_point(reference_point, len(self.objectives), self.objectives)
-        return replace(self, reference_point=point)
+        protocol = None if self.protocol is None else replace(self.protocol, reference_point=point)
+        return replace(self, reference_point=point, protocol=protocol)
 
     @property
     def note(self) -> str | None:
         """Return why the hypervolume is 0, if it is; see :func:`morl.ops.metrics.explain_no_hypervolume`."""
         what = "object" if self.objects is not None else "policy"
         return metrics.explain_no_hypervolume(self.returns, self.reference_point, self.objectives, what)
+
+    @property
+    def notes(self) -> list[str]:
+        """Return warnings about the hypervolumes: why one is 0, and which objectives a reference point hides."""
+        what = "object" if self.objects is not None else "policy"
+        if self.protocol is not None:
+            return replace(self.protocol, reference_point=self.reference_point).notes(self.returns, what)
+        hidden = hidden_lines(self.returns, self.reference_point, self.objectives)
+        return [*([self.note] if self.note else []), *hidden]
+
+    def describe_tight(self) -> str | None:
+        """Return how the front does at the tight reference point, in a phrase; None where no front is known."""
+        return None if self.protocol is None else self.protocol.describe_front(self.returns)
 
     def describe_hypervolume(self) -> str:
         """Return the hypervolume in words, with discount and reference point, and marked if approximate."""
@@ -296,6 +313,7 @@ def from_evaluation(
     labelled: bool = False,
     join: Join | None = None,
     alive_bonus: AliveBonus | None = None,
+    protocol: Protocol | None = None,
 ) -> Front:
     """Return the front of the non-dominated rows of an evaluation, by falling first objective; no row twice.
 
@@ -327,6 +345,7 @@ def from_evaluation(
         labelled=labelled,
         evaluated=tuple(rows.tolist()),
         join=join,
+        protocol=protocol,
     )
 
 

@@ -172,6 +172,8 @@ class _Training:
                     record.say(headline)
                 if self.reporter:
                     self.reporter.start(headline, self.path)
+                for line in self.setup.protocol.describe():
+                    self._note(line, record)
                 for note in (*self.setup.agent.notes, *getattr(self.setup.agent, "action_notes", ())):
                     self._note(note, record)
                 state = self.backend.init(self._keys(self.learner_keys))
@@ -258,7 +260,14 @@ class _Training:
         found = self.setup.observations.origin
         origin = {"origin": dict(found)} if found else {}
         text: str = yaml.safe_dump(
-            {**resolved, "run": {**directory.provenance(self.device, self.setup.spec.packages), **origin}},
+            {
+                **resolved,
+                "run": {
+                    **directory.provenance(self.device, self.setup.spec.packages),
+                    **origin,
+                    "protocol": self.setup.protocol.as_dict(),
+                },
+            },
             sort_keys=False,
         )
         files.write_text(self.path / "config.yaml", text)

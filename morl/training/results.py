@@ -79,8 +79,14 @@ class Results:
     def _quality(self, returns: Floats) -> dict[str, float]:
         """Return the metrics of a front (n, R) that are computed at every evaluation, by column."""
         setup = self.setup
+        known = setup.protocol.known_front
         return front_metrics(
-            returns, setup.reference_point, setup.true_front, self._weights, true_hypervolume=setup.true_hypervolume
+            returns,
+            setup.reference_point,
+            setup.true_front,
+            self._weights,
+            known_front=None if known is None else known.points,
+            true_hypervolume=setup.true_hypervolume,
         )
 
     @cached_property
@@ -95,15 +101,14 @@ class Results:
             keys: (S,) one for each seed.
 
         Returns:
-            the front of each seed, and a line about each, or two where its hypervolume is 0.
+            the front of each seed, and a line about each, with warnings about its hypervolumes.
         """
         found = self.solutions.final(trainer, keys, self.settings.final_episodes)
         fronts, lines = {}, []
         for i, (seed, (evaluation, params, preferences)) in enumerate(zip(self.seeds, found, strict=True)):
             fronts[seed] = self.setup.front(evaluation, params, preferences)
             lines.append(f"seed {seed}: {self._describe(i, fronts[seed])}")
-            if note := fronts[seed].note:
-                lines.append(f"seed {seed}: {note}")
+            lines += [f"seed {seed}: {note}" for note in fronts[seed].notes]
         return fronts, lines
 
     def _describe(self, index: int, front: Front) -> str:

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 import jax
 
 from morl.environments import make
-from morl.envs.contract import broken_contract, check_attributes, front_violation
+from morl.envs.contract import check_attributes
 from morl.envs.gymnasium.presentation import observations_of
 from morl.envs.objects import GivenEnvironment, check_sendable
-from morl.errors import UserCodeError, UserError
+from morl.errors import UserError
 from morl.guard import constructed, guarded, made_settings
 from morl.ops import metrics
 from morl.parsing import check_plain, plain
@@ -26,6 +26,8 @@ from morl.spaces import Observations
 from morl.training.backends import devices
 from morl.training.suitability import make_agent, task_of
 from morl.types import Agent, Evaluation, PyTree, Trainer
+from morl.yardsticks import fronts
+from morl.yardsticks.protocol import Protocol, protocol_of
 
 if TYPE_CHECKING:
     from morl.training.solution_sets import SolutionSet
@@ -55,6 +57,8 @@ class Setup:
         trains: whether some of them are for training; False where policies are evaluated only.
         archive_epsilon: share of the front's range within which policies of an archive are near-duplicates.
         alive_bonus: the bonus for being alive in every reward, where it is known.
+        env_name, env_kwargs: id and keywords that the environment was made by.
+        episodes: greedy episodes of each policy behind its reported return.
     """
 
     agent_name: str
@@ -74,6 +78,9 @@ class Setup:
     archive_epsilon: float = 0.0
     alive_bonus: AliveBonus | None = None
     observations: Observations = field(kw_only=True)
+    env_name: str = field(kw_only=True)
+    env_kwargs: Mapping[str, Any] = field(kw_only=True)
+    episodes: int = field(kw_only=True)
 
     def __repr__(self) -> str:
         return f"<Setup of {self.agent_name} on {self.env.id} ({self.backend}): {', '.join(self.objectives)}>"
@@ -81,7 +88,20 @@ class Setup:
     @cached_property
     def true_front(self) -> Floats | None:
         """Exact front (n, R) at ``gamma``, if the environment can compute it."""
-        return known_front(self.env, self.gamma)
+        return fronts.true_front(self.env, self.gamma)
+
+    @cached_property
+    def protocol(self) -> Protocol:
+        """Environment, discount, yardsticks and sizes behind the numbers of a front."""
+        return protocol_of(
+            self.env,
+            id=self.env_name,
+            keywords=self.env_kwargs,
+            gamma=self.gamma,
+            objectives=self.objectives,
+            reference_point=self.reference_point,
+            episodes=self.episodes,
+        )
 
     @cached_property
     def true_hypervolume(self) -> float | None:
@@ -147,6 +167,7 @@ class Setup:
             "conditional": self.conditional,
             "labelled": self.solution_set.labelled,
             "join": getattr(self.env, "join", None),
+            "protocol": self.protocol,
         }
 
     def resolved(self, settings: TrainSettings) -> dict[str, Any]:
@@ -171,24 +192,6 @@ class Setup:
         }
         del values["out"]
         return {name: plain(value) for name, value in values.items() if value is not dataclasses.MISSING}
-
-
-def known_front(env: Any, gamma: float) -> Floats | None:
-    """Return the exact front (n, R) of an environment at a discount, if it can compute it.
-
-    Raises:
-        UserError: it gives something else than finite returns of that shape.
-    """
-    compute = getattr(env, "true_front", None)
-    try:
-        front = compute(gamma) if compute else None
-    except UserCodeError:
-        raise
-    except UserError:  # not for these keywords of the environment
-        return None
-    if front is not None and (found := front_violation(front, len(env.objectives))):
-        raise broken_contract(env.id, ("true_front", found))
-    return front
 
 
 def check_for_host(env: str, backend: Backend, given: Mapping[str, Any]) -> None:
@@ -296,6 +299,9 @@ def prepare(agent: str, settings: TrainSettings, config: Any = None, given: Give
         archive_epsilon=settings.archive_epsilon,
         alive_bonus=alive_bonus_of(settings) if given is None else None,
         observations=observations,
+        env_name=settings.env,
+        env_kwargs=settings.env_kwargs,
+        episodes=settings.final_episodes,
     )
     _ = setup.solution_set  # checked
     return setup

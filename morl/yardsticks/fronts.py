@@ -66,25 +66,27 @@ class KnownFront:
         return self.points[list(dict.fromkeys(rows))]
 
 
-def known_front(env: Any, gamma: float, id: str | None = None, kwargs: Mapping[str, Any] | None = None) -> (
-    KnownFront | None
-):
+def known_front(
+    env: Any, gamma: float, num_objectives: int, id: str | None = None, kwargs: Mapping[str, Any] | None = None
+) -> KnownFront | None:
     """Return the known front of an environment at a discount, or None.
 
     Args:
-        env: the environment, which may compute its front.
+        env: the environment, which may compute its front; None where there is none at hand.
         gamma: the discount.
+        num_objectives: R.
         id: the id it was made by, where the library may have a published or best-found front of it.
         kwargs: the keywords it was made with.
     """
-    for method, kind in (("true_front", "true"), ("true_coverage_set", "coverage")):
+    exact: tuple[tuple[str, Kind], ...] = (("true_front", "true"), ("true_coverage_set", "coverage"))
+    for method, kind in exact:
         points = _computed(env, method, gamma)
-        if points is not None and len(points):
-            return KnownFront(points[non_dominated(points, keep_duplicates=False)], kind)  # type: ignore[arg-type]
+        if points is not None and len(points) and points.shape[1] == num_objectives:
+            return KnownFront(points[non_dominated(points, keep_duplicates=False)], kind)
     found = stored(id, kwargs or {}, gamma).front if id is not None else None
-    if found is None or found.points.shape[1] != len(env.objectives):
+    if found is None or found.points.shape[1] != num_objectives:
         return None
-    return KnownFront(found.points, found.kind, found.source)  # type: ignore[arg-type]
+    return KnownFront(found.points, "published" if found.kind == "published" else "best", found.source)
 
 
 def true_front(env: Any, gamma: float) -> Floats | None:

@@ -14,15 +14,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from morl.ops import metrics
+from morl.quality import NUM_PREFERENCES
 from morl.registry import env_spec
+from morl.words import counted
 from morl.yardsticks.coverage import hidden_objectives
 from morl.yardsticks.fronts import KnownFront, known_front
 from morl.yardsticks.stored import Anchor, plain, stored
 
 Floats = NDArray[np.float64]
-
-NUM_PREFERENCES = 100
-"""Equally spaced preferences that commands average over."""
 
 _SHOWN = {  # of a protocol as a mapping, the names that tell two apart, in words
     "env": "environment",
@@ -104,8 +103,8 @@ class Protocol:
         keywords = "".join(f" {name}={value}" for name, value in self.keywords.items())
         limit = "no time limit" if self.max_episode_steps is None else f"{self.max_episode_steps} steps at most"
         lines = [
-            f"protocol: {self.env}{keywords} ({self.package}, {limit}), γ = {self.gamma:g}, {self.episodes} greedy "
-            f"episodes a policy, {self.preferences} equally spaced preferences",
+            f"protocol: {self.env}{keywords} ({self.package}, {limit}), γ = {self.gamma:g}, "
+            f"{counted(self.episodes, 'episode')} each, {self.preferences} equally spaced preferences",
             f"yardsticks: reference point {vector(self.reference_point)}; {self._describe_front()}",
         ]
         return [*lines, *self.describe_anchors()]
@@ -137,21 +136,27 @@ class Protocol:
         return math.nan if self.known_front is None else hypervolume_tight(points, self.known_front.points)[0]
 
     def notes(self, points: ArrayLike, what: str = "policy") -> list[str]:
-        """Return warnings about the hypervolumes of a front (n, R): which objectives are hidden, and why one is 0."""
-        array = np.asarray(points, np.float64)
-        return [*self._hidden(array), *self._no_tight_hypervolume(array, what)]
+        """Return warnings about the hypervolumes of a front (n, R): why one is 0, and which objectives are hidden.
 
-    def _hidden(self, points: Floats) -> list[str]:
-        """Return a line for each objective that the reference point hides, by the known front, else by the points."""
+        Args:
+            points: (n, R).
+            what: the word for a point.
+        """
+        return [*self.no_hypervolume(points, what), *self.hidden(points)]
+
+    def no_hypervolume(self, points: ArrayLike, what: str = "policy") -> list[str]:
+        """Return why the hypervolume of a front (n, R) is 0, at the reference point and at the tight one, if it is."""
+        tight, found = self.tight_reference, []
+        if why := metrics.explain_no_hypervolume(points, self.reference_point, self.objectives, what):
+            found.append(why)
+        if tight is not None and (why := metrics.explain_no_hypervolume(points, tight, self.objectives, what)):
+            found.append(f"at the tight reference point {vector(tight)} {why}")
+        return found
+
+    def hidden(self, points: ArrayLike) -> list[str]:
+        """Return a line for each objective that the reference point hides on the known front, else on points (n, R)."""
         front = points if self.known_front is None else self.known_front.points
         return hidden_lines(front, self.reference_point, self.objectives)
-
-    def _no_tight_hypervolume(self, points: Floats, what: str) -> list[str]:
-        tight = self.tight_reference
-        if tight is None:
-            return []
-        why = metrics.explain_no_hypervolume(points, tight, self.objectives, what)
-        return [f"at the tight reference point {vector(tight)} {why}"] if why else []
 
     def describe_front(self, points: ArrayLike) -> str | None:
         """Return how a front (n, R) does at the tight reference point, in a phrase; None without a known front."""
@@ -163,24 +168,27 @@ class Protocol:
         value, exact = coverage.hypervolume_tight(points, known)
         return (
             f"at the tight reference {vector(self.known_front.tight_reference)} {'' if exact else 'about '}"
-            f"{share(value)} of the hypervolume of {self.known_front.phrase}, of which "
-            f"{coverage.covered_share(points, known):.0%} is covered within 2 % of the range"
+            f"{share(value)} of the hypervolume of {self.known_front.phrase}; "
+            f"{coverage.covered_share(points, known):.0%} of its points are covered within 2 % of its range"
         )
 
 
 def hidden_lines(front: ArrayLike, reference_point: ArrayLike, objectives: Sequence[str]) -> list[str]:
     """Return a line for each objective that a reference point hides on a front (n, R)."""
     points, reference = np.asarray(front, np.float64), np.asarray(reference_point, np.float64)
-    return [
-        f"reference point {reference[i]:g} in {objectives[i]} hides {objectives[i]}: its range over the front, "
-        f"{points[:, i].min():.4g} to {points[:, i].max():.4g}, is "
-        f"{np.ptp(points[:, i]) / (points[:, i].min() - reference[i]):.2%} of the distance from there to {reference[i]:g}"
-        for i in hidden_objectives(points, reference)
-    ]
+    lines = []
+    for i in hidden_objectives(points, reference):
+        low, high, bound = points[:, i].min(), points[:, i].max(), reference[i]
+        lines.append(
+            f"reference point {bound:g} in {objectives[i]} hides {objectives[i]}: its range over the front, {low:.4g} "
+            f"to {high:.4g}, is {(high - low) / (low - bound):.2%} of the distance to the reference point, so that the "
+            "hypervolume hardly depends on it"
+        )
+    return lines
 
 
 def protocol_of(
-    env: Any,
+    env: Any | None,
     *,
     id: str,
     keywords: Mapping[str, Any],
@@ -192,7 +200,7 @@ def protocol_of(
     """Return the protocol of an environment, with the yardsticks that the library has of it.
 
     Args:
-        env: the environment.
+        env: the environment; None where it is not installed.
         id: the id that it was made by, or its name.
         keywords: that it was made with.
         gamma: discount.
@@ -204,12 +212,12 @@ def protocol_of(
     return Protocol(
         env=id,
         keywords=dict(keywords),
-        package=package_of(env),
-        max_episode_steps=env.max_episode_steps,
+        package="not installed" if env is None else package_of(env),
+        max_episode_steps=getattr(env, "max_episode_steps", None),
         gamma=gamma,
         objectives=tuple(objectives),
         reference_point=np.asarray(reference_point, np.float64),
-        known_front=known_front(env, gamma, id, keywords),
+        known_front=known_front(env, gamma, len(objectives), id, keywords),
         anchors=tuple(anchor for anchor in found.anchors if len(anchor.returns) == len(objectives)),
         episodes=episodes,
     )

@@ -47,12 +47,14 @@ def test_groups_are_settings_but_for_the_seed(found):
 
 def test_metrics_by_hand(found):
     """The best point of all is (10, 10); equally spread preferences weigh equal returns to themselves."""
-    assert not found.against_true
+    assert (found.known_front.kind, found.known_front.points.tolist()) == ("pooled", [[10, 10]])
     first = found.measured[0].values
     assert first["expected_utility"] == pytest.approx(1)
-    assert first["igd_plus"] == pytest.approx(math.hypot(9, 9))
+    assert first["igd_plus"] == pytest.approx(math.hypot(0.9, 0.9))  # a front of one point counts in its size
     assert math.isnan(first["sparsity"])  # of one point
-    assert (first["epsilon_additive"], first["maximum_utility_loss"]) == (pytest.approx(9), pytest.approx(9))
+    assert (first["epsilon_additive"], first["maximum_utility_loss"]) == (pytest.approx(0.9),) * 2
+    assert (first["hypervolume_tight"], first["covered_share"]) == (0, 0)
+    assert found.measured[3].values["hypervolume_tight"] == 1
     assert [front.values["cardinality"] for front in found.measured] == [1, 1, 1, 1, 2, 1, 1, 1]
     assert math.isnan(found.measured[4].values["sparsity"])  # of two
 
@@ -105,8 +107,9 @@ def test_reference_points(runs, tmp_path):
     found = compare(read(runs), reference_point=[2, 2], resamples=100)
     assert found.of(found.groups[1], "hypervolume").tolist() == [1, 4, 0]
     notes = [front.note for front in found.measured if front.note]
-    assert len(notes) == 5
-    assert all("as no policy exceeds 2 in " in note for note in notes)
+    assert len(notes) == 7
+    assert sum("as no policy exceeds 2 in " in note for note in notes) == 5
+    assert all("at the tight reference point 9 9 the hypervolume is 0" in note for note in notes)
     with pytest.raises(UserError, match="the reference point has 2 finite numbers"):
         compare(read(runs), reference_point=[1, 2, 3])
 
@@ -120,7 +123,7 @@ def test_a_seed_does_not_count_twice(runs, tmp_path):
 
 def test_against_the_true_front(dst_run):
     found = compare(read([dst_run.path]), resamples=100)
-    assert found.against_true
+    assert found.known_front.kind == "true"
     assert found.groups == ["cmorl"]
     assert [front.values["hypervolume"] for front in found.measured] == [
         f.hypervolume() for f in dst_run.fronts.values()
@@ -144,7 +147,11 @@ def test_what_is_printed(runs, capsys, tmp_path):
     rows = list(csv.DictReader(io.StringIO(run(capsys, *runs, "--csv")[1])))
     assert [float(row["hypervolume"]) for row in rows] == [1, 1, 4, 100, 1.5, 9, 16, 4]
     assert list(rows[0])[4:8] == ["hypervolume", "expected_utility", "igd_plus", "sparsity"]
-    assert list(rows[0])[8:] == ["epsilon_additive", "maximum_utility_loss", "cardinality", "hypervolume_exact"]
+    assert list(rows[0])[8:11] == ["hypervolume_tight", "hypervolume_box", "covered_share"]
+    assert list(rows[0])[11:] == [
+        *("largest_gap", "epsilon_additive", "maximum_utility_loss", "mean_utility_loss", "cardinality"),
+        *("hypervolume_exact", "hypervolume_tight_exact", "hypervolume_box_exact"),
+    ]
     assert rows[4]["cardinality"] == "2"
     shown = json.loads(run(capsys, runs[1], "--json")[1])
     assert shown["interquartile_means"][0] == {

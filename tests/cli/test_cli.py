@@ -294,7 +294,9 @@ def test_train_front_evaluate_and_train_again_from_the_config(capsys, tmp_path):
     assert "3 greedy episodes" in again
     assert "reference 0 -25)" in again
     assert "HV above 0 -25" in again
-    header, row, about, written = again.splitlines()[-4:]
+    *_, header, row, about, protocol, yardsticks, anchors, written = [
+        line for line in again.splitlines() if not line.startswith("note: ")
+    ]
     rows = list(csv.DictReader(numbers.read_text().splitlines()))
     assert written == f"numbers: {numbers} ({len(rows)} rows)"
     assert [row["id"] for row in rows] == [str(i) for i in range(len(morl.load(out).front))]
@@ -302,9 +304,28 @@ def test_train_front_evaluate_and_train_again_from_the_config(capsys, tmp_path):
     again = run(capsys, "evaluate", str(out), *flags)
     assert again == (2, "", f"morl evaluate: error: {numbers} exists already; choose another name\n")
     assert "reference 0 -25)" in run(capsys, "front", str(out), "--reference-point", "0", "-25")[1]
-    assert header.split() == ["seed", "HV", "EU", "IGD+", "SP", "EPS+", "MUL", "N"]
-    assert len(row.split()) == 8
-    assert "IGD+, EPS+ and MUL against the true front" in about
+    assert header.split() == [
+        "seed",
+        "HV",
+        "EU",
+        "IGD+",
+        "SP",
+        "tight",
+        "box",
+        "covered",
+        "gap",
+        "EPS+",
+        "MUL",
+        "mean",
+        "UL",
+        "N",
+    ]
+    assert len(row.split()) == 13
+    assert "IGD+, tight, box, covered, gap, EPS+, MUL and mean UL against the true front" in about
+    assert protocol.startswith("protocol: deep-sea-treasure-v0 (morl-jax ")
+    assert "100 steps at most), γ = 1, 3 episodes each" in protocol
+    assert yardsticks == "yardsticks: reference point 0 -25; tight -1.6 -20.8, of the true front, 10 points"
+    assert "first action 0 / 0" in anchors  # bumps into the wall
 
     for flags, message in (
         (["--preference", "0.7", "0.7"], "the weights of a preference add up to 1, not 1.4; did you mean 0.5 0.5?"),

@@ -1,6 +1,7 @@
 """``morl front`` on a run of two seeds: drawn, as JSON, as a picture."""
 
 import json
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -88,6 +89,6 @@ def test_a_hypervolume_of_zero_is_explained(dst_run, capsys):
     front = dst_run.front
     beyond = replace(front, reference_point=front.returns.max(axis=0))
     _print({5: front, 6: beyond}, {5: [0], 6: [0]}, draw=False)
-    notes = [line for line in capsys.readouterr().out.splitlines() if line.startswith("note: ")]
+    notes = re.findall(r"^note: .*", capsys.readouterr().out, re.MULTILINE)
     assert len(notes) == 1
     assert notes[0].startswith("note: the hypervolume is 0, as no policy exceeds ")

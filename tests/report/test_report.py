@@ -245,7 +245,7 @@ def test_a_click_picks_the_policy_under_it(browser, dst_run, tmp_path):
     report.write(read([dst_run.path]), path)
     show(browser, path)
     heads = [head.text for head in browser.find_elements("css selector", "#numbers th")]
-    assert heads[4:10] == ["expected utility", "sparsity", "IGD+", "EPS+", "MUL", "N"]
+    assert heads[4:10] == ["expected utility", "sparsity", "IGD+", "tight", "box", "covered"]
     point = browser.find_elements("css selector", "#picture .point")[1]
     ActionChains(browser).move_to_element(point).click().perform()
     assert text(browser, "choice-title") == "Policy 1 of seed 5"
