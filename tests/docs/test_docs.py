@@ -81,17 +81,22 @@ def test_every_agent_has_its_page(site):
 def test_every_metric_has_its_page_and_says_when_it_misleads():
     from morl.constructive import metrics as gfn_metrics
     from morl.ops import metrics
+    from morl.yardsticks import coverage
 
     text = "".join(path.read_text() for path in (DOCS / "metrics").glob("*.md"))
     helpers = {
         "check_reference_point",
+        "check_points",
+        "check_pair",
+        "hidden_objectives",
+        "span",
         "explain_no_hypervolume",
         "target",
         "top_k",
         "levenshtein",
         "levenshtein_distances",
     }
-    for module in (metrics, gfn_metrics):
+    for module in (metrics, coverage, gfn_metrics):
         own = {name for name, it in vars(module).items() if getattr(it, "__module__", "") == module.__name__}
         functions = {name for name in own if name.islower() and not name.startswith("_")} - helpers
         assert functions

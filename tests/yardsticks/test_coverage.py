@@ -84,7 +84,7 @@ def test_every_second_treasure():
 
 
 def test_exact_values_at_the_tight_reference_of_minecart():
-    """Check that without the cheap trips 98 % are left at the published reference point, and half at the tight one."""
+    """Check that without the cheap trips 99.8 % are left at the published reference point, and half at the tight one."""
     from morl.yardsticks.stored import stored
 
     known = stored("minecart-v0", {}, 0.98).front.points
@@ -92,7 +92,7 @@ def test_exact_values_at_the_tight_reference_of_minecart():
     assert coverage.hidden_objectives(known, [-1, -1, -200]) == [2]
     assert hypervolume(known, [-1, -1, -200]) == pytest.approx(668.18, abs=0.01)
     thirsty = known[known[:, 2] < -0.9]
-    assert hypervolume(thirsty, [-1, -1, -200]) > 0.98 * 668.18
+    assert hypervolume(thirsty, [-1, -1, -200]) > 0.997 * 668.18
     assert coverage.hypervolume_tight(thirsty, known)[0] < 0.55
     assert coverage.covered_share(thirsty, known) < 0.5
 
