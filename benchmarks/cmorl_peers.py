@@ -43,8 +43,8 @@ EVALUATED = {
     "mo-ant-2obj, a quarter of the steps": (20, 5),
 }
 HEADER = """
-| case | program | share of the known or published hypervolume | s | steps | steps/s | all of morl's steps take |
-|---|---|---|---|---|---|---|"""
+| case | program | share of the known or published volume | tight | s | steps | steps/s | all of morl's steps take |
+|---|---|---|---|---|---|---|---|"""
 
 
 @dataclass
@@ -52,12 +52,14 @@ class Runs:
     """Results of a program, one per seed; ``fault`` is the error of a run that ended without a result."""
 
     shares: list[float] = field(default_factory=list)
+    tight: list[float] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
     steps: list[float] = field(default_factory=list)
     fault: str = ""
 
-    def add(self, share: float, seconds: float, steps: float) -> None:
+    def add(self, share: float, tight: float, seconds: float, steps: float) -> None:
         """Add the result of one more seed."""
+        self.tight.append(tight)
         self.shares.append(share)
         self.seconds.append(seconds)
         self.steps.append(steps)
@@ -65,15 +67,27 @@ class Runs:
     def row(self, case: str, program: str, budget: int) -> str:
         """Return a row of the table; its last column is the time that ``budget`` steps take at this rate."""
         if self.fault:
-            return f"| {case} | {program} | fails: `{self.fault}` | | | | |"
-        share = f"{statistics.median(self.shares):.3f}"
-        if len(self.shares) > 1:
-            share += f" ({min(self.shares):.3f} to {max(self.shares):.3f})"
+            return f"| {case} | {program} | fails: `{self.fault}` | | | | | |"
+        share, tight = spread(self.shares), spread(self.tight)
         rate = sum(self.steps) / sum(self.seconds)
         seconds, steps = statistics.median(self.seconds), statistics.median(self.steps)
         return (
-            f"| {case} | {program} | {share} | {seconds:.0f} | {steps:,.0f} | {rate:,.0f} | {duration(budget / rate)} |"
+            f"| {case} | {program} | {share} | {tight} | {seconds:.0f} | {steps:,.0f} | {rate:,.0f} "
+            f"| {duration(budget / rate)} |"
         )
+
+
+def spread(values: list[float]) -> str:
+    """Return the median, and lowest and highest of more than one, as text."""
+    text = f"{statistics.median(values):.3f}"
+    return f"{text} ({min(values):.3f} to {max(values):.3f})" if len(values) > 1 else text
+
+
+def tight_share(ours: Result, returns: list[list[float]]) -> float:
+    """Return a peer's hypervolume at the tight reference point, as a share of the known front's; NaN without one."""
+    from morl.yardsticks.coverage import hypervolume_tight
+
+    return float("nan") if ours.known is None else hypervolume_tight(returns, ours.known.points)[0]
 
 
 def duration(seconds: float) -> str:
@@ -162,8 +176,13 @@ def beside(case: str, python: str, seed: int, runs: dict[str, Runs]) -> None:
     given = core_seconds() - before
     true = reference_hypervolume(case, ours)
     share = ours.hypervolume / true
-    runs["morl"].add(share, given, budget(case))
-    print(f"{case}, seed {seed}: morl {share:.4g} in {given:.1f} s ({ours.seconds:.1f} by the clock)", flush=True)
+    tight = ours.coverage["hypervolume_tight"]
+    runs["morl"].add(share, tight, given, budget(case))
+    print(*ours.protocol, sep="\n")
+    print(
+        f"{case}, seed {seed}: morl {share:.4g}, tight {tight:.4g} in {given:.1f} s ({ours.seconds:.1f} by the clock)",
+        flush=True,
+    )
     for name in peers_of(flags):
         result = run_peer(python, peer_command(name, case, ours, given, seed))
         if isinstance(result, str):
@@ -171,8 +190,12 @@ def beside(case: str, python: str, seed: int, runs: dict[str, Runs]) -> None:
             print(f"  {name} fails: {result}", flush=True)
         else:
             hypervolume, seconds, steps = reached(result)
-            runs[name].add(hypervolume / true, seconds, steps)
-            print(f"  {name} {hypervolume / true:.4g} with {steps} steps in {seconds:.1f} s", flush=True)
+            tight = tight_share(ours, result["returns"])
+            runs[name].add(hypervolume / true, tight, seconds, steps)
+            print(
+                f"  {name} {hypervolume / true:.4g}, tight {tight:.4g} with {steps} steps in {seconds:.1f} s",
+                flush=True,
+            )
 
 
 def budget(case: str) -> int:

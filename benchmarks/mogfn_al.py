@@ -55,6 +55,8 @@ def main() -> None:
                     "mogfn-al", SearchSettings(env=args.env, seed=seed, out=out, reference_point=reference), config
                 )
                 seconds = time.perf_counter() - started
+                if not volumes and not columns:
+                    print(*morl.load(out).front.protocol.describe(), sep="\n")
                 with (out / "metrics.csv").open() as file:
                     rows = list(csv.DictReader(file))
             calls = [int(row["step"]) for row in rows]

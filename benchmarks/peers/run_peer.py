@@ -218,6 +218,8 @@ def main(argv: list[str] | None = None) -> None:
     reference_point = np.array(arguments.reference_point)
     preferences = equally_spaced_weights(objectives, arguments.eval_preferences)
 
+    found: list[list[float]] = []  # the returns of the last evaluation
+
     def evaluate() -> float:
         # MO-Gymnasium's minecart draws its ore from NumPy's global generator: the training gets its stream back.
         state = np.random.get_state()  # noqa: NPY002
@@ -225,6 +227,7 @@ def main(argv: list[str] | None = None) -> None:
         evaluation_env.reset(seed=EVALUATION_SEED)
         returns = [policy_evaluation_mo(agent, evaluation_env, w, rep=arguments.eval_episodes)[3] for w in preferences]
         np.random.set_state(state)  # noqa: NPY002
+        found[:] = np.array(returns).tolist()
         return float(moocore.hypervolume(np.array(returns), ref=reference_point, maximise=True))
 
     now = time.perf_counter if arguments.clock == "wall" else time.process_time
@@ -259,6 +262,7 @@ def main(argv: list[str] | None = None) -> None:
         "selection_seconds": clock.seconds["selection"],
         "evaluation_seconds": clock.seconds["evaluation"],
         "history": clock.history,
+        "returns": found,
     }
     arguments.out.write_text(json.dumps(result, indent=2) + "\n")
     print(f"{arguments.peer}, {arguments.threads} thread(s): {result['steps_per_second']:.1f} steps/s")

@@ -127,14 +127,18 @@ def main() -> None:
     if up:  # what has trained on since the last archiving
         trained += agent.agents
 
-    def hypervolume(policies: list[Any]) -> float:
+    def evaluated(policies: list[Any]) -> np.ndarray:
         evaluation.reset(seed=1_000_003)
         returns = [
             np.mean([eval_mo(policy, evaluation, weights)[3] for _ in range(arguments.episodes)], axis=0)
             for policy in policies
         ]
-        return float(moocore.hypervolume(np.array(returns), ref=reference_point, maximise=True))
+        return np.array(returns)
 
+    def hypervolume(returns: np.ndarray) -> float:
+        return float(moocore.hypervolume(returns, ref=reference_point, maximise=True))
+
+    greedy = evaluated([Greedy(policy) for policy in trained])
     result = {
         "env": arguments.env,
         "seed": arguments.seed,
@@ -143,11 +147,12 @@ def main() -> None:
         "seconds": seconds,
         "steps_per_second": clock.steps / seconds,
         "policies": len(trained),
-        "hypervolume": hypervolume(trained),
-        "hypervolume_greedy": hypervolume([Greedy(policy) for policy in trained]),
+        "hypervolume": hypervolume(evaluated(trained)),
+        "hypervolume_greedy": hypervolume(greedy),
         "hypervolume_by_training_estimates": float(
             moocore.hypervolume(np.array(agent.archive.evaluations), ref=reference_point, maximise=True)
         ),
+        "returns": greedy.tolist(),
     }
     arguments.out.write_text(json.dumps(result, indent=2) + "\n")
     print(json.dumps(result), file=sys.stderr)

@@ -84,7 +84,7 @@ def test_every_second_treasure():
 
 
 def test_exact_values_at_the_tight_reference_of_minecart():
-    """Check that without the cheap trips 99.8 % are left at the published reference point, and half at the tight one."""
+    """Check that without cheap trips 99.8 % are left at the published reference point, and half at the tight one."""
     from morl.yardsticks.stored import stored
 
     known = stored("minecart-v0", {}, 0.98).front.points
