@@ -231,8 +231,8 @@ def fronts(wanted: str, seeds: range) -> None:
         sizes = f"{min(policies)} to {max(policies)}"
         rows.append(f"| {name} | {share} | {estimate} | {others} | {sizes} | {wall} | {', '.join(reached)} |")
     print(
-        "\n| case | share of the known or published hypervolume | by training's estimates | tight | covered | gap | MUL "
-        "| EU | sparsity | policies | wall-clock | s to 0.95 |"
+        "\n| case | share of the known or published hypervolume | by training's estimates | tight | covered | gap "
+        "| MUL | EU | sparsity | policies | wall-clock | s to 0.95 |"
     )
     print("|---|---|---|---|---|---|---|---|---|---|---|---|", *rows, sep="\n")
 

@@ -1,10 +1,14 @@
 """Calls of ``benchmarks/cmorl_peers.py`` to the peers' scripts, and what it reads from them, without running them."""
 
 import importlib
+import math
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from morl.yardsticks.fronts import KnownFront
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
@@ -16,8 +20,8 @@ def scripts(monkeypatch):
     return importlib.import_module("cmorl_peers"), importlib.import_module("run_peer")
 
 
-def ours(cmorl_peers, gamma, reference_point):
-    return cmorl_peers.Result(40.0, 6, 1.0, 1.0, 1.0, 1.0, gamma, reference_point, [])
+def ours(cmorl_peers, gamma, reference_point, known=None):
+    return cmorl_peers.Result(40.0, 6, 1.0, 1.0, 1.0, 1.0, gamma, reference_point, {}, [], known, [])
 
 
 @pytest.mark.parametrize("name", ["gpi-ls", "envelope", "capql", "gpi-ls-continuous"])
@@ -42,11 +46,20 @@ def test_a_peers_row(scripts):
     other = {"hypervolume": 9.0, "hypervolume_greedy": 6.0, "seconds": 30.0, "steps": 1200}
     for result in (first, other):
         hypervolume, seconds, steps = cmorl_peers.reached(result)
-        runs.add(hypervolume / 8, seconds, steps)
-    row = "| case | peer | 0.500 (0.250 to 0.750) | 20 | 800 | 40 | 3.5 h |"
+        runs.add(hypervolume / 8, hypervolume / 10, seconds, steps)
+    row = "| case | peer | 0.500 (0.250 to 0.750) | 0.400 (0.200 to 0.600) | 20 | 800 | 40 | 3.5 h |"
     assert runs.row("case", "peer", 500_000) == row
     runs.fault = "ValueError: no"
-    assert runs.row("case", "peer", 500_000) == "| case | peer | fails: `ValueError: no` | | | | |"
+    assert runs.row("case", "peer", 500_000) == "| case | peer | fails: `ValueError: no` | | | | | |"
+
+
+def test_a_peer_is_held_to_the_tight_reference_point(scripts):
+    cmorl_peers, _ = scripts
+    known = KnownFront(np.array([[0.0, 1.0], [1.0, 0.0]]), "true")
+    assert cmorl_peers.tight_share(ours(cmorl_peers, 1, [-9, -9], known), known.points) == pytest.approx(1)
+    half = cmorl_peers.tight_share(ours(cmorl_peers, 1, [-9, -9], known), known.points[:1])
+    assert half == pytest.approx(0.11 / 0.21)
+    assert math.isnan(cmorl_peers.tight_share(ours(cmorl_peers, 1, [-9, -9]), known.points))
 
 
 @pytest.mark.parametrize(
