@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 from collections.abc import Iterable
 from fnmatch import fnmatch
@@ -12,8 +13,10 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
 import morl
-from morl.errors import MissingExtraError
+from morl.errors import MissingExtraError, UserError
 from morl.registry import AgentSpec, EnvSpec, agent_specs, env_specs, load
+from morl.yardsticks.fronts import known_front
+from morl.yardsticks.protocol import vector
 
 
 def chosen(patterns: str) -> list[EnvSpec]:
@@ -49,6 +52,9 @@ def properties(spec: EnvSpec) -> list[tuple[str, str]]:
         ("discount of the front", f"{spec.gamma:g}"),
         ("runs in", _backend(spec)),
     ]
+    tight = tight_reference_of(spec)
+    if tight:
+        about.append(("tight reference point", tight))
     if spec.extra:
         about.append(("extra", f"`{spec.extra}`"))
     if spec.alive_bonus:
@@ -70,6 +76,15 @@ def properties(spec: EnvSpec) -> list[tuple[str, str]]:
     if exact:
         about.append(("exact", ", ".join(f"`{name}(gamma)`" for name in exact)))
     return about
+
+
+def tight_reference_of(spec: EnvSpec) -> str:
+    """Return the tight reference point at the registered discount and what it is of; empty where no front is known."""
+    env: Any = None
+    with contextlib.suppress(UserError):
+        env = morl.make(spec.id)
+    front = known_front(env, spec.gamma, len(spec.objectives), spec.id)
+    return "" if front is None else f"{vector(front.tight_reference)}, of {front.phrase}"
 
 
 def _backend(spec: EnvSpec) -> str:

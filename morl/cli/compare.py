@@ -200,6 +200,7 @@ def as_json(found: Comparison) -> dict[str, Any]:
                 **{"group": x.group, "run": x.run, "seed": x.seed, "policies": x.policies},
                 **{name: finite(x.values[name]) for name in names},
                 "exact": x.exact,
+                "note": x.note,
             }
             for x in found.measured
         ],

@@ -13,6 +13,7 @@ from morl import registry
 from morl.analysis.comparison import compare
 from morl.analysis.results import read
 from morl.cli import main
+from morl.cli.compare import as_json
 from morl.errors import UserError
 from tests.runs.written_runs import write_run
 
@@ -112,6 +113,31 @@ def test_reference_points(runs, tmp_path):
     assert all("at the tight reference point 9 9 the hypervolume is 0" in note for note in notes)
     with pytest.raises(UserError, match="the reference point has 2 finite numbers"):
         compare(read(runs), reference_point=[1, 2, 3])
+
+
+def test_protocols_that_differ_are_told(runs, tmp_path, capsys):
+    assert compare(read(runs), resamples=100).notes == ()
+    other = write_run(tmp_path / "other", PLANE, boxes(5), env="nowhere:X-v0", final_episodes=3)
+    found = compare(read([runs[0], other]), resamples=100)
+    said = "the runs have different protocols: episodes 128 (small), 3 (other); reference point 0 0 (small), -10 -10 (other)"
+    assert found.notes == (said,)
+    shown = main(["compare", str(runs[0]), str(other), "--resamples", "100"]), capsys.readouterr().out
+    assert f"note: {said}" in shown[1]
+
+
+def test_hidden_objectives_and_zeros_are_told(tmp_path):
+    fronts = {1: [[1.0, 9.0], [9.0, 1.0]], 2: [[-20.0, 20.0]]}
+    run = write_run(tmp_path / "run", PLANE, fronts, env="nowhere:X-v0", reference_point=[-10.0, -5000.0])
+    found = compare(read([run]), resamples=100)
+    assert found.notes[0].startswith(
+        f"reference point -5000 in {PLANE[1]} hides {PLANE[1]}: its range over the front, 1 to 20, "
+    )
+    assert found.measured[1].values["hypervolume"] == 0
+    assert "as no policy exceeds -10 in" in found.measured[1].note
+    shown = as_json(found)
+    assert shown["notes"] == list(found.notes)
+    assert [front["note"] for front in shown["fronts"]] == [front.note for front in found.measured]
+    assert shown["protocol"]["reference_point"] == [-10, -5000]
 
 
 def test_a_seed_does_not_count_twice(runs, tmp_path):

@@ -1,5 +1,7 @@
 """Protocols: lines, notes, differences, and what runs keep of them."""
 
+import json
+
 import numpy as np
 import pytest
 import yaml
@@ -94,6 +96,29 @@ def test_what_train_prints_at_its_end(dst_run):
     lines = summary(dst_run).splitlines()
     assert sum("at the tight reference -1.6 -20.8 " in line for line in lines) == len(dst_run.fronts)
     assert sum(line.startswith("anchors (hypervolume / share") for line in lines) == 1
+
+
+def test_the_report_has_the_protocol(dst_run):
+    from morl.analysis.results import read
+    from morl.report.data import report_data
+
+    data = report_data(read([dst_run.path]), reference_point=[0, -1e6])
+    assert data["protocol"][0].startswith("protocol: deep-sea-treasure-v0 (morl-jax ")
+    assert data["protocol"][1].startswith("yardsticks: reference point 0 -1e+06; tight -1.6 -20.8, of the true front")
+    notes = [front["note"] for run in data["runs"] for front in run["fronts"]]
+    assert all(note.startswith("reference point -1e+06 in time hides time") for note in notes)
+    assert all(0 < front["metrics"]["hypervolume_tight"] < 1.001 for run in data["runs"] for front in run["fronts"])
+
+
+def test_front_as_json_has_the_tight_reference_point(dst_run, capsys):
+    from morl.cli import main
+
+    assert main(["front", str(dst_run.path), "--json"]) == 0
+    for front in json.loads(capsys.readouterr().out):
+        assert front["tight_reference_point"] == pytest.approx([-1.6, -20.8])
+        assert 0 < front["hypervolume_tight"] < 1.001
+        assert 0 < front["covered_share"] <= 1
+        assert front["notes"] == []
 
 
 def test_another_reference_point_changes_the_notes(dst_run):
