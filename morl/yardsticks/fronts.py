@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, Literal
 
 import numpy as np
@@ -95,10 +96,23 @@ def true_front(env: Any, gamma: float) -> Floats | None:
 
 
 def _computed(env: Any, method: str, gamma: float) -> Floats | None:
-    compute = getattr(env, method, None)
+    """Return the front that a method of an environment computes; None where it cannot."""
+    if getattr(env, method, None) is None:
+        return None
+    frozen = dataclasses.is_dataclass(env) and env.__dataclass_params__.frozen  # type: ignore[attr-defined]
     try:
-        return None if compute is None else np.asarray(compute(gamma), np.float64)
+        return _remembered(env, method, gamma).copy() if frozen else _compute(env, method, gamma)
     except UserCodeError:
         raise
     except UserError:  # not for these keywords of the environment
         return None
+
+
+def _compute(env: Any, method: str, gamma: float) -> Floats:
+    return np.asarray(getattr(env, method)(gamma), np.float64)
+
+
+@lru_cache(maxsize=16)
+def _remembered(env: Any, method: str, gamma: float) -> Floats:
+    """Return the front of an environment that cannot change; many runs of one environment are read for a comparison."""
+    return _compute(env, method, gamma)

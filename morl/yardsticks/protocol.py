@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from importlib.metadata import PackageNotFoundError, packages_distributions, version
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import numpy as np
@@ -230,7 +230,7 @@ def package_of(env: Any) -> str:
     module = entry_point if isinstance(entry_point, str) else entry_point.__module__
     top = module.partition(":")[0].partition(".")[0]
     known = {"morl": ["morl-jax"], "mo_gymnasium": ["mo-gymnasium"], "gymnasium": ["gymnasium"]}
-    names = known.get(top) or packages_distributions().get(top, [])[:1]
+    names = known.get(top, [top])
     registered = env_spec(env.id)
     if registered is not None and registered.extra in ("mujoco",) and top != "morl":
         names = [*names, "mujoco"]

@@ -119,7 +119,8 @@ def test_protocols_that_differ_are_told(runs, tmp_path, capsys):
     assert compare(read(runs), resamples=100).notes == ()
     other = write_run(tmp_path / "other", PLANE, boxes(5), env="nowhere:X-v0", final_episodes=3)
     found = compare(read([runs[0], other]), resamples=100)
-    said = "the runs have different protocols: episodes 128 (small), 3 (other); reference point 0 0 (small), -10 -10 (other)"
+    said = "the runs have different protocols: episodes 128 (small), 3 (other); "
+    said += "reference point 0 0 (small), -10 -10 (other)"
     assert found.notes == (said,)
     shown = main(["compare", str(runs[0]), str(other), "--resamples", "100"]), capsys.readouterr().out
     assert f"note: {said}" in shown[1]
