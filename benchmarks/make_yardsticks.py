@@ -9,7 +9,8 @@ and of uniform random actions, from seed 7. The zero action is 0 in a continuous
 where a discrete space has one, and else the first action; of robots with an alive bonus there is also what standing is
 worth. Environments that compute their front have none here. Fronts that are merged are those of front.csv, whose
 returns are of fresh episodes; points that others dominate go, and of more than 200 points the most crowded. Give --add
-runs with many episodes a policy: what is kept is the best of several estimates, and so a little lucky.
+runs with many episodes a policy: what is kept is the best of several estimates, and so a little lucky. Best-found
+fronts have the anchors among their candidates, and the reservoir's constant releases.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ from morl.training.rollout import start_batch, step
 from morl.yardsticks.protocol import package_of
 from morl.yardsticks.stored import plain
 
+Act = Callable[[jax.Array, jax.Array], jax.Array]  # from a key and an observation to an action
 DATA = Path(morl.__file__).parent / "yardsticks" / "data"
 EPISODES, SEED = 200, 7
 GAMMAS = (0.98, 0.99, 1.0)  # besides the registered discount
@@ -55,6 +57,7 @@ KEYWORDS: dict[str, list[dict[str, Any]]] = {  # other keywords that fronts are 
     "mec-offloading-v0": [{"num_edges": 6}],
 }
 HOST_EPISODES = 50
+ALIVE = "alive and still"
 SLOW = {"minecart-rgb-v0": 3, "mo-highway-v0": 20, "mo-highway-fast-v0": 20}  # fewer episodes
 
 
@@ -69,34 +72,34 @@ def zero_action(env: Any) -> tuple[str, Any]:
     return "first action", np.zeros(space.shape, space.dtype)
 
 
-def in_jax(env: Any, act: Callable[[jax.Array, jax.Array], jax.Array], gammas: list[float]) -> np.ndarray:
+def in_jax(env: Any, act: Act, gammas: list[float]) -> np.ndarray:
     """Return the discounted returns (episodes, discounts, R) of a policy on an environment in JAX."""
+    return np.asarray(jax.jit(lambda key: episodes_of(env, act, gammas, key))(jax.random.key(SEED)), np.float64)
+
+
+def episodes_of(env: Any, act: Act, gammas: list[float], key: jax.Array) -> jax.Array:
+    """Return what :func:`in_jax` does, to be jitted."""
     params, discounts = env.default_params, jnp.asarray(gammas, jnp.float32)
+    key_start, key_steps = jax.random.split(key)
+    runners = start_batch(env, params, key_start, EPISODES)
 
-    @jax.jit
-    def run(key: jax.Array) -> jax.Array:
-        key_start, key_steps = jax.random.split(key)
-        runners = start_batch(env, params, key_start, EPISODES)
-        returns = jnp.zeros((EPISODES, len(gammas), len(env.objectives)), jnp.float32)
+    def advance(carry: Any) -> Any:
+        t, runners, alive, returns = carry
+        key_act, key_env = jax.random.split(jax.random.fold_in(key_steps, t))
+        action = jax.vmap(act)(jax.random.split(key_act, EPISODES), runners.obs)
+        keys = jax.random.split(key_env, EPISODES)
+        runners, out = jax.vmap(lambda key, r, a: step(env, params, key, r, a))(keys, runners, action)
+        reward = jnp.where(alive[:, None], out.reward, 0.0)
+        returns += (discounts ** t.astype(jnp.float32))[None, :, None] * reward[:, None]
+        return t + 1, runners, alive & ~(out.terminated | out.truncated), returns
 
-        def advance(carry: Any) -> Any:
-            t, runners, alive, returns = carry
-            key_act, key_env = jax.random.split(jax.random.fold_in(key_steps, t))
-            action = jax.vmap(act)(jax.random.split(key_act, EPISODES), runners.obs)
-            keys = jax.random.split(key_env, EPISODES)
-            runners, out = jax.vmap(lambda key, r, a: step(env, params, key, r, a))(keys, runners, action)
-            reward = jnp.where(alive[:, None], out.reward, 0.0)
-            returns += (discounts ** t.astype(jnp.float32))[None, :, None] * reward[:, None]
-            return t + 1, runners, alive & ~(out.terminated | out.truncated), returns
-
-        limit = env.max_episode_steps or MAX_STEPS
-        carry = jnp.int32(0), runners, jnp.ones(EPISODES, bool), returns
-        return jax.lax.while_loop(lambda c: jnp.any(c[2]) & (c[0] < limit), advance, carry)[3]
-
-    return np.asarray(run(jax.random.key(SEED)), np.float64)
+    limit = env.max_episode_steps or MAX_STEPS
+    returns = jnp.zeros((EPISODES, len(gammas), len(env.objectives)), jnp.float32)
+    carry = jnp.int32(0), runners, jnp.ones(EPISODES, bool), returns
+    return jax.lax.while_loop(lambda c: jnp.any(c[2]) & (c[0] < limit), advance, carry)[3]
 
 
-def random_in_jax(env: Any) -> Callable[[jax.Array, jax.Array], jax.Array]:
+def random_in_jax(env: Any) -> Act:
     """Return the policy of uniform random actions, among the allowed ones where some are masked."""
     space, mask = env.action_space, getattr(env, "action_mask", None)
     if isinstance(space, spaces.Box):
@@ -111,7 +114,7 @@ def random_in_jax(env: Any) -> Callable[[jax.Array, jax.Array], jax.Array]:
     return lambda key, obs: jax.random.categorical(key, jnp.where(mask(obs) > 0, 0.0, -jnp.inf))
 
 
-def fixed_in_jax(env: Any, action: Any) -> Callable[[jax.Array, jax.Array], jax.Array]:
+def fixed_in_jax(env: Any, action: Any) -> Act:
     """Return the policy of one action, or of the first that is allowed where it is masked."""
     fixed, mask = jnp.asarray(action), getattr(env, "action_mask", None)
     if mask is None:
@@ -148,7 +151,7 @@ def alive_and_still(env: Any, gammas: list[float], episodes: int) -> dict[str, n
     made.close()
     total = [bonus * np.power(gamma, np.arange(env.max_episode_steps)).sum() for gamma in gammas]
     one = np.repeat(np.array(total)[:, None], len(env.objectives), axis=1)
-    return {"alive and still": np.repeat(one[None], episodes, axis=0)}
+    return {ALIVE: np.repeat(one[None], episodes, axis=0)}
 
 
 def measured(env: Any, gammas: list[float]) -> tuple[dict[str, np.ndarray], int]:
@@ -164,15 +167,18 @@ def measured(env: Any, gammas: list[float]) -> tuple[dict[str, np.ndarray], int]
     return {name: in_jax(env, act, gammas) for name, act in policies.items()}, EPISODES
 
 
-def entry(id: str, kwargs: dict[str, Any], before: dict[str, Any] | None) -> dict[str, Any]:
-    """Return the entry of an environment with these keywords; best-found fronts of the entry before stay."""
+def entry(id: str, kwargs: dict[str, Any], before: dict[str, Any] | None, gamma: float | None = None) -> dict[str, Any]:
+    """Return the entry of an environment with these keywords, at the discounts of the entry before and at ``gamma``.
+
+    Best-found fronts of the entry before stay, and get what takes no learning: the anchors, and constant actions.
+    """
     env = morl.make(id, **kwargs)
-    spec = env_spec(id)
-    gammas = sorted({spec.gamma, *GAMMAS})
-    returns, episodes = measured(env, gammas)
     fronts = {found["gamma"]: found.get("front") for found in (before or {}).get("discounts", [])}
+    gammas = sorted({env_spec(id).gamma, *GAMMAS, *fronts, *(() if gamma is None else (gamma,))})
+    returns, episodes = measured(env, gammas)
+    constant = None if is_known(env) else constant_actions(env, gammas)
     discounts = []
-    for i, gamma in enumerate(gammas):
+    for i, each in enumerate(gammas):
         anchors = {
             name: {
                 "returns": digits(values[:, i].mean(axis=0)),
@@ -180,17 +186,37 @@ def entry(id: str, kwargs: dict[str, Any], before: dict[str, Any] | None) -> dic
             }
             for name, values in returns.items()
         }
-        front = published(id, gamma) if id in PUBLISHED else fronts.get(gamma)
-        discounts.append({"gamma": gamma, "anchors": anchors, **({"front": front} if front else {})})
-    others = [found for found in (before or {}).get("discounts", []) if found["gamma"] not in gammas]
+        front = published(id, each) if id in PUBLISHED else fronts.get(each)
+        if constant is not None:
+            front = merged(front, {f"constant actions, {EPISODES} episodes each": rows(constant[:, i])})
+        if front is not None and front["kind"] == "best":
+            front = merged(front, simple(anchors))
+        discounts.append({"gamma": each, "anchors": anchors, **({"front": front} if front else {})})
     return {
         "kwargs": plain(kwargs),
         "package": package_of(env),
         "max_episode_steps": env.max_episode_steps,
         "episodes": episodes,
         "seed": SEED,
-        "discounts": sorted(discounts + others, key=lambda found: found["gamma"]),
+        "discounts": discounts,
     }
+
+
+def constant_actions(env: Any, gammas: list[float]) -> np.ndarray | None:
+    """Return the returns (n, discounts, R) of 100 constant actions; None but for an unbounded number in JAX.
+
+    That is the release of a reservoir: learners whose actions begin at 0 find few of those that prevent floods.
+    """
+    space = env.action_space
+    if hasattr(env, "make_single") or not isinstance(space, spaces.Box) or np.isfinite(space.high).all():
+        return None
+    key = jax.random.key(SEED)
+
+    def mean(level: jax.Array) -> jax.Array:
+        action = jnp.full(space.shape, level, jnp.float32)
+        return episodes_of(env, lambda key, obs: action, gammas, key).mean(axis=0)
+
+    return np.asarray(jax.jit(lambda levels: jax.lax.map(mean, levels))(jnp.linspace(2.0, 200.0, 100)), np.float64)
 
 
 def published(id: str, gamma: float) -> dict[str, Any]:
@@ -203,11 +229,7 @@ def published(id: str, gamma: float) -> dict[str, Any]:
         points = np.asarray(made.pareto_front(gamma), np.float64)
     points = points[non_dominated(points, keep_duplicates=False)]
     version = mo_gymnasium.__version__
-    return {
-        "kind": "published",
-        "source": f"pareto_front of MO-Gymnasium {version}, approximate",
-        "points": rows(points),
-    }
+    return {"kind": "published", "sources": {f"pareto_front of MO-Gymnasium {version}, approximate": rows(points)}}
 
 
 def digits(numbers: Any) -> list[float]:
@@ -228,40 +250,51 @@ def add(run: Path) -> str:
     """
     result = read_front(run)
     id, kwargs = result.env, plain(result.settings.get("env_kwargs", {}))
-    env = morl.make(id, backend=result.settings.get("backend"), **kwargs)
-    if id in PUBLISHED or hasattr(env, "true_front") or hasattr(env, "true_coverage_set"):
-        raise UserError(f"{id} has a known front, which no run replaces")
     if id not in env_specs():
         raise UserError(f"{id} is not registered with morl")
+    env = morl.make(id, backend=result.settings.get("backend"), **kwargs)
+    if is_known(env):
+        raise UserError(f"{id} has a known front, which no run replaces")
     settings = read(id)
     there = next((e for e in settings if e["kwargs"] == kwargs), None)
-    if there is None:
-        there = entry(id, kwargs, None)
+    if there is None or result.gamma not in [found["gamma"] for found in there["discounts"]]:
+        settings = [e for e in settings if e["kwargs"] != kwargs]
+        there = entry(id, kwargs, there, result.gamma)
         settings.append(there)
-    found = next((d for d in there["discounts"] if d["gamma"] == result.gamma), None)
-    if found is None:
-        found = {"gamma": result.gamma, "anchors": {}}
-        there["discounts"] = sorted([*there["discounts"], found], key=lambda d: d["gamma"])
-    front = found.get("front", {"kind": "best", "source": "", "points": []})
-    before, runs = len(front["points"]), [text for text in front["source"].split("; ") if text]
-    points = np.concatenate(
-        [
-            np.reshape(front["points"], (-1, len(result.objectives))),
-            *(np.array(rows(table["returns"])) for table in result.tables.values()),
-        ]
-    )
-    points = points[non_dominated(points, keep_duplicates=False)]
-    while len(points) > MOST_POINTS:
-        points = np.delete(points, int(np.argmin(crowding_distance(points))), axis=0)
+    found = next(d for d in there["discounts"] if d["gamma"] == result.gamma)
     steps = result.settings.get("steps")
     text = f"{result.agent}, {steps:,} steps, seed {' '.join(map(str, result.tables))}, {result.episodes} episodes each"
-    mine = {tuple(row) for table in result.tables.values() for row in rows(table["returns"])}
-    kept = sum(tuple(row) in mine for row in rows(points))
-    if kept and text not in runs:
-        runs.append(text)
-    found["front"] = {"kind": "best", "source": "; ".join(runs), "points": rows(points)}
+    before = sum(map(len, found.get("front", {"sources": {}})["sources"].values()))
+    points = np.concatenate([table["returns"] for table in result.tables.values()])
+    found["front"] = merged(found.get("front"), {text: rows(points), **simple(found["anchors"])})
     write(id, settings)
-    return f"{run}: {kept} of its points are in the best front of {id}, which had {before} and has {len(points)}"
+    sources = found["front"]["sources"]
+    return (
+        f"{run}: {len(sources.get(text, []))} of its points are in the best front of {id}, which had {before} and has "
+        f"{sum(map(len, sources.values()))}"
+    )
+
+
+def is_known(env: Any) -> bool:
+    """Return whether the front of an environment is computed or published."""
+    return env.id in PUBLISHED or hasattr(env, "true_front") or hasattr(env, "true_coverage_set")
+
+
+def simple(anchors: dict[str, Any]) -> dict[str, list[list[float]]]:
+    """Return the returns of those anchors that are policies, by their names, as candidates for a best-found front."""
+    return {name: [numbers["returns"]] for name, numbers in anchors.items() if name != ALIVE}
+
+
+def merged(front: dict[str, Any] | None, more: dict[str, list[list[float]]]) -> dict[str, Any]:
+    """Return a best-found front with more points by their source: non-dominated ones, and at most 200 of them."""
+    sources = {**(front or {"sources": {}})["sources"], **more}
+    labels = [text for text, points in sources.items() for _ in points]
+    points = np.array([point for points in sources.values() for point in points])
+    rest = np.flatnonzero(non_dominated(points, keep_duplicates=False))
+    while len(rest) > MOST_POINTS:
+        rest = np.delete(rest, int(np.argmin(crowding_distance(points[rest]))))
+    kept = {text: rows(points[[i for i in rest if labels[i] == text]]) for text in sources}
+    return {"kind": "best", "sources": {text: points for text, points in kept.items() if points}}
 
 
 def read(id: str) -> list[dict[str, Any]]:
@@ -279,9 +312,12 @@ def write(id: str, settings: list[dict[str, Any]]) -> None:
 
 
 def keywords_of(id: str) -> list[dict[str, Any]]:
-    """Return the keywords that an environment is measured with: none, and those that fronts are reported with."""
+    """Return the keywords that an environment is measured with: none, those that fronts are reported with, and those of
+    runs that were merged.
+    """
     limited = [{"max_episode_steps": 500}] if id.startswith(ROBOTS) else []
-    return [{}, *KEYWORDS.get(id, []), *limited]
+    found = [{}, *KEYWORDS.get(id, []), *limited]
+    return found + [e["kwargs"] for e in read(id) if e["kwargs"] not in found]
 
 
 def main() -> None:

@@ -93,7 +93,8 @@ def plain(kwargs: Mapping[str, Any]) -> dict[str, Any]:
 def _front(found: Mapping[str, Any] | None) -> StoredFront | None:
     if found is None:
         return None
-    return StoredFront(np.asarray(found["points"], np.float64), found["kind"], found["source"])
+    points = sorted((point for points in found["sources"].values() for point in points), reverse=True)
+    return StoredFront(np.asarray(points, np.float64), found["kind"], "; ".join(found["sources"]))
 
 
 def _anchors(entry: Mapping[str, Any], found: Mapping[str, Any]) -> tuple[Anchor, ...]:

@@ -43,11 +43,10 @@ def test_what_is_stored_is_whole(name, entry, found):
     for numbers in found["anchors"].values():
         assert np.isfinite([numbers["returns"], numbers["stderr"]]).all()
     if "front" in found:
-        points = np.array(found["front"]["points"])
+        points = np.concatenate([np.array(points) for points in found["front"]["sources"].values()])
         assert np.isfinite(points).all()
         assert len(points) <= 200
         assert non_dominated(points, keep_duplicates=False).all()
-        assert found["front"]["source"]
         assert found["front"]["kind"] in ("published", "best")
 
 
@@ -97,9 +96,10 @@ def test_what_was_not_measured_has_no_yardstick(monkeypatch):
 
 
 def test_keywords_are_equal_as_tuples_or_lists(monkeypatch):
-    front = {"kind": "best", "source": "x", "points": [[1.0, 2.0]]}
+    front = {"kind": "best", "sources": {"x": [[1.0, 2.0]], "y": [[2.0, 1.0]]}}
     entry = {"kwargs": {"sizes": [1, 2]}, "episodes": 3, "discounts": [{"gamma": 1.0, "front": front}]}
     monkeypatch.setattr(storage, "_entries", lambda name: [entry])
     for sizes in ((1, 2), [1, 2]):
-        assert stored("any-v0", {"sizes": sizes}, 1).front.points.tolist() == [[1, 2]]
+        assert stored("any-v0", {"sizes": sizes}, 1).front.points.tolist() == [[2, 1], [1, 2]]
+        assert stored("any-v0", {"sizes": sizes}, 1).front.source == "x; y"
     assert stored("any-v0", {"sizes": [2, 1]}, 1) is NOTHING
