@@ -94,7 +94,7 @@ class Protocol:
             "preferences": self.preferences,
             "reference_point": [float(x) for x in self.reference_point],
             "tight_reference_point": None if tight is None else [float(f"{x:.7g}") for x in tight],
-            "known_front": None if front is None else f"{front.phrase}, {len(front.points)} points",
+            "known_front": None if front is None else f"{front.phrase}, {counted(len(front.points), 'point')}",
             "anchors": {anchor.name: [float(x) for x in anchor.returns] for anchor in self.anchors},
         }
 
@@ -114,7 +114,9 @@ class Protocol:
         if front is None:
             return "no known or best-found front is stored, so there is no tight reference point"
         source = f" ({front.source})" if front.source else ""
-        return f"tight {vector(front.tight_reference)}, of {front.phrase}, {len(front.points)} points{source}"
+        return (
+            f"tight {vector(front.tight_reference)}, of {front.phrase}, {counted(len(front.points), 'point')}{source}"
+        )
 
     def describe_anchors(self) -> list[str]:
         """Return a line with the hypervolumes of trivial policies at both reference points; none without any."""
