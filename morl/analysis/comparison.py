@@ -135,10 +135,7 @@ def compare(
         reference, own = metrics.check_reference_point(reference_point, points.shape[1], results[0].objectives), True
     names = _groups(results) if by == "settings" else [result.label for result in results]
     _check_seeds(results, names)
-    known = next((r.protocol.known_front for r in results if r.protocol.known_front is not None), None)
-    if known is None:
-        every = np.concatenate([table["returns"] for result in results for table in result.tables.values()])
-        known = KnownFront(every[non_dominated(every, keep_duplicates=False)], "pooled")
+    known = common_front(results)
     protocol = dataclasses.replace(results[0].protocol, reference_point=reference, known_front=known)
     differing = differences((result.label, recorded(result)) for result in results)
     specs = tuple(metric_specs().values())
@@ -193,6 +190,15 @@ def compare(
         means=means,
         improvement=improvement,
     )
+
+
+def common_front(results: Sequence[Result]) -> KnownFront:
+    """Return the front that runs are measured against: that of their environment, else their best points together."""
+    for result in results:
+        if result.protocol.known_front is not None:
+            return result.protocol.known_front
+    every = np.concatenate([table["returns"] for result in results for table in result.tables.values()])
+    return KnownFront(every[non_dominated(every, keep_duplicates=False)], "pooled")
 
 
 def recorded(result: Result) -> dict[str, Any]:

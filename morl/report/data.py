@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from morl import __version__
-from morl.analysis.comparison import recorded
+from morl.analysis.comparison import common_front, recorded
 from morl.analysis.results import OBJECTS, Result, history_columns
 from morl.ops import metrics
 from morl.ops.pareto import non_dominated
@@ -57,19 +57,27 @@ def report_data(results: Sequence[Result], reference_point: ArrayLike | None = N
             for spec in metric_specs().values()
         ],
         "protocol": _protocol(results, given),
-        "runs": [_run(result, project, given) for result in results],
+        "runs": [_run(result, project, given, _known_front(results)) for result in results],
     }
 
 
 def _protocol(results: Sequence[Result], given: Floats | None) -> list[str]:
     """Return lines about the protocol of the first run, and how those of the others differ."""
-    first = results[0].protocol
+    first = replace(results[0].protocol, known_front=_known_front(results))
     lines = (first if given is None else replace(first, reference_point=given)).describe()
     differing = differences((result.label, recorded(result)) for result in results)
     return [*lines, *([differing] if differing else [])]
 
 
-def _run(result: Result, project: Mapping[str, Any], given: Floats | None) -> dict[str, Any]:
+def _known_front(results: Sequence[Result]) -> KnownFront | None:
+    """Return the front that the runs are measured against; None for one front alone of an unknown one."""
+    known = common_front(results)
+    alone = sum(len(result.tables) for result in results) == 1
+    return None if alone and known.kind == "pooled" else known
+
+
+def _run(result: Result, project: Mapping[str, Any], given: Floats | None, known: KnownFront | None) -> dict[str, Any]:
+    result = replace(result, protocol=replace(result.protocol, known_front=known))
     reference = result.reference_point if given is None else given
     notes = result.notes
     objects, fronts = _objects(result), result.fronts

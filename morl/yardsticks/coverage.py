@@ -82,15 +82,16 @@ def _volumes(points: ArrayLike, front: ArrayLike) -> tuple[float, float, float, 
     array, known = metrics.check_pair(points, front)
     scale = span(known)
     reference = tight_reference(known) / scale
-    value, exact = metrics.hypervolume_estimate(array / scale, reference)
-    scaled = np.ascontiguousarray(known / scale)
-    whole, whole_exact = _known_volume(scaled.tobytes(), scaled.shape[1], reference.tobytes())
-    return value, whole, float((scaled.max(axis=0) - reference).prod()), exact and whole_exact
+    (value, exact), (whole, whole_exact) = (
+        _volume(np.ascontiguousarray(each / scale).tobytes(), len(scale), reference.tobytes())
+        for each in (array, known)
+    )
+    return value, whole, float((known.max(axis=0) / scale - reference).prod()), exact and whole_exact
 
 
 @lru_cache(maxsize=64)
-def _known_volume(points: bytes, num_objectives: int, reference: bytes) -> tuple[float, bool]:
-    """Return the hypervolume of a known front, which is asked for at every evaluation of a training."""
+def _volume(points: bytes, num_objectives: int, reference: bytes) -> tuple[float, bool]:
+    """Return a hypervolume that several metrics ask for; that of the known front at every evaluation of a training."""
     front = np.frombuffer(points).reshape(-1, num_objectives)
     return metrics.hypervolume_estimate(front, np.frombuffer(reference))
 
