@@ -96,23 +96,32 @@ def true_front(env: Any, gamma: float) -> Floats | None:
 
 
 def _computed(env: Any, method: str, gamma: float) -> Floats | None:
-    """Return the front that a method of an environment computes; None where it cannot."""
+    """Return the front that a method of an environment computes; None where it cannot.
+
+    Raises:
+        UserError: it gives something else than finite returns (n, R).
+    """
     if getattr(env, method, None) is None:
         return None
     frozen = dataclasses.is_dataclass(env) and env.__dataclass_params__.frozen  # type: ignore[attr-defined]
     try:
-        return _remembered(env, method, gamma).copy() if frozen else _compute(env, method, gamma)
+        front = _remembered(env, method, gamma) if frozen else _compute(env, method, gamma)
     except UserCodeError:
         raise
     except UserError:  # not for these keywords of the environment
         return None
+    from morl.envs.contract import broken_contract, front_violation  # not above: environments load much
+
+    if found := front_violation(front, len(env.objectives)):
+        raise broken_contract(env.id, (method, found))
+    return np.array(front, np.float64)
 
 
-def _compute(env: Any, method: str, gamma: float) -> Floats:
-    return np.asarray(getattr(env, method)(gamma), np.float64)
+def _compute(env: Any, method: str, gamma: float) -> Any:
+    return getattr(env, method)(gamma)
 
 
 @lru_cache(maxsize=16)
-def _remembered(env: Any, method: str, gamma: float) -> Floats:
+def _remembered(env: Any, method: str, gamma: float) -> Any:
     """Return the front of an environment that cannot change; many runs of one environment are read for a comparison."""
     return _compute(env, method, gamma)
