@@ -91,7 +91,7 @@ for _spec in (
     ),
     MetricSpec(
         "mean_utility_loss",
-        "mean UL",
+        "UL",
         "mean utility loss",
         -1,
         "morl.yardsticks.coverage:mean_utility_loss",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -103,7 +102,7 @@ def _computed(env: Any, method: str, gamma: float) -> Floats | None:
     """
     if getattr(env, method, None) is None:
         return None
-    frozen = dataclasses.is_dataclass(env) and env.__dataclass_params__.frozen  # type: ignore[attr-defined]
+    frozen = getattr(getattr(env, "__dataclass_params__", None), "frozen", False)
     try:
         front = _remembered(env, method, gamma) if frozen else _compute(env, method, gamma)
     except UserCodeError:

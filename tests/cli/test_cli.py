@@ -305,9 +305,9 @@ def test_train_front_evaluate_and_train_again_from_the_config(capsys, tmp_path):
     assert again == (2, "", f"morl evaluate: error: {numbers} exists already; choose another name\n")
     assert "reference 0 -25)" in run(capsys, "front", str(out), "--reference-point", "0", "-25")[1]
     assert header.split()[:8] == ["seed", "HV", "EU", "IGD+", "SP", "tight", "box", "covered"]
-    assert header.split()[8:] == ["gap", "EPS+", "MUL", "mean", "UL", "N"]
+    assert header.split()[8:] == ["gap", "EPS+", "MUL", "UL", "N"]
     assert len(row.split()) == 13
-    assert "IGD+, tight, box, covered, gap, EPS+, MUL and mean UL against the true front" in about
+    assert "IGD+, tight, box, covered, gap, EPS+, MUL and UL against the true front" in about
     assert protocol.startswith("protocol: deep-sea-treasure-v0 (morl-jax ")
     assert "100 steps at most), γ = 1, 3 episodes each" in protocol
     assert yardsticks == "yardsticks: reference point 0 -25; tight -1.6 -20.8, of the true front, 10 points"
