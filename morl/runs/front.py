@@ -164,6 +164,7 @@ class Front:
         preference. See :func:`morl.runs.normal_cones.preference_ranges`.
         """
         return preference_ranges(self.returns) if self.ranges is None else self.ranges
+
     protocol: Protocol | None = None
 
     @property
