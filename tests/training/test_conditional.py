@@ -79,7 +79,7 @@ def test_the_run_reads_back(run):
 def test_the_policy_takes_any_preference_and_any_number_of_observations(run):
     policy = morl.load(run.path).front.at(0)
     env = morl.make("mec-offloading-v0", **MEC)
-    _, obs = jax.vmap(env.reset, (0, None))(jax.random.split(jax.random.key(0), 10_000), env.default_params)
+    _, obs = jax.jit(jax.vmap(env.reset, (0, None)))(jax.random.split(jax.random.key(0), 10_000), env.default_params)
     obs = np.asarray(obs)
     one = policy(obs[0], [0.3, 0.7])
     assert one.shape == ()
