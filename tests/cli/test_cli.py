@@ -20,6 +20,8 @@ FAST = [
     *["--steps", "4096", "--num-policies", "4", "--num-envs", "8", "--rollout-steps", "16", "--hidden", "16"],
     *["--evaluations", "2", "--eval-episodes", "2", "--final-episodes", "2"],
 ]
+# compiles fast, for what does not depend on the agent
+TINY = ["train", "tests.tiny:SPEC", "--steps", "640", *FAST[-6:]]
 
 
 def run(capsys, *args):
@@ -372,19 +374,9 @@ def test_damaged_runs_are_one_line(dst_run, capsys, tmp_path):
 
 def test_interrupting_writes_the_front_and_exits_with_3(tmp_path):
     out = tmp_path / "run"
-    flags = [
-        "--env",
-        "deep-sea-treasure-v0",
-        "--out",
-        str(out),
-        *FAST,
-        "--steps",
-        "500000000",
-        "--evaluations",
-        "100000",
-    ]
+    flags = ["--env", "deep-sea-treasure-v0", "--out", str(out), "--steps", "500000000", "--evaluations", "100000"]
     process = subprocess.Popen(
-        [sys.executable, "-m", "morl", "train", "cmorl", *flags],
+        [sys.executable, "-m", "morl", *TINY, *flags],
         stderr=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -416,11 +408,11 @@ def test_names_of_gymnasium_get_the_settings_of_ours(capsys, tmp_path):
 
 def test_keywords_of_the_environment_are_part_of_the_run(capsys, tmp_path):
     out, again = tmp_path / "run", tmp_path / "again"
-    line = ["train", "cmorl", "--env", "fruit-tree-v0", "--env-kwargs", "depth", "5", "--out", str(out), *FAST]
+    line = [*TINY, "--env", "fruit-tree-v0", "--env-kwargs", "depth", "5", "--out", str(out)]
     assert run(capsys, *line)[0] == 0
     assert "env_kwargs:\n  depth: 5\n" in (out / "config.yaml").read_text()
     assert set(morl.load(out).front.length) == {5.0}
-    assert run(capsys, "train", "cmorl", "--config", str(out / "config.yaml"), "--out", str(again))[0] == 0
+    assert run(capsys, *TINY[:2], "--config", str(out / "config.yaml"), "--out", str(again))[0] == 0
     assert (again / "front.csv").read_text() == (out / "front.csv").read_text()
 
 
@@ -435,8 +427,8 @@ def test_a_training_that_diverges_says_so(capsys, tmp_path):
 
 def test_a_reader_that_goes_away_does_not_end_the_training(tmp_path):
     out = tmp_path / "run"
-    flags = ["--env", "deep-sea-treasure-v0", "--out", str(out), *FAST]
-    process = subprocess.Popen([sys.executable, "-m", "morl", "train", "cmorl", *flags], stderr=subprocess.PIPE)
+    flags = ["--env", "deep-sea-treasure-v0", "--out", str(out)]
+    process = subprocess.Popen([sys.executable, "-m", "morl", *TINY, *flags], stderr=subprocess.PIPE)
     process.stderr.close()
     process.wait(timeout=120)
     assert (out / "front.csv").exists()

@@ -21,6 +21,7 @@ from morl import cli
 from morl.environments import check_keywords, find
 from morl.ops.metrics import check_reference_point
 from morl.registry import agent_specs, env_specs, load
+from tests.docs.shortened import shortened
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -274,7 +275,7 @@ def test_python_runs(page, tmp_path, monkeypatch, capsys):
             assert not report.getvalue()
             names.update(test.globs)
         else:
-            exec(compile("\n" * (line - 1) + block, str(page), "exec"), names)
+            exec(compile("\n" * (line - 1) + shortened(block), str(page), "exec"), names)
 
 
 # --- Links and notebooks ----------------------------------------------------------------------------------------------
@@ -293,7 +294,6 @@ NOTEBOOKS = [
 ]
 
 
-@pytest.mark.usefixtures("optimised")
 @pytest.mark.parametrize("path", NOTEBOOKS)
 def test_notebooks_run(path, monkeypatch):
     """Run each notebook in a kernel of its own; it is stored with its output."""
@@ -302,4 +302,6 @@ def test_notebooks_run(path, monkeypatch):
     notebook = nbformat.read(path, 4)
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     assert all(cell.outputs or cell.execution_count for cell in code)
+    for cell in code:
+        cell.source = shortened(cell.source)
     nbclient.NotebookClient(notebook, timeout=200, kernel_name="python3").execute()

@@ -99,8 +99,10 @@ def installed(tmp_path_factory):
     """Folder with the examples' packages as pip installs them: an environment, an agent and a metric."""
     source, target = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("site")
     packages = [shutil.copytree(EXAMPLES / name, source / name) for name in PACKAGES]
-    pip = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--disable-pip-version-check"]
-    run(*pip, "--target", str(target), *map(str, packages), cwd=target)
+    tools = tmp_path_factory.mktemp("tools")  # of all builds; by itself pip fetches them for each
+    pip = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--disable-pip-version-check", "--target"]
+    run(*pip, str(tools), "setuptools>=77,<84", cwd=tools)
+    run(*pip, str(target), "--no-build-isolation", *map(str, packages), cwd=target, path=tools)
     return target
 
 
@@ -133,8 +135,8 @@ def test_every_command_works_on_a_run_of_an_own_agent(reinforce_run, tmp_path):
     """Run the commands in other processes, which know the agent only by what the run has written down."""
     run_path, out = str(reinforce_run), tmp_path
     assert "agent: reinforce:reinforce\n" in (reinforce_run / "config.yaml").read_text()
-    assert "discounted returns, mean" in run(MORL, "front", run_path, cwd=OWN_AGENT)
     lines = {
+        f"front {run_path}": r"discounted returns, mean",
         f"evaluate {run_path} --episodes 2": r"mean ± standard error of 2 greedy episodes",
         f"rollout {run_path} --preference 0.5 0.5": r"episode  treasure +time",
         f"compare {run_path}": r"reinforce:reinforce",

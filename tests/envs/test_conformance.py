@@ -1,6 +1,7 @@
 """Conformance of every JAX-native environment of the registry to the contract."""
 
 import math
+from functools import partial
 
 import jax
 import numpy as np
@@ -44,19 +45,24 @@ def trajectory(case):
         )
         return following, (lanes.obs, actions, lanes.steps, out)
 
-    lanes = start_batch(env, params, jax.random.key(0), B)
-    _, arrays = jax.jit(lambda lanes, keys: jax.lax.scan(body, lanes, keys))(
-        lanes, jax.random.split(jax.random.key(1), T)
-    )
-    return jax.tree.map(np.asarray, arrays)
+    @jax.jit
+    def run(key_start, key_steps):
+        return jax.lax.scan(body, start_batch(env, params, key_start, B), jax.random.split(key_steps, T))[1]
+
+    return jax.tree.map(np.asarray, run(jax.random.key(0), jax.random.key(1)))
 
 
 @pytest.fixture(scope="module")
-def starts(case):
-    """Return first observations (100, ...)."""
+def reset(case):
+    """Return a function that starts 100 environments from as many keys."""
     _, env = case
-    reset = jax.jit(jax.vmap(env.reset, (0, None)))
-    return np.asarray(reset(jax.random.split(jax.random.key(5), 100), env.default_params)[1])
+    return jax.jit(lambda keys: jax.vmap(env.reset, (0, None))(keys, env.default_params))
+
+
+@pytest.fixture(scope="module")
+def starts(reset):
+    """Return first observations (100, ...)."""
+    return np.asarray(reset(jax.random.split(jax.random.key(5), 100))[1])
 
 
 def test_the_registration_says_what_the_environment_says(case):
@@ -109,18 +115,21 @@ def test_restarts_draw_afresh(case, starts):
     assert random_start == env.id.startswith(("mo-mountaincar", "water-reservoir", "mec-", "building-"))
 
 
-def test_one_by_one_is_the_same_as_batched(case):
+def test_one_by_one_is_the_same_as_batched(case, reset):
     _, env = case
     params = env.default_params
-    keys = jax.random.split(jax.random.key(3), 5)
-    reset, step = jax.jit(env.reset), jax.jit(env.step)  # op by op each operation is a program of its own
-    states, _ = jax.jit(jax.vmap(env.reset, in_axes=(0, None)))(keys, params)
-    actions = random_actions(env, jax.random.key(4), 5)
+    keys = jax.random.split(jax.random.key(3), 100)
+    states, _ = reset(keys)
+    actions = jax.jit(partial(random_actions, env, num=100))(jax.random.key(4))
     batched = jax.jit(jax.vmap(env.step, in_axes=(0, 0, 0, None)))(keys, states, actions, params)
+
+    @jax.jit  # op by op each operation is a program of its own
+    def one(key, action):
+        state, _ = env.reset(key, params)
+        return env.step(key, state, action, params)
+
     for i in range(5):
-        state, _ = reset(keys[i], params)
-        one = step(keys[i], state, actions[i], params)
-        for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(batched), strict=True):
+        for a, b in zip(jax.tree.leaves(one(keys[i], actions[i])), jax.tree.leaves(batched), strict=True):
             np.testing.assert_allclose(a, b[i], rtol=1e-6, atol=1e-7)
 
 

@@ -1,6 +1,7 @@
 """Environments on the host that are alive at once: never more than the bound, with the same episodes."""
 
 import contextlib
+from dataclasses import dataclass
 
 import gymnasium
 import jax
@@ -9,17 +10,27 @@ import pytest
 from gymnasium import spaces
 
 import morl
-from morl.agents.ppo.algorithm import PPO
-from morl.agents.ppo.config import PPOConfig
 from morl.errors import UserError
 from morl.settings import EvaluateSettings, TrainSettings
 from morl.training.backends.host import HostBackend
 from morl.training.backends.host_pools import HostPools
 from tests.tiny import SPEC as TINY
+from tests.tiny import Wanderer
 
 KEYS = list(jax.random.split(jax.random.key(0), 3))
 PREFERENCES = np.array([[1.0, 0.0], [0.5, 0.5], [0.0, 1.0]])
-CONFIG = PPOConfig(num_envs=2, rollout_steps=4, minibatches=1, epochs=1, hidden=(4,))
+
+
+@dataclass(frozen=True)
+class Timed(Wanderer):
+    """Learner that counts the steps of the episode of each environment."""
+
+    def begin(self, weights):
+        return super().begin(weights)._replace(episode=np.zeros(self.num_envs, np.int32))
+
+    def update(self, state, batch, key):
+        after, metrics = super().update(state, batch, key)
+        return after._replace(episode=state.episode + self.rollout_steps), metrics
 
 
 class Licensed(gymnasium.Env):
@@ -64,7 +75,7 @@ def tiny(monkeypatch):
 
 def host(bound=None, trains=True, **changes):
     env = morl.make("licensed-v0")
-    learner = PPO(CONFIG, env.observation_space, env.action_space, 2, 0.9, 10)
+    learner = Timed(observations=2, actions=2, num_objectives=2, step=0.5, num_envs=2)
     options = {"eval_episodes": 5, "gamma": 0.9, "devices": jax.devices()[:1], **changes}
     return HostBackend(env, learner, PREFERENCES, max_envs=bound, trains=trains, **options)
 
@@ -117,7 +128,8 @@ def test_borrowed_environments_begin_new_episodes():
         assert (uncut.started[-1].truncated | uncut.started[-1].terminated).all()
         np.testing.assert_array_equal(uncut.started[0].truncated, state.started[0].truncated)
         np.testing.assert_array_equal(uncut.started[-1].next_obs, state.started[-1].next_obs)
-        assert not any(np.asarray(x).any() for x in jax.tree.leaves(uncut.learners.episode))
+        assert state.learners.episode.all()
+        assert not uncut.learners.episode.any()
         assert (uncut.obs != state.obs).all()
         again = trainer._uncut(uncut)
         assert again is uncut
