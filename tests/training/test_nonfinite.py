@@ -84,6 +84,7 @@ def test_updates_can_be_skipped_instead():
     assert 0 < nonfinite.number.min() <= nonfinite.number.max() < 20
     assert not nonfinite.stopped.any()
     np.testing.assert_array_equal(sums.number + nonfinite.number, 20)
+    np.testing.assert_array_equal(state.learners.learning["updates"][:3], sums.number)
     assert all(np.isfinite(x).all() for x in jax.tree.leaves((backend.policies(state), sums)))
     assert "a reward is not finite: the update is dropped" in describe_news(None, nonfinite, 0)
 
