@@ -155,6 +155,7 @@ class Front:
     join: Join | None = None
     without_bonus: Floats | None = None
     ranges: Floats | None = None
+    protocol: Protocol | None = None
 
     @cached_property
     def best_for(self) -> Floats:
@@ -164,8 +165,6 @@ class Front:
         preference. See :func:`morl.runs.normal_cones.preference_ranges`.
         """
         return preference_ranges(self.returns) if self.ranges is None else self.ranges
-
-    protocol: Protocol | None = None
 
     @property
     def kind(self) -> str:
