@@ -77,4 +77,5 @@ class CMORL(PPOAgent):
             rounds=self._rounds,
             updates=c.extension_updates,
             constraint_beta=c.constraint_beta,
+            refine_loss=c.refine_loss,
         )

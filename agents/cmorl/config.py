@@ -29,6 +29,9 @@ class CMORLConfig(PPOAgentConfig):
     """Updates of a policy in a round."""
     constraint_beta: float = 0.9
     """Share β of each other objective's return that must be kept while one is raised."""
+    refine_loss: float = 0.1
+    """Share of the front's range that a learner which refines a policy may give up in an objective; 0: there are none,
+    and as many learners extend the least crowded policies as published."""
     barrier: float = 20.0
     """Sharpness t of the interior-point method's barrier."""
     max_kl: float = 0.01
@@ -39,6 +42,7 @@ class CMORLConfig(PPOAgentConfig):
         check_integer(self, "extension_updates", low=1)
         check_range(self, "extension_share", low=0, high=1, open_high=True)
         check_range(self, "constraint_beta", low=0, high=1)
+        check_range(self, "refine_loss", low=0, high=1)
         check_range(self, "barrier", low=0, open_low=True)
         check_range(self, "max_kl", low=0, open_low=True)
 

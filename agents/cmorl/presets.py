@@ -91,5 +91,6 @@ def protocol(env: str) -> dict[str, Any]:
         "extension_share": share,
         "extension_updates": extending // max(1, round(extending / 20)),
         "constraint_beta": 0.9,
+        "refine_loss": 0.0,
         "barrier": 20.0,
     }

@@ -564,3 +564,51 @@ def test_no_preference_of_the_first_stage_leaves_an_objective_out():
     np.testing.assert_allclose(preferences(4, min_weight=0.2)[0], [0.4, 0.2, 0.2, 0.2])
     with pytest.raises(UserError, match=r"min_weight must be below 1/4 with 4 objectives, not 0\.25"):
         preferences(4, min_weight=0.25)
+
+
+def refining(method="ipo", num_learners=8, updates=1):
+    agent = learner(method=method)
+    policy = agent.policy(agent.init(jax.random.key(0)))
+    marked = jax.tree.map(lambda x: np.stack([np.full_like(x, i) for i in range(len(RETURNS))]), policy)
+    extension = Extension(agent, num_learners, rounds=9, updates=updates, constraint_beta=0.9, refine_loss=0.1)
+
+    def started(index):
+        learners = extension.begin(index, RETURNS * [1.0, 100.0], marked, np.array([-1.0, -200.0]), {b"end 0", b"end 1"})
+        return [state.learning for state in learners]
+
+    return extension, started
+
+
+@pytest.mark.parametrize("method", ["ipo", "cpo"])
+def test_refining_learners_may_lose_a_share_of_the_range_in_each_objective(method):
+    """Every second group of two refines: a tenth of 10 and of 1100; the others go for gaps, one objective free."""
+    extension, started = refining(method)
+    np.testing.assert_allclose(extension.preferences(0), [[0.75, 0.25], [0.25, 0.75], [1, 0], [0, 1]] * 2)
+    begun = started(0)
+    for i in (0, 1, 4, 5):
+        np.testing.assert_allclose(begun[i].allowance, [1.0, 110.0], rtol=1e-6)
+        np.testing.assert_allclose(begun[i].scale, begun[i].allowance)
+        assert bool(begun[i].episodic) == (method == "ipo")
+    assert all(np.isinf(begun[i].allowance[i % 2]) for i in (2, 3, 6, 7))
+
+
+def test_refining_learners_start_far_apart_and_take_turns():
+    """Of five policies four begin in the first round, the ends of the front first; the fifth has its turn in the next."""
+    _, started = refining()
+
+    def rows(index):
+        begun = [started(index)[i] for i in (0, 1, 4, 5)]
+        return [int(np.ravel(jax.tree.leaves(state.initial_policy)[0])[0]) for state in begun]
+
+    assert rows(0) == [4, 0, 2, 3]
+    assert rows(1) == [1, 4, 0, 2]
+    assert sorted(rows(0) + rows(1) + rows(2)) == [0, 0, 0, 1, 1, 2, 2, 2, 3, 3, 4, 4]
+    assert rows(3) == rows(0)
+
+
+def test_a_round_without_refining_is_as_published():
+    extension, _ = refining()
+    np.testing.assert_array_equal(replace(extension, refine_loss=0.0).preferences(0), np.tile(np.eye(2), (4, 1)))
+    assert CMORLConfig(refine_loss=0.0).refine_loss == 0
+    with pytest.raises(UserError, match="refine_loss"):
+        CMORLConfig(refine_loss=1.5)
