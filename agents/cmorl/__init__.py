@@ -18,7 +18,7 @@ register_agent(
         entry_point="morl.agents.cmorl.algorithm:CMORL",
         config="morl.agents.cmorl.config:CMORLConfig",
         space="morl.agents.cmorl.config:SPACE",
-        protocols={"paper": "morl.agents.cmorl.presets:protocol"},
+        protocols={"paper": "morl.agents.cmorl.presets:protocol", "tuned": "morl.agents.cmorl.presets:tuned"},
     )
 )
 __getattr__ = lazy_names(

@@ -72,6 +72,7 @@ class CMORL(PPOAgent):
                 barrier=c.barrier,
                 max_kl=c.max_kl,
                 limit=self.task.max_episode_steps,
+                refine_entropy=c.refine_entropy,
             ),
             num_learners=c.num_policies,
             rounds=self._rounds,

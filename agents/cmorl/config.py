@@ -29,9 +29,11 @@ class CMORLConfig(PPOAgentConfig):
     """Updates of a policy in a round."""
     constraint_beta: float = 0.9
     """Share β of each other objective's return that must be kept while one is raised."""
-    refine_loss: float = 0.1
+    refine_loss: float = 0.0
     """Share of the front's range that a learner which refines a policy may give up in an objective; 0: there are none,
-    and as many learners extend the least crowded policies as published."""
+    and as many learners extend the least crowded policies, as published."""
+    refine_entropy: float = 0.25
+    """Factor of the entropy bonus of these learners, which start from what others have found (ipo alone)."""
     barrier: float = 20.0
     """Sharpness t of the interior-point method's barrier."""
     max_kl: float = 0.01
@@ -43,6 +45,7 @@ class CMORLConfig(PPOAgentConfig):
         check_range(self, "extension_share", low=0, high=1, open_high=True)
         check_range(self, "constraint_beta", low=0, high=1)
         check_range(self, "refine_loss", low=0, high=1)
+        check_range(self, "refine_entropy", low=0)
         check_range(self, "barrier", low=0, open_low=True)
         check_range(self, "max_kl", low=0, open_low=True)
 
@@ -52,6 +55,7 @@ SPACE: Space = {
     "extension": Parameter(Choice(("ipo", "cpo", "none"))),
     "extension_share": Parameter(Real(0.2, 0.6), when={"extension": ("ipo", "cpo")}),
     "constraint_beta": Parameter(Real(0.7, 0.99), when={"extension": ("ipo", "cpo")}),
+    "refine_loss": Parameter(Choice((0.0, 0.1, 0.2, 0.3)), when={"extension": ("ipo", "cpo")}),
     "barrier": Parameter(log_real(2.0, 100.0), live=True, when={"extension": ("ipo",)}),
     "max_kl": Parameter(log_real(1e-3, 0.1), live=True, when={"extension": ("cpo",)}),
 }

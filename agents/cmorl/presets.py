@@ -1,4 +1,6 @@
-"""Published settings of C-MORL (Liu et al., ICLR 2025, appendix) by environment: ``--preset paper``.
+"""Settings of C-MORL by environment: published ones, ``--preset paper``, and ones that fill the front, ``tuned``.
+
+The published ones are of Liu et al. (ICLR 2025, appendix).
 
 Steps are those of all policies together, and four times the paper's: its code gives a policy steps / policies / 2048
 updates of 2048 steps in each of four environments, so that one step of the paper is one step of all four. A round has
@@ -54,6 +56,19 @@ _ROWS = {
     "building-9d-v0": _Row(1_500_000, 2_500_000, 9, gamma=1.0, env_kwargs=_OFFICE),
 }
 ENVS, ROLLOUT = 4, 2048
+_MINECART = {
+    "gamma": 0.98,
+    "evaluations": 60,
+    "num_policies": 10,
+    "num_envs": 8,
+    "minibatches": 4,
+    "epochs": 20,
+    "entropy_coefficient": 0.1,
+    "extension_share": 0.7,
+    "extension_updates": 20,
+    "refine_loss": 0.2,
+}
+_TUNED: dict[str, dict[str, Any]] = {"minecart-v0": _MINECART, "minecart-deterministic-v0": _MINECART}
 
 
 def protocol(env: str) -> dict[str, Any]:
@@ -94,3 +109,14 @@ def protocol(env: str) -> dict[str, Any]:
         "refine_loss": 0.0,
         "barrier": 20.0,
     }
+
+
+def tuned(env: str) -> dict[str, Any]:
+    """Return settings that fill the front of an environment, by name; see ``docs/cmorl.md``.
+
+    Raises:
+        UserError: an environment without such settings.
+    """
+    if env not in _TUNED:
+        raise UserError(f"the preset tuned of cmorl has no settings for {env!r}; it has them for: {', '.join(_TUNED)}")
+    return dict(_TUNED[env])

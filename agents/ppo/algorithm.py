@@ -175,6 +175,7 @@ class PPO:
         key: jax.Array,
         *,
         train_actor: bool = True,
+        entropy_scale: jax.Array | float = 1.0,
     ) -> tuple[LearnerState, Metrics]:
         """Pass ``epochs`` times over a rollout in minibatches; return the learner and mean metrics.
 
@@ -184,6 +185,7 @@ class PPO:
             advantage: (T, B) for the actor.
             key: of the order of the steps.
             train_actor: train actor and critic; else the critic alone.
+            entropy_scale: () factor of ``entropy_coefficient``.
         """
         c = self.config
         target = rollout.advantage + rollout.value
@@ -204,7 +206,7 @@ class PPO:
             params, opt_state, scale = carry
             key_order, progress = inputs
             order = jax.random.permutation(key_order, steps.weight.shape[0]).reshape(c.minibatches, -1)
-            step = partial(self._gradient_step, steps, scale, train_actor)
+            step = partial(self._gradient_step, steps, scale, train_actor, entropy_scale)
             (params, opt_state), metrics = jax.lax.scan(step, (params, opt_state), order)
             metrics = jax.tree.map(jnp.mean, metrics)
             if scale is not None and c.target_kl is not None:
@@ -228,13 +230,14 @@ class PPO:
         steps: Minibatch,
         kl_step_scale: jax.Array | None,
         train_actor: bool,
+        entropy_scale: jax.Array | float,
         carry: tuple[Params, PyTree],
         rows: jax.Array,
     ) -> tuple[tuple[Params, PyTree], Metrics]:
         """Take one step of Adam on the minibatch of these rows."""
         params, opt_state = carry
         minibatch: Minibatch = jax.tree.map(lambda x: x[rows], steps)
-        gradient, metrics = jax.grad(self.loss, has_aux=True)(params, minibatch, train_actor)
+        gradient, metrics = jax.grad(self.loss, has_aux=True)(params, minibatch, train_actor, entropy_scale)
         updates: Any
         updates, opt_state = self._optimiser.update(gradient, opt_state, params)
         if kl_step_scale is not None:
@@ -242,7 +245,9 @@ class PPO:
             updates = updates._replace(actor=actor, log_std=log_std)
         return (optax.apply_updates(params, updates), opt_state), metrics
 
-    def loss(self, params: Params, batch: Minibatch, train_actor: bool = True) -> tuple[jax.Array, Metrics]:
+    def loss(
+        self, params: Params, batch: Minibatch, train_actor: bool = True, entropy_scale: jax.Array | float = 1.0
+    ) -> tuple[jax.Array, Metrics]:
         """Return -L^CLIP + c_1 L^VF - c_2 S[π] (equation 9) and metrics; only c_1 L^VF without ``train_actor``."""
         c = self.config
         output = mask_logits(params.actor(batch.features), batch.mask)
@@ -252,7 +257,7 @@ class PPO:
         entropy = masked_mean(self._actions.entropy(output, params.log_std), batch.weight)
         loss = c.value_coefficient * critic_loss
         if train_actor:
-            loss = loss + actor_loss - c.entropy_coefficient * entropy
+            loss = loss + actor_loss - entropy_scale * c.entropy_coefficient * entropy
         return loss, {
             "actor_loss": actor_loss,
             "critic_loss": critic_loss,
