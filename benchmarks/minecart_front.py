@@ -6,9 +6,9 @@
 
 The tight reference point is the nadir of MO-Gymnasium's front less a tenth of its range in each objective. A search
 goes step by step through the states that action sequences reach, and keeps of those in one cell (heading, speed, ore on
-board, a square of ``CELL``) the one that burnt least. What it finds is attained by a sequence of actions, exactly in
-the deterministic district; in the other one ore is what a dig gives on average, max(0, normal), cut off at the
-capacity on average. What it misses may exist.
+board, a square of ``CELL``) the one that burnt least. What it finds is attained by a sequence of actions: in the
+deterministic district up to rounding; in the other one ore is what a dig gives on average, max(0, normal), cut off at
+the capacity on average. What it misses may exist.
 """
 
 from __future__ import annotations
