@@ -595,7 +595,7 @@ def test_refining_learners_may_lose_a_share_of_the_range_in_each_objective(metho
 
 
 def test_refining_learners_start_far_apart_and_take_turns():
-    """Of five policies four begin in the first round, the front's ends first; the fifth has its turn in the next."""
+    """Four of five policies begin in the first round, the front's ends first; the fifth has its turn in the next."""
     _, started = refining()
 
     def rows(index):
