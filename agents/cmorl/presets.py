@@ -1,4 +1,4 @@
-"""Settings of C-MORL by environment: published ones, ``--preset paper``, and ones that fill the front, ``tuned``.
+"""Settings of C-MORL by environment: published ones, ``--preset paper``, and ones chosen here, ``tuned``.
 
 The published ones are of Liu et al. (ICLR 2025, appendix).
 
@@ -112,7 +112,7 @@ def protocol(env: str) -> dict[str, Any]:
 
 
 def tuned(env: str) -> dict[str, Any]:
-    """Return settings that fill the front of an environment, by name; see ``docs/cmorl.md``.
+    """Return settings chosen to find as much of an environment's front as they can, by name; see ``docs/cmorl.md``.
 
     Raises:
         UserError: an environment without such settings.

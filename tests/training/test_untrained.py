@@ -83,7 +83,7 @@ def test_a_preset_that_was_followed_is_not_advised():
     settings = TrainSettings(env="minecart-v0")
     own = {name: x for name, x in agent_spec("gmorl").protocol("far", settings.env).items()}
     assert advice(prepare("gmorl", settings, GMORLConfig(**own)), settings) == "more --steps"
-    assert advice(prepare("cmorl", settings), settings) == "--preset paper or more --steps"
+    assert advice(prepare("cmorl", settings), settings) == "--preset paper or --preset tuned or more --steps"
 
 
 def test_it_is_the_last_line_of_a_run(tmp_path, monkeypatch):

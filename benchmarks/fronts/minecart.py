@@ -1,8 +1,8 @@
 """Minecart's front at a tight reference point: what is attainable, by search, and what C-MORL fills of it.
 
-    python benchmarks/minecart_front.py search                        # MO-Gymnasium's front and what actions attain
-    python benchmarks/minecart_front.py train                         # every case, seeds 0 to 4, a process each
-    python benchmarks/minecart_front.py train tuned --env minecart-v0 # cases whose name has it
+    python benchmarks/fronts/minecart.py search                        # MO-Gymnasium's front and what actions attain
+    python benchmarks/fronts/minecart.py train                         # every case, seeds 0 to 4, a process each
+    python benchmarks/fronts/minecart.py train tuned --env minecart-v0 # cases whose name has it
 
 The tight reference point is the nadir of MO-Gymnasium's front less a tenth of its range in each objective. A search
 goes step by step through the states that action sequences reach, and keeps of those in one cell (heading, speed, ore on
