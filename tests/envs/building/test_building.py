@@ -212,7 +212,7 @@ def test_the_price_that_is_seen_is_that_of_the_next_step():
 def test_starts_are_drawn_over_the_year_or_given():
     env = Building()
     params = env.default_params
-    times = jax.vmap(lambda key: env.reset(key, params)[0].time)(jax.random.split(KEY, 2000))
+    times = jax.jit(jax.vmap(lambda key: env.reset(key, params)[0].time))(jax.random.split(KEY, 2000))
     length = params.series.shape[0]
     assert length == 105_108  # 5-minute steps between the first and the last of 8760 hours
     assert 0 <= times.min() < 0.01 * length < 0.99 * length < times.max() < length
@@ -239,7 +239,7 @@ def test_many_at_once_compile_once():
         traces += 1
         return jax.vmap(lambda lane, action: step(env, params, KEY, lane, action))(lanes, actions)
 
-    lanes = start_batch(env, params, KEY, 8)
+    lanes = jax.jit(lambda key: start_batch(env, params, key, 8))(KEY)
     for t in range(24):
         lanes, out = go(lanes, jnp.zeros((8, ZONES)))
         assert out.truncated.all() == (t % 12 == 11)

@@ -3,6 +3,7 @@
 import contextlib
 import threading
 from dataclasses import dataclass
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -27,8 +28,8 @@ KEYS = list(jax.random.split(jax.random.key(0), 3))
 PREFERENCES = np.array([[1.0, 0.0], [0.5, 0.5], [0.0, 1.0]])
 
 
-def learner(env=ENV, config=CONFIG):
-    return PPO(config, env.observation_space, env.action_space, 2, 0.9, 10)
+def learner():
+    return PPO(CONFIG, ENV.observation_space, ENV.action_space, 2, 0.9, 10)
 
 
 @dataclass(frozen=True)
@@ -229,6 +230,18 @@ def test_policies_differ_by_key_and_by_preference(trained):
     assert not np.allclose(weights[0], weights[1])
 
 
+def evaluated(env, learner, policies, preferences, keys, *, episodes, gamma):
+    run = jax.jit(partial(evaluate, env, env.default_params, learner, episodes=episodes, gamma=gamma))
+    return run(policies, jnp.asarray(preferences, jnp.float32), keys)
+
+
+@pytest.fixture
+def one_policy():
+    """Return a learner for probes and one policy, stacked."""
+    learner = Wanderer(2, 2, 2, step=0.5)
+    return learner, jax.tree.map(lambda x: np.asarray(x)[None], learner.policy(learner.init(KEYS[0])))
+
+
 def test_evaluation_in_blocks_is_the_evaluation(trained):
     """Seven policies by blocks of four, three episodes by two calls of two."""
     trainer, policies, _ = trained
@@ -237,9 +250,7 @@ def test_evaluation_in_blocks_is_the_evaluation(trained):
     keys = jax.random.split(jax.random.key(7), 7)
     result = trainer.evaluate(many, PREFERENCES[index], keys, 3)
     assert result.discounted.shape == (7, 3, 2)
-    direct = evaluate(
-        ENV, ENV.default_params, trainer.learner, many, jnp.asarray(PREFERENCES[index]), keys, episodes=3, gamma=0.9
-    )
+    direct = evaluated(ENV, trainer.learner, many, PREFERENCES[index], keys, episodes=3, gamma=0.9)
     close(result, direct)  # nothing is random here, so which episodes they were does not matter
 
 
@@ -256,35 +267,25 @@ def test_host_and_compiled_evaluation_agree(trained):
     assert one.terminated.any()
 
 
-def test_evaluation_counts_one_episode_and_discounts_from_the_second_reward():
+def test_evaluation_counts_one_episode_and_discounts_from_the_second_reward(one_policy):
     """The delayed probe pays (1, 2) on its second step and is over: 0.9 of it, whatever runs on beside it."""
-    env = Probe("delayed")
-    agent = learner(env)
-    policy = jax.tree.map(lambda x: np.asarray(x)[None], agent.policy(agent.init(KEYS[0])))
-    result = evaluate(
-        env, env.default_params, agent, policy, jnp.ones((1, 2)), jnp.stack(KEYS[:1]), episodes=3, gamma=0.9
-    )
+    result = evaluated(Probe("delayed"), *one_policy, np.ones((1, 2)), jnp.stack(KEYS[:1]), episodes=3, gamma=0.9)
     np.testing.assert_allclose(result.discounted[0], [[0.9, 1.8]] * 3, rtol=1e-6)
     np.testing.assert_allclose(result.undiscounted[0], [[1.0, 2.0]] * 3)
     np.testing.assert_array_equal(result.length[0], [2, 2, 2])
     assert np.asarray(result.terminated).all()
 
 
-def test_evaluation_stops_at_the_time_limit():
-    env = Probe("endless")
-    agent = learner(env)
-    policy = jax.tree.map(lambda x: np.asarray(x)[None], agent.policy(agent.init(KEYS[0])))
-    result = evaluate(
-        env, env.default_params, agent, policy, jnp.ones((1, 2)), jnp.stack(KEYS[:1]), episodes=2, gamma=1.0
-    )
+def test_evaluation_stops_at_the_time_limit(one_policy):
+    result = evaluated(Probe("endless"), *one_policy, np.ones((1, 2)), jnp.stack(KEYS[:1]), episodes=2, gamma=1.0)
     np.testing.assert_array_equal(result.length[0], [5, 5])
     assert not np.asarray(result.terminated).any()
     np.testing.assert_allclose(result.discounted[0], [[5.0, 10.0]] * 2)
 
 
-def test_training_continues_the_same_environments():
+def test_training_continues_the_same_environments(trained):
     """Episodes go on from one update to the next: the first observations of the second rollout are not all starts."""
-    trainer = backend()
+    trainer, *_ = trained
     state, _ = trainer.run(trainer.init(KEYS), 1)
     assert np.asarray(state.runners.steps).max() > 0
     assert int(state.updates[0]) == 1
