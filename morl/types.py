@@ -283,6 +283,33 @@ class Extension(Protocol):
         ...
 
 
+class Variation(Protocol):
+    """Last stage: children of archived policies are evaluated, and offered to the archive.
+
+    Those that finish their first ``episodes`` and that no archived policy dominates are evaluated again, with as many
+    episodes as other policies.
+
+    Attributes:
+        steps: environment steps of a seed, those of all evaluations of children.
+        children: C of a seed and generation.
+        episodes: of a child's first evaluation.
+        limit: steps after which a child whose episode goes on is given up; None for the time limit.
+    """
+
+    @property
+    def steps(self) -> int: ...
+    @property
+    def children(self) -> int: ...
+    @property
+    def episodes(self) -> int: ...
+    @property
+    def limit(self) -> int | None: ...
+
+    def children_of(self, policies: PyTree, rng: np.random.Generator) -> tuple[PyTree, NDArray[np.int64]]:
+        """Return C stacked children of n stacked policies, and the row of the parent that each is derived from."""
+        ...
+
+
 class Agent(Protocol):
     """Method to find a front, made of learners. Subclass it to inherit the defaults of what an agent may leave out.
 
@@ -291,6 +318,7 @@ class Agent(Protocol):
         preferences: (K, R), one for each learner of a seed; or (K, B, R), one for each environment of a learner.
         updates: updates of each learner in the first stage, within the steps of the task.
         extension: second stage, or None.
+        variation: last stage, or None; for environments in JAX.
         num_preferences: number of preferences that the front of a conditional policy or sampler is evaluated for.
         notes: messages for the user before training begins, such as the memory it takes.
         action_notes: messages about how actions are chosen, where that is not plain from their space; ``morl
@@ -312,6 +340,10 @@ class Agent(Protocol):
 
     @property
     def extension(self) -> Extension | None:
+        return None
+
+    @property
+    def variation(self) -> Variation | None:
         return None
 
     @property

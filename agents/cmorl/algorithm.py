@@ -4,19 +4,22 @@
 2. In rounds, policies of the archive are extended along each objective under constraints on the others:
    :mod:`.extension` selects them, :mod:`.constrained` trains them.
 
+3. Where it is asked for, children of archived policies are evaluated (:mod:`.variation`, not in the paper).
+
 Every policy met at an evaluation is a candidate for the archive of non-dominated ones, which the core keeps and
 re-evaluates at the end.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from morl.agents.cmorl.config import CMORLConfig
 from morl.agents.cmorl.constrained import ConstrainedPPO
 from morl.agents.cmorl.extension import Extension
-from morl.agents.ppo.agent import PPOAgent
+from morl.agents.cmorl.variation import Variation
+from morl.agents.ppo.agent import PPOAgent, updates_per_policy
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,31 @@ class CMORL(PPOAgent):
     """
 
     config: CMORLConfig
+
+    @property
+    def total_updates(self) -> int:
+        """Return the updates of each policy in both stages of learning."""
+        learning = self.task.steps - self._variation_steps
+        return updates_per_policy(self.config, replace(self.task, steps=learning))
+
+    @property
+    def _variation_steps(self) -> int:
+        return int(self.task.steps * self.config.variation_share)
+
+    @property
+    def variation(self) -> Variation | None:
+        """Return the last stage, or None if it is not asked for."""
+        c = self.config
+        if not self._variation_steps:
+            return None
+        return Variation(
+            steps=self._variation_steps,
+            children=c.variation_children,
+            episodes=c.variation_episodes,
+            limit=c.variation_limit,
+            noise=c.variation_noise,
+            line=c.variation_line,
+        )
 
     @property
     def _rounds(self) -> int:

@@ -34,6 +34,18 @@ class CMORLConfig(PPOAgentConfig):
     and as many learners extend the least crowded policies, as published."""
     refine_entropy: float = 0.25
     """Factor of the entropy bonus of these learners, which start from what others have found (ipo alone)."""
+    variation_share: float = 0.0
+    """Share of the steps that the last stage gets, in which children of archived policies are evaluated (JAX alone)."""
+    variation_children: int = 64
+    """Children of a generation of that stage."""
+    variation_episodes: int = 2
+    """Episodes of a child's first evaluation; those that no archived policy dominates get eval_episodes."""
+    variation_limit: int | None = None
+    """Steps after which a child whose episode goes on is given up; by default the environment's time limit."""
+    variation_noise: float = 1.0
+    """Largest noise of a child, in deviations of the parameters of a layer."""
+    variation_line: float = 0.5
+    """Deviation of a child's step along the line to another archived policy, which 1 reaches."""
     barrier: float = 20.0
     """Sharpness t of the interior-point method's barrier."""
     max_kl: float = 0.01
@@ -46,6 +58,12 @@ class CMORLConfig(PPOAgentConfig):
         check_range(self, "constraint_beta", low=0, high=1)
         check_range(self, "refine_loss", low=0, high=1)
         check_range(self, "refine_entropy", low=0)
+        check_range(self, "variation_share", low=0, high=1, open_high=True)
+        for name in ("variation_children", "variation_episodes", "variation_limit"):
+            if getattr(self, name) is not None:
+                check_integer(self, name, low=1)
+        check_range(self, "variation_noise", low=0)
+        check_range(self, "variation_line", low=0)
         check_range(self, "barrier", low=0, open_low=True)
         check_range(self, "max_kl", low=0, open_low=True)
 

@@ -67,6 +67,8 @@ _MINECART = {
     "extension_share": 0.7,
     "extension_updates": 20,
     "refine_loss": 0.2,
+    "variation_share": 0.4,
+    "variation_limit": 64,  # four times as long as a good trip
 }
 _TUNED: dict[str, dict[str, Any]] = {"minecart-v0": _MINECART, "minecart-deterministic-v0": _MINECART}
 

@@ -40,9 +40,10 @@ PUBLISHED_REFERENCE = (-1.0, -1.0, -200.0)
 CASES = {
     "published rounds, defaults": "",
     "tuned": "--preset tuned",
+    "tuned, without variation": "--preset tuned --variation-share 0",
     "tuned, refining learners keep the whole entropy bonus": "--preset tuned --refine-entropy 1",
     "tuned, without refining": "--preset tuned --refine-loss 0",
-    "tuned, 3M steps": "--preset tuned --steps 3000000 --evaluations 180",
+    "tuned, 3M steps": "--preset tuned --steps 3000000 --evaluations 120",
 }
 
 

@@ -25,6 +25,8 @@ def csv_text(header: Iterable[str], rows: Iterable[Iterable[Any]]) -> str:
 class CsvWriter:
     """Writer of ``metrics.csv``: one row of named scalars per evaluation; the first row fixes the columns.
 
+    What a later row lacks is NaN.
+
     A run may be resumed by a version that has more metrics, or fewer, than the one that began it: the file keeps its
     columns, without the new metrics and with NaN where there is no number any more.
 
@@ -51,7 +53,7 @@ class CsvWriter:
         buffer = io.StringIO()
         if self._continued and self._columns is not None:
             row = {name: row.get(name, math.nan) for name in self._columns}
-        writer = csv.DictWriter(buffer, self._columns or list(row), lineterminator="\n")
+        writer = csv.DictWriter(buffer, self._columns or list(row), restval=math.nan, lineterminator="\n")
         if self._columns is None:
             writer.writeheader()
         writer.writerow(row)

@@ -44,6 +44,7 @@ from morl.validation import converted_value
 from morl.words import counted
 
 FAULTS = (TypeError, ValueError, AttributeError, LookupError, AssertionError)  # of code that breaks a contract
+VARIATION_ROWS = 10  # of metrics.csv, in the last stage
 CHUNK_SECONDS = 1.0  # of compiled code before control returns to the loop
 
 
@@ -149,7 +150,9 @@ class _Training:
         )
         # the second stage has a learner of its own on the same environments
         self.second = self.backend.for_learner(extension.learner) if extension else self.backend
+        self.variation = getattr(agent, "variation", None)
         self.total = self.backend.steps(self.stages[0]) + sum(map(self.second.steps, self.stages[1:]))
+        self.total += self.variation.steps if self.variation else 0
         self.device = f"{min(len(chosen), len(self.preferences))} x {chosen[0].device_kind}"
         self.solutions = setup.make_solution_set(self.seeds, settings.archive_capacity)
         later = extension.extra_metrics if extension else ()
@@ -333,14 +336,52 @@ class _Training:
                 record.say("stopped early on request")
                 return False
             if extension is None or progress.stage == rounds:
-                if self.saver.keeps_final:
+                if self.saver.keeps_final or self.variation:
                     self._save(self._trainer(progress.stage), state, record)
-                return True
+                return self._vary(record)
             progress.next_stage()
             index = progress.stage - 1
             record.say(f"round {index + 1} of {rounds} begins")
             keys = self._keys(self._fold(self.round_keys, index))
             state = self.second.init(keys, self._selected(extension, index), self._stage_preferences(extension))
+
+    def _vary(self, record: Recorder) -> bool:
+        """Run the last stage; return False where told to stop before its end, from where a resumed run begins it anew.
+
+        Its steps are of the evaluations of children. Of several seeds each takes about as many.
+        """
+        variation = self.variation
+        if variation is None:
+            return True
+        solutions: Any = self.solutions
+        backend: Any = self.backend  # that of environments in JAX, see prepare
+        seeds, progress, begin = len(self.seeds), self.progress, self.progress.steps
+        record.say("variation begins")
+        first = backend.first_evaluation(variation.episodes, variation.limit)
+        keys = self._fold(self.round_keys, len(self.stages))
+        generators = [np.random.default_rng(np.asarray(jax.random.key_data(key))) for key in keys]
+        spent, row, tick = 0, 0, time.perf_counter()
+        while spent < variation.steps * seeds:
+            spent += solutions.vary(variation, self.backend, first, keys, self.settings.eval_episodes, generators)
+            raise_again()
+            progress.steps = begin + min(spent // seeds, variation.steps)
+            if self.should_stop():
+                progress.steps = begin
+                record.say("stopped early on request")
+                return False
+            if spent * VARIATION_ROWS >= (row + 1) * variation.steps * seeds:
+                row = spent * VARIATION_ROWS // (variation.steps * seeds)
+                rate = spent / (time.perf_counter() - tick)
+                self._report(rate, record)
+        return True
+
+    def _report(self, rate: float, record: Recorder) -> None:
+        """Write the metrics of this moment, and tell them; ``rate`` is of environment steps a second."""
+        rows = self.results.rows(self.progress, self._seconds(), rate)
+        with self._writing():
+            for row in rows:
+                record.write(row)
+        self._update(status_of(rows, self.progress.steps, self.total, rate))
 
     def _stage_preferences(self, extension: Extension | None) -> Floats:
         """Return the preferences of all seeds' learners in this stage."""
@@ -398,11 +439,7 @@ class _Training:
             self._tell(record)
             steps = trainer.steps(progress.updates) - trainer.steps(progress.updates - progress.since)
             rate = steps * len(self.seeds) / progress.learning
-            rows = self.results.rows(progress, self._seconds(), rate)
-            with self._writing():
-                for row in rows:
-                    record.write(row)
-            self._update(status_of(rows, progress.steps, self.total, rate))
+            self._report(rate, record)
             if stopping:
                 break
             progress.evaluated()

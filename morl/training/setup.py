@@ -304,4 +304,6 @@ def prepare(agent: str, settings: TrainSettings, config: Any = None, given: Give
         episodes=settings.final_episodes,
     )
     _ = setup.solution_set  # checked
+    if getattr(setup.agent, "variation", None) and setup.backend != "jax":
+        raise UserError(f"{settings.env} is on the host; the agent's stage of variation is for environments in JAX")
     return setup

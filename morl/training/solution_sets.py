@@ -6,7 +6,7 @@ preference there is nothing to choose from: the last one is kept. An agent's reg
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
@@ -22,7 +22,7 @@ from morl.ops.pareto import non_dominated, thinned
 from morl.ops.preferences import equally_spaced_weights
 from morl.runs.front import Floats, Front, mean_and_stderr
 from morl.training.backends.environment import WATCHED
-from morl.types import Evaluation, PyTree, Trainer
+from morl.types import Evaluation, PyTree, Trainer, Variation
 from morl.words import counted
 
 if TYPE_CHECKING:
@@ -135,24 +135,80 @@ class ParetoArchive(SolutionSet):
 
     def update(self, trainer: Trainer, policies: PyTree, preferences: Floats, keys: jax.Array, episodes: int) -> None:
         evaluation = trainer.evaluate(policies, preferences, jnp.repeat(keys, self._per_seed, axis=0), episodes)
+        self._offer(evaluation.discounted, policies, preferences, episodes)
+        for seed, valid in zip(self._seeds, np.asarray(self._archive.valid), strict=True):
+            if not valid.any():
+                raise UserError(f"every policy of seed {seed} has diverged; try a lower learning_rate")
+
+    def _offer(self, samples: Any, policies: PyTree, preferences: Floats, episodes: int) -> None:
+        """Offer to each seed's archive the policies of its own with these returns (N, E, R), N of all seeds."""
         seeds = len(self._seeds)
 
         def by_seed(x: Any) -> Any:
-            return np.asarray(x).reshape(seeds, self._per_seed, *np.shape(x)[1:])
+            return np.asarray(x).reshape(seeds, -1, *np.shape(x)[1:])
 
         items = jax.tree.map(by_seed, (policies, preferences.astype(np.float32)))
-        returns = by_seed(np.asarray(evaluation.discounted).mean(axis=1))
+        returns = by_seed(np.asarray(samples).mean(axis=1))
         # a greedy choice among NaN is still a choice: returns alone do not show that a policy has diverged
         whole = [np.isfinite(x).reshape(*returns.shape[:2], -1).all(axis=2) for x in jax.tree.leaves(items)]
-        stderr = by_seed(mean_and_stderr(evaluation.discounted)[1].astype(np.float32))
+        stderr = by_seed(mean_and_stderr(samples)[1].astype(np.float32))
         behind: Any = np.full(returns.shape[:2], episodes, np.int32)
         candidates = archives.Candidates(returns, stderr, behind, np.logical_and.reduce(whole), items)
         held = self._archive.episodes  # 0 from a checkpoint without them; a run has one number for all
         archive = self._archive._replace(episodes=np.where(held == 0, np.int32(episodes), held))
         self._archive = self._insert(archive, candidates)
-        for seed, valid in zip(self._seeds, np.asarray(self._archive.valid), strict=True):
-            if not valid.any():
-                raise UserError(f"every policy of seed {seed} has diverged; try a lower learning_rate")
+
+    def vary(
+        self,
+        variation: Variation,
+        trainer: Trainer,
+        first: Callable[..., Evaluation],
+        keys: jax.Array,
+        episodes: int,
+        generators: Sequence[np.random.Generator],
+    ) -> int:
+        """Evaluate a generation of children of each seed's policies and keep the good ones.
+
+        All generations meet the same episodes, so that children differ by what they do.
+
+        Args:
+            variation: makes the children.
+            trainer: evaluates those that no archived policy dominates after their first episodes.
+            first: evaluates these, ``variation.episodes`` of each child.
+            keys: (S,) one for each seed.
+            episodes: of the second evaluation.
+            generators: of the random numbers of each seed.
+
+        Returns:
+            the environment steps that it took, of all seeds.
+        """
+        children: list[tuple[PyTree, Floats]] = []
+        for i, generator in enumerate(generators):
+            policies, preferences = self._of(i)[1]
+            found, parents = variation.children_of(policies, generator)
+            children.append((found, preferences[parents]))
+        policies, preferences = jax.tree.map(lambda *x: np.concatenate(x), *children)
+        repeated = jnp.repeat(keys, variation.children, axis=0)
+        evaluation = first(policies, preferences.astype(np.float32), repeated)
+        lengths, means = np.asarray(evaluation.length), np.asarray(evaluation.discounted, np.float64).mean(axis=1)
+        ended = np.asarray(evaluation.terminated) | (lengths < (variation.limit or np.inf))
+        whole = ended.all(axis=1) & np.isfinite(means).all(axis=1)
+        parts = np.split(whole.nonzero()[0], np.cumsum(whole.reshape(len(children), -1).sum(axis=1))[:-1])
+        rows = np.concatenate([self._undominated(i, means, part) for i, part in enumerate(parts)])
+        steps = int(lengths.sum(dtype=np.int64))
+        samples = np.full((len(means), episodes, means.shape[1]), np.nan, np.float32)
+        if len(rows):
+            chosen = jax.tree.map(lambda x: x[rows], policies)
+            again = trainer.evaluate(chosen, preferences[rows], repeated[rows], episodes)
+            samples[rows] = again.discounted
+            steps += int(np.asarray(again.length).sum(dtype=np.int64))
+        self._offer(samples, policies, preferences, episodes)  # those without returns are refused
+        return steps
+
+    def _undominated(self, index: int, means: Floats, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return those rows of means (N, R) that no policy of a seed's archive dominates, nor another of these rows."""
+        held = self.returns(index)
+        return rows[non_dominated(np.concatenate([held, means[rows]]))[len(held) :]]
 
     def _of(self, index: int) -> tuple[Floats, PyTree]:
         return archives.compact(jax.tree.map(lambda x: x[index], self._archive))

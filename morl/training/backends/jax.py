@@ -7,7 +7,7 @@ axis is split over them; policies do not talk to each other, so no result depend
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -80,7 +80,7 @@ class JaxBackend:
         self._sharding = Sharding(self.num_policies, devices)
         self._preferences = self._filled(preferences)
         self._env, self._params = env, env.default_params
-        self._eval_episodes, self._width, self._seeds = eval_episodes, width, seeds
+        self._eval_episodes, self._width, self._seeds, self._gamma = eval_episodes, width, seeds, gamma
         self._skip_nonfinite, self._draw_preference = skip_nonfinite, draw_preference
         self._split, self._whole = PartitionSpec("policies"), PartitionSpec()
         self._shard_map = partial(jax.shard_map, mesh=self._sharding.mesh, check_vma=False)
@@ -202,6 +202,18 @@ class JaxBackend:
             episodes=episodes,
             each=self._eval_episodes,
         )
+
+    def first_evaluation(self, episodes: int, limit: int | None) -> Callable[..., Evaluation]:
+        """Return a compiled :func:`morl.training.evaluation.evaluate` of so many episodes, of any number of policies.
+
+        Args:
+            episodes: of each policy.
+            limit: steps after which an episode is given up; None for the time limit.
+        """
+        run = partial(
+            evaluate, self._env, self._params, self.learner, episodes=episodes, gamma=self._gamma, limit=limit
+        )
+        return self._jit(run)
 
     def incidents(self) -> list[str]:
         """Return no messages: nothing happens to pure functions."""
