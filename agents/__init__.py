@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from morl.agents import cmorl as cmorl
+from morl.agents import d3po as d3po
 from morl.agents import dsac as dsac
 from morl.agents import gmorl as gmorl
 from morl.agents import mogfn as mogfn

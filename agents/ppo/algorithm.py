@@ -4,6 +4,9 @@ A learner has one preference at a time. The actor's advantage is the preference-
 advantages (Liu et al., 2025, C-MORL, section 4.1), standardised over the rollout. An update reads from top to bottom:
 :meth:`PPO.update` weighs the objectives, :meth:`PPO.process_rollout` estimates advantages, :meth:`PPO.fit` passes over
 the rollout in minibatches, and :meth:`PPO.loss` is equation 9. The parts of the loss are in :mod:`.losses`.
+
+A kind of PPO with other networks or another loss of the actor overrides :meth:`PPO.networks`, :meth:`PPO.inputs`,
+:meth:`PPO.update` and :meth:`PPO.actor_loss`, as :class:`morl.agents.d3po.algorithm.D3PO` does.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from gymnasium import Space
 
@@ -87,17 +91,21 @@ class PPO:
 
     def init(self, key: jax.Array) -> LearnerState:
         """Return a fresh learner. Not to be called under ``jit``: its networks are NumPy's."""
-        c = self.config
-        rng = generator(key)
-        size = self._encoder.size
+        actor, critic = self.networks(generator(key))
         fresh = Policy(
-            actor=mlp(rng, (size, *c.hidden, self._actions.num_outputs), c.activation, output_scale=0.01),
+            actor=actor,
             log_std=self._actions.initial_log_std(),
-            obs_stats=running_statistics.init(size),
-            critic=mlp(rng, (size, *c.hidden, self.num_objectives), c.activation, output_scale=1.0),
+            obs_stats=running_statistics.init(self._encoder.size),
+            critic=critic,
             return_stats=running_statistics.init(self.num_objectives),
         )
         return self.begin(fresh)
+
+    def networks(self, rng: np.random.Generator) -> tuple[Any, Any]:
+        """Return a fresh actor and critic, functions of :meth:`inputs`."""
+        c, size = self.config, self._encoder.size
+        actor = mlp(rng, (size, *c.hidden, self._actions.num_outputs), c.activation, output_scale=0.01)
+        return actor, mlp(rng, (size, *c.hidden, self.num_objectives), c.activation, output_scale=1.0)
 
     def begin(self, policy: Policy) -> LearnerState:
         """Return a learner that starts from the policy of another one."""
@@ -118,8 +126,8 @@ class PPO:
         return Policy(actor, log_std, state.learning.obs_stats, critic, state.learning.return_stats)
 
     def act(self, policy: Policy, obs: jax.Array, preference: jax.Array, key: jax.Array, *, greedy: bool) -> jax.Array:
-        """Return actions (B, ...) for observations (B, ...); the preference is no input of the policy."""
-        output = mask_logits(policy.actor(self.features(policy.obs_stats, obs)), self._mask(obs))
+        """Return actions (B, ...) for observations (B, ...) and preferences (R,) or (B, R)."""
+        output = mask_logits(policy.actor(self.inputs(policy.obs_stats, obs, preference)), self._mask(obs))
         if greedy:
             return self._actions.mode(output, policy.log_std)
         return self._actions.sample(output, policy.log_std, key)
@@ -151,10 +159,10 @@ class PPO:
         discount = jnp.where(batch.terminated, 0.0, jnp.float32(self.gamma))
         delta = jnp.where(batch.valid[..., None], td_errors(reward, discount, next_value, value), 0.0)
         # 3. recall the policy that acted
-        features, mask = self.features(learning.obs_stats, batch.obs), self._mask(batch.obs)
-        output = mask_logits(state.params.actor(features), mask)
+        inputs, mask = self.inputs(learning.obs_stats, batch.obs, batch.preference), self._mask(batch.obs)
+        output = mask_logits(state.params.actor(inputs), mask)
         rollout = ProcessedRollout(
-            features=features,
+            inputs=inputs,
             action=batch.action,
             mask=mask,
             log_prob=self._actions.log_prob(output, state.params.log_std, batch.action),
@@ -176,28 +184,23 @@ class PPO:
         *,
         train_actor: bool = True,
         entropy_scale: jax.Array | float = 1.0,
+        extra: PyTree = (),
     ) -> tuple[LearnerState, Metrics]:
         """Pass ``epochs`` times over a rollout in minibatches; return the learner and mean metrics.
 
         Args:
             state: the learner.
             rollout: result of :meth:`process_rollout`.
-            advantage: (T, B) for the actor.
+            advantage: (T, B, ...) as :meth:`actor_loss` takes it.
             key: of the order of the steps.
             train_actor: train actor and critic; else the critic alone.
             entropy_scale: () factor of ``entropy_coefficient``.
+            extra: arrays (T, B, ...) that :meth:`actor_loss` needs besides.
         """
         c = self.config
         target = rollout.advantage + rollout.value
-        steps = Minibatch(
-            features=rollout.features,
-            action=rollout.action,
-            mask=rollout.mask,
-            log_prob=rollout.log_prob,
-            advantage=advantage,
-            target=target,
-            weight=rollout.weight,
-        )
+        shared = {name: getattr(rollout, name) for name in ("inputs", "action", "mask", "log_prob", "weight")}
+        steps = Minibatch(**shared, advantage=advantage, target=target, extra=extra)
         steps = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), steps)
 
         Carry = tuple[Params, PyTree, jax.Array | None]
@@ -250,10 +253,10 @@ class PPO:
     ) -> tuple[jax.Array, Metrics]:
         """Return -L^CLIP + c_1 L^VF - c_2 S[π] (equation 9) and metrics; only c_1 L^VF without ``train_actor``."""
         c = self.config
-        output = mask_logits(params.actor(batch.features), batch.mask)
+        output = mask_logits(params.actor(batch.inputs), batch.mask)
         log_ratio = self._actions.log_prob(output, params.log_std, batch.action) - batch.log_prob
-        actor_loss = losses.clipped_surrogate_loss(log_ratio, batch.advantage, batch.weight, c.clip_eps)
-        critic_loss = losses.value_loss(params.critic(batch.features), batch.target, batch.weight)
+        actor_loss, parts = self.actor_loss(params, output, log_ratio, batch)
+        critic_loss = losses.value_loss(params.critic(batch.inputs), batch.target, batch.weight)
         entropy = masked_mean(self._actions.entropy(output, params.log_std), batch.weight)
         loss = c.value_coefficient * critic_loss
         if train_actor:
@@ -264,7 +267,21 @@ class PPO:
             "entropy": entropy,
             "approx_kl": losses.approximate_kl(log_ratio, batch.weight),
             "clip_fraction": masked_mean(jnp.abs(jnp.exp(log_ratio) - 1) > c.clip_eps, batch.weight),
+            **parts,
         }
+
+    def actor_loss(
+        self, params: Params, output: jax.Array, log_ratio: jax.Array, batch: Minibatch
+    ) -> tuple[jax.Array, Metrics]:
+        """Return -L^CLIP (equation 7) and metrics of its parts.
+
+        Args:
+            params: to learn.
+            output: (N, ...) description of the policies, by ``params``.
+            log_ratio: (N,) logarithm of the probability ratio of these policies to those that acted.
+            batch: N steps.
+        """
+        return losses.clipped_surrogate_loss(log_ratio, batch.advantage, batch.weight, self.config.clip_eps), {}
 
     def objective_gradients(self, params: Params, rollout: ProcessedRollout, advantage: jax.Array) -> ActorParams:
         """Return the policy gradient of each objective before any sum, as a pytree (R, ...) of actor and ``log_std``.
@@ -286,11 +303,11 @@ class PPO:
         self, params: Params, rollout: ProcessedRollout, advantage: jax.Array
     ) -> Callable[[ActorParams], SurrogateEstimate]:
         """Return a function that estimates other actors by a rollout of ``params`` and advantages (T, B, R)."""
-        before = mask_logits(params.actor(rollout.features), rollout.mask)
+        before = mask_logits(params.actor(rollout.inputs), rollout.mask)
 
         def estimate(other: ActorParams) -> SurrogateEstimate:
             actor, log_std = other
-            output = mask_logits(actor(rollout.features), rollout.mask)
+            output = mask_logits(actor(rollout.inputs), rollout.mask)
             log_ratio = self._actions.log_prob(output, log_std, rollout.action) - rollout.log_prob
             divergence = self._actions.divergence(before, params.log_std, output, log_std)
             return SurrogateEstimate(
@@ -302,8 +319,14 @@ class PPO:
 
     def values(self, policy: Policy, batch: Transition) -> tuple[jax.Array, jax.Array]:
         """Return the values (T, B, R) of the observations acted on and of the next ones, in scaled units."""
-        features, next_features = (self.features(policy.obs_stats, obs) for obs in (batch.obs, batch.next_obs))
-        return policy.critic(features), policy.critic(next_features)
+        inputs, following = (
+            self.inputs(policy.obs_stats, obs, batch.preference) for obs in (batch.obs, batch.next_obs)
+        )
+        return policy.critic(inputs), policy.critic(following)
+
+    def inputs(self, obs_stats: RunningStats, obs: jax.Array, preference: jax.Array) -> Any:
+        """Return the networks' inputs for observations (..., *space.shape); the preference is none of them."""
+        return self.features(obs_stats, obs)
 
     def features(self, obs_stats: RunningStats, obs: jax.Array) -> jax.Array:
         """Return observations (..., *space.shape) as features (..., F): encoded, and normalised unless one-hot."""

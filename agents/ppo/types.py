@@ -1,16 +1,20 @@
-"""Structures of a PPO learner: ``T`` time, ``B`` environments, ``R`` objectives, ``F`` features, ``N`` steps."""
+"""Structures of a PPO learner: ``T`` time, ``B`` environments, ``R`` objectives, ``N`` steps.
+
+Networks are functions of what :meth:`morl.agents.ppo.algorithm.PPO.inputs` returns: of features (..., F), or of
+features and preferences.
+"""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 
-from morl.networks.mlp import MLP
 from morl.ops.running_statistics import RunningStats
 from morl.types import PyTree
 
-ActorParams = tuple[MLP, jax.Array]  # the actor network and the logarithm of its standard deviations
+Network = Any  # a pytree that is called on inputs
+ActorParams = tuple[Network, jax.Array]  # the actor network and the logarithm of its standard deviations
 
 
 class Policy(NamedTuple):
@@ -24,19 +28,19 @@ class Policy(NamedTuple):
         return_stats: running statistics of the discounted return of each objective, (R,).
     """
 
-    actor: MLP
+    actor: Network
     log_std: jax.Array
     obs_stats: RunningStats
-    critic: MLP
+    critic: Network
     return_stats: RunningStats
 
 
 class Params(NamedTuple):
     """Trainable parameters: the ``params`` of a learner's state."""
 
-    actor: MLP
+    actor: Network
     log_std: jax.Array
-    critic: MLP
+    critic: Network
 
 
 class PPOLearning(NamedTuple):
@@ -61,7 +65,7 @@ class ProcessedRollout(NamedTuple):
     """Rollout (T, B, ...) with the estimates that the losses need.
 
     Attributes:
-        features: (T, B, F) of the observations acted on.
+        inputs: (T, B, ...) of the networks, for the observations acted on.
         action: (T, B, ...) taken.
         mask: (T, B, A) 1 for allowed actions; None where all are.
         log_prob: (T, B) of the actions, by the policy that acted.
@@ -71,7 +75,7 @@ class ProcessedRollout(NamedTuple):
         weight: (T, B) 1 for steps to learn from, 0 for lost ones.
     """
 
-    features: jax.Array
+    inputs: PyTree
     action: jax.Array
     mask: jax.Array | None
     log_prob: jax.Array
@@ -82,12 +86,20 @@ class ProcessedRollout(NamedTuple):
 
 
 class Minibatch(NamedTuple):
-    """Steps of a rollout for one gradient step, (N, ...)."""
+    """Steps of a rollout for one gradient step, (N, ...).
 
-    features: jax.Array
+    Attributes:
+        inputs, action, mask, log_prob, weight: as in :class:`ProcessedRollout`.
+        advantage: (N,) of the preference-weighted objectives, or (N, R) where the loss weighs them.
+        target: (N, R) of the critic.
+        extra: what the loss of a kind of PPO needs besides.
+    """
+
+    inputs: PyTree
     action: jax.Array
     mask: jax.Array | None
     log_prob: jax.Array
     advantage: jax.Array
     target: jax.Array
     weight: jax.Array
+    extra: PyTree = ()

@@ -130,3 +130,25 @@ def dirichlet(key: jax.Array, num_objectives: int, number: int, concentration: f
     if not 0 < concentration < float("inf"):
         raise UserError(f"the concentration of random preferences is above 0 and finite, not {concentration}")
     return jax.random.dirichlet(key, jnp.full(num_objectives, concentration, jnp.float32), (number,), dtype=jnp.float32)
+
+
+def dirichlet_and_corners(key: jax.Array, concentration: Sequence[float], corner_share: float) -> jax.Array:
+    """Draw a preference (R,) float32: one of the corners by chance, else from a Dirichlet distribution.
+
+    Args:
+        key: random key.
+        concentration: R numbers above 0; all 1 is uniform on the simplex, less favours the corners.
+        corner_share: probability of a corner, each as likely as the others.
+    """
+    import jax
+    import jax.numpy as jnp
+
+    key_inside, key_which, key_corner = jax.random.split(key, 3)
+    size = len(concentration)
+    if all(number == 1 for number in concentration):  # normalised exponentials: no rejections, so fast in a batch
+        parts = jax.random.exponential(key_inside, (size,), dtype=jnp.float32)
+        inside = parts / jnp.maximum(jnp.sum(parts), jnp.finfo(jnp.float32).tiny)
+    else:
+        inside = jax.random.dirichlet(key_inside, jnp.asarray(concentration, jnp.float32), dtype=jnp.float32)
+    corner = jax.nn.one_hot(jax.random.randint(key_corner, (), 0, size, jnp.int32), size, dtype=jnp.float32)
+    return jnp.where(jax.random.uniform(key_which, dtype=jnp.float32) < corner_share, corner, inside)

@@ -271,7 +271,7 @@ def test_gradients_of_objectives_add_up_to_that_of_their_weighted_sum(kind):
     summed = rollout.advantage @ preference
     summed = summed - masked_mean(summed, rollout.weight)
     plain = replace(learner, config=replace(CONFIG, entropy_coefficient=0.0, value_coefficient=0.0))
-    shared = {name: getattr(rollout, name) for name in ("features", "action", "mask", "log_prob", "weight")}
+    shared = {name: getattr(rollout, name) for name in ("inputs", "action", "mask", "log_prob", "weight")}
     steps = Minibatch(**shared, advantage=summed, target=rollout.value)
     gradient = jax.jit(jax.grad(lambda params: plain.loss(params, steps)[0]))(state.params)
     assert largest_difference(got, jax.tree.map(np.negative, (gradient.actor, gradient.log_std))) < 1e-6

@@ -1,0 +1,71 @@
+"""The agent ``d3po``: one learner, whose policy takes any preference."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+import jax
+import numpy as np
+from numpy.typing import NDArray
+
+from morl.agents.d3po.algorithm import D3PO
+from morl.agents.d3po.config import D3POConfig
+from morl.agents.ppo.setup import OnPolicyAgent, make_learner, updates_within
+from morl.ops.preferences import equally_spaced_weights
+from morl.types import Task
+
+
+@dataclass(frozen=True)
+class D3POAgent(OnPolicyAgent):
+    """One D3PO learner, each of whose environments draws a preference for each episode.
+
+    Raises:
+        UserError: spaces PPO cannot work with, concentrations of another number of objectives, or fewer steps than one
+            update takes.
+    """
+
+    config: D3POConfig
+    task: Task
+
+    def __post_init__(self) -> None:
+        _ = self.updates
+        _ = self.learner  # checks the spaces
+
+    @property
+    def num_preferences(self) -> int:
+        return self.config.num_preferences
+
+    @property
+    def updates(self) -> int:
+        """Return the updates of the learner."""
+        return updates_within(self.config, self.task, 1)
+
+    @property
+    def update_bytes(self) -> int:
+        """Return those of PPO, and of what a hypernetwork computes for each number of the embedding."""
+        c = self.config
+        rows = c.num_envs * c.rollout_steps
+        parts = c.embedding_size + 1 if c.conditioning == "hypernetwork" else 0
+        return super().update_bytes + 4 * rows * (parts + 2) * sum(c.hidden)
+
+    @property
+    def update_settings(self) -> tuple[str, ...]:
+        more = ("embedding_size",) if self.config.conditioning == "hypernetwork" else ()
+        return (*super().update_settings, *more)
+
+    @cached_property
+    def preferences(self) -> NDArray[np.float64]:
+        """Return (1, B, R), one for each environment until its first episode draws one."""
+        return equally_spaced_weights(self.task.num_objectives, self.config.num_envs)[None]
+
+    @property
+    def draw_preference(self) -> Callable[[jax.Array], jax.Array]:
+        """Return a function of a key that draws the preference (R,) of an episode."""
+        return self.learner.draw_preference
+
+    @cached_property
+    def learner(self) -> D3PO:
+        """Return the one learner."""
+        return make_learner(D3PO, self.config, self.task, self.updates)

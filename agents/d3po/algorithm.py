@@ -1,0 +1,102 @@
+"""D3PO (Ambadkar et al., 2026, arXiv 2602.07764): PPO with one policy π(a|s, w) and critic V(s, w) for all preferences.
+
+Each environment acts for a preference w of its own, drawn for each episode. An update reads from top to bottom:
+:meth:`D3PO.update` estimates and standardises an advantage for each objective, passes over the rollout as PPO does, and
+:meth:`D3PO.actor_loss` clips each objective's surrogate before its weight counts, and keeps policies as far apart as
+their preferences are. The parts of the loss are in :mod:`.losses`; all else is :class:`morl.agents.ppo.algorithm.PPO`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from morl.agents.d3po import losses
+from morl.agents.d3po.config import D3POConfig
+from morl.agents.ppo.algorithm import PPO
+from morl.agents.ppo.types import Minibatch, Params
+from morl.networks.conditioning import ConditionedInput, conditioned_network
+from morl.ops.masking import mask_logits, masked_mean
+from morl.ops.preferences import dirichlet_and_corners
+from morl.ops.running_statistics import RunningStats
+from morl.types import LearnerState, Metrics, Transition
+
+
+@dataclass(frozen=True)
+class D3PO(PPO):
+    """PPO learner whose networks take the preference.
+
+    Raises:
+        UserError: a space it cannot work with, or concentrations of another number of objectives.
+    """
+
+    config: D3POConfig
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.config.concentration(self.num_objectives)
+
+    def networks(self, rng: np.random.Generator) -> tuple[Any, Any]:
+        """Return a fresh actor π(a|s, w) and critic V(s, w) of R values."""
+        c = self.config
+        network = partial(
+            conditioned_network,
+            rng,
+            c.conditioning,
+            self._encoder.size,
+            self.num_objectives,
+            c.hidden,
+            activation=c.activation,
+            embedding_size=c.embedding_size,
+        )
+        actor = network(num_outputs=self._actions.num_outputs, output_scale=0.01)
+        return actor, network(num_outputs=self.num_objectives, output_scale=1.0)
+
+    def inputs(self, obs_stats: RunningStats, obs: jax.Array, preference: jax.Array) -> ConditionedInput:
+        """Return the networks' inputs for observations (..., *space.shape) and preferences (..., R) or (R,)."""
+        return ConditionedInput(self.features(obs_stats, obs), preference)
+
+    def draw_preference(self, key: jax.Array) -> jax.Array:
+        """Draw the preference (R,) of an episode."""
+        c = self.config
+        return dirichlet_and_corners(key, c.concentration(self.num_objectives), c.corner_share)
+
+    def update(self, state: LearnerState, batch: Transition, key: jax.Array) -> tuple[LearnerState, Metrics]:
+        """Learn from one rollout (T, B), for the preference (T, B, R) of each step."""
+        key_fit, key_others = jax.random.split(key)
+        scale = self.preference_scale(state.learning.return_stats)
+        # 1. estimate an advantage for each objective, under the preference of the step
+        state, rollout = self.process_rollout(state, batch)
+        # 2. standardise
+        if self.config.normalise_advantages == "each":
+            advantage = losses.standardise_each(rollout.advantage, rollout.weight)
+        else:
+            weighed = rollout.advantage * scale[None, None]
+            advantage = losses.standardise_together(weighed, batch.preference, rollout.weight)
+        # 3. draw a preference w' to differ from at each step
+        keys = jax.random.split(key_others, batch.reward.shape[:2])
+        others = jax.vmap(jax.vmap(self.draw_preference))(keys)
+        # 4. pass over the rollout
+        return self.fit(state, rollout, advantage, key_fit, extra=others)
+
+    def actor_loss(
+        self, params: Params, output: jax.Array, log_ratio: jax.Array, batch: Minibatch
+    ) -> tuple[jax.Array, Metrics]:
+        """Return -Σ_i w_i L_i^CLIP + λ L^div and metrics of its parts; see :meth:`PPO.actor_loss`."""
+        c, preference, other = self.config, batch.inputs.preference, batch.extra
+        surrogate = losses.late_weighted_surrogate_loss(
+            log_ratio, batch.advantage, preference, batch.weight, c.clip_eps
+        )
+        if c.diversity_coefficient == 0:
+            return surrogate, {}
+        elsewhere = mask_logits(params.actor(batch.inputs._replace(preference=other)), batch.mask)
+        divergence = self._actions.divergence(output, params.log_std, elsewhere, params.log_std)
+        diversity = losses.diversity_loss(divergence, preference, other, batch.weight, c.diversity_scale)
+        loss = surrogate + jnp.float32(c.diversity_coefficient) * diversity
+        metrics = {"diversity_loss": diversity, "preference_kl": masked_mean(divergence, batch.weight)}
+        return loss, metrics

@@ -1,0 +1,75 @@
+"""Settings of D3PO, and what a search may choose of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from morl.agents.ppo.config import SPACE as PPO_SPACE
+from morl.agents.ppo.config import PPOConfig
+from morl.errors import UserError
+from morl.search_space import Choice, Parameter, Real, Space, log_real
+from morl.validation import LARGEST, check_integer, check_range
+
+
+@dataclass(frozen=True)
+class D3POConfig(PPOConfig):
+    """Settings of D3PO; those of PPO hold for its one learner."""
+
+    num_envs: int = 64
+    """Environments that feed the policy, each for a preference of its own."""
+    num_preferences: int = 101
+    """Equally spread preferences that the one policy is evaluated for at the end: the rows of front.csv."""
+    conditioning: Literal["concat", "film", "hypernetwork"] = "concat"
+    """concat: the preference beside the observation; film: it scales and shifts hidden layers; hypernetwork: it makes
+    all parameters, θ = W f(w) + b."""
+    embedding_size: int = 8
+    """Numbers of the embedding f(w) of a preference, for film and hypernetwork."""
+    normalise_advantages: Literal["each", "together"] = "each"
+    """each: by the deviation of each objective's advantages, as published; together: all by one deviation, so that a
+    preference weighs returns in preference_units."""
+    diversity_coefficient: float = 0.01
+    """Weight λ of the diversity term; 0 leaves it out."""
+    diversity_scale: float = 1.0
+    """Divergence α, in nats, that policies should have for each unit of ||w - w'||_1."""
+    preference_concentration: tuple[float, ...] = (1.0,)
+    """Concentration of the Dirichlet distribution that preferences of episodes are drawn from: one number, or one for
+    each objective. 1 is uniform, less favours the corners."""
+    corner_share: float = 0.1
+    """Share of episodes whose preference is a corner of the simplex."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_integer(self, "num_preferences", low=2)
+        check_integer(self, "embedding_size", low=1)
+        check_range(self, "diversity_coefficient", low=0)
+        check_range(self, "diversity_scale", low=0)
+        check_range(self, "corner_share", low=0, high=1)
+        numbers = self.preference_concentration
+        if not numbers or not all(0 < x <= LARGEST for x in numbers):
+            raise UserError(f"preference_concentration must be greater than 0 and finite, not {numbers}")
+        if self.preference_units == "raw" and self.normalise_advantages == "each":
+            raise UserError("preference_units raw needs normalise_advantages together, as each weighs deviations")
+
+    def concentration(self, num_objectives: int) -> tuple[float, ...]:
+        """Return the concentration of each of R objectives.
+
+        Raises:
+            UserError: neither one number nor R.
+        """
+        given = self.preference_concentration
+        if len(given) not in (1, num_objectives):
+            raise UserError(
+                f"preference_concentration must be one number or {num_objectives}, one an objective, not {len(given)}"
+            )
+        return given * num_objectives if len(given) == 1 else given
+
+
+SPACE: Space = {
+    **{name: parameter for name, parameter in PPO_SPACE.items() if name != "num_policies"},
+    "conditioning": Parameter(Choice(("concat", "film", "hypernetwork"))),
+    "normalise_advantages": Parameter(Choice(("each", "together"))),
+    "diversity_coefficient": Parameter(log_real(1e-4, 0.3), live=True),
+    "diversity_scale": Parameter(log_real(0.1, 10.0), live=True),
+    "corner_share": Parameter(Real(0.0, 0.4)),
+}

@@ -1,0 +1,4 @@
+"""Presets of D3PO."""
+from typing import Any
+def tuned(env: str) -> dict[str, Any]:
+    return {}

@@ -1,0 +1,70 @@
+"""Shared parts of the agents of PPO learners: base class, learner, and updates within a budget of steps."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from morl.agents.ppo.algorithm import PPO
+from morl.agents.ppo.config import PPOConfig
+from morl.errors import UserError
+from morl.networks import encoders
+from morl.ops.distributions import for_space
+from morl.types import Agent, Task
+
+L = TypeVar("L", bound=PPO)
+
+
+class OnPolicyAgent(Agent):
+    """Agent of PPO learners; what the agents say of their learner alike."""
+
+    @property
+    def learner(self) -> PPO:
+        raise NotImplementedError
+
+    @property
+    def action_notes(self) -> tuple[str, ...]:
+        return for_space(self.learner.action_space).notes
+
+    @property
+    def update_bytes(self) -> int:
+        """Return the bytes of the features of a rollout, about four times over, and of hidden layers."""
+        c = self.learner.config
+        features = 4 * encoders.encoder(self.learner.observation_space).size
+        return 4 * c.num_envs * c.rollout_steps * (features + 2 * sum(c.hidden))
+
+    @property
+    def update_settings(self) -> tuple[str, ...]:
+        return ("num_envs", "rollout_steps", "hidden")
+
+
+def make_learner(kind: type[L], config: PPOConfig, task: Task, total_updates: int) -> L:
+    """Return the learner of a task, of PPO or of a kind of it, with its discount or ``train_gamma``.
+
+    Raises:
+        UserError: spaces PPO cannot work with.
+    """
+    return kind(
+        config=config,
+        observation_space=task.observation_space,
+        action_space=task.action_space,
+        num_objectives=task.num_objectives,
+        gamma=min(task.gamma, 0.995) if config.train_gamma is None else config.train_gamma,
+        total_updates=total_updates,
+        action_mask=task.action_mask,
+    )
+
+
+def updates_within(config: PPOConfig, task: Task, policies: int) -> int:
+    """Return the updates of each of so many policies within the steps of the task.
+
+    Raises:
+        UserError: fewer steps than one update of every policy takes.
+    """
+    steps = policies * config.num_envs * config.rollout_steps
+    if task.steps < steps:
+        whose = "" if policies == 1 else f"{policies} policies x "
+        raise UserError(
+            f"steps must be at least {steps} (one update of {whose}{config.num_envs} environments x "
+            f"{config.rollout_steps} steps), not {task.steps}"
+        )
+    return task.steps // steps
