@@ -96,7 +96,10 @@ class D3PO(PPO):
             return surrogate, {}
         elsewhere = mask_logits(params.actor(batch.inputs._replace(preference=other)), batch.mask)
         divergence = self._actions.divergence(output, params.log_std, elsewhere, params.log_std)
-        diversity = losses.diversity_loss(divergence, preference, other, batch.weight, c.diversity_scale)
+        bound = c.diversity_target == "bound"
+        diversity = losses.diversity_loss(
+            divergence, preference, other, batch.weight, c.diversity_scale, bound=bound
+        )
         loss = surrogate + jnp.float32(c.diversity_coefficient) * diversity
         metrics = {"diversity_loss": diversity, "preference_kl": masked_mean(divergence, batch.weight)}
         return loss, metrics

@@ -32,6 +32,9 @@ class D3POConfig(PPOConfig):
     """Weight λ of the diversity term; 0 leaves it out."""
     diversity_scale: float = 1.0
     """Divergence α, in nats, that policies should have for each unit of ||w - w'||_1."""
+    diversity_target: Literal["equal", "bound"] = "equal"
+    """equal: policies that differ by more than α ||w - w'||_1 are drawn together, as published; bound: only those that
+    differ by less are moved apart."""
     preference_concentration: tuple[float, ...] = (1.0,)
     """Concentration of the Dirichlet distribution that preferences of episodes are drawn from: one number, or one for
     each objective. 1 is uniform, less favours the corners."""
@@ -71,5 +74,6 @@ SPACE: Space = {
     "normalise_advantages": Parameter(Choice(("each", "together"))),
     "diversity_coefficient": Parameter(log_real(1e-4, 0.3), live=True),
     "diversity_scale": Parameter(log_real(0.1, 10.0), live=True),
+    "diversity_target": Parameter(Choice(("equal", "bound"))),
     "corner_share": Parameter(Real(0.0, 0.4)),
 }

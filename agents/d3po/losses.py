@@ -51,7 +51,13 @@ def late_weighted_surrogate_loss(
 
 
 def diversity_loss(
-    divergence: jax.Array, preference: jax.Array, other: jax.Array, weight: jax.Array, scale: float
+    divergence: jax.Array,
+    preference: jax.Array,
+    other: jax.Array,
+    weight: jax.Array,
+    scale: float,
+    *,
+    bound: bool = False,
 ) -> jax.Array:
     """Return E[(KL(π(·|s, w) || π(·|s, w')) - α ||w - w'||_1)²], (), the scaled diversity regulariser.
 
@@ -62,6 +68,8 @@ def diversity_loss(
         preference, other: (..., R) w and w'.
         weight: (...).
         scale: α, in nats.
+        bound: take α ||w - w'||_1 for a lower bound: policies that differ by more cost nothing. Where they have little
+            entropy, those of any two preferences do.
     """
-    distance = jnp.sum(jnp.abs(preference - other), axis=-1)
-    return masked_mean((divergence - scale * distance) ** 2, weight)
+    excess = divergence - scale * jnp.sum(jnp.abs(preference - other), axis=-1)
+    return masked_mean((jnp.minimum(excess, 0.0) if bound else excess) ** 2, weight)
