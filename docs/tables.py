@@ -1,11 +1,14 @@
-"""Sphinx directives that write tables of environments and agents from the registry, so that no page repeats it."""
+"""Sphinx directives that write tables from the registry and from stored results, so that no page repeats them."""
 
 from __future__ import annotations
 
 import contextlib
 import inspect
+import json
+import statistics
 from collections.abc import Iterable
 from fnmatch import fnmatch
+from pathlib import Path
 from typing import Any
 
 from docutils import nodes
@@ -150,6 +153,56 @@ class AgentList(SphinxDirective):
         return self.parse_text_to_nodes(table(rows, ("agent", "what it is")))
 
 
+RESULTS = Path(__file__).parents[1] / "benchmarks" / "results"
+
+
+def results(name: str) -> str:
+    """Return the table of stored fronts, with its caption, in Markdown.
+
+    Args:
+        name: of a file of ``benchmarks/results``, as ``benchmarks/conditioned.py`` writes it.
+    """
+    stored = json.loads((RESULTS / f"{name}.json").read_text())
+    rows = [_result(row) for row in stored.values()]
+    volumes = ("hypervolume, median (range)", "share of the known front's", "doing nothing")
+    header = ("agent", "case", *volumes, "policies", "wall-clock")
+    days = sorted({row["date"][:10] for row in stored.values()})
+    cores = sorted({row["machine"]["cores"] for row in stored.values()})
+    seeds = sorted({run["seed"] for row in stored.values() for run in row["runs"]})
+    when = " to ".join(dict.fromkeys((days[0], days[-1])))
+    caption = (
+        f"`python benchmarks/{name}.py`, seeds {', '.join(map(str, seeds))}, on {numbers(cores)} CPU cores beside other "
+        f"work, {when}. Wall-clock is that of the whole command for one seed, the median."
+    )
+    return f"{caption}\n\n{table(rows, header)}"
+
+
+def _result(row: dict[str, Any]) -> tuple[str, ...]:
+    volumes = [run["hypervolume"] for run in row["runs"]]
+    policies = [run["policies"] for run in row["runs"]]
+    middle = statistics.median(volumes)
+    known = row["known"]
+    return (
+        row["agent"],
+        row["case"],
+        f"{middle:.5g} ({min(volumes):.5g} to {max(volumes):.5g})",
+        f"{middle / known:.3f} of {known:.6g}" if known else "not known",
+        f"{row['doing_nothing']:.4g}",
+        f"{min(policies)} to {max(policies)}",
+        f"{statistics.median(run['seconds'] for run in row['runs']):.0f} s",
+    )
+
+
+class ResultsTable(SphinxDirective):
+    """``{results-table} NAME``: the fronts stored in ``benchmarks/results/NAME.json``."""
+
+    required_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        self.env.note_dependency(str(RESULTS / f"{self.arguments[0]}.json"))
+        return self.parse_text_to_nodes(results(self.arguments[0]))
+
+
 def page(spec: AgentSpec) -> str:
     """File of an agent's page, from the folder of the list."""
     return f"{spec.name}.md"
@@ -160,4 +213,5 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_directive("environments", Environments)
     app.add_directive("environment-list", EnvironmentList)
     app.add_directive("agent-list", AgentList)
+    app.add_directive("results-table", ResultsTable)
     return {"version": "1", "parallel_read_safe": True}

@@ -97,9 +97,7 @@ class D3PO(PPO):
         elsewhere = mask_logits(params.actor(batch.inputs._replace(preference=other)), batch.mask)
         divergence = self._actions.divergence(output, params.log_std, elsewhere, params.log_std)
         bound = c.diversity_target == "bound"
-        diversity = losses.diversity_loss(
-            divergence, preference, other, batch.weight, c.diversity_scale, bound=bound
-        )
+        diversity = losses.diversity_loss(divergence, preference, other, batch.weight, c.diversity_scale, bound=bound)
         loss = surrogate + jnp.float32(c.diversity_coefficient) * diversity
         metrics = {"diversity_loss": diversity, "preference_kl": masked_mean(divergence, batch.weight)}
         return loss, metrics

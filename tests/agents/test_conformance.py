@@ -14,7 +14,8 @@ from morl.training.backends import devices
 from morl.training.setup import prepare
 
 RUN = {"seed": 1, "steps": 960, "evaluations": 2, "eval_episodes": 2, "final_episodes": 2, "checkpoint_minutes": 0.0}
-ON_POLICY = {"num_policies": 2, "num_envs": 8, "rollout_steps": 8, "epochs": 1, "minibatches": 2, "hidden": (8,)}
+ROLLOUTS = {"num_envs": 8, "rollout_steps": 8, "epochs": 1, "minibatches": 2, "hidden": (8,)}
+ON_POLICY = {**ROLLOUTS, "num_policies": 2}
 OFF_POLICY = {
     "num_envs": 8,
     "rollout_steps": 8,
@@ -29,6 +30,7 @@ LABELS = {"initial": 8, "rounds": 3, "round_size": 4, "bases": 4, "pool": 8, "pr
 CASES = {
     "ppo": ({**RUN, **GRID}, ON_POLICY),
     "cmorl": ({**RUN, **GRID}, {**ON_POLICY, "extension_updates": 2}),
+    "d3po": ({**RUN, **GRID}, {**ROLLOUTS, "num_preferences": 4, "conditioning": "film"}),
     "gmorl": ({**RUN, **GRID}, {**OFF_POLICY, "num_preferences": 4}),
     "dsac": ({**RUN, **GRID}, {**OFF_POLICY, "num_policies": 2}),
     "mogfn": ({**RUN, "env": "hypergrid-v0", "steps": 160}, {"batch": 16, "hidden": (8,), "num_preferences": 4}),

@@ -16,6 +16,13 @@ ALWAYS = ("cmorl", "x64-strict")  # both stages
 OTHERS = {  # environments, networks and options that the conformance cases lack
     "cmorl": [({"env": "minecart-v0", "env_kwargs": {}}, {}), ({"env": "mec-offloading-v0", "env_kwargs": {}}, {})],
     "ppo": [({"env": "mo-mountaincarcontinuous-v0", "env_kwargs": {}}, {}), ({"backend": "host"}, {})],
+    "d3po": [
+        ({"env": "mo-mountaincarcontinuous-v0", "env_kwargs": {}}, {"conditioning": "hypernetwork"}),
+        (
+            {"env": "minecart-v0", "env_kwargs": {}},
+            {"conditioning": "concat", "normalise_advantages": "together", "preference_concentration": (0.5,)},
+        ),
+    ],
     "gmorl": [
         ({"env": "mec-offloading-v0", "env_kwargs": {}}, {"n_step": 3, "learn_temperature": True}),
         ({"env": "mo-mountaincarcontinuous-v0", "env_kwargs": {}}, {}),

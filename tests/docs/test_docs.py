@@ -244,6 +244,13 @@ def trained_gmorl():
     return morl.train("gmorl", morl.TrainSettings(env="deep-sea-treasure-v0", steps=800, **SMALL), config)
 
 
+def trained_d3po():
+    from morl.agents.d3po import D3POConfig
+
+    config = D3POConfig(num_envs=4, rollout_steps=16, minibatches=2, epochs=1, hidden=(8,), num_preferences=3)
+    return morl.train("d3po", morl.TrainSettings(env="deep-sea-treasure-v0", steps=128, **SMALL), config)
+
+
 def trained_mogfn():
     from morl.agents.mogfn import MOGFNConfig
 
@@ -253,6 +260,7 @@ def trained_mogfn():
 
 # Names that blocks of a page use and do not define.
 BEFORE = {
+    "d3po.md": lambda: {"run": trained_d3po(), "obs": [0, 0], "morl": morl},
     "gmorl.md": lambda: {"run": trained_gmorl(), "obs": [0, 0], "morl": morl},
     "mogfn.md": lambda: {"run": trained_mogfn(), "obs": [0, 0], "morl": morl, "jax": importlib.import_module("jax")},
 }

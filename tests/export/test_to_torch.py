@@ -87,6 +87,9 @@ def test_what_is_not_known_is_refused():
         ("cmorl", "deep-sea-treasure-v0", {}),  # one-hot
         ("cmorl", "building-9d-v0", {}),  # continuous
         ("cmorl", "mec-offloading-v0", {}),  # masked
+        ("d3po", "minecart-v0", {"conditioning": "concat"}),
+        ("d3po", "deep-sea-treasure-v0", {"conditioning": "film"}),
+        ("d3po", "building-9d-v0", {"conditioning": "hypernetwork"}),
         ("gmorl", "minecart-v0", {"network": "flat"}),
         ("gmorl", "mec-offloading-v0", {"network": "rows"}),
         ("gmorl", "mec-offloading-v0", {"network": "convolution", "channels": 8}),

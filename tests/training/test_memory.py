@@ -85,6 +85,10 @@ def test_the_bytes_of_an_update_are_those_of_the_compiled_one(dtype):
             "ppo --num-envs 65536 --steps 1000000000",
             "updates .* GB, by num_envs or rollout_steps or hidden",
         ),
+        (
+            "d3po --num-envs 65536 --steps 1000000000 --conditioning hypernetwork",
+            "updates .* GB, by num_envs or rollout_steps or hidden or embedding_size",
+        ),
         ("gmorl --replay-capacity 960000000", "replay .* GB, by replay_capacity$"),
         ("dsac --batch-size 10000000", "updates .* GB, by batch_size or num_envs"),
         ("dsac --final-episodes 2000000000", "evaluations .* TB, by eval_episodes or final_episodes or num_policies$"),

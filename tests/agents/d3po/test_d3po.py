@@ -148,9 +148,7 @@ def test_the_whole_loss_is_the_sum_of_its_parts():
     assert len(np.unique(inside, axis=0)) == len(inside) > 200  # w' is drawn for each step
     loss, metrics = learner.loss(state.params, steps)
     surrogate = -np.mean(np.sum(preference * np.asarray(steps.advantage), axis=-1))
-    p, q = (
-        jax.nn.log_softmax(state.params.actor(steps.inputs._replace(preference=w))) for w in (preference, others)
-    )
+    p, q = (jax.nn.log_softmax(state.params.actor(steps.inputs._replace(preference=w))) for w in (preference, others))
     divergence = np.sum(np.exp(p) * (p - q), axis=-1)
     diversity = np.mean((divergence - 2.0 * np.abs(preference - others).sum(axis=-1)) ** 2)
     np.testing.assert_allclose(metrics["diversity_loss"], diversity, rtol=1e-4)

@@ -18,7 +18,7 @@ WEIGHT = jnp.array([1.0, 1.0, 1.0, 0.0])  # the last step was lost
 
 
 def test_each_objective_is_clipped_before_it_is_weighed():
-    """With ε = 0.2: 1.5 counts as 1.2 for a gain and in full for a loss; 0.5 in full for a gain, as 0.8 for a loss."""
+    """A ratio of 1.5 counts as 1.2 for a gain and in full for a loss, 0.5 in full for a gain and as 0.8 for a loss."""
     by_hand = np.mean([0.75 * 1.2 + 0.25 * -1.5, 0.5 * 0.5 + 0.5 * -0.8, 1.1 * -3.0])
     found = losses.late_weighted_surrogate_loss(LOG_RATIO, ADVANTAGE, PREFERENCE, WEIGHT, 0.2)
     np.testing.assert_allclose(found, -by_hand, rtol=1e-6)
