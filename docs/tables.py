@@ -171,8 +171,8 @@ def results(name: str) -> str:
     seeds = sorted({run["seed"] for row in stored.values() for run in row["runs"]})
     when = " to ".join(dict.fromkeys((days[0], days[-1])))
     caption = (
-        f"`python benchmarks/{name}.py`, seeds {', '.join(map(str, seeds))}, on {numbers(cores)} CPU cores beside other "
-        f"work, {when}. Wall-clock is that of the whole command for one seed, the median."
+        f"`python benchmarks/{name}.py`, seeds {', '.join(map(str, seeds))}, on {numbers(cores)} CPU cores beside "
+        f"other work, {when}. Wall-clock is that of the whole command for one seed, the median."
     )
     return f"{caption}\n\n{table(rows, header)}"
 

@@ -44,11 +44,10 @@ class D3POAgent(OnPolicyAgent):
 
     @property
     def update_bytes(self) -> int:
-        """Return those of PPO, and of what a hypernetwork computes for each number of the embedding."""
+        """Return those of PPO, and of what the conditioning of hidden layers takes for each step."""
         c = self.config
-        rows = c.num_envs * c.rollout_steps
-        parts = c.embedding_size + 1 if c.conditioning == "hypernetwork" else 0
-        return super().update_bytes + 4 * rows * (parts + 2) * sum(c.hidden)
+        parts = {"concat": 0, "film": 4, "hypernetwork": c.embedding_size + 1}[c.conditioning]
+        return super().update_bytes + 4 * c.num_envs * c.rollout_steps * parts * sum(c.hidden)
 
     @property
     def update_settings(self) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ import pytest
 from gymnasium import spaces
 
 from morl.agents.cmorl import CMORLConfig
+from morl.agents.d3po import D3POAgent, D3POConfig
 from morl.agents.ppo.agent import PPOAgent
 from morl.agents.ppo.config import PPOAgentConfig
 from morl.cli import main
@@ -50,26 +51,39 @@ def test_the_archive_and_the_networks_by_hand():
     assert parts["replay"] == 0
 
 
+def bytes_taken(agent):
+    """Return the bytes that XLA gives the update of an agent's learner, without those of the learner itself."""
+    learner = agent.learner
+    space, shape = learner.observation_space, jax.ShapeDtypeStruct
+    state = jax.eval_shape(lambda key: jax.tree.map(lambda x: x[None], learner.init(key)), jax.random.key(0))
+    row = (learner.rollout_steps, 1, learner.num_envs)
+    flags, vector, obs = shape(row, bool), shape((*row, 2), jnp.float32), shape((*row, *space.shape), space.dtype)
+    batch = Transition(obs, shape(row, jnp.int32), vector, obs, flags, flags, flags, vector)
+    update = jax.jit(
+        jax.vmap(partial(guarded_update, learner, skip=False), in_axes=(0, 1, 0, 0, None)), donate_argnums=0
+    )
+    nonfinite = jax.eval_shape(lambda: no_nonfinite(1))
+    key = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), 1))
+    compiled = update.lower(state, batch, key, nonfinite, shape((), jnp.int32)).compile()
+    size = sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(state))
+    return compiled.memory_analysis().temp_size_in_bytes - 1.5 * size
+
+
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32])
 def test_the_bytes_of_an_update_are_those_of_the_compiled_one(dtype):
     """Ask XLA for the memory of PPO's update on pictures, which dominate it."""
     space = spaces.Box(0, 255, (48, 48, 3), dtype)
     config = PPOAgentConfig(num_envs=8, rollout_steps=16, hidden=(8,), minibatches=4, num_policies=2)
     agent = PPOAgent(config, Task(space, spaces.Discrete(3), 2, 0.9, 10**6))
-    shape = jax.ShapeDtypeStruct
-    state = jax.eval_shape(lambda key: jax.tree.map(lambda x: x[None], agent.learner.init(key)), jax.random.key(0))
-    row = (16, 1, 8)
-    flags, vector, obs = shape(row, bool), shape((*row, 2), jnp.float32), shape((*row, *space.shape), dtype)
-    batch = Transition(obs, shape(row, jnp.int32), vector, obs, flags, flags, flags, vector)
-    update = jax.jit(
-        jax.vmap(partial(guarded_update, agent.learner, skip=False), in_axes=(0, 1, 0, 0, None)), donate_argnums=0
+    assert 1 / 1.5 < agent.update_bytes / bytes_taken(agent) < 1.5
+
+
+def test_the_bytes_of_a_hypernetwork_are_those_of_the_compiled_one():
+    config = D3POConfig(
+        num_envs=64, rollout_steps=32, hidden=(64,), minibatches=4, conditioning="hypernetwork", embedding_size=32
     )
-    nonfinite = jax.eval_shape(lambda: no_nonfinite(1))
-    key = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), 1))
-    compiled = update.lower(state, batch, key, nonfinite, shape((), jnp.int32)).compile()
-    learner = sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(state))
-    taken = compiled.memory_analysis().temp_size_in_bytes - 1.5 * learner
-    assert 1 / 1.5 < agent.update_bytes / taken < 1.5
+    agent = D3POAgent(config, Task(spaces.Box(-1, 1, (10,), np.float32), spaces.Discrete(3), 2, 0.9, 10**6))
+    assert 1 / 1.5 < agent.update_bytes / bytes_taken(agent) < 1.5
 
 
 @pytest.mark.parametrize(

@@ -249,15 +249,6 @@ def test_what_does_not_fit_the_environment_is_refused():
         D3POAgent(SMALL, task)
 
 
-def test_the_memory_of_an_update_grows_with_the_embedding_of_a_hypernetwork():
-    env = Probe("choice")
-    sizes = [
-        agent_for(env, config=replace(SMALL, **changes)).update_bytes
-        for changes in ({}, {"conditioning": "hypernetwork"}, {"conditioning": "hypernetwork", "embedding_size": 8})
-    ]
-    assert sizes == sorted(set(sizes))
-
-
 def test_standardising_together_is_in_any_unit_that_is_asked_for():
     """Raw units: the advantages of (100, 0) count a hundred times those of (0, 1)."""
     advantage = jnp.asarray(np.random.default_rng(0).normal(size=(8, 4, 2)), jnp.float32)
