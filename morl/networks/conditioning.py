@@ -61,8 +61,9 @@ class Modulated(eqx.Module):
         x, embedded = inputs.features, jnp.tanh(self.embedding(inputs.preference))
         *hidden, last = self.body.layers
         for layer, modulation in zip(hidden, self.modulations, strict=True):
-            scale, shift = jnp.split(with_leading_axes(modulation(embedded), x.ndim), 2, axis=-1)
-            x = ACTIVATIONS[self.body.activation](layer(x) * (1 + scale) + shift)
+            y, both = layer(x), with_leading_axes(modulation(embedded), x.ndim)
+            width = y.shape[-1]  # slices and not a split, which exported programs lack
+            x = ACTIVATIONS[self.body.activation](y * (1 + both[..., :width]) + both[..., width:])
         return last(x)
 
 
