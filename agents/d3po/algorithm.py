@@ -69,15 +69,16 @@ class D3PO(PPO):
     def update(self, state: LearnerState, batch: Transition, key: jax.Array) -> tuple[LearnerState, Metrics]:
         """Learn from one rollout (T, B), for the preference (T, B, R) of each step."""
         key_fit, key_others = jax.random.split(key)
-        scale = self.preference_scale(state.learning.return_stats)
         # 1. estimate an advantage for each objective, under the preference of the step
         state, rollout = self.process_rollout(state, batch)
         # 2. standardise
         if self.config.normalise_advantages == "each":
             advantage = losses.standardise_each(rollout.advantage, rollout.weight)
         else:
-            weighed = rollout.advantage * scale[None, None]
-            advantage = losses.standardise_together(weighed, batch.preference, rollout.weight)
+            units = self.preference_scale(state.learning.return_stats)
+            advantage = losses.standardise_together(
+                rollout.advantage * units[None, None], batch.preference, rollout.weight
+            )
         # 3. draw a preference w' to differ from at each step
         keys = jax.random.split(key_others, batch.reward.shape[:2])
         others = jax.vmap(jax.vmap(self.draw_preference))(keys)
