@@ -5,8 +5,8 @@
     python benchmarks/conditioned.py --show                      # the table of what is stored
 
 Every training is a `morl train` in a process of its own, whose policy is re-evaluated on fresh episodes for 101
-preferences with two objectives, 66 with three, 252 with six. The agent's settings are those of its preset ``tuned``,
-chosen on seeds from 100 on; flags of a case win. Doing nothing is the best front of policies that always do the same:
+preferences with two objectives, 66 with three, 252 with six. The agent's settings are those of its preset
+``benchmark``; flags of a case win. They are to be chosen on seeds from 100 on. Doing nothing is the best front of policies that always do the same:
 one choice of a discrete action, 0 in every number of a continuous one. Wall-clock is that of the whole command.
 
 Results are written to ``benchmarks/results/conditioned.json``, from which the documentation has its table: a row for
@@ -58,7 +58,7 @@ def one_run(agent: str, flags: list[str]) -> tuple[dict[str, Any], Any]:
 
     with tempfile.TemporaryDirectory() as scratch:
         out = Path(scratch) / "run"
-        command = [sys.executable, "-m", "morl", "train", agent, "--preset", "tuned", *flags, "--out", str(out)]
+        command = [sys.executable, "-m", "morl", "train", agent, "--preset", "benchmark", *flags, "--out", str(out)]
         started = time.perf_counter()
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
         seconds = time.perf_counter() - started
@@ -143,7 +143,7 @@ def measure(agent: str, name: str, seeds: range) -> None:
     row = {
         "agent": agent,
         "case": name,
-        "command": f"morl train {agent} --preset tuned --env {CASES[name]} --seed {seeds.start} to {seeds.stop - 1}",
+        "command": f"morl train {agent} --preset benchmark --env {CASES[name]} --seed {seeds.start} to {seeds.stop - 1}",
         "gamma": setup.gamma,
         "reference_point": list(map(float, setup.reference_point)),
         "known": known_hypervolume(name, setup),
@@ -175,7 +175,7 @@ def show(wanted: str) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("case", nargs="?", default="", help="part of a case's name")
-    parser.add_argument("--agents", nargs="+", default=["d3po"], help="agents with a preset tuned")
+    parser.add_argument("--agents", nargs="+", default=["d3po"], help="agents with a preset benchmark")
     parser.add_argument("--seeds", type=int, default=3, help="how many")
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--show", action="store_true", help="print what is stored, and train nothing")

@@ -162,7 +162,10 @@ def results(name: str) -> str:
     Args:
         name: of a file of ``benchmarks/results``, as ``benchmarks/conditioned.py`` writes it.
     """
-    stored = json.loads((RESULTS / f"{name}.json").read_text())
+    file = RESULTS / f"{name}.json"
+    if not file.exists():
+        return f"No results are stored yet; `python benchmarks/{name}.py` measures them."
+    stored = json.loads(file.read_text())
     rows = [_result(row) for row in stored.values()]
     volumes = ("hypervolume, median (range)", "share of the known front's", "doing nothing")
     header = ("agent", "case", *volumes, "policies", "wall-clock")

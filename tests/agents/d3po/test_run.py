@@ -88,10 +88,10 @@ def test_on_the_host(tmp_path):
 def test_a_preset_has_settings_for_an_environment(tmp_path):
     from morl.registry import agent_spec
 
-    found = agent_spec("d3po").protocol("tuned", "minecart-v0")
+    found = agent_spec("d3po").protocol("benchmark", "minecart-v0")
     own = {name: value for name, value in found.items() if name in vars(D3POConfig())}
     rest = {name: value for name, value in found.items() if name not in own}
     agent = prepare("d3po", TrainSettings(env="minecart-v0", **rest), D3POConfig(**own)).agent
     assert agent.updates > 1
-    with pytest.raises(morl.errors.UserError, match="the preset tuned of d3po has no settings for 'four-room-v0'"):
-        agent_spec("d3po").protocol("tuned", "four-room-v0")
+    with pytest.raises(morl.errors.UserError, match="the preset benchmark of d3po has no settings for 'four-room-v0'"):
+        agent_spec("d3po").protocol("benchmark", "four-room-v0")
