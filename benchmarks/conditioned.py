@@ -5,8 +5,8 @@
     python benchmarks/conditioned.py --show                      # the table of what is stored
 
 Every training is a `morl train` in a process of its own, whose policy is re-evaluated on fresh episodes for 101
-preferences with two objectives, 66 with three, 252 with six. The agent's settings are those of its preset
-``benchmark``; flags of a case win. They are to be chosen on seeds from 100 on. Doing nothing is the best front of policies that always do the same:
+preferences with two objectives, 66 with three, 252 with six. Settings are those of the agent's preset ``benchmark``,
+to be chosen on seeds from 100 on; flags of a case win. Doing nothing is the front of policies that always do the same:
 one choice of a discrete action, 0 in every number of a continuous one. Wall-clock is that of the whole command.
 
 Results are written to ``benchmarks/results/conditioned.json``, from which the documentation has its table: a row for
@@ -143,7 +143,7 @@ def measure(agent: str, name: str, seeds: range) -> None:
     row = {
         "agent": agent,
         "case": name,
-        "command": f"morl train {agent} --preset benchmark --env {CASES[name]} --seed {seeds.start} to {seeds.stop - 1}",
+        "command": f"morl train {agent} --preset benchmark --env {CASES[name]}",
         "gamma": setup.gamma,
         "reference_point": list(map(float, setup.reference_point)),
         "known": known_hypervolume(name, setup),
