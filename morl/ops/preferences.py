@@ -147,7 +147,7 @@ def dirichlet_and_corners(key: jax.Array, concentration: Sequence[float], corner
     size = len(concentration)
     if all(number == 1 for number in concentration):  # normalised exponentials: no rejections, so fast in a batch
         parts = jax.random.exponential(key_inside, (size,), dtype=jnp.float32)
-        inside = parts / jnp.maximum(jnp.sum(parts), jnp.finfo(jnp.float32).tiny)
+        inside = parts / jnp.maximum(jnp.sum(parts), np.finfo(np.float32).tiny)
     else:
         inside = jax.random.dirichlet(key_inside, jnp.asarray(concentration, jnp.float32), dtype=jnp.float32)
     corner = jax.nn.one_hot(jax.random.randint(key_corner, (), 0, size, jnp.int32), size, dtype=jnp.float32)
