@@ -6,7 +6,7 @@ Steps are those of all policies together, and four times the paper's: its code g
 updates of 2048 steps in each of four environments, so that one step of the paper is one step of all four. A round has
 about the published 20 updates, such that whole rounds fill the second stage. The number of policies that a round
 extends is not the paper's: a round has as many learners as the first stage, one for each objective of a policy. The
-published environments are MuJoCo's v4 and the lander's v2; here are today's (``benchmarks/robot_versions.py``).
+published environments are MuJoCo's v4 and the lander's v2; here are today's (``benchmarks/host/robot_versions.py``).
 """
 
 from __future__ import annotations

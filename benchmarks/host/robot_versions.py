@@ -1,6 +1,6 @@
 """Rewards of the v5 robots against the v4 ones of published fronts, with the same starts and actions in both.
 
-    python benchmarks/robot_versions.py
+    python benchmarks/host/robot_versions.py
 
 Differences are of the rewards of the same step, v5 less v4, for as long as both are in the same state: means over steps
 that end nothing, and over those in which the robot falls.
