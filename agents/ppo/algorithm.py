@@ -273,14 +273,7 @@ class PPO:
     def actor_loss(
         self, params: Params, output: jax.Array, log_ratio: jax.Array, batch: Minibatch
     ) -> tuple[jax.Array, Metrics]:
-        """Return -L^CLIP (equation 7) and metrics of its parts.
-
-        Args:
-            params: to learn.
-            output: (N, ...) description of the policies, by ``params``.
-            log_ratio: (N,) logarithm of the probability ratio of these policies to those that acted.
-            batch: N steps.
-        """
+        """Return -L^CLIP (equation 7) of policies described by ``output`` (N, ...), and metrics of its parts."""
         return losses.clipped_surrogate_loss(log_ratio, batch.advantage, batch.weight, self.config.clip_eps), {}
 
     def objective_gradients(self, params: Params, rollout: ProcessedRollout, advantage: jax.Array) -> ActorParams:
