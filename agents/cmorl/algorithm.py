@@ -19,7 +19,8 @@ from morl.agents.cmorl.config import CMORLConfig
 from morl.agents.cmorl.constrained import ConstrainedPPO
 from morl.agents.cmorl.extension import Extension
 from morl.agents.cmorl.variation import Variation
-from morl.agents.ppo.agent import PPOAgent, updates_per_policy
+from morl.agents.ppo.agent import PPOAgent
+from morl.agents.ppo.setup import updates_within
 
 
 @dataclass(frozen=True)
@@ -36,8 +37,8 @@ class CMORL(PPOAgent):
     @property
     def total_updates(self) -> int:
         """Return the updates of each policy in both stages of learning."""
-        learning = self.task.steps - self._variation_steps
-        return updates_per_policy(self.config, replace(self.task, steps=learning))
+        learning = replace(self.task, steps=self.task.steps - self._variation_steps)
+        return updates_within(self.config, learning, self.config.num_policies)
 
     @property
     def _variation_steps(self) -> int:
