@@ -118,7 +118,12 @@ def altered(without="", **changes):
     """Return a probe without an attribute, or with other ones."""
     members = {**vars(Probe), **vars(Walked), "id": "altered-v0", **changes}
     names = members.keys() - {*without.split(), "__dict__", "__weakref__"}
-    return type("Altered", (), {name: members[name] for name in names})("choice")
+    env = type("Altered", (), {name: members[name] for name in names})("choice")
+    fields = vars(env)  # a probe sets some of them itself
+    fields.update({name: value for name, value in changes.items() if name in fields})
+    for name in without.split():
+        fields.pop(name, None)
+    return env
 
 
 WRONG = [
