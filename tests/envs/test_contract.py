@@ -143,7 +143,7 @@ WRONG = [
     ("horizon", {"horizon": 0}),
     ("num_backward_actions", {"num_backward_actions": True}),
     ("hash", {"__hash__": None}),
-    ("default_params", {"default_params": {"a": "text"}}),
+    ("default_params", {"default_params": ("text",)}),
     ("true_front", {"true_front": lambda self, gamma: [[1.0, 2.0, 3.0]]}),
     ("true_front", {"true_front": lambda self, gamma: [[1.0, 2.0], [3.0]]}),
 ]
