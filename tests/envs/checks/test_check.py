@@ -358,7 +358,7 @@ def test_which_agents_can_train_is_told():
     report = check_env(partial(Letters, spaces.Text(2), "ab"))
     assert "agents" not in fixes(report), report
     lines = [str(finding) for finding in report.findings if finding.subject == "agents"]
-    assert lines[0] == "ok    agents: cmorl, ppo: can train"
+    assert lines[0] == "ok    agents: cmorl, d3po, ppo: can train"
     assert any(line.startswith("note  agents: dsac, gmorl: cannot: action space") for line in lines)
 
 
