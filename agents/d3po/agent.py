@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from morl.agents.d3po.algorithm import D3PO
 from morl.agents.d3po.config import D3POConfig
 from morl.agents.ppo.setup import OnPolicyAgent, make_learner, updates_within
-from morl.ops.preferences import equally_spaced_weights
 from morl.types import Task
 
 
@@ -56,8 +55,9 @@ class D3POAgent(OnPolicyAgent):
 
     @cached_property
     def preferences(self) -> NDArray[np.float64]:
-        """Return (1, B, R), one for each environment until its first episode draws one."""
-        return equally_spaced_weights(self.task.num_objectives, self.config.num_envs)[None]
+        """Return (1, B, R), the even one for each environment until its first episode draws another."""
+        size = self.task.num_objectives
+        return np.full((1, self.config.num_envs, size), 1 / size)
 
     @property
     def draw_preference(self) -> Callable[[jax.Array], jax.Array]:

@@ -26,16 +26,22 @@ ENTRIES = [
 
 
 def test_every_registered_environment_has_anchors_at_its_discount():
-    for id, spec in env_specs(plug_ins=False).items():
+    for id, spec in ours().items():
         if id not in NOT_HERE:
             anchors = stored(id, {}, spec.gamma).anchors
             assert len(anchors) >= 2, id
             assert all(len(anchor.returns) == len(spec.objectives) for anchor in anchors), id
 
 
+def ours():
+    """Return the library's own environments, without those that other tests have registered."""
+    specs = env_specs(plug_ins=False)
+    return {id: spec for id, spec in specs.items() if (spec.entry_point or "morl.").startswith("morl.")}
+
+
 def test_they_are_small():
     assert sum(map(len, FILES.values())) < 2**20
-    assert set(FILES) == {f"{id}.json" for id in env_specs(plug_ins=False)} - {f"{id}.json" for id in NOT_HERE}
+    assert set(FILES) == {f"{id}.json" for id in ours()} - {f"{id}.json" for id in NOT_HERE}
 
 
 @pytest.mark.parametrize(("name", "entry", "found"), ENTRIES)
