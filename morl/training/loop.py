@@ -348,7 +348,8 @@ class _Training:
     def _vary(self, record: Recorder) -> bool:
         """Run the last stage; return False where told to stop before its end, from where a resumed run begins it anew.
 
-        Its steps are of the evaluations of children. Of several seeds each takes about as many.
+        Its steps are of evaluations: of archived policies on the episodes that their children will meet, then of those.
+        Of several seeds each takes about as many.
         """
         variation = self.variation
         if variation is None:
@@ -360,7 +361,8 @@ class _Training:
         first = backend.first_evaluation(variation.episodes, variation.limit)
         keys = self._fold(self.round_keys, len(self.stages))
         generators = [np.random.default_rng(np.asarray(jax.random.key_data(key))) for key in keys]
-        spent, row, tick = 0, 0, time.perf_counter()
+        row, tick = 0, time.perf_counter()
+        spent = solutions.measure_again(self.backend, keys, self.settings.eval_episodes)
         while spent < variation.steps * seeds:
             spent += solutions.vary(variation, self.backend, first, keys, self.settings.eval_episodes, generators)
             raise_again()

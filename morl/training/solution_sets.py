@@ -158,6 +158,25 @@ class ParetoArchive(SolutionSet):
         archive = self._archive._replace(episodes=np.where(held == 0, np.int32(episodes), held))
         self._archive = self._insert(archive, candidates)
 
+    def measure_again(self, trainer: Trainer, keys: jax.Array, episodes: int) -> int:
+        """Evaluate each seed's policies anew, on episodes of its key (S,), and keep the good ones by that alone.
+
+        Luck has put some into the archive; what is measured on the same episodes later compares with these returns.
+
+        Returns:
+            the environment steps that it took, of all seeds.
+        """
+        valid = np.array(self._archive.valid).ravel()
+        policies, preferences = jax.tree.map(lambda x: np.array(x).reshape(-1, *np.shape(x)[2:]), self._archive.items)
+        rows, repeated = np.flatnonzero(valid), jnp.repeat(keys, self._capacity, axis=0)
+        chosen = jax.tree.map(lambda x: x[rows], policies)
+        evaluation = trainer.evaluate(chosen, preferences[rows], repeated[rows], episodes)
+        samples = np.full((len(valid), *np.shape(evaluation.discounted)[1:]), np.nan, np.float32)
+        samples[rows] = evaluation.discounted
+        self._archive = self._archive._replace(valid=np.zeros_like(self._archive.valid))
+        self._offer(samples, policies, preferences, episodes)
+        return int(np.asarray(evaluation.length).sum(dtype=np.int64))
+
     def vary(
         self,
         variation: Variation,
