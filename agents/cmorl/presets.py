@@ -67,10 +67,9 @@ _MINECART = {
     "extension_share": 0.7,
     "extension_updates": 20,
     "refine_loss": 0.2,
-    "variation_share": 0.4,
-    "variation_limit": 64,  # four times as long as a good trip
 }
-_TUNED: dict[str, dict[str, Any]] = {"minecart-v0": _MINECART, "minecart-deterministic-v0": _MINECART}
+_VARIED = {**_MINECART, "variation_share": 0.4, "variation_limit": 64}  # four times as long as a good trip
+_TUNED: dict[str, dict[str, Any]] = {"minecart-v0": _MINECART, "minecart-deterministic-v0": _VARIED}
 
 
 def protocol(env: str) -> dict[str, Any]:
