@@ -7,7 +7,7 @@ import difflib
 import os
 import sys
 import traceback
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 
@@ -63,7 +63,17 @@ def user_code_error(owner: str, what: str, error: BaseException, advice: str = "
 
 
 @contextlib.contextmanager
-def user_code(owner: str, what: str, advice: str = "") -> Iterator[None]:
+def _reworded(reword: Callable[[BaseException], UserCodeError]) -> Iterator[None]:
+    """Raise ``reword(error)`` for all that the block raises but Ctrl-C, :class:`UserError` and a generator's end."""
+    try:
+        yield
+    except (UserError, KeyboardInterrupt, GeneratorExit):
+        raise
+    except BaseException as error:
+        raise reword(error) from error
+
+
+def user_code(owner: str, what: str, advice: str = "") -> contextlib.AbstractContextManager[None]:
     """Run a user's code: all it raises, ``SystemExit`` too, becomes one line; Ctrl-C and :class:`UserError` pass.
 
     Args:
@@ -72,16 +82,10 @@ def user_code(owner: str, what: str, advice: str = "") -> Iterator[None]:
     Raises:
         UserCodeError: the block has raised.
     """
-    try:
-        yield
-    except (UserError, KeyboardInterrupt, GeneratorExit):
-        raise
-    except BaseException as error:
-        raise user_code_error(owner, what, error, advice) from error
+    return _reworded(lambda error: user_code_error(owner, what, error, advice))
 
 
-@contextlib.contextmanager
-def user_code_that(text: str, advice: str = "") -> Iterator[None]:
+def user_code_that(text: str, advice: str = "") -> contextlib.AbstractContextManager[None]:
     """Run a user's code as :func:`user_code` does, where what cannot be done says more than the method's name.
 
     Args:
@@ -91,12 +95,7 @@ def user_code_that(text: str, advice: str = "") -> Iterator[None]:
     Raises:
         UserCodeError: the block has raised.
     """
-    try:
-        yield
-    except (UserError, KeyboardInterrupt, GeneratorExit):
-        raise
-    except BaseException as error:
-        raise UserCodeError(f"{text}: {blame(error)}{f'; {advice}' if advice else ''}") from error
+    return _reworded(lambda error: UserCodeError(f"{text}: {blame(error)}{f'; {advice}' if advice else ''}"))
 
 
 @contextlib.contextmanager
