@@ -19,7 +19,7 @@ class OnPolicyAgent(Agent):
 
     @property
     def learner(self) -> PPO:
-        raise NotImplementedError
+        raise NotImplementedError  # each agent makes its own
 
     @property
     def action_notes(self) -> tuple[str, ...]:

@@ -29,8 +29,9 @@ from scipy.stats import norm
 
 from morl.envs.classic import minecart
 from morl.envs.classic.minecart import ACCELERATE, ACCELERATION, BASE_RADIUS, BRAKE, LEFT, MINE_RADIUS, NONE, RIGHT
-from morl.ops.metrics import hypervolume
+from morl.ops.metrics import hypervolume, maximum_utility_loss
 from morl.ops.pareto import non_dominated
+from morl.yardsticks.coverage import tight_reference
 
 Floats = NDArray[np.float64]
 ENVS = ("minecart-deterministic-v0", "minecart-v0")
@@ -205,20 +206,15 @@ def attainable_part(front: Floats, attained: Floats) -> Floats:
 
 
 def fill(points: Floats, front: Floats, attained: Floats) -> Fill:
-    span, low = np.ptp(front, axis=0), front.min(axis=0)
+    span = np.ptp(front, axis=0)
     part = attainable_part(front, attained)
     weights = np.concatenate([np.eye(3), np.random.default_rng(0).dirichlet(np.ones(3), 20_000)])
-
-    def utility(x: Floats) -> Floats:
-        best: Floats = (weights @ ((x - low) / span).T).max(axis=1)
-        return best
-
     volumes = [
         hypervolume(points, reference) / hypervolume(front, reference)
-        for reference in (low - 0.1 * span, PUBLISHED_REFERENCE)
+        for reference in (tight_reference(front), PUBLISHED_REFERENCE)
     ]
     covered = [float((shortfalls(points, x, span) <= 0.03).mean()) for x in (front, part)]
-    losses = [float((utility(x) - utility(points)).max()) for x in (front, part)]
+    losses = [maximum_utility_loss(points / span, x / span, weights) for x in (front, part)]
     return Fill(*volumes, *covered, *losses)
 
 
