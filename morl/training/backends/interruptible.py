@@ -20,6 +20,8 @@ from typing import Any
 
 import jax
 
+from morl.training.terminal import in_notebook
+
 _received: list[int] = []  # signals since a training began, whether or not what they have raised was dropped
 
 
@@ -116,4 +118,4 @@ def _ctrl_c_raises() -> bool:
 
 def _goes_on() -> bool:
     """Return whether the process goes on after a KeyboardInterrupt: an interpreter or a notebook's kernel."""
-    return hasattr(sys, "ps1") or "ipykernel" in sys.modules
+    return hasattr(sys, "ps1") or in_notebook()
