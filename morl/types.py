@@ -37,6 +37,23 @@ class Evaluation(NamedTuple):
     terminated: jax.Array | None = None
 
 
+class Recorded(NamedTuple):
+    """Recorded episodes of N actors, E each, of up to T steps; what is after an episode's end has no meaning.
+
+    Attributes:
+        discounted: (N, E, R) float32 returns.
+        length: (N, E) int32 steps.
+        ended: (N, E) bool, by itself or at the time limit; False where it was given up.
+        obs, action: (N, E, T, ...).
+    """
+
+    discounted: jax.Array
+    length: jax.Array
+    ended: jax.Array
+    obs: jax.Array
+    action: jax.Array
+
+
 class Transition(NamedTuple):
     """Experience that agents learn from; no field crosses the end of an episode.
 
@@ -283,30 +300,84 @@ class Extension(Protocol):
         ...
 
 
-class Variation(Protocol):
-    """Last stage: children of archived policies are evaluated, and offered to the archive.
-
-    Those that finish their first ``episodes`` and that no archived policy dominates are evaluated again, with as many
-    episodes as other policies.
+class Recorder(Protocol):
+    """Compiled function that runs and records episodes of N stacked actors, see :meth:`Simulator.recorder`.
 
     Attributes:
-        steps: environment steps of a seed, those of all evaluations of children.
-        children: C of a seed and generation.
-        episodes: of a child's first evaluation.
-        limit: steps after which a child whose episode goes on is given up; None for the time limit.
+        bytes_each: bytes of the observations of one episode, as long as the time limit.
+    """
+
+    bytes_each: int
+
+    def __call__(self, actors: PyTree, limits: Any, key: jax.Array) -> Recorded:
+        """Run episodes of N stacked actors, given up after ``limits`` (N,) int32 steps, all with the same ``key``."""
+        ...
+
+
+class Simulator(Protocol):
+    """Part of a back-end for agents that learn from single episodes; for environments in JAX."""
+
+    def recorder(self, act: Callable[[PyTree, jax.Array, jax.Array], jax.Array], episodes: int) -> Recorder:
+        """Return a function that records ``episodes`` episodes of each actor.
+
+        Episode e has the same random numbers for all actors, and for any number of episodes.
+
+        Args:
+            act: actions (E, ...) of one actor for observations (E, ...) at a step ().
+            episodes: E.
+        """
+        ...
+
+    def jit(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Return a compiled function, as the back-end compiles its own."""
+        ...
+
+
+class Population(Protocol):
+    """Archive of a seed during its variation.
+
+    Attributes:
+        spent: environment steps so far.
+    """
+
+    spent: int
+
+    def advance(self) -> None:
+        """Run one generation."""
+        ...
+
+    def front(self) -> Any:
+        """Return the :class:`morl.ops.archive.Archive` of policies and preferences so far."""
+        ...
+
+
+class Variation(Protocol):
+    """Last stage, without learners: single episodes of archived policies are changed, and the good ones learnt.
+
+    Attributes:
+        steps: environment steps of a seed, of all its episodes.
     """
 
     @property
     def steps(self) -> int: ...
-    @property
-    def children(self) -> int: ...
-    @property
-    def episodes(self) -> int: ...
-    @property
-    def limit(self) -> int | None: ...
 
-    def children_of(self, policies: PyTree, rng: np.random.Generator) -> tuple[PyTree, NDArray[np.int64]]:
-        """Return C stacked children of n stacked policies, and the row of the parent that each is derived from."""
+    def begin(
+        self,
+        simulator: Simulator,
+        starts: Sequence[tuple[PyTree, NDArray[np.float64]]],
+        keys: jax.Array,
+        capacity: int,
+        epsilon: float,
+    ) -> Sequence[Population]:
+        """Return a population for each of S seeds.
+
+        Args:
+            simulator: runs episodes.
+            starts: stacked policies and their preferences (n, R), of each seed.
+            keys: (S,).
+            capacity: places of an archive.
+            epsilon: as of :func:`morl.ops.archive.insert`.
+        """
         ...
 
 

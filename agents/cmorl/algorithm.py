@@ -4,7 +4,7 @@
 2. In rounds, policies of the archive are extended along each objective under constraints on the others:
    :mod:`.extension` selects them, :mod:`.constrained` trains them.
 
-3. Where it is asked for, children of archived policies are evaluated (:mod:`.variation`, not in the paper).
+3. Where it is asked for, changed episodes of archived policies are imitated (:mod:`.variation`, not in the paper).
 
 Every policy met at an evaluation is a candidate for the archive of non-dominated ones, which the core keeps and
 re-evaluates at the end.
@@ -51,12 +51,11 @@ class CMORL(PPOAgent):
         if not self._variation_steps:
             return None
         return Variation(
+            learner=self.learner,
             steps=self._variation_steps,
             children=c.variation_children,
+            first_episodes=c.variation_first_episodes,
             episodes=c.variation_episodes,
-            limit=c.variation_limit,
-            noise=c.variation_noise,
-            line=c.variation_line,
         )
 
     @property
@@ -101,11 +100,9 @@ class CMORL(PPOAgent):
                 barrier=c.barrier,
                 max_kl=c.max_kl,
                 limit=self.task.max_episode_steps,
-                refine_entropy=c.refine_entropy,
             ),
             num_learners=c.num_policies,
             rounds=self._rounds,
             updates=c.extension_updates,
             constraint_beta=c.constraint_beta,
-            refine_loss=c.refine_loss,
         )

@@ -29,23 +29,15 @@ class CMORLConfig(PPOAgentConfig):
     """Updates of a policy in a round."""
     constraint_beta: float = 0.9
     """Share β of each other objective's return that must be kept while one is raised."""
-    refine_loss: float = 0.0
-    """Share of the front's range that a learner which refines a policy may give up in an objective; 0: there are none,
-    and as many learners extend the least crowded policies, as published."""
-    refine_entropy: float = 0.25
-    """Factor of the entropy bonus of these learners, which start from what others have found (ipo alone)."""
     variation_share: float = 0.0
-    """Share of the steps that the last stage gets, in which children of archived policies are evaluated (JAX alone)."""
+    """Share of the steps that the last stage gets, in which changed episodes of archived policies are imitated (for
+    environments in JAX)."""
     variation_children: int = 64
-    """Children of a generation of that stage."""
-    variation_episodes: int = 2
-    """Episodes of a child's first evaluation; those that no archived policy dominates get eval_episodes."""
-    variation_limit: int | None = None
-    """Steps after which a child whose episode goes on is given up; by default the environment's time limit."""
-    variation_noise: float = 1.0
-    """Largest noise of a child, in deviations of the parameters of a layer."""
-    variation_line: float = 0.5
-    """Deviation of a child's step along the line to another archived policy, which 1 reaches."""
+    """Changed episodes of a generation of that stage."""
+    variation_first_episodes: int = 1
+    """Episodes of a child; those that no archived policy dominates are imitated."""
+    variation_episodes: int = 4
+    """Episodes of a copy that has learnt them; it is archived by their mean. At least variation_first_episodes."""
     barrier: float = 20.0
     """Sharpness t of the interior-point method's barrier."""
     max_kl: float = 0.01
@@ -56,14 +48,10 @@ class CMORLConfig(PPOAgentConfig):
         check_integer(self, "extension_updates", low=1)
         check_range(self, "extension_share", low=0, high=1, open_high=True)
         check_range(self, "constraint_beta", low=0, high=1)
-        check_range(self, "refine_loss", low=0, high=1)
-        check_range(self, "refine_entropy", low=0)
         check_range(self, "variation_share", low=0, high=1, open_high=True)
-        for name in ("variation_children", "variation_episodes", "variation_limit"):
-            if getattr(self, name) is not None:
-                check_integer(self, name, low=1)
-        check_range(self, "variation_noise", low=0)
-        check_range(self, "variation_line", low=0)
+        check_integer(self, "variation_children", low=1)
+        check_integer(self, "variation_first_episodes", low=1)
+        check_integer(self, "variation_episodes", low=self.variation_first_episodes)
         check_range(self, "barrier", low=0, open_low=True)
         check_range(self, "max_kl", low=0, open_low=True)
 
@@ -73,7 +61,6 @@ SPACE: Space = {
     "extension": Parameter(Choice(("ipo", "cpo", "none"))),
     "extension_share": Parameter(Real(0.2, 0.6), when={"extension": ("ipo", "cpo")}),
     "constraint_beta": Parameter(Real(0.7, 0.99), when={"extension": ("ipo", "cpo")}),
-    "refine_loss": Parameter(Choice((0.0, 0.1, 0.2, 0.3)), when={"extension": ("ipo", "cpo")}),
     "barrier": Parameter(log_real(2.0, 100.0), live=True, when={"extension": ("ipo",)}),
     "max_kl": Parameter(log_real(1e-3, 0.1), live=True, when={"extension": ("cpo",)}),
 }

@@ -98,7 +98,6 @@ class ConstrainedPPO:
         barrier: sharpness t of the interior-point method.
         max_kl: largest divergence of a step of "cpo".
         limit: time limit of an episode in steps, if any.
-        refine_entropy: factor of the entropy bonus of "ipo" where all objectives are constrained.
     """
 
     ppo: PPO
@@ -107,7 +106,6 @@ class ConstrainedPPO:
     barrier: float = 20.0
     max_kl: float = 0.01
     limit: int | None = None
-    refine_entropy: float = 1.0
 
     @property
     def num_envs(self) -> int:
@@ -195,10 +193,7 @@ class ConstrainedPPO:
         # weights of single episodes change from step to step, so they weigh temporal differences
         delta = (rollout.delta * weights).sum(axis=-1)
         advantage = gae(delta, over, self.ppo.gamma, self.ppo.config.gae_lambda)
-        refines = jnp.isfinite(learning.allowance).all()
-        entropy_scale = jnp.where(refines, jnp.float32(self.refine_entropy), 1.0)
-        advantage = standardise(advantage, rollout.weight)
-        return self.ppo.fit(ppo_state, rollout, advantage, key, entropy_scale=entropy_scale)
+        return self.ppo.fit(ppo_state, rollout, standardise(advantage, rollout.weight), key)
 
     def _trust_region_step(
         self, state: LearnerState, batch: Transition, key: jax.Array, slack: jax.Array

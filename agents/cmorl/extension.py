@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -11,48 +10,30 @@ from numpy.typing import NDArray
 
 from morl.agents.cmorl.constrained import ConstrainedPPO
 from morl.ops import running_statistics
-from morl.ops.pareto import crowding_distance, farthest_apart
+from morl.ops.pareto import crowding_distance
 from morl.types import LearnerState, PyTree
 
 Floats = NDArray[np.float64]
 
 TRIALS = 512  # random thresholds to find the widest gap by
 MARGINS = (0.05, 0.5)  # thresholds as shares of a gap's width from its far end: close to it, and in the middle
-TURNS = 3  # rounds that share the policies to refine among them
-
-
-class Start(NamedTuple):
-    """Start of a learner in a round.
-
-    Attributes:
-        row: of the archive, the policy to start from.
-        allowance: (R,) loss of each return that is allowed; infinite without a constraint.
-        episodic: the constraints are on single episodes; else on their mean.
-    """
-
-    row: int
-    allowance: Floats
-    episodic: bool
 
 
 @dataclass(frozen=True)
 class Extension:
     """Second stage: ``rounds`` of ``updates`` updates, all learners of a round side by side.
 
-    Learners go in groups of R. Those of every second group go for the widest gaps of the front: above one end of a gap
-    in one objective, beyond its other end in the rest. Those of the other groups refine policies that lie far apart:
-    they raise all objectives, one of them above all, and may lose ``refine_loss`` of the front's range in each. With
-    ``refine_loss`` 0 they extend the least crowded policies as published (Liu et al., 2025): one objective is raised,
-    and of the others the share β is kept. With the interior-point method the constraints of gaps and of refining are on
-    single episodes (:mod:`.constrained`).
+    Half of the learners extend the least crowded policies (Liu et al., 2025), and keep the share β of the
+    other returns as published. The other half go for the widest gaps of the front: above one end of a gap in one
+    objective, beyond its other end in the rest. With the interior-point method their constraints are on single episodes
+    (:mod:`.constrained`).
 
     Attributes:
         learner: learner of these rounds.
-        num_learners: K of a seed.
+        num_learners: K of a seed. Each extends one objective in turn; R of them extend one policy, or go for its gaps.
         rounds: number of rounds.
         updates: updates of each learner in a round.
         constraint_beta: share β of the other returns that has to be kept.
-        refine_loss: share of each objective's range, over the front, that a refining learner may give up.
     """
 
     learner: ConstrainedPPO
@@ -60,7 +41,6 @@ class Extension:
     rounds: int
     updates: int
     constraint_beta: float
-    refine_loss: float = 0.0
 
     @property
     def extra_metrics(self) -> tuple[str, ...]:
@@ -68,79 +48,44 @@ class Extension:
         return ("feasible_share",)
 
     def preferences(self, index: int) -> Floats:
-        """Return (K, R) weights of what each learner raises in the round of this index.
-
-        That is one objective, for a refining learner half of the weight on it and half on all alike.
-        """
+        """Return (K, R), 1 for the objective that each learner raises in the round of this index."""
         size = self.learner.ppo.num_objectives
-        single = np.eye(size)[[number % size for number in self._numbers(index)]]
-        refines = np.array([self._refines(number) for number in self._numbers(index)])
-        return np.where(refines[:, None], (single + 1 / size) / 2, single)
+        return np.eye(size)[[number % size for number in self._numbers(index)]]
 
     def _numbers(self, index: int) -> range:
         """Return the numbers of a round's learners, counted over all rounds; R in turn make a group."""
         return range(index * self.num_learners, (index + 1) * self.num_learners)
 
-    def _in_even_group(self, number: int) -> bool:
-        return number // self.learner.ppo.num_objectives % 2 == 0
-
-    def _refines(self, number: int) -> bool:
-        return self.refine_loss > 0 and self._in_even_group(number)
-
     def begin(
         self, index: int, returns: Floats, policies: PyTree, reference_point: Floats, taken: set[bytes]
     ) -> list[LearnerState]:
         """Return K learners at the start of a round; see :class:`morl.types.Extension`."""
+        numbers, size = self._numbers(index), self.learner.ppo.num_objectives
         above = rows_above(returns, reference_point)
         returns = returns[above]
+        gaps = {i: find_gap(returns, i % size, taken) for i in numbers if i // size % 2}
+        groups = sorted({i // size for i in numbers if gaps.get(i) is None})
+        rows = dict(zip(groups, select(returns, len(groups), taken), strict=True))
         span = np.ptp(returns, axis=0)
         unit = np.where(span > 0, span, np.abs(returns).max(axis=0))
         unit = np.where(unit > 0, unit, self._deviations(policies))  # of an objective that has been 0 throughout
-        numbers, size = self._numbers(index), self.learner.ppo.num_objectives
-        starts = self._refined(index, returns / unit, unit)
-        for i in numbers:
-            if not self._in_even_group(i) and (found := find_gap(returns, i % size, taken)):
-                row, allowance = found
-                allowance = np.where(np.arange(size) == i % size, np.inf, allowance)
-                starts[i] = Start(row, allowance, episodic=True)
-        starts |= self._extended([i for i in numbers if i not in starts], returns, unit, taken)
+        least = 0.01 * unit
         learners = []
-        for i in numbers:
-            row, allowance, episodic = starts[i]
-            archived = returns[row] if episodic and self.learner.method == "ipo" else None
+        for i, objective in zip(numbers, self.preferences(index), strict=True):
+            archived = None
+            if found := gaps.get(i):
+                row, allowance = found
+                archived = returns[row] if self.learner.method == "ipo" else None
+            else:
+                row = int(rows[i // size])
+                # |G| and not G: where returns are negative, βG is a stricter bound than G itself
+                allowance = np.maximum((1.0 - self.constraint_beta) * np.abs(returns[row]), least)
             # the allowed loss is the unit, so that the barrier is the same for objectives of any scale
             scale = np.where(np.isfinite(allowance), allowance, unit)
             policy = jax.tree.map(lambda x, row=above[row]: x[row], policies)
+            allowance = np.where(objective > 0, np.inf, allowance)
             learners.append(self.learner.begin(policy, allowance, scale, archived))
         return learners
-
-    def _refined(self, index: int, points: Floats, unit: Floats) -> dict[int, Start]:
-        """Return the starts of the refining learners, by number; ``points`` (n, R) are the returns in ``unit`` (R,).
-
-        The policies are the farthest apart, so many that they last for ``TURNS`` rounds; then they are chosen anew.
-        """
-        mine = [i for i in self._numbers(index) if self._refines(i)]
-        if not mine:
-            return {}
-        rows = np.resize(farthest_apart(points, TURNS * len(mine)), TURNS * len(mine))
-        rows = np.roll(rows, -(index % TURNS) * len(mine))
-        return {
-            i: Start(int(row), self.refine_loss * unit, episodic=True)
-            for i, row in zip(mine, rows[: len(mine)], strict=True)
-        }
-
-    def _extended(self, numbers: list[int], returns: Floats, unit: Floats, taken: set[bytes]) -> dict[int, Start]:
-        """Return the starts of the learners of these numbers that extend the least crowded policies, a group each."""
-        size = self.learner.ppo.num_objectives
-        groups = sorted({i // size for i in numbers})
-        rows = dict(zip(groups, select(returns, len(groups), taken).tolist(), strict=True))
-        starts = {}
-        for i in numbers:
-            row = rows[i // size]
-            # |G| and not G: where returns are negative, βG is a stricter bound than G itself
-            allowance = np.maximum((1.0 - self.constraint_beta) * np.abs(returns[row]), 0.01 * unit)
-            starts[i] = Start(row, np.where(np.arange(size) == i % size, np.inf, allowance), episodic=False)
-        return starts
 
     def _deviations(self, policies: PyTree) -> Floats:
         """Return the largest deviation (R,) of the returns that stacked policies met in training."""

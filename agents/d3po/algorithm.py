@@ -54,7 +54,7 @@ class D3PO(PPO):
             activation=c.activation,
             embedding_size=c.embedding_size,
         )
-        actor = network(num_outputs=self._actions.num_outputs, output_scale=0.01)
+        actor = network(num_outputs=self.actions.num_outputs, output_scale=0.01)
         return actor, network(num_outputs=self.num_objectives, output_scale=1.0)
 
     def inputs(self, obs_stats: RunningStats, obs: jax.Array, preference: jax.Array) -> ConditionedInput:
@@ -96,7 +96,7 @@ class D3PO(PPO):
         if c.diversity_coefficient == 0:
             return surrogate, {}
         elsewhere = mask_logits(params.actor(batch.inputs._replace(preference=other)), batch.mask)
-        divergence = self._actions.divergence(output, params.log_std, elsewhere, params.log_std)
+        divergence = self.actions.divergence(output, params.log_std, elsewhere, params.log_std)
         bound = c.diversity_target == "bound"
         diversity = losses.diversity_loss(divergence, preference, other, batch.weight, c.diversity_scale, bound=bound)
         loss = surrogate + jnp.float32(c.diversity_coefficient) * diversity

@@ -75,7 +75,7 @@ class PPO:
         return self.config.rollout_steps
 
     @property
-    def _actions(self) -> distributions.ActionDistribution:
+    def actions(self) -> distributions.ActionDistribution:
         return distributions.for_space(self.action_space)
 
     @property
@@ -94,7 +94,7 @@ class PPO:
         actor, critic = self.networks(generator(key))
         fresh = Policy(
             actor=actor,
-            log_std=self._actions.initial_log_std(),
+            log_std=self.actions.initial_log_std(),
             obs_stats=running_statistics.init(self._encoder.size),
             critic=critic,
             return_stats=running_statistics.init(self.num_objectives),
@@ -104,7 +104,7 @@ class PPO:
     def networks(self, rng: np.random.Generator) -> tuple[Any, Any]:
         """Return a fresh actor and critic, functions of :meth:`inputs`."""
         c, size = self.config, self._encoder.size
-        actor = mlp(rng, (size, *c.hidden, self._actions.num_outputs), c.activation, output_scale=0.01)
+        actor = mlp(rng, (size, *c.hidden, self.actions.num_outputs), c.activation, output_scale=0.01)
         return actor, mlp(rng, (size, *c.hidden, self.num_objectives), c.activation, output_scale=1.0)
 
     def begin(self, policy: Policy) -> LearnerState:
@@ -127,14 +127,22 @@ class PPO:
 
     def act(self, policy: Policy, obs: jax.Array, preference: jax.Array, key: jax.Array, *, greedy: bool) -> jax.Array:
         """Return actions (B, ...) for observations (B, ...) and preferences (R,) or (B, R)."""
-        output = mask_logits(policy.actor(self.inputs(policy.obs_stats, obs, preference)), self._mask(obs))
+        output = self.output(policy, obs, preference)
         if greedy:
-            return self._actions.mode(output, policy.log_std)
-        return self._actions.sample(output, policy.log_std, key)
+            return self.actions.mode(output, policy.log_std)
+        return self.actions.sample(output, policy.log_std, key)
+
+    def output(self, policy: Policy, obs: jax.Array, preference: jax.Array) -> jax.Array:
+        """Return the actor's outputs (B, A) for observations (B, ...): means, or logits that are masked."""
+        return self.masked(policy.actor(self.inputs(policy.obs_stats, obs, preference)), obs)
+
+    def masked(self, output: jax.Array, obs: jax.Array) -> jax.Array:
+        """Return logits with those of the actions that are forbidden at observations (B, ...) low."""
+        return mask_logits(output, self._mask(obs))
 
     def to_env(self, action: jax.Array) -> jax.Array:
         """Convert recorded actions to those of the environment."""
-        return self._actions.to_env(action)
+        return self.actions.to_env(action)
 
     def update(self, state: LearnerState, batch: Transition, key: jax.Array) -> tuple[LearnerState, Metrics]:
         """Learn from one rollout (T, B), for the preference (T, B, R) of each step."""
@@ -165,7 +173,7 @@ class PPO:
             inputs=inputs,
             action=batch.action,
             mask=mask,
-            log_prob=self._actions.log_prob(output, state.params.log_std, batch.action),
+            log_prob=self.actions.log_prob(output, state.params.log_std, batch.action),
             delta=delta,
             advantage=gae(delta, over, self.gamma, self.config.gae_lambda),
             value=value,
@@ -183,7 +191,6 @@ class PPO:
         key: jax.Array,
         *,
         train_actor: bool = True,
-        entropy_scale: jax.Array | float = 1.0,
         extra: PyTree = (),
     ) -> tuple[LearnerState, Metrics]:
         """Pass ``epochs`` times over a rollout in minibatches; return the learner and mean metrics.
@@ -194,7 +201,6 @@ class PPO:
             advantage: (T, B, ...) as :meth:`actor_loss` takes it.
             key: of the order of the steps.
             train_actor: train actor and critic; else the critic alone.
-            entropy_scale: () factor of ``entropy_coefficient``.
             extra: arrays (T, B, ...) that :meth:`actor_loss` needs besides.
         """
         c = self.config
@@ -209,7 +215,7 @@ class PPO:
             params, opt_state, scale = carry
             key_order, progress = inputs
             order = jax.random.permutation(key_order, steps.weight.shape[0]).reshape(c.minibatches, -1)
-            step = partial(self._gradient_step, steps, scale, train_actor, entropy_scale)
+            step = partial(self._gradient_step, steps, scale, train_actor)
             (params, opt_state), metrics = jax.lax.scan(step, (params, opt_state), order)
             metrics = jax.tree.map(jnp.mean, metrics)
             if scale is not None and c.target_kl is not None:
@@ -233,14 +239,13 @@ class PPO:
         steps: Minibatch,
         kl_step_scale: jax.Array | None,
         train_actor: bool,
-        entropy_scale: jax.Array | float,
         carry: tuple[Params, PyTree],
         rows: jax.Array,
     ) -> tuple[tuple[Params, PyTree], Metrics]:
         """Take one step of Adam on the minibatch of these rows."""
         params, opt_state = carry
         minibatch: Minibatch = jax.tree.map(lambda x: x[rows], steps)
-        gradient, metrics = jax.grad(self.loss, has_aux=True)(params, minibatch, train_actor, entropy_scale)
+        gradient, metrics = jax.grad(self.loss, has_aux=True)(params, minibatch, train_actor)
         updates: Any
         updates, opt_state = self._optimiser.update(gradient, opt_state, params)
         if kl_step_scale is not None:
@@ -248,19 +253,17 @@ class PPO:
             updates = updates._replace(actor=actor, log_std=log_std)
         return (optax.apply_updates(params, updates), opt_state), metrics
 
-    def loss(
-        self, params: Params, batch: Minibatch, train_actor: bool = True, entropy_scale: jax.Array | float = 1.0
-    ) -> tuple[jax.Array, Metrics]:
+    def loss(self, params: Params, batch: Minibatch, train_actor: bool = True) -> tuple[jax.Array, Metrics]:
         """Return -L^CLIP + c_1 L^VF - c_2 S[π] (equation 9) and metrics; only c_1 L^VF without ``train_actor``."""
         c = self.config
         output = mask_logits(params.actor(batch.inputs), batch.mask)
-        log_ratio = self._actions.log_prob(output, params.log_std, batch.action) - batch.log_prob
+        log_ratio = self.actions.log_prob(output, params.log_std, batch.action) - batch.log_prob
         actor_loss, parts = self.actor_loss(params, output, log_ratio, batch)
         critic_loss = losses.value_loss(params.critic(batch.inputs), batch.target, batch.weight)
-        entropy = masked_mean(self._actions.entropy(output, params.log_std), batch.weight)
+        entropy = masked_mean(self.actions.entropy(output, params.log_std), batch.weight)
         loss = c.value_coefficient * critic_loss
         if train_actor:
-            loss = loss + actor_loss - entropy_scale * c.entropy_coefficient * entropy
+            loss = loss + actor_loss - c.entropy_coefficient * entropy
         return loss, {
             "actor_loss": actor_loss,
             "critic_loss": critic_loss,
@@ -301,8 +304,8 @@ class PPO:
         def estimate(other: ActorParams) -> SurrogateEstimate:
             actor, log_std = other
             output = mask_logits(actor(rollout.inputs), rollout.mask)
-            log_ratio = self._actions.log_prob(output, log_std, rollout.action) - rollout.log_prob
-            divergence = self._actions.divergence(before, params.log_std, output, log_std)
+            log_ratio = self.actions.log_prob(output, log_std, rollout.action) - rollout.log_prob
+            divergence = self.actions.divergence(before, params.log_std, output, log_std)
             return SurrogateEstimate(
                 gains=losses.objective_surrogates(log_ratio, advantage, rollout.weight),
                 divergence=masked_mean(divergence, rollout.weight),

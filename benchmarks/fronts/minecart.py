@@ -1,8 +1,9 @@
 """Minecart's front at a tight reference point: what is attainable, by search, and what C-MORL fills of it.
 
-    python benchmarks/fronts/minecart.py search                        # MO-Gymnasium's front and what actions attain
-    python benchmarks/fronts/minecart.py train                         # every case, seeds 0 to 4, a process each
-    python benchmarks/fronts/minecart.py train tuned --env minecart-v0 # cases whose name has it
+    python benchmarks/fronts/minecart.py search          # MO-Gymnasium's front and what actions attain
+    python benchmarks/fronts/minecart.py train           # every case, seeds 0 to 4, a process each
+    python benchmarks/fronts/minecart.py train tuned     # one case
+    python benchmarks/fronts/minecart.py show            # the table of what is kept
 
 The tight reference point is the nadir of MO-Gymnasium's front less a tenth of its range in each objective. A search
 goes step by step through the states that action sequences reach, and keeps of those in one cell (heading, speed, ore on
@@ -14,6 +15,7 @@ the capacity on average. What it misses may exist.
 from __future__ import annotations
 
 import argparse
+import json
 import statistics
 import subprocess
 import sys
@@ -21,7 +23,7 @@ import tempfile
 import time
 import warnings
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,13 +41,14 @@ GAMMA, SUB_STEPS, STEPS, CELL, CAPACITY = 0.98, 4, 24, 0.04, 1.5
 MOST_FUEL = 1.35  # beyond what MO-Gymnasium's front burns
 PUBLISHED_REFERENCE = (-1.0, -1.0, -200.0)
 CASES = {
-    "published rounds, defaults": "",
+    "defaults": "",
     "tuned": "--preset tuned",
-    "tuned, without variation": "--preset tuned --variation-share 0",
-    "tuned, refining learners keep the whole entropy bonus": "--preset tuned --refine-entropy 1",
-    "tuned, without refining": "--preset tuned --refine-loss 0",
-    "tuned, 3M steps": "--preset tuned --steps 3000000 --evaluations 120",
+    "tuned, 3M steps": "--preset tuned --steps 3000000",
+    "tuned, first stage alone": "--preset tuned --variation-share 0",
+    "tuned, with rounds of extension": "--preset tuned --extension ipo --extension-share 0.4",
+    "tuned, archived by 16 episodes": "--preset tuned --variation-episodes 16",
 }
+RESULTS = Path(__file__).parents[1] / "results" / "minecart_fronts.json"
 
 
 class Carts(NamedTuple):
@@ -233,42 +236,62 @@ def report_search() -> None:
         print(fill(attained, front, attained))
 
 
-def report_training(wanted: str, envs: list[str], seeds: range) -> None:
+def report_training(wanted: str, envs: list[str], seeds: range, out: Path) -> None:
+    """Train, print and keep the measures of every run, beside those that the file has of other runs."""
     import morl
 
+    rows = json.loads(out.read_text()) if out.exists() else []
     for env in envs:
         front, attained = known_front(env), search(env)[0]
         for name, flags in CASES.items():
-            if wanted not in name:
+            if wanted and wanted != name:
                 continue
-            print(f"\n{name}: morl train cmorl --env {env} {flags}\nseed policies {' '.join(Fill._fields)} seconds")
-            rows = []
             for seed in seeds:
                 with tempfile.TemporaryDirectory() as scratch:
-                    out = Path(scratch) / "run"
-                    command = [sys.executable, "-m", "morl", "train", "cmorl", "--env", env, "--gamma", str(GAMMA)]
+                    run = Path(scratch) / "run"
+                    command = ["-m", "morl", "train", "cmorl", "--env", env, "--gamma", str(GAMMA), *flags.split()]
                     began = time.perf_counter()
-                    extra = ["--seed", str(seed), "--out", str(out), *flags.split()]
-                    subprocess.run([*command, *extra], check=True, capture_output=True)
+                    extra = ["--seed", str(seed), "--out", str(run)]
+                    subprocess.run([sys.executable, *command, *extra], check=True, capture_output=True)
                     seconds = time.perf_counter() - began
-                    points = np.asarray(morl.load(out).front.returns, np.float64)
-                rows.append((len(points), *fill(points, front, attained), seconds))
-                print(seed, " ".join(f"{x:.4g}" for x in rows[-1]), flush=True)
-            print("median", " ".join(f"{statistics.median(x):.4g}" for x in zip(*rows, strict=True)), flush=True)
+                    points = np.asarray(morl.load(run).front.returns, np.float64)
+                measured = {key: round(value, 4) for key, value in fill(points, front, attained)._asdict().items()}
+                mine = {"env": env, "case": name, "seed": seed}
+                rows = [row for row in rows if {key: row[key] for key in mine} != mine]
+                rows.append({**mine, "policies": len(points), **measured, "seconds": round(seconds, 1)})
+                rows.sort(key=lambda row: (row["env"], list(CASES).index(row["case"]), row["seed"]))
+                print(next(row for row in rows if {key: row[key] for key in mine} == mine), flush=True)
+                out.write_text(json.dumps(rows, indent=1) + "\n")
+    print(table(rows))
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """Return medians over seeds, with the lowest and highest, in Markdown."""
+    names = ("policies", *Fill._fields, "seconds")
+    lines = [f"| environment | case | seeds | {' | '.join(names)} |", "|---" * (len(names) + 3) + "|"]
+    for env, case in dict.fromkeys((row["env"], row["case"]) for row in rows):
+        mine = [row for row in rows if (row["env"], row["case"]) == (env, case)]
+        values = [sorted(row[name] for row in mine) for name in names]
+        cells = [f"{statistics.median(x):.3g} ({x[0]:.3g} to {x[-1]:.3g})" for x in values]
+        lines.append(f"| {env} | {case} | {len(mine)} | {' | '.join(cells)} |")
+    return "\n".join(lines)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["search", "train"])
-    parser.add_argument("case", nargs="?", default="", help="part of a case's name")
+    parser.add_argument("what", choices=["search", "train", "show"])
+    parser.add_argument("case", nargs="?", default="", choices=["", *CASES], metavar="case", help="name of a case")
     parser.add_argument("--env", choices=ENVS, nargs="+", default=list(ENVS))
     parser.add_argument("--seeds", type=int, default=5, help="how many")
     parser.add_argument("--first-seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, default=RESULTS, help="where the measures are kept")
     args = parser.parse_args()
     if args.what == "search":
         report_search()
+    elif args.what == "show":
+        print(table(json.loads(args.out.read_text())))
     else:
-        report_training(args.case, args.env, range(args.first_seed, args.first_seed + args.seeds))
+        report_training(args.case, args.env, range(args.first_seed, args.first_seed + args.seeds), args.out)
 
 
 if __name__ == "__main__":

@@ -104,28 +104,6 @@ def crowding_distance(points: ArrayLike) -> Floats:
     return distance
 
 
-def farthest_apart(points: ArrayLike, number: int) -> NDArray[np.int64]:
-    """Return the rows of points that lie far apart, (k,), k at most ``number`` (Gonzalez, 1985).
-
-    The best of each objective comes first, then time and again the point whose nearest chosen one is the farthest, by
-    Euclidean distance. Copies of chosen points are left out.
-
-    Args:
-        points: (n, R), n at least 1, in units that make objectives alike.
-        number: of rows.
-
-    Raises:
-        UserError: points that are not finite numbers.
-    """
-    array = as_points(points)
-    taken = list(dict.fromkeys(array.argmax(axis=0).tolist()))[:number]
-    distance = np.linalg.norm(array[:, None] - array[taken], axis=2).min(axis=1)
-    while len(taken) < number and distance.max() > 0:
-        taken.append(int(distance.argmax()))
-        distance = np.minimum(distance, np.linalg.norm(array - array[taken[-1]], axis=1))
-    return np.array(taken, np.int64)
-
-
 def convex_coverage_set(points: ArrayLike, tolerance: float = 1e-9) -> NDArray[np.bool_]:
     """Return whether each point is the best of all for some preference on the simplex, (n,) bool.
 

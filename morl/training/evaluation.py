@@ -28,14 +28,12 @@ def evaluate(
     episodes: int,
     gamma: float,
     conditional: bool = False,
-    limit: int | None = None,
 ) -> Evaluation:
     """Run greedy episodes of N stacked policies under their preferences (N, R). To be jitted by the caller.
 
     ``conditional`` policies are evaluated under M preferences each, (N, M, R), all on the same episodes. Policies of
     the same key (N keys) meet the same episodes too (common random numbers), so that their differences are their own.
-    An episode ends by itself or at the environment's time limit; what comes after is not counted. With a ``limit`` all
-    are given up after so many steps.
+    An episode ends by itself or at the environment's time limit; what comes after is not counted.
     """
     shape = (*preferences.shape[:-1], episodes)  # (N, E) or (N, M, E)
     act = partial(learner.act, greedy=True)
@@ -53,7 +51,6 @@ def evaluate(
     count = math.prod(shape)
     zeros = jnp.zeros((count, preferences.shape[-1]), jnp.float32)
     most = env.max_episode_steps or MAX_STEPS
-    most = most if limit is None else min(limit, most)
 
     def running(carry: tuple[jax.Array, EnvRunnerState, jax.Array, Evaluation]) -> jax.Array:
         t, _, alive, _ = carry

@@ -348,33 +348,37 @@ class _Training:
     def _vary(self, record: Recorder) -> bool:
         """Run the last stage; return False where told to stop before its end, from where a resumed run begins it anew.
 
-        Its steps are of evaluations: of archived policies on the episodes that their children will meet, then of those.
-        Of several seeds each takes about as many.
+        Its steps are of all episodes that it runs, those of the policies it starts from too.
         """
         variation = self.variation
         if variation is None:
             return True
         solutions: Any = self.solutions
-        backend: Any = self.backend  # that of environments in JAX, see prepare
-        seeds, progress, begin = len(self.seeds), self.progress, self.progress.steps
+        simulator: Any = self.backend  # that of environments in JAX, see prepare
+        progress, begin, row, tick = self.progress, self.progress.steps, 0, time.perf_counter()
         record.say("variation begins")
-        first = backend.first_evaluation(variation.episodes, variation.limit)
-        keys = self._fold(self.round_keys, len(self.stages))
-        generators = [np.random.default_rng(np.asarray(jax.random.key_data(key))) for key in keys]
-        row, tick = 0, time.perf_counter()
-        spent = solutions.measure_again(self.backend, keys, self.settings.eval_episodes)
-        while spent < variation.steps * seeds:
-            spent += solutions.vary(variation, self.backend, first, keys, self.settings.eval_episodes, generators)
-            raise_again()
-            progress.steps = begin + min(spent // seeds, variation.steps)
+        populations = variation.begin(
+            simulator,
+            [solutions.items(i) for i in range(len(self.seeds))],
+            self._fold(self.round_keys, len(self.stages)),
+            self.settings.archive_capacity,
+            self.setup.archive_epsilon,
+        )
+        while any(each.spent < variation.steps for each in populations):
+            for each in populations:
+                if each.spent < variation.steps:
+                    each.advance()
+                    raise_again()
             if self.should_stop():
                 progress.steps = begin
                 record.say("stopped early on request")
                 return False
-            if spent * VARIATION_ROWS >= (row + 1) * variation.steps * seeds:
-                row = spent * VARIATION_ROWS // (variation.steps * seeds)
-                rate = spent / (time.perf_counter() - tick)
-                self._report(rate, record)
+            spent = min(variation.steps, min(each.spent for each in populations))
+            progress.steps = begin + spent
+            if spent * VARIATION_ROWS >= (row + 1) * variation.steps:
+                row = spent * VARIATION_ROWS // variation.steps
+                solutions.replace([each.front() for each in populations])
+                self._report(sum(each.spent for each in populations) / (time.perf_counter() - tick), record)
         return True
 
     def _report(self, rate: float, record: Recorder) -> None:

@@ -6,7 +6,7 @@ preference there is nothing to choose from: the last one is kept. An agent's reg
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
@@ -22,7 +22,7 @@ from morl.ops.pareto import non_dominated, thinned
 from morl.ops.preferences import equally_spaced_weights
 from morl.runs.front import Floats, Front, mean_and_stderr
 from morl.training.backends.environment import WATCHED
-from morl.types import Evaluation, PyTree, Trainer, Variation
+from morl.types import Evaluation, PyTree, Trainer
 from morl.words import counted
 
 if TYPE_CHECKING:
@@ -158,76 +158,14 @@ class ParetoArchive(SolutionSet):
         archive = self._archive._replace(episodes=np.where(held == 0, np.int32(episodes), held))
         self._archive = self._insert(archive, candidates)
 
-    def measure_again(self, trainer: Trainer, keys: jax.Array, episodes: int) -> int:
-        """Evaluate each seed's policies anew, on episodes of its key (S,), and keep the good ones by that alone.
+    def items(self, index: int) -> tuple[PyTree, Floats]:
+        """Return the policies of a seed, stacked, and their preferences (n, R)."""
+        items: tuple[PyTree, Floats] = self._of(index)[1]
+        return items
 
-        Luck has put some into the archive; what is measured on the same episodes later compares with these returns.
-
-        Returns:
-            the environment steps that it took, of all seeds.
-        """
-        valid = np.array(self._archive.valid).ravel()
-        policies, preferences = jax.tree.map(lambda x: np.array(x).reshape(-1, *np.shape(x)[2:]), self._archive.items)
-        rows, repeated = np.flatnonzero(valid), jnp.repeat(keys, self._capacity, axis=0)
-        chosen = jax.tree.map(lambda x: x[rows], policies)
-        evaluation = trainer.evaluate(chosen, preferences[rows], repeated[rows], episodes)
-        samples = np.full((len(valid), *np.shape(evaluation.discounted)[1:]), np.nan, np.float32)
-        samples[rows] = evaluation.discounted
-        self._archive = self._archive._replace(valid=np.zeros_like(self._archive.valid))
-        self._offer(samples, policies, preferences, episodes)
-        return int(np.asarray(evaluation.length).sum(dtype=np.int64))
-
-    def vary(
-        self,
-        variation: Variation,
-        trainer: Trainer,
-        first: Callable[..., Evaluation],
-        keys: jax.Array,
-        episodes: int,
-        generators: Sequence[np.random.Generator],
-    ) -> int:
-        """Evaluate a generation of children of each seed's policies and keep the good ones.
-
-        All generations meet the same episodes, so that children differ by what they do.
-
-        Args:
-            variation: makes the children.
-            trainer: evaluates those that no archived policy dominates after their first episodes.
-            first: evaluates these, ``variation.episodes`` of each child.
-            keys: (S,) one for each seed.
-            episodes: of the second evaluation.
-            generators: of the random numbers of each seed.
-
-        Returns:
-            the environment steps that it took, of all seeds.
-        """
-        children: list[tuple[PyTree, Floats]] = []
-        for i, generator in enumerate(generators):
-            policies, preferences = self._of(i)[1]
-            found, parents = variation.children_of(policies, generator)
-            children.append((found, preferences[parents]))
-        policies, preferences = jax.tree.map(lambda *x: np.concatenate(x), *children)
-        repeated = jnp.repeat(keys, variation.children, axis=0)
-        evaluation = first(policies, preferences.astype(np.float32), repeated)
-        lengths, means = np.asarray(evaluation.length), np.asarray(evaluation.discounted, np.float64).mean(axis=1)
-        ended = np.asarray(evaluation.terminated) | (lengths < (variation.limit or np.inf))
-        whole = ended.all(axis=1) & np.isfinite(means).all(axis=1)
-        parts = np.split(whole.nonzero()[0], np.cumsum(whole.reshape(len(children), -1).sum(axis=1))[:-1])
-        rows = np.concatenate([self._undominated(i, means, part) for i, part in enumerate(parts)])
-        steps = int(lengths.sum(dtype=np.int64))
-        samples = np.full((len(means), episodes, means.shape[1]), np.nan, np.float32)
-        if len(rows):
-            chosen = jax.tree.map(lambda x: x[rows], policies)
-            again = trainer.evaluate(chosen, preferences[rows], repeated[rows], episodes)
-            samples[rows] = again.discounted
-            steps += int(np.asarray(again.length).sum(dtype=np.int64))
-        self._offer(samples, policies, preferences, episodes)  # those without returns are refused
-        return steps
-
-    def _undominated(self, index: int, means: Floats, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return those rows of means (N, R) that no policy of a seed's archive dominates, nor another of these rows."""
-        held = self.returns(index)
-        return rows[non_dominated(np.concatenate([held, means[rows]]))[len(held) :]]
+    def replace(self, found: Sequence[archives.Archive]) -> None:
+        """Go on with these archives, one for each seed, in place of those held."""
+        self._archive = jax.tree.map(lambda *x: np.stack(x), *found)
 
     def _of(self, index: int) -> tuple[Floats, PyTree]:
         return archives.compact(jax.tree.map(lambda x: x[index], self._archive))

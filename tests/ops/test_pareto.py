@@ -12,7 +12,7 @@ from scipy.spatial import ConvexHull
 
 from morl.envs.classic.deep_sea_treasure import DeepSeaTreasure
 from morl.errors import UserError
-from morl.ops.pareto import convex_coverage_set, crowding_distance, farthest_apart, non_dominated
+from morl.ops.pareto import convex_coverage_set, crowding_distance, non_dominated
 
 # small whole numbers, so that ties and duplicates are common
 clouds = hnp.arrays(np.float64, st.tuples(st.integers(1, 25), st.integers(2, 4)), elements=st.integers(-3, 3))
@@ -49,14 +49,6 @@ def test_crowding_distance_by_hand():
     np.testing.assert_allclose(crowding_distance(points), [np.inf, 2.0, np.inf])
     points = np.array([[0.0, 8.0], [2.0, 6.0], [3.0, 2.0], [4.0, 0.0]])
     np.testing.assert_allclose(crowding_distance(points), [np.inf, 3 / 4 + 6 / 8, 2 / 4 + 6 / 8, np.inf])
-
-
-def test_points_far_apart_by_hand():
-    """The two extremes, then the middle, then what lies farthest from all three; copies are never taken."""
-    points = np.array([[2.0, 8.0], [5.0, 5.0], [0.0, 10.0], [10.0, 0.0], [10.0, 0.0], [9.0, 1.0]])
-    assert farthest_apart(points, 4).tolist() == [3, 2, 1, 0]
-    assert farthest_apart(points, 9).tolist() == [3, 2, 1, 0, 5]
-    assert farthest_apart(points, 1).tolist() == [3]
 
 
 def test_crowding_distance_of_equal_and_few_points():

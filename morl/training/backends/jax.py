@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from morl.training.backends.devices import quick_to_compile
 from morl.training.backends.interruptible import Compiled
+from morl.training.backends.recording import Recorder
 from morl.training.backends.sharding import Sharding
 from morl.training.evaluation import evaluate, in_blocks, in_widths
 from morl.training.nonfinite import NonFinite, choose, guarded_update, no_nonfinite, reset_episode_state
@@ -203,17 +204,13 @@ class JaxBackend:
             each=self._eval_episodes,
         )
 
-    def first_evaluation(self, episodes: int, limit: int | None) -> Callable[..., Evaluation]:
-        """Return a compiled :func:`morl.training.evaluation.evaluate` of so many episodes, of any number of policies.
+    def recorder(self, act: Callable[[PyTree, jax.Array, jax.Array], jax.Array], episodes: int) -> Recorder:
+        """Return a function that records episodes, see :class:`morl.types.Simulator`."""
+        return Recorder(self._env, self._params, self.learner, act, self._jit, episodes=episodes, gamma=self._gamma)
 
-        Args:
-            episodes: of each policy.
-            limit: steps after which an episode is given up; None for the time limit.
-        """
-        run = partial(
-            evaluate, self._env, self._params, self.learner, episodes=episodes, gamma=self._gamma, limit=limit
-        )
-        return self._jit(run)
+    def jit(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Return a compiled function, see :class:`morl.types.Simulator`."""
+        return self._jit(function)
 
     def incidents(self) -> list[str]:
         """Return no messages: nothing happens to pure functions."""
