@@ -43,7 +43,24 @@ LANDER = (
     "--hidden 128 128 --activation relu --extension-share 0.5 --extension-updates 10 --evaluations 30 "
     "--eval-episodes 60 --final-episodes 60 --processes 2 --target-kl 0.03"
 )
+VARIED = (
+    "--extension none --variation-share 0.5 --steps 300000 --num-envs 8 --rollout-steps 16 --minibatches 4 "
+    "--evaluations 30 --entropy-coefficient 0.1"
+)
+# where an enemy strikes once in ten times; the front is measured again on so many episodes that it can be told
+GATHERING = (
+    f"resource-gathering-v0 {VARIED} --steps 2000000 --variation-share 0.7 --num-envs 16 --num-policies 12 "
+    "--variation-first-episodes 32 --variation-episodes 256 --eval-episodes 256 --final-episodes 4096"
+)
 CASES = {
+    "varied: deep-sea-treasure": f"deep-sea-treasure-v0 --gamma 1 --reference-point 0 -25 {VARIED}",
+    "varied: deep-sea-treasure, concave": f"deep-sea-treasure-concave-v0 --gamma 1 --reference-point 0 -25 {VARIED}",
+    "varied: fruit-tree, depth 5": f"fruit-tree-v0 --env-kwargs depth 5 --gamma 0.99 {VARIED}",
+    "varied: fruit-tree, depth 6": f"fruit-tree-v0 --env-kwargs depth 6 --gamma 0.99 {VARIED}",
+    "varied: fruit-tree, depth 7": f"fruit-tree-v0 --env-kwargs depth 7 --gamma 0.99 {VARIED}",
+    "varied: resource-gathering, γ = 1": f"{GATHERING} --gamma 1",
+    "varied: resource-gathering, γ = 0.99": f"{GATHERING} --gamma 0.99",
+    "varied: resource-gathering, γ = 0.95": f"{GATHERING} --gamma 0.95",
     "deep-sea-treasure": f"deep-sea-treasure-v0 {TREASURE} --extension-share 0.6",
     "deep-sea-treasure, concave": f"{CONCAVE} --extension-share 0.6",
     "deep-sea-treasure, concave, CPO": f"{CONCAVE} --extension-share 0.6 --extension cpo",
