@@ -6,24 +6,38 @@ outputs are (..., A, outputs).
 
 from __future__ import annotations
 
+from typing import Any
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from morl.networks.bodies import BatchNormMLP, BodyKind, LayerNormMLP, Moments, ResidualMLP, body
 from morl.networks.mlp import ACTIVATIONS, MLP, Linear, linear, mlp
 from morl.ops.masking import masked_mean
 
 
 class FlatNetwork(eqx.Module):
-    """MLP of features (..., F) and preferences (..., R)."""
+    """Network of features (..., F) and preferences (..., R), fully connected."""
 
-    body: MLP
+    body: MLP | LayerNormMLP | ResidualMLP | BatchNormMLP
     num_actions: int = eqx.field(static=True)
 
     def __call__(self, features: jax.Array, preference: jax.Array) -> jax.Array:
         out = self.body(jnp.concatenate([features, preference], axis=-1))
         return out.reshape(*out.shape[:-1], self.num_actions, -1)
+
+    def of_batch(
+        self, features: jax.Array, preference: jax.Array, weight: jax.Array
+    ) -> tuple[jax.Array, tuple[Moments, ...]]:
+        """Return the outputs of a batch (N, ...), normalised by its own statistics, and these.
+
+        ``weight`` (N,) is 1 for rows that count in the statistics. Only for the body ``batch_norm``.
+        """
+        body: Any = self.body
+        out, moments = body.of_batch(jnp.concatenate([features, preference], axis=-1), weight)
+        return out.reshape(*out.shape[:-1], self.num_actions, -1), moments
 
 
 def flat_network(
@@ -33,10 +47,11 @@ def flat_network(
     num_actions: int,
     outputs: int,
     hidden: tuple[int, ...],
+    kind: BodyKind = "mlp",
 ) -> FlatNetwork:
-    """Return a :class:`FlatNetwork` of hidden layers with the ``hidden`` widths."""
+    """Return a :class:`FlatNetwork` of hidden layers with the ``hidden`` widths, of a kind of :mod:`.bodies`."""
     sizes = (num_features + num_objectives, *hidden, num_actions * outputs)
-    return FlatNetwork(mlp(rng, sizes, "relu", output_scale=0.01), num_actions)
+    return FlatNetwork(body(rng, kind, sizes, output_scale=0.01), num_actions)
 
 
 class RowNetwork(eqx.Module):
