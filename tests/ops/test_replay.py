@@ -78,3 +78,65 @@ def test_many_rings_that_are_written_row_by_row():
 def test_a_batch_beyond_the_capacity_is_refused():
     with pytest.raises(ValueError, match="6 rows are more than the capacity of 5"):
         replay.add(replay.empty(5, ROW), rows(*range(6)))
+
+
+def prioritised(capacity=5, *numbers, weight=None):
+    ring = replay.empty(capacity, ROW, prioritised=True)
+    return replay.add(ring, rows(*numbers), weight)
+
+
+def drawn(ring, number=4000):
+    """Return how often each row is drawn, and what the draw says of the last one."""
+    sampled, place, priority = jax.jit(replay.sample_by_priority, static_argnums=2)(ring, jax.random.key(0), number)
+    np.testing.assert_array_equal(sampled["n"], ring.rows["n"][place])
+    np.testing.assert_array_equal(priority, ring.priorities[place])
+    return np.bincount(np.asarray(sampled["n"]), minlength=8) / number
+
+
+@pytest.mark.parametrize("capacity", [4, 8, 9, 100])
+def test_rows_are_drawn_in_proportion_to_their_priorities(capacity):
+    """Capacities that are cubes, and others: three rows of weights 1, 2 and 5, and one of 0."""
+    ring = prioritised(capacity, 1, 2, 3, 4)
+    ring = replay.with_priorities(ring, jnp.arange(4), jnp.array([1.0, 2.0, 5.0, 0.0]))
+    np.testing.assert_allclose(drawn(ring)[1:5], np.array([1, 2, 5, 0]) / 8, atol=0.03)
+
+
+def test_many_rows_are_drawn_in_proportion():
+    priority = np.random.default_rng(0).uniform(size=5000).astype(np.float32) ** 3
+    ring = replay.empty(5000, {"n": jax.ShapeDtypeStruct((), jnp.int32)}, prioritised=True)
+    ring = replay.add(ring, {"n": jnp.arange(5000, dtype=jnp.int32)})
+    ring = replay.with_priorities(ring, jnp.arange(5000), jnp.asarray(priority))
+    found = np.asarray(replay.sample_by_priority(ring, jax.random.key(1), 100_000)[1])
+    counts = np.bincount(found, minlength=5000).reshape(50, 100).sum(axis=1) / 100_000
+    np.testing.assert_allclose(counts, priority.reshape(50, 100).sum(axis=1) / priority.sum(), rtol=0.15)
+
+
+def test_new_rows_have_the_largest_priority_and_lost_ones_none():
+    ring = prioritised(6, 1, 2)
+    np.testing.assert_array_equal(ring.priorities[:6], [1, 1, 0, 0, 0, 0])
+    ring = replay.with_priorities(ring, jnp.array([0, 1]), jnp.array([0.5, 3.0]))
+    ring = replay.add(ring, rows(3, 4), jnp.array([True, False]))
+    np.testing.assert_array_equal(ring.priorities[:6], [0.5, 3, 3, 0, 0, 0])
+    assert drawn(ring)[4] == 0
+    uneven = replay.add(prioritised(5, 1, 2), rows(3, 4))  # written row by row
+    np.testing.assert_array_equal(uneven.priorities[:5], [1, 1, 1, 1, 0])
+
+
+def test_priorities_of_one_row_given_twice_and_such_that_are_none():
+    ring = prioritised(5, 1, 2, 3, weight=jnp.array([1, 1, 0]))
+    new = replay.with_priorities(ring, jnp.array([0, 0, 1, 2]), jnp.array([2.0, 0.5, jnp.nan, 4.0]))
+    np.testing.assert_array_equal(new.priorities[:5], [2, 1, 0, 0, 0])
+
+
+def test_a_ring_without_rows_to_draw_gives_rows_of_zeros():
+    sampled, place, priority = replay.sample_by_priority(replay.empty(9, ROW, prioritised=True), jax.random.key(0), 10)
+    assert not np.asarray(sampled["n"]).any()
+    assert not np.asarray(priority).any()
+    assert np.asarray(place).max() < 9
+
+
+def test_size_with_priorities():
+    full = replay.empty(10, ROW, prioritised=True)
+    assert replay.size_in_bytes(10, ROW, prioritised=True) == sum(
+        x.nbytes for x in jax.tree.leaves((full.rows, full.priorities))
+    )
