@@ -8,8 +8,9 @@ from typing import Literal
 from morl.agents.ppo.config import SPACE as PPO_SPACE
 from morl.agents.ppo.config import PPOConfig
 from morl.errors import UserError
+from morl.ops.preferences import check_concentration, concentrations
 from morl.search_space import Choice, Parameter, Real, Space, log_real
-from morl.validation import LARGEST, check_integer, check_range
+from morl.validation import check_integer, check_range
 
 
 @dataclass(frozen=True)
@@ -48,9 +49,7 @@ class D3POConfig(PPOConfig):
         check_range(self, "diversity_coefficient", low=0)
         check_range(self, "diversity_scale", low=0)
         check_range(self, "corner_share", low=0, high=1)
-        numbers = self.preference_concentration
-        if not numbers or not all(0 < x <= LARGEST for x in numbers):
-            raise UserError(f"preference_concentration must be greater than 0 and finite, not {numbers}")
+        check_concentration(self.preference_concentration)
         if self.preference_units == "raw" and self.normalise_advantages == "each":
             raise UserError("preference_units raw needs normalise_advantages together, as each weighs deviations")
 
@@ -60,12 +59,7 @@ class D3POConfig(PPOConfig):
         Raises:
             UserError: neither one number nor R.
         """
-        given = self.preference_concentration
-        if len(given) not in (1, num_objectives):
-            raise UserError(
-                f"preference_concentration must be one number or {num_objectives}, one an objective, not {len(given)}"
-            )
-        return given * num_objectives if len(given) == 1 else given
+        return concentrations(self.preference_concentration, num_objectives)
 
 
 SPACE: Space = {

@@ -23,17 +23,22 @@ from morl.agents.sac import losses
 from morl.agents.sac.action_space import ActionSpace, PolicyActions, for_space
 from morl.agents.sac.config import SACConfig
 from morl.agents.sac.networks import NetworkInput, Networks
-from morl.agents.sac.types import Batch, Params, Policy, ReplayRow, SACLearning
+from morl.agents.sac.types import Batch, CriticFit, Params, Policy, ReplayRow, SACLearning
+from morl.agents.sac.updates import next_utopia, optimiser
+from morl.networks.bodies import with_moments
 from morl.ops import replay, running_statistics, scalarisation
 from morl.ops.initial import generator, stacked
 from morl.ops.masking import masked_mean
-from morl.ops.optimisers import in_float32
 from morl.ops.preferences import dirichlet
 from morl.ops.replay import Replay
 from morl.ops.returns import at_last_step, episode_over, n_step_returns, partial_returns
 from morl.ops.running_statistics import RunningStats
 from morl.types import Features, LearnerState, Metrics, PyTree, Transition
-from morl.validation import schedule_length
+
+Trained = tuple[Params, SACLearning, jax.Array | None]
+"""Parameters, what else is learnt, and the priorities of stored transitions: all that a gradient step changes."""
+
+LEAST_ERROR = 0.01  # by which a stored transition is drawn at least, in units of scaled rewards (Alegre et al., 2023)
 
 
 @dataclass(frozen=True)
@@ -89,6 +94,8 @@ class SAC:
             hidden=c.hidden,
             channels=c.channels,
             blocks=c.blocks,
+            critic_network=c.critic_network,
+            critic_hidden=c.widths_of_critics,
             preference_input=c.preference_input,
             mask_actions=c.mask_actions,
             num_objectives=self.num_objectives,
@@ -100,10 +107,7 @@ class SAC:
 
     @property
     def _optimiser(self) -> optax.GradientTransformation:
-        c = self.config
-        steps = self.total_updates * c.gradient_steps
-        rate = optax.linear_schedule(c.learning_rate, 0.0, schedule_length(steps)) if c.anneal else c.learning_rate
-        return in_float32(optax.chain(clip_each_by_norm(c.max_grad_norm), optax.adam(rate, eps=1e-5)))
+        return optimiser(self.config, self.total_updates)
 
     @property
     def replay_row(self) -> ReplayRow:
@@ -122,7 +126,7 @@ class SAC:
         critics = jax.tree.map(stacked, *twins)
         params = Params(actor, critics, jnp.float32(np.log(c.temperature)))
         learning = SACLearning(
-            targets=jax.tree.map(lambda x: x.copy(), critics),
+            targets=jax.tree.map(lambda x: x.copy(), critics) if c.target_networks else None,
             opt_state=self._optimiser.init(params),
             obs_stats=self.networks.init_stats(),
             return_stats=running_statistics.init(self.num_objectives),
@@ -130,7 +134,8 @@ class SAC:
             updates=jnp.int32(0),
         )
         partial_return = jnp.zeros((c.num_envs, self.num_objectives), jnp.float32)
-        return LearnerState(params, learning, partial_return, replay.empty(c.replay_capacity, self.replay_row))
+        stored = replay.empty(c.replay_capacity, self.replay_row, prioritised=c.prioritised_replay)
+        return LearnerState(params, learning, partial_return, stored)
 
     def policy(self, state: LearnerState) -> Policy:
         """Extract the parameters that acting needs."""
@@ -152,14 +157,16 @@ class SAC:
         c = self.config
         state = self._store(state, batch)
 
-        def step(carry: tuple[Params, SACLearning], key: jax.Array) -> tuple[tuple[Params, SACLearning], Metrics]:
-            return self.gradient_step(*carry, state.replay, key)
+        def step(carry: Trained, key: jax.Array) -> tuple[Trained, Metrics]:
+            params, learning, priorities = carry
+            return self.gradient_step(params, learning, state.replay._replace(priorities=priorities), key)
 
-        before = state.params, state.learning
-        after, metrics = jax.lax.scan(step, before, jax.random.split(key, c.gradient_steps))
+        before = state.params, state.learning, state.replay.priorities
+        after, metrics = jax.lax.scan(step, before, jax.random.split(key, c.steps_of_gradient))
         ready = state.replay.filled >= min(c.learning_starts, c.replay_capacity)
-        params, learning = jax.tree.map(partial(jnp.where, ready), after, before)
-        return state._replace(params=params, learning=learning), jax.tree.map(jnp.mean, metrics)
+        params, learning, priorities = jax.tree.map(partial(jnp.where, ready), after, before)
+        stored = state.replay._replace(priorities=priorities)
+        return state._replace(params=params, learning=learning, replay=stored), jax.tree.map(jnp.mean, metrics)
 
     def _store(self, state: LearnerState, batch: Transition) -> LearnerState:
         """Add a rollout (T, B) to the replay, its observations and returns to the running statistics."""
@@ -172,7 +179,7 @@ class SAC:
             return_stats=running_statistics.update(learning.return_stats, returns, batch.valid),
             updates=learning.updates + 1,
         )
-        return LearnerState(state.params, learning, partial_return, replay.add(state.replay, rows))
+        return LearnerState(state.params, learning, partial_return, replay.add(state.replay, rows, rows.valid))
 
     def replay_rows(self, batch: Transition) -> ReplayRow:
         """Return the transitions (T, B) of up to ``n_step`` steps that a rollout is stored as."""
@@ -192,16 +199,17 @@ class SAC:
 
     def gradient_step(
         self, params: Params, learning: SACLearning, stored: Replay, key: jax.Array
-    ) -> tuple[tuple[Params, SACLearning], Metrics]:
+    ) -> tuple[Trained, Metrics]:
         """Take one step of Adam for critics, actor and temperature, and move the target networks after the critics."""
         key_batch, key_next, key_action = jax.random.split(key, 3)
         batch = self._sample(learning, stored, key_batch)
 
-        # 1. the target of both critics
-        target = self._critic_target(params, learning, batch, key_next)
+        # 1. the actions that follow, which the critics' target is over
+        following = self._policy_actions(params.actor, batch.next_inputs, batch.preference, key_next)
 
         # 2. the gradient of each loss for its own parameters, all at the parameters of before
-        critic_loss, critic_gradient = jax.value_and_grad(self._critic_loss)(params.critics, batch, target)
+        critic_loss_of = jax.value_and_grad(self._critic_loss, has_aux=True)
+        (critic_loss, fit), critic_gradient = critic_loss_of(params.critics, params, learning, batch, following)
         actor_loss_of = jax.value_and_grad(self._actor_loss, has_aux=True)
         (actor_loss, (policy, worth)), actor_gradient = actor_loss_of(params.actor, params, learning, batch, key_action)
         temperature_gradient = jnp.zeros_like(params.log_temperature)
@@ -212,11 +220,16 @@ class SAC:
         # 3. one step of Adam for each, then of the target networks
         changes, opt_state = self._optimiser.update(gradients, learning.opt_state, params)
         after: Params = optax.apply_updates(params, changes)
-        learning = learning._replace(
-            targets=optax.incremental_update(after.critics, learning.targets, self.config.tau),
-            opt_state=opt_state,
-            utopia=next_utopia(learning.utopia, target, batch.weight),
-        )
+        if fit.moments:
+            after = after._replace(critics=with_moments(after.critics, fit.moments, lambda critics: critics.body.norms))
+        if learning.targets is not None:
+            targets = optax.incremental_update(after.critics, learning.targets, self.config.tau)
+            learning = learning._replace(targets=targets)
+        utopia = next_utopia(learning.utopia, fit.target, batch.weight)
+        learning = learning._replace(opt_state=opt_state, utopia=utopia)
+        if batch.place is not None:
+            priority = jnp.maximum(fit.error, LEAST_ERROR) ** jnp.float32(self.config.priority_exponent)
+            stored = replay.with_priorities(stored, batch.place, priority)
         metrics = {
             "critic_loss": critic_loss,
             "actor_loss": actor_loss,
@@ -224,17 +237,17 @@ class SAC:
             "temperature": jnp.exp(params.log_temperature),
             "value": masked_mean(policy.expectation(worth), batch.weight),
         }
-        return (after, learning), metrics
+        return (after, learning, stored.priorities), metrics
 
     def _sample(self, learning: SACLearning, stored: Replay, key: jax.Array) -> Batch:
-        """Return sampled transitions, half of them for random preferences where ``relabel_preferences`` is set."""
+        """Return sampled transitions, a share of them for random preferences where ``relabel_preferences`` is set."""
         c = self.config
         key_rows, key_preferences, key_relabelled = jax.random.split(key, 3)
-        rows: ReplayRow = replay.sample(stored, key_rows, c.batch_size)
+        rows, place, importance = self._draw(stored, key_rows)
         preference = rows.preference
         if c.relabel_preferences:
             drawn = dirichlet(key_preferences, self.num_objectives, c.batch_size)
-            relabelled = jax.random.bernoulli(key_relabelled, jnp.float32(0.5), (c.batch_size, 1))
+            relabelled = jax.random.bernoulli(key_relabelled, jnp.float32(c.relabel_share), (c.batch_size, 1))
             preference = jnp.where(relabelled, drawn, preference)
         return Batch(
             inputs=self.networks.inputs(learning.obs_stats, rows.obs),
@@ -245,19 +258,52 @@ class SAC:
             terminated=rows.terminated,
             weight=rows.valid.astype(jnp.float32),
             preference=preference,
+            place=place,
+            importance=importance,
         )
 
-    def _critic_target(self, params: Params, learning: SACLearning, batch: Batch, key: jax.Array) -> jax.Array:
-        """Return the targets (N, R) of both critics."""
-        policy = self._policy_actions(params.actor, batch.next_inputs, batch.preference, key)
-        values = self._twin_values(learning.targets, batch.next_inputs, policy.action, batch.preference)
-        least = losses.least_by_worth(values, self._scalarise(batch, learning))
-        next_value = losses.soft_value(policy, least, jnp.exp(params.log_temperature))
-        return losses.critic_target(batch.reward, batch.discount, batch.terminated, next_value)
+    def _draw(self, stored: Replay, key: jax.Array) -> tuple[ReplayRow, jax.Array | None, jax.Array | None]:
+        """Return stored rows, and where they are and how much each counts if they are not drawn uniformly."""
+        number = self.config.batch_size
+        if stored.priorities is None:
+            return replay.sample(stored, key, number), None, None
+        rows, place, priority = replay.sample_by_priority(stored, key, number)
+        least = jnp.min(jnp.where(priority > 0, priority, jnp.inf))
+        relative = jnp.where(priority > 0, least / jnp.where(priority > 0, priority, 1.0), 0.0)
+        return rows, place, relative ** jnp.float32(self.config.importance_exponent)
 
-    def _critic_loss(self, critics: PyTree, batch: Batch, target: jax.Array) -> jax.Array:
-        values = self._twin_values(critics, batch.inputs, batch.action, batch.preference)
-        return losses.critic_loss(self.actions.value_of(values, batch.action), target, batch.weight)
+    def _critic_loss(
+        self, critics: PyTree, params: Params, learning: SACLearning, batch: Batch, following: PolicyActions
+    ) -> tuple[jax.Array, CriticFit]:
+        """Return the loss, with the targets of both critics and what else comes of comparing them."""
+        values, next_values, moments = self._values_now_and_next(critics, learning.targets, batch, following.action)
+        least = self._least(jax.lax.stop_gradient(next_values), batch, learning)
+        next_value = losses.soft_value(following, least, jnp.exp(params.log_temperature))
+        target = losses.critic_target(batch.reward, batch.discount, batch.terminated, next_value)
+        taken = self.actions.value_of(values, batch.action)
+        error = losses.scalar_error(jax.lax.stop_gradient(taken), target, batch.preference)
+        return losses.critic_loss(taken, target, batch.weight, batch.importance), CriticFit(target, error, moments)
+
+    def _values_now_and_next(
+        self, critics: PyTree, targets: PyTree, batch: Batch, next_action: jax.Array | None
+    ) -> tuple[jax.Array, jax.Array, Any]:
+        """Return the values (2, N, K, R) of both critics now and next, and statistics of a joint pass if there is one.
+
+        The next ones are those of the target networks, or without these of the critics themselves. With batch
+        normalisation one pass over (s, a) and (s', a') normalises both alike (Bhatt et al., 2024, CrossQ).
+        """
+        if self.config.critic_network != "batch_norm":
+            values = self._twin_values(critics, batch.inputs, batch.action, batch.preference)
+            later = critics if targets is None else targets
+            return values, self._twin_values(later, batch.next_inputs, next_action, batch.preference), ()
+        action = None if next_action is None else batch.action  # None: the critics have values of all actions
+        now, then = (batch.inputs, action), (batch.next_inputs, next_action)
+        both, action = jax.tree.map(lambda *parts: jnp.concatenate(parts), now, then)
+        preference, weight = (jnp.concatenate([x, x]) for x in (batch.preference, batch.weight))
+        of_batch = jax.vmap(self.networks.critic_values_of_batch, (0, None, None, None, None))
+        values, moments = of_batch(critics, both, action, preference, weight)
+        size = weight.shape[0] // 2
+        return values[:, :size], values[:, size:], moments
 
     def _actor_loss(
         self, actor: PyTree, params: Params, learning: SACLearning, batch: Batch, key: jax.Array
@@ -265,8 +311,7 @@ class SAC:
         """Return the loss, the actions it is over and their worth (N, K)."""
         policy = self._policy_actions(actor, batch.inputs, batch.preference, key)
         values = self._twin_values(params.critics, batch.inputs, policy.action, batch.preference)
-        scalarise = self._scalarise(batch, learning)
-        worth = scalarise(losses.least_by_worth(values, scalarise))
+        worth = self._scalarise(batch, learning)(self._least(values, batch, learning))
         loss = losses.actor_loss(policy, worth, jnp.exp(params.log_temperature), batch.weight)
         return loss, (policy, worth)
 
@@ -282,6 +327,12 @@ class SAC:
         """Return the values (2, N, K, R) of all actions, or of the given ones, by both critics."""
         return jax.vmap(self.networks.critic_values, (0, None, None, None))(critics, inputs, action, preference)
 
+    def _least(self, values: jax.Array, batch: Batch, learning: SACLearning) -> jax.Array:
+        """Return the lesser values (N, K, R) of the twins' (2, N, K, R)."""
+        if self.config.twin_minimum == "objective":
+            return losses.least_each(values)
+        return losses.least_by_worth(values, self._scalarise(batch, learning))
+
     def _scalarise(self, batch: Batch, learning: SACLearning) -> losses.Scalarise:
         """Return the function from values (N, K, R) to their worth (N, K) for the preferences of a batch."""
         weights = batch.preference[:, None, :]
@@ -291,36 +342,7 @@ class SAC:
         return partial(scalarisation.tchebycheff, weights=weights, utopia=utopia)
 
     def reward_scales(self, return_stats: RunningStats) -> jax.Array:
-        """Return the factors (R,) of the rewards."""
+        """Return the factors (R,) of the rewards, or (1,) one for all."""
         if self.config.objective_scales is not None:
             return jnp.asarray(self.config.objective_scales, jnp.float32)
         return 1.0 / running_statistics.deviation(return_stats)
-
-
-def clip_each_by_norm(max_norm: float) -> optax.GradientTransformation:
-    """Return a transformation that clips the gradient of each field of :class:`Params` to a norm of its own.
-
-    Followed by one Adam it is three optimisers, as Adam treats every number by itself, in fewer kernels.
-    """
-    clip = optax.clip_by_global_norm(max_norm)
-
-    def update(gradients: Params, state: PyTree, params: PyTree = None) -> tuple[Params, PyTree]:
-        return Params(*(clip.update(gradient, optax.EmptyState())[0] for gradient in gradients)), state
-
-    return optax.GradientTransformation(lambda params: optax.EmptyState(), update)
-
-
-def next_utopia(utopia: jax.Array, target: jax.Array, weight: jax.Array) -> jax.Array:
-    """Return the best value (R,) after the targets (N, R) of a gradient step.
-
-    It rises at once and falls by a hundredth of the distance, as early estimates may be far too high.
-
-    Args:
-        utopia: (R,), -inf before the first targets.
-        target: (N, R).
-        weight: (N,) 0 for targets to leave out.
-    """
-    best = jnp.max(jnp.where(weight[:, None] > 0, target, -jnp.inf), axis=0)
-    previous = jnp.where(jnp.isfinite(utopia), utopia, best)
-    best = jnp.where(jnp.isfinite(best), best, previous)
-    return jnp.maximum(best, 0.99 * previous + 0.01 * best)

@@ -13,6 +13,8 @@ from morl.validation import LARGEST, check_integer, check_range, check_widths, c
 
 NetworkKind = Literal["auto", "flat", "rows", "convolution"]
 Scalarisation = Literal["linear", "tchebycheff"]
+TwinMinimum = Literal["worth", "objective"]
+CriticNetwork = Literal["mlp", "layer_norm", "residual", "batch_norm"]
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,8 @@ class SACConfig:
     """Steps of each environment before the next gradient steps."""
     gradient_steps: int = 16
     """Gradient steps after each rollout."""
+    update_ratio: float | None = None
+    """Gradient steps for each environment step, the update-to-data ratio, in place of gradient_steps."""
     batch_size: int = 256
     """Transitions in a gradient step."""
     replay_capacity: int = 96_000
@@ -57,15 +61,36 @@ class SACConfig:
     uniformly random actions from this share of each number's range."""
     scalarisation: Scalarisation = "linear"
     """Weighted sum of the objectives, or least weighted distance to the best values seen (Tchebycheff)."""
+    twin_minimum: TwinMinimum = "worth"
+    """worth: of the twin critics the one that is worth less to the preference counts, with its whole vector; objective:
+    the lesser of both in each objective, which no one critic need believe in."""
+    target_networks: bool = True
+    """Take the critics' targets from slowly moving copies of them; without, from the critics themselves."""
+    prioritised_replay: bool = False
+    """Draw transitions in proportion to a power of their last error |w (Q - y)|, at first those not drawn before."""
+    priority_exponent: float = 0.6
+    """Power of the error that prioritised_replay draws in proportion to; 0 is uniform."""
+    importance_exponent: float = 0.4
+    """Power of the weights in the critics' loss that make up for what prioritised_replay draws more often; 1 makes up
+    for all of it."""
     relabel_preferences: bool = True
-    """Learn from half of each batch for random preferences instead of those that the actions were taken for."""
+    """Learn from a share of each batch for random preferences instead of those that the actions were taken for."""
+    relabel_share: float = 0.5
+    """Share of a batch that relabel_preferences gives random preferences."""
     objective_scales: tuple[float, ...] | None = None
-    """Factors of the rewards before preferences weigh them; by default from their running deviation."""
+    """Factors of the rewards before preferences weigh them, one for all or one for each objective; by default from
+    their running deviation."""
     network: NetworkKind = "auto"
     """flat: an MLP; rows: the same weights for the features of each action, for environments that have them;
     convolution: the published network of such features. Continuous actions: flat only."""
     hidden: tuple[int, ...] = (64, 64)
     """Widths of the hidden layers of actor and critics."""
+    critic_network: CriticNetwork = "mlp"
+    """Hidden layers of the critics: plain (mlp), with layer normalisation, in residual blocks (SimBa), or with batch
+    normalisation, which needs target_networks False (CrossQ). All but mlp are for the network flat."""
+    critic_hidden: tuple[int, ...] | None = None
+    """Widths of the hidden layers of the critics, by default those of hidden. residual has a block for each, all of one
+    width, and four times that inside."""
     channels: int = 64
     """Channels of the convolution network."""
     blocks: int = 2
@@ -85,10 +110,14 @@ class SACConfig:
         for name in ("learning_rate", "max_grad_norm", "temperature"):
             check_range(self, name, low=0, open_low=True)
         check_range(self, "tau", low=0, high=1, open_low=True)
+        check_range(self, "relabel_share", low=0, high=1, open_low=True)
         check_range(self, "target_entropy", low=0, high=1, open_low=True, open_high=True)
         if self.train_gamma is not None:
             check_range(self, "train_gamma", low=0, high=1)
         check_widths(self, "hidden")
+        self._check_critics()
+        for name in ("priority_exponent", "importance_exponent"):
+            check_range(self, name, low=0, high=1)
         if self.n_step > self.rollout_steps:
             raise UserError(f"n_step must be at most rollout_steps = {self.rollout_steps}, not {self.n_step}")
         rows = self.num_envs * self.rollout_steps
@@ -96,12 +125,52 @@ class SACConfig:
             raise UserError(
                 f"replay_capacity must be a multiple of num_envs * rollout_steps = {rows}, not {self.replay_capacity}"
             )
+        self._check_update_ratio(rows)
         if self.learning_starts > self.replay_capacity:
             raise UserError(
                 f"learning_starts must be at most replay_capacity = {self.replay_capacity}, not {self.learning_starts}"
             )
-        if self.objective_scales is not None and not all(0 < x <= LARGEST for x in self.objective_scales):
+        scales = self.objective_scales
+        if scales is not None and not (scales and all(0 < x <= LARGEST for x in scales)):
             raise UserError(f"objective_scales must be greater than 0 and finite, not {self.objective_scales}")
+
+    @property
+    def steps_of_gradient(self) -> int:
+        """Return the gradient steps after each rollout."""
+        if self.update_ratio is None:
+            return self.gradient_steps
+        return round(self.update_ratio * self.num_envs * self.rollout_steps)
+
+    @property
+    def widths_of_critics(self) -> tuple[int, ...]:
+        """Return the widths of the hidden layers of the critics."""
+        return self.hidden if self.critic_hidden is None else self.critic_hidden
+
+    def _check_critics(self) -> None:
+        """Check the networks of the critics."""
+        if self.critic_hidden is not None:
+            check_widths(self, "critic_hidden")
+        if self.critic_network == "batch_norm" and self.target_networks:
+            raise UserError(
+                "critic_network batch_norm needs target_networks False: "
+                "one pass over both (s, a) and (s', a') normalises them alike"
+            )
+        if self.critic_network == "residual" and len(set(self.widths_of_critics)) > 1:
+            raise UserError(f"critic_network residual needs one width of all its blocks, not {self.widths_of_critics}")
+
+    def _check_update_ratio(self, rows: int) -> None:
+        """Check that a ratio stands alone and gives a whole number of gradient steps after each rollout."""
+        if self.update_ratio is None:
+            return
+        check_range(self, "update_ratio", low=0, open_low=True)
+        if self.gradient_steps != type(self).gradient_steps:
+            raise UserError("give gradient_steps or update_ratio, not both; update_ratio None leaves it to the former")
+        steps = self.update_ratio * rows
+        if steps < 0.5 or abs(steps - round(steps)) > 1e-6 * steps:
+            raise UserError(
+                f"update_ratio times num_envs * rollout_steps = {rows} must be a whole number of gradient steps, "
+                f"not {steps:g}"
+            )
 
 
 SPACE: Space = {

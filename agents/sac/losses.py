@@ -30,6 +30,14 @@ def least_by_worth(values: jax.Array, scalarise: Scalarise) -> jax.Array:
     return jnp.where(first_is_less[..., None], first, second)
 
 
+def least_each(values: jax.Array) -> jax.Array:
+    """Return, of the twin critics' vectors (2, N, K, R), the lesser of both in each objective, (N, K, R).
+
+    Clipped double Q-learning (Fujimoto et al., 2018) for each objective by itself (Lu et al., 2023, CAPQL).
+    """
+    return jnp.min(values, axis=0)
+
+
 def soft_value(policy: PolicyActions, values: jax.Array, temperature: jax.Array) -> jax.Array:
     """Return V(s) = E_a[Q(s, a) - α log π(a|s)], (N, R) (Haarnoja et al., equation 3; Christodoulou, equation 10).
 
@@ -57,15 +65,33 @@ def critic_target(reward: jax.Array, discount: jax.Array, terminated: jax.Array,
     return reward + discount[:, None] * jnp.where(terminated[:, None], 0.0, next_value)
 
 
-def critic_loss(values: jax.Array, target: jax.Array, weight: jax.Array) -> jax.Array:
+def critic_loss(
+    values: jax.Array, target: jax.Array, weight: jax.Array, importance: jax.Array | None = None
+) -> jax.Array:
     """Return J_Q = E[½ (Q(s, a) - y)²], (), summed over twins and objectives (Haarnoja et al., equation 5).
 
     Args:
         values: (2, N, R) of the actions taken.
         target: (N, R) y.
         weight: (N,).
+        importance: (N,) factors of the transitions' losses, where they were not drawn uniformly (Schaul et al., 2016,
+            arXiv 1511.05952, section 3.4).
     """
-    return 0.5 * masked_mean(jnp.sum((values - target[None]) ** 2, axis=(0, -1)), weight)
+    squares = jnp.sum((values - target[None]) ** 2, axis=(0, -1))
+    return 0.5 * masked_mean(squares if importance is None else importance * squares, weight)
+
+
+def scalar_error(values: jax.Array, target: jax.Array, preference: jax.Array) -> jax.Array:
+    """Return |w (Q(s, a) - y)| (N,), the error in what a transition is worth, averaged over the twins.
+
+    Alegre et al. (2023, arXiv 2301.07784) draw transitions in proportion to it.
+
+    Args:
+        values: (2, N, R) of the actions taken.
+        target: (N, R) y.
+        preference: (N, R) w.
+    """
+    return jnp.mean(jnp.abs(jnp.sum(preference[None] * (values - target[None]), axis=-1)), axis=0)
 
 
 def actor_loss(policy: PolicyActions, worth: jax.Array, temperature: jax.Array, weight: jax.Array) -> jax.Array:

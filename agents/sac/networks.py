@@ -12,8 +12,9 @@ import numpy as np
 from gymnasium import Space
 
 from morl.agents.sac.action_space import ActionSpace
-from morl.agents.sac.config import NetworkKind
+from morl.agents.sac.config import CriticNetwork, NetworkKind
 from morl.errors import UserError
+from morl.networks.bodies import Moments
 from morl.networks.encoders import Encoder, encoder
 from morl.networks.preference import convolution_network, flat_network, row_network
 from morl.ops import running_statistics
@@ -41,6 +42,8 @@ class Networks:
     Attributes:
         kind: as in the settings.
         hidden, channels, blocks: sizes of the networks.
+        critic_network: kind of the critics' hidden layers.
+        critic_hidden: widths of these.
         preference_input: the preference is among the inputs.
         mask_actions: forbidden actions have no probability.
         num_objectives: R.
@@ -56,6 +59,8 @@ class Networks:
     hidden: tuple[int, ...]
     channels: int
     blocks: int
+    critic_network: CriticNetwork
+    critic_hidden: tuple[int, ...]
     preference_input: bool
     mask_actions: bool
     num_objectives: int
@@ -67,6 +72,10 @@ class Networks:
     def __post_init__(self) -> None:
         if not self.by_action:
             encoder(self.observation_space)
+        elif self.critic_network != "mlp":
+            raise UserError(
+                f"critic_network {self.critic_network} needs network flat, not one of each action's features"
+            )
         elif self._continuous:
             raise UserError(f"network {self.kind} needs discrete actions; allowed for continuous ones: auto, flat")
         elif self.action_features is None:
@@ -121,11 +130,12 @@ class Networks:
 
     def init_actor(self, rng: np.random.Generator) -> PyTree:
         """Return a new actor, with R outputs for each output of :meth:`actor_output`."""
-        return self._init(rng, 0, self.actions.num_outputs)
+        return self._init(rng, 0, self.actions.num_outputs, self.hidden)
 
     def init_critic(self, rng: np.random.Generator) -> PyTree:
         """Return a new critic."""
-        return self._init(rng, self.actions.action_size, self.actions.num_values)
+        c = self.critic_hidden, self.critic_network
+        return self._init(rng, self.actions.action_size, self.actions.num_values, *c)
 
     def actor_output(self, actor: Any, inputs: NetworkInput, preference: jax.Array) -> jax.Array:
         """Return the description (..., num_outputs) of policies for preferences (..., R), with masked logits.
@@ -141,19 +151,38 @@ class Networks:
         self, critic: Any, inputs: NetworkInput, action: jax.Array | None, preference: jax.Array
     ) -> jax.Array:
         """Return the values (..., K, R) of all actions, or of the given ones (..., n), for preferences (..., R)."""
-        if action is not None and self._continuous:
-            inputs = inputs._replace(features=jnp.concatenate([inputs.features, action], axis=-1))
-        return self._apply(critic, inputs, preference)
+        return self._apply(critic, self._with_action(inputs, action), preference)
 
-    def _init(self, rng: np.random.Generator, action_size: int, rows: int) -> PyTree:
+    def critic_values_of_batch(
+        self, critic: Any, inputs: NetworkInput, action: jax.Array | None, preference: jax.Array, weight: jax.Array
+    ) -> tuple[jax.Array, tuple[Moments, ...]]:
+        """Return the values (N, K, R) of a batch, normalised by its own statistics, and these; for ``batch_norm``."""
+        shown = preference if self.preference_input else preference[..., :0]
+        found: tuple[jax.Array, tuple[Moments, ...]]
+        found = critic.of_batch(self._with_action(inputs, action).features, shown, weight)
+        return found
+
+    def _with_action(self, inputs: NetworkInput, action: jax.Array | None) -> NetworkInput:
+        if action is None or not self._continuous:
+            return inputs
+        return inputs._replace(features=jnp.concatenate([inputs.features, action], axis=-1))
+
+    def _init(
+        self,
+        rng: np.random.Generator,
+        action_size: int,
+        rows: int,
+        hidden: tuple[int, ...],
+        body: CriticNetwork = "mlp",
+    ) -> PyTree:
         """Return a new network of R outputs for each of so many rows."""
         sizes = (self._num_features + action_size, self.num_objectives if self.preference_input else 0)
         if not self.by_action:
-            return flat_network(rng, *sizes, rows, self.num_objectives, self.hidden)
+            return flat_network(rng, *sizes, rows, self.num_objectives, hidden, body)
         if self.kind == "convolution":
             outputs, channels, blocks = self.num_objectives, self.channels, self.blocks
-            return convolution_network(rng, *sizes, rows, outputs, channels, blocks, self.hidden)
-        return row_network(rng, *sizes, self.num_objectives, self.hidden)
+            return convolution_network(rng, *sizes, rows, outputs, channels, blocks, hidden)
+        return row_network(rng, *sizes, self.num_objectives, hidden)
 
     def _apply(self, network: Any, inputs: NetworkInput, preference: jax.Array) -> jax.Array:
         """Return the outputs (..., rows, R) of a network."""

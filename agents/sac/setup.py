@@ -6,6 +6,7 @@ from morl.agents.sac.algorithm import SAC
 from morl.agents.sac.config import SACConfig
 from morl.errors import UserError
 from morl.networks import encoders
+from morl.networks.bodies import EXPANSION
 from morl.ops import replay
 from morl.types import Agent, Task
 
@@ -24,8 +25,10 @@ def check_budget(config: SACConfig, task: Task, updates: int, policies: int) -> 
         least = policies * (config.learning_starts + config.num_envs * config.rollout_steps)
         raise UserError(f"steps must be at least {least} to learn anything after learning_starts, not {task.steps}")
     scales = config.objective_scales
-    if scales is not None and len(scales) != task.num_objectives:
-        raise UserError(f"objective_scales must be {task.num_objectives} numbers, one an objective, not {len(scales)}")
+    if scales is not None and len(scales) not in (1, task.num_objectives):
+        raise UserError(
+            f"objective_scales must be one number or {task.num_objectives}, one an objective, not {len(scales)}"
+        )
 
 
 def make_learner(config: SACConfig, task: Task, updates: int) -> SAC:
@@ -46,9 +49,20 @@ def make_learner(config: SACConfig, task: Task, updates: int) -> SAC:
 def replay_note(learner: SAC, policies: int) -> str:
     """Describe the memory that the replay of a seed takes."""
     capacity = learner.config.replay_capacity
-    size = policies * replay.size_in_bytes(capacity, learner.replay_row)
+    prioritised = learner.config.prioritised_replay
+    size = policies * replay.size_in_bytes(capacity, learner.replay_row, prioritised=prioritised)
     whose = "" if policies == 1 else f" for each of {policies} policies"
     return f"replay of {capacity:,} transitions{whose}: {size:,} bytes a seed"
+
+
+def update_note(learner: SAC) -> str:
+    """Describe how many gradient steps an environment step is learnt from by."""
+    c = learner.config
+    rollout = c.num_envs * c.rollout_steps
+    return (
+        f"update-to-data ratio {c.steps_of_gradient / rollout:g}: {c.steps_of_gradient} gradient steps after each "
+        f"{rollout} environment steps"
+    )
 
 
 class SACAgent(Agent):
@@ -63,11 +77,19 @@ class SACAgent(Agent):
         """Return the bytes of an update, about: a rollout's features, and a batch and its layers in all networks."""
         c, size = self.learner.config, encoders.encoder(self.learner.observation_space).size
         rollout = c.num_envs * c.rollout_steps * size // 2
-        return 4 * (rollout + c.batch_size * (4 * size + 10 * sum(c.hidden)))
+        return 4 * (rollout + c.batch_size * (4 * size + 4 * sum(c.hidden) + 6 * self._critic_numbers))
+
+    @property
+    def _critic_numbers(self) -> int:
+        """Return the numbers of the hidden layers of a critic, for each transition."""
+        c = self.learner.config
+        blocks = 1 + EXPANSION if c.critic_network == "residual" else 1
+        return blocks * sum(c.widths_of_critics)
 
     @property
     def update_settings(self) -> tuple[str, ...]:
-        return ("batch_size", "num_envs", "rollout_steps", "hidden")
+        more = () if self.learner.config.critic_hidden is None else ("critic_hidden",)
+        return ("batch_size", "num_envs", "rollout_steps", "hidden", *more)
 
     @property
     def action_notes(self) -> tuple[str, ...]:

@@ -41,7 +41,7 @@ class SACLearning(NamedTuple):
     """The ``learning`` of a learner's state.
 
     Attributes:
-        targets: target networks of the twin critics.
+        targets: target networks of the twin critics; None without.
         opt_state: moments of Adam of the three kinds of parameters.
         obs_stats: running statistics of the features; None where they are not normalised.
         return_stats: running statistics of the discounted return of each objective, (R,).
@@ -79,6 +79,20 @@ class ReplayRow(NamedTuple):
     preference: Any
 
 
+class CriticFit(NamedTuple):
+    """Comparison of the critics with their targets.
+
+    Attributes:
+        target: (N, R).
+        error: (N,) in what each transition is worth to its preference.
+        moments: statistics of the batch in each batch normalisation; empty without.
+    """
+
+    target: jax.Array
+    error: jax.Array
+    moments: Any
+
+
 class Batch(NamedTuple):
     """Sampled transitions, as the losses of one gradient step need them.
 
@@ -90,6 +104,8 @@ class Batch(NamedTuple):
         terminated: (N,) bool, nothing follows.
         weight: (N,) 1 for transitions to learn from, 0 for lost ones.
         preference: (N, R) to learn for.
+        place: (N,) int32, where they are stored; None for a uniform draw.
+        importance: (N,) factors of the critics' loss; None for a uniform draw.
     """
 
     inputs: NetworkInput
@@ -100,3 +116,5 @@ class Batch(NamedTuple):
     terminated: jax.Array
     weight: jax.Array
     preference: jax.Array
+    place: jax.Array | None = None
+    importance: jax.Array | None = None

@@ -132,6 +132,29 @@ def dirichlet(key: jax.Array, num_objectives: int, number: int, concentration: f
     return jax.random.dirichlet(key, jnp.full(num_objectives, concentration, jnp.float32), (number,), dtype=jnp.float32)
 
 
+def check_concentration(numbers: Sequence[float]) -> None:
+    """Check the ``preference_concentration`` of a Dirichlet distribution.
+
+    Raises:
+        UserError: no numbers, or one that is not above 0 and finite.
+    """
+    if not numbers or not all(0 < x <= np.finfo(np.float32).max for x in numbers):
+        raise UserError(f"preference_concentration must be greater than 0 and finite, not {numbers}")
+
+
+def concentrations(numbers: tuple[float, ...], num_objectives: int) -> tuple[float, ...]:
+    """Return the concentration of each of R objectives, given one for all or one for each.
+
+    Raises:
+        UserError: neither one number nor R.
+    """
+    if len(numbers) not in (1, num_objectives):
+        raise UserError(
+            f"preference_concentration must be one number or {num_objectives}, one an objective, not {len(numbers)}"
+        )
+    return numbers * num_objectives if len(numbers) == 1 else numbers
+
+
 def dirichlet_and_corners(key: jax.Array, concentration: Sequence[float], corner_share: float) -> jax.Array:
     """Draw a preference (R,) float32: one of the corners by chance, else from a Dirichlet distribution.
 

@@ -85,3 +85,25 @@ def test_the_temperature_loss():
         assert not np.asarray(leaf).any()
     _, slope = jax.value_and_grad(losses.temperature_loss)(jnp.log(0.5), SAMPLE, ONE)
     assert float(slope) == 1.5  # the sample's entropy 2 less the target 0.5
+
+
+def test_the_lesser_value_in_each_objective():
+    values = jnp.array([[[[1.0, 5.0]]], [[[4.0, 4.0]]]])
+    assert losses.least_each(values).tolist() == [[[1.0, 4.0]]]
+
+
+def test_importance_weighs_the_critic_loss_only():
+    """Half the weight, half the loss, of the same number of transitions."""
+    values = jnp.array([[[1.0, 2.0], [5.0, 5.0]], [[2.0, 0.0], [3.0, 3.0]]])
+    target = jnp.array([[1.0, 1.0], [4.0, 4.0]])
+    found = losses.critic_loss(values, target, jnp.array([1.0, 1.0]), jnp.array([0.5, 1.0]))
+    assert float(found) == 0.5 * (0.5 * 3 + 4) / 2
+    found = losses.critic_loss(values, target, jnp.array([1.0, 0.0]), jnp.array([0.5, 1.0]))
+    assert float(found) == 0.5 * 0.5 * 3
+
+
+def test_the_error_in_what_a_transition_is_worth():
+    """Errors (1, -2) and (3, 2) of the twins are worth 0.25 - 1.5 and 0.75 + 1.5."""
+    values, target = jnp.array([[[2.0, 0.0]], [[4.0, 4.0]]]), jnp.array([[1.0, 2.0]])
+    found = losses.scalar_error(values, target, jnp.array([[0.25, 0.75]]))
+    np.testing.assert_allclose(found, [(1.25 + 2.25) / 2])
