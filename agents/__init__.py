@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from morl.agents import capql as capql
 from morl.agents import cmorl as cmorl
 from morl.agents import d3po as d3po
 from morl.agents import dsac as dsac

@@ -25,12 +25,14 @@ OFF_POLICY = {
     "learning_starts": 128,
     "hidden": (8,),
 }
+RATIO = {name: value for name, value in OFF_POLICY.items() if name != "gradient_steps"}
 GRID = {"env": "fruit-tree-v0", "env_kwargs": {"depth": 5}}  # untrained policies make a front there already
 LABELS = {"initial": 8, "rounds": 3, "round_size": 4, "bases": 4, "pool": 8, "proposer": "genetic"}
 CASES = {
     "ppo": ({**RUN, **GRID}, ON_POLICY),
     "cmorl": ({**RUN, **GRID}, {**ON_POLICY, "extension_updates": 2}),
     "d3po": ({**RUN, **GRID}, {**ROLLOUTS, "num_preferences": 4, "conditioning": "film"}),
+    "capql": ({**RUN, **GRID}, {**RATIO, "update_ratio": 1 / 64, "num_preferences": 4}),
     "gmorl": ({**RUN, **GRID}, {**OFF_POLICY, "num_preferences": 4}),
     "dsac": ({**RUN, **GRID}, {**OFF_POLICY, "num_policies": 2}),
     "mogfn": ({**RUN, "env": "hypergrid-v0", "steps": 160}, {"batch": 16, "hidden": (8,), "num_preferences": 4}),

@@ -23,6 +23,13 @@ OTHERS = {  # environments, networks and options that the conformance cases lack
             {"conditioning": "concat", "normalise_advantages": "together", "preference_concentration": (0.5,)},
         ),
     ],
+    "capql": [
+        (
+            {"env": "mo-mountaincarcontinuous-v0", "env_kwargs": {}},
+            {"critic_network": "batch_norm", "target_networks": False, "prioritised_replay": True},
+        ),
+        ({"env": "minecart-v0", "env_kwargs": {}}, {"critic_network": "residual", "twin_minimum": "objective"}),
+    ],
     "gmorl": [
         ({"env": "mec-offloading-v0", "env_kwargs": {}}, {"n_step": 3, "learn_temperature": True}),
         ({"env": "mo-mountaincarcontinuous-v0", "env_kwargs": {}}, {}),

@@ -244,6 +244,13 @@ def trained_gmorl():
     return morl.train("gmorl", morl.TrainSettings(env="deep-sea-treasure-v0", steps=800, **SMALL), config)
 
 
+def trained_capql():
+    from morl.agents.capql import CAPQLConfig
+
+    config = CAPQLConfig(batch_size=16, replay_capacity=640, learning_starts=96, hidden=(8,), num_preferences=3)
+    return morl.train("capql", morl.TrainSettings(env="deep-sea-treasure-v0", steps=160, **SMALL), config)
+
+
 def trained_d3po():
     from morl.agents.d3po import D3POConfig
 
@@ -260,6 +267,7 @@ def trained_mogfn():
 
 # Names that blocks of a page use and do not define.
 BEFORE = {
+    "capql.md": lambda: {"run": trained_capql(), "obs": [0, 0], "morl": morl},
     "d3po.md": lambda: {"run": trained_d3po(), "obs": [0, 0], "morl": morl},
     "gmorl.md": lambda: {"run": trained_gmorl(), "obs": [0, 0], "morl": morl},
     "mogfn.md": lambda: {"run": trained_mogfn(), "obs": [0, 0], "morl": morl, "jax": importlib.import_module("jax")},

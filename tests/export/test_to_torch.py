@@ -94,6 +94,8 @@ def test_what_is_not_known_is_refused():
         ("gmorl", "mec-offloading-v0", {"network": "rows"}),
         ("gmorl", "mec-offloading-v0", {"network": "convolution", "channels": 8}),
         ("gmorl", "building-9d-v0", {}),  # continuous
+        ("capql", "minecart-v0", {}),
+        ("capql", "building-9d-v0", {}),
         ("dsac", "deep-sea-treasure-v0", {}),
     ],
 )
