@@ -2,15 +2,17 @@
 
     python benchmarks/conditioned.py                             # all cases, seeds 0 to 2
     python benchmarks/conditioned.py minecart --seeds 1          # those whose name has it, seed 0
+    python benchmarks/conditioned.py deep-sea --agents capql --variants all    # and each of its options
     python benchmarks/conditioned.py --show                      # the table of what is stored
 
 Every training is a `morl train` in a process of its own, whose policy is re-evaluated on fresh episodes for 101
 preferences with two objectives, 66 with three, 252 with six. Settings are those of the agent's preset ``benchmark``,
-to be chosen on seeds from 100 on; flags of a case win. Doing nothing is the front of policies that always do the same:
-one choice of a discrete action, 0 in every number of a continuous one. Wall-clock is that of the whole command.
+to be chosen on seeds from 100 on; flags of a case win. A variant is the agent with one option changed. Doing nothing
+is the front of policies that always do the same: one choice of a discrete action, 0 in every number of a continuous
+one. Wall-clock is that of the whole command.
 
 Results are written to ``benchmarks/results/conditioned.json``, from which the documentation has its table: a row for
-each agent and case, with the command, the machine and the numbers of each seed.
+each agent, variant and case, with the command, the machine and the numbers of each seed.
 """
 
 from __future__ import annotations
@@ -45,7 +47,23 @@ CASES = {
     "fruit-tree, depth 6, 500 000 steps": "fruit-tree-v0 --gamma 0.99 --reference-point -1 -1 -1 -1 -1 -1 "
     "--final-episodes 1 --num-preferences 252 --steps 500000",
     "resource-gathering, 1M steps": "resource-gathering-v0 --final-episodes 512 --num-preferences 66 --steps 1000000",
+    "mo-hopper-2obj, 100 000 steps": f"{HOPPER} --steps 100000",
     "mo-hopper-2obj, 300 000 steps": f"{HOPPER} --steps 300000",
+}
+VARIANTS = {
+    "capql": {
+        "without relabelling": "--no-relabel-preferences",
+        "relabelling of all": "--relabel-share 1",
+        "the lesser of each objective": "--twin-minimum objective",
+        "layer normalisation": "--critic-network layer_norm",
+        "residual blocks": "--critic-network residual --critic-hidden 64 64",
+        "CrossQ": "--critic-network batch_norm --no-target-networks",
+        "no target networks": "--no-target-networks",
+        "prioritised replay": "--prioritised-replay",
+        "update-to-data ratio 1": "--update-ratio 1",
+        "three steps of rewards": "--n-step 3",
+        "raw rewards": "--objective-scales 1",
+    }
 }
 KNOWN = {"minecart": 668.18}  # of MO-Gymnasium's approximate front, benchmarks/cmorl.py; others compute theirs
 
@@ -131,19 +149,21 @@ def stored() -> dict[str, Any]:
     return found
 
 
-def measure(agent: str, name: str, seeds: range) -> None:
+def measure(agent: str, name: str, seeds: range, variant: str | None = None) -> None:
     """Train the seeds of a case one after another, and store its row."""
-    flags, runs, setup = CASES[name].split(), [], None
+    changed = "" if variant is None else f" {VARIANTS[agent][variant]}"
+    label = agent if variant is None else f"{agent}, {variant}"
+    flags, runs, setup = f"{CASES[name]}{changed}".split(), [], None
     for seed in seeds:
         numbers, setup = one_run(agent, ["--env", *flags, "--seed", str(seed)])
         runs.append(numbers)
-        print(f"{agent} {name}: {json.dumps(numbers)}", flush=True)
+        print(f"{label} {name}: {json.dumps(numbers)}", flush=True)
     if setup is None:
         return
     row = {
-        "agent": agent,
+        "agent": label,
         "case": name,
-        "command": f"morl train {agent} --preset benchmark --env {CASES[name]}",
+        "command": f"morl train {agent} --preset benchmark --env {CASES[name]}{changed}",
         "gamma": setup.gamma,
         "reference_point": list(map(float, setup.reference_point)),
         "known": known_hypervolume(name, setup),
@@ -152,7 +172,7 @@ def measure(agent: str, name: str, seeds: range) -> None:
         "machine": machine(),
         "runs": runs,
     }
-    rows = {**stored(), f"{agent}: {name}": row}
+    rows = {**stored(), f"{label}: {name}": row}
     RESULTS.parent.mkdir(exist_ok=True)
     RESULTS.write_text(json.dumps(rows, indent=1) + "\n")
 
@@ -172,19 +192,27 @@ def show(wanted: str) -> None:
         )
 
 
+def variants(agent: str, wanted: list[str]) -> list[str | None]:
+    """Return the variants of an agent by name, or the agent itself where none is wanted."""
+    known = VARIANTS.get(agent, {})
+    return [*known] if wanted == ["all"] else [*wanted] or [None]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("case", nargs="?", default="", help="part of a case's name")
     parser.add_argument("--agents", nargs="+", default=["d3po"], help="agents with a preset benchmark")
+    parser.add_argument("--variants", nargs="+", default=[], help="of an agent, instead of itself; all for every one")
     parser.add_argument("--seeds", type=int, default=3, help="how many")
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--show", action="store_true", help="print what is stored, and train nothing")
     args = parser.parse_args()
     if not args.show:
-        for name in CASES:
+        seeds = range(args.first_seed, args.first_seed + args.seeds)
+        for name in [name for name in CASES if args.case in name]:
             for agent in args.agents:
-                if args.case in name:
-                    measure(agent, name, range(args.first_seed, args.first_seed + args.seeds))
+                for variant in variants(agent, args.variants):
+                    measure(agent, name, seeds, variant)
     show(args.case)
 
 
