@@ -9,7 +9,7 @@ Every training is a `morl train` in a process of its own, whose policy is re-eva
 preferences with two objectives, 66 with three, 252 with six. Settings are those of the agent's preset ``benchmark``,
 to be chosen on seeds from 100 on; flags of a case win. A variant is the agent with one option changed. Doing nothing
 is the front of policies that always do the same: one choice of a discrete action, 0 in every number of a continuous
-one. Wall-clock is that of the whole command.
+one. Wall-clock is that of the whole command, with ``--together`` divided by the number of its seeds.
 
 Results are written to ``benchmarks/results/conditioned.json``, from which the documentation has its table: a row for
 each agent, variant and case, with the command, the machine and the numbers of each seed.
@@ -40,6 +40,7 @@ HOPPER = (
     "--final-episodes 10 --num-preferences 101"
 )
 CASES = {
+    "deep-sea-treasure, 50 000 steps": f"{TREASURE} --steps 50000",
     "deep-sea-treasure, 200 000 steps": f"{TREASURE} --steps 200000",
     "minecart, 200 000 steps": f"{MINECART} --steps 200000",
     "minecart, 500 000 steps": f"{MINECART} --steps 500000",
@@ -52,8 +53,10 @@ CASES = {
 }
 VARIANTS = {
     "capql": {
+        "relabelling of half": "--relabel-preferences",
         "without relabelling": "--no-relabel-preferences",
-        "relabelling of all": "--relabel-share 1",
+        "one step of rewards": "--n-step 1",
+        "one step, relabelling of half": "--n-step 1 --relabel-preferences",
         "the lesser of each objective": "--twin-minimum objective",
         "layer normalisation": "--critic-network layer_norm",
         "residual blocks": "--critic-network residual --critic-hidden 64 64",
@@ -61,15 +64,15 @@ VARIANTS = {
         "no target networks": "--no-target-networks",
         "prioritised replay": "--prioritised-replay",
         "update-to-data ratio 1": "--update-ratio 1",
-        "three steps of rewards": "--n-step 3",
+        "learnt temperature": "--learn-temperature",
         "raw rewards": "--objective-scales 1",
     }
 }
 KNOWN = {"minecart": 668.18}  # of MO-Gymnasium's approximate front, benchmarks/cmorl.py; others compute theirs
 
 
-def one_run(agent: str, flags: list[str]) -> tuple[dict[str, Any], Any]:
-    """Train and read the run back; return its numbers and its setup."""
+def one_run(agent: str, flags: list[str]) -> tuple[list[dict[str, Any]], Any]:
+    """Train and read the run back; return the numbers of each of its seeds, and its setup."""
     from morl.loading import setup_of
     from morl.ops.metrics import expected_utility
     from morl.ops.preferences import equally_spaced_weights
@@ -82,16 +85,19 @@ def one_run(agent: str, flags: list[str]) -> tuple[dict[str, Any], Any]:
         seconds = time.perf_counter() - started
         import morl
 
-        front, (setup, settings) = morl.load(out).front, setup_of(out)
-    return {
-        "seed": settings.seed,
-        "hypervolume": front.hypervolume(),
-        "policies": len(front),
-        "expected_utility": expected_utility(
-            front.returns, equally_spaced_weights(len(front.objectives), setup.config.num_preferences)
-        ),
-        "seconds": round(seconds, 1),
-    }, setup
+        fronts, (setup, _) = morl.load(out).fronts, setup_of(out)
+    return [
+        {
+            "seed": seed,
+            "hypervolume": front.hypervolume(),
+            "policies": len(front),
+            "expected_utility": expected_utility(
+                front.returns, equally_spaced_weights(len(front.objectives), setup.config.num_preferences)
+            ),
+            "seconds": round(seconds / len(fronts), 1),
+        }
+        for seed, front in fronts.items()
+    ], setup
 
 
 def doing_nothing(setup: Any, episodes: int) -> float:
@@ -149,15 +155,17 @@ def stored() -> dict[str, Any]:
     return found
 
 
-def measure(agent: str, name: str, seeds: range, variant: str | None = None) -> None:
-    """Train the seeds of a case one after another, and store its row."""
+def measure(agent: str, name: str, seeds: range, variant: str | None = None, *, together: bool = False) -> None:
+    """Train the seeds of a case, one after another or together, and store its row."""
     changed = "" if variant is None else f" {VARIANTS[agent][variant]}"
     label = agent if variant is None else f"{agent}, {variant}"
     flags, runs, setup = f"{CASES[name]}{changed}".split(), [], None
-    for seed in seeds:
-        numbers, setup = one_run(agent, ["--env", *flags, "--seed", str(seed)])
-        runs.append(numbers)
-        print(f"{label} {name}: {json.dumps(numbers)}", flush=True)
+    number = len(seeds) if together else 1
+    for seed in seeds[::number]:
+        several = ["--num-seeds", str(number)] if together else []
+        found, setup = one_run(agent, ["--env", *flags, "--seed", str(seed), *several])
+        runs += found
+        print(f"{label} {name}: {json.dumps(found)}", flush=True)
     if setup is None:
         return
     row = {
@@ -205,6 +213,7 @@ def main() -> None:
     parser.add_argument("--variants", nargs="+", default=[], help="of an agent, instead of itself; all for every one")
     parser.add_argument("--seeds", type=int, default=3, help="how many")
     parser.add_argument("--first-seed", type=int, default=0)
+    parser.add_argument("--together", action="store_true", help="train the seeds of a row side by side, in one command")
     parser.add_argument("--show", action="store_true", help="print what is stored, and train nothing")
     args = parser.parse_args()
     if not args.show:
@@ -212,7 +221,7 @@ def main() -> None:
         for name in [name for name in CASES if args.case in name]:
             for agent in args.agents:
                 for variant in variants(agent, args.variants):
-                    measure(agent, name, seeds, variant)
+                    measure(agent, name, seeds, variant, together=args.together)
     show(args.case)
 
 

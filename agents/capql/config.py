@@ -30,6 +30,8 @@ class CAPQLConfig(SACConfig):
     """Step size of Adam, of actor, critics and temperature."""
     anneal: bool = False
     """Let the learning rate fall linearly to zero over the run."""
+    learn_temperature: bool = True
+    """Adapt the temperature to a target entropy; as published it is fixed."""
     hidden: tuple[int, ...] = (256, 256)
     """Widths of the hidden layers of actor and critics."""
     num_preferences: int = 101

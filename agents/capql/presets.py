@@ -6,10 +6,18 @@ from typing import Any
 
 from morl.errors import UserError
 
+_GRID = {"batch_size": 128, "update_ratio": 0.25, "learning_rate": 1e-3, "learn_temperature": False}
+_FAR = {"num_envs": 16, "rollout_steps": 16, "n_step": 10, "relabel_preferences": False}  # for distant rewards
 _ROWS: dict[str, dict[str, Any]] = {
-    "deep-sea-treasure-v0": {},
-    "minecart-v0": {},
-    "mo-hopper-2obj-v5": {},
+    "deep-sea-treasure-v0": {**_GRID, **_FAR, "hidden": [64, 64], "temperature": 0.2},
+    "minecart-v0": {**_GRID, **_FAR, "hidden": [128, 128], "temperature": 0.1},
+    "mo-hopper-2obj-v5": {
+        "update_ratio": 0.5,
+        "learning_rate": 1e-3,
+        "hidden": [128, 128],
+        "temperature": 0.01,
+        "learn_temperature": False,
+    },
 }
 
 
