@@ -118,7 +118,7 @@ def test_a_preset_has_settings_for_an_environment(preset, env):
     if preset == "paper":
         c = agent.config
         assert (c.steps_of_gradient, c.learning_rate, c.temperature, c.twin_minimum) == (1, 3e-4, 0.2, "objective")
-        assert c.objective_scales == (1.0,)
+        assert (c.objective_scales, c.learn_temperature) == ((1.0,), False)
 
 
 def test_a_preset_without_settings_says_so():
