@@ -467,7 +467,8 @@ class _Training:
         if progress.updates % interval == 0:
             nothing = np.zeros((0, len(self.setup.objectives)))
             archives = [self.solutions.returns(i) if progress.evaluations else nothing for i in range(len(self.seeds))]
-            preferences = [agent.preference_at(progress.updates, returns) for returns in archives]
+            schedule = self.solutions.schedule
+            preferences = [schedule(i, agent, progress.updates, returns) for i, returns in enumerate(archives)]
             state = trainer.with_preferences(state, np.concatenate(preferences))
         return state, min(target, (progress.updates // interval + 1) * interval)
 

@@ -22,7 +22,7 @@ from morl.ops.pareto import non_dominated, thinned
 from morl.ops.preferences import equally_spaced_weights
 from morl.runs.front import Floats, Front, mean_and_stderr
 from morl.training.backends.environment import WATCHED
-from morl.types import Evaluation, PyTree, Trainer
+from morl.types import Agent, Evaluation, PyTree, Trainer
 from morl.words import counted
 
 if TYPE_CHECKING:
@@ -93,6 +93,10 @@ class SolutionSet(Protocol):
     def final(self, trainer: Trainer, keys: jax.Array, episodes: int) -> list[tuple[Evaluation, PyTree, Floats]]:
         """Evaluate each seed's set on fresh episodes; return it with the parameters and preferences behind its rows."""
         ...
+
+    def schedule(self, index: int, agent: Agent, update: int, archive: Floats) -> Floats:
+        """Return the preferences of a seed's learners from an update on; see :meth:`morl.types.Agent.preference_at`."""
+        return agent.preference_at(update, archive)
 
     def tables(self) -> dict[str, str]:
         """Return further CSV files of the run directory, by name."""
