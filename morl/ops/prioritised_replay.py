@@ -74,7 +74,7 @@ def sample(priorities: Priorities, key: jax.Array, number: int) -> Draw:
     total = ends[-1]
     at = jax.random.uniform(key, (number,), dtype=jnp.float32) * total * BELOW
     block = jnp.searchsorted(ends, at, side="right").astype(jnp.int32)
-    block = jnp.minimum(block, len(ends) - 1)
+    block = jnp.where(total > 0, jnp.minimum(block, len(ends) - 1), 0)
     starts = jnp.concatenate([jnp.zeros(1, jnp.float32), ends[:-1]])
     inside = value.at[block].get(mode="promise_in_bounds")
     sums = jnp.cumsum(inside, axis=1)
