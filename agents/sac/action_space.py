@@ -270,6 +270,6 @@ def for_space(space: Space[Any]) -> ActionSpace:
     if isinstance(space, spaces.Box):
         return SquashedGaussian(reals_of(space))
     raise UserError(
-        f"action space {' '.join(str(space).split())} has {number} combinations; a soft actor-critic takes at most"
+        f"action space {' '.join(str(space).split())} has {number} combinations; this agent takes at most"
         f" {MOST_VALUES}, as one choice (ppo and cmorl choose each part by itself)"
     )

@@ -44,7 +44,7 @@ class _File:
     """YAML file of settings by name, such as a run's config.yaml; flags override it."""
     protocol: Annotated[str | None, tyro.conf.arg(aliases=["--preset"])] = None
     """Named settings of the agent for the environment: the published ones (paper), for gmorl also some for late rewards
-    (far), for d3po and capql those of their benchmark (benchmark). Flags override them."""
+    (far), for d3po, capql and gpi-ls those of their benchmark (benchmark). Flags override them."""
 
 
 @dataclass(frozen=True)

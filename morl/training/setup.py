@@ -276,7 +276,7 @@ def prepare(agent: str, settings: TrainSettings, config: Any = None, given: Give
         raise UserError(
             f"max_envs must be at least {lanes}, the environments of training ({built.learner.num_envs} for each of "
             f"{settings.num_seeds * len(built.preferences)} policies), not {settings.max_envs}; lower num_envs or the "
-            "number of policies, or train one policy for all preferences (capql, gmorl, d3po)"
+            "number of policies, or train one policy for all preferences (capql, gmorl, gpi-ls, d3po)"
         )
     if settings.overlap and not settings.processes:  # environments in two threads of one process need not be safe
         raise UserError("overlap needs worker processes: give --processes")

@@ -61,9 +61,9 @@ def test_each_action_is_exactly_of_its_space(agent, config, name, tmp_path, caps
 
 
 @pytest.mark.parametrize("name", ACTIONS)
-@pytest.mark.parametrize("agent", ["cmorl", "ppo", "d3po", "capql", "gmorl", "dsac"])
+@pytest.mark.parametrize("agent", ["cmorl", "ppo", "d3po", "capql", "gmorl", "dsac", "gpi-ls"])
 def test_every_agent_takes_it(agent, name):
-    if name == "Many" and agent in ("capql", "gmorl", "dsac"):
+    if name == "Many" and agent in ("capql", "gmorl", "dsac", "gpi-ls"):
         pytest.skip("1024 combinations: refused, see tests/training/test_suitability.py")
     built = prepare(agent, settings(name, steps=10**7)).agent
     assert any("rounded" in note for note in built.action_notes) == (name == "Levels")

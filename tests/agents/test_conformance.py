@@ -35,6 +35,7 @@ CASES = {
     "capql": ({**RUN, **GRID}, {**RATIO, "update_ratio": 1 / 64, "num_preferences": 4}),
     "gmorl": ({**RUN, **GRID}, {**OFF_POLICY, "num_preferences": 4}),
     "dsac": ({**RUN, **GRID}, {**OFF_POLICY, "num_policies": 2}),
+    "gpi-ls": ({**RUN, **GRID}, {**OFF_POLICY, "num_preferences": 4, "max_support": 8, "rotation_steps": 64}),
     "mogfn": ({**RUN, "env": "hypergrid-v0", "steps": 160}, {"batch": 16, "hidden": (8,), "num_preferences": 4}),
     "mogfn-al": ({"env": "ngrams-v0", "seed": 1}, LABELS),
 }

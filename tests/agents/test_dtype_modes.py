@@ -34,6 +34,10 @@ OTHERS = {  # environments, networks and options that the conformance cases lack
         ({"env": "mec-offloading-v0", "env_kwargs": {}}, {"n_step": 3, "learn_temperature": True}),
         ({"env": "mo-mountaincarcontinuous-v0", "env_kwargs": {}}, {}),
     ],
+    "gpi-ls": [
+        ({"env": "minecart-v0", "env_kwargs": {}}, {"n_step": 3, "importance_exponent": 0.5, "conditioning": "concat"}),
+        ({"env": "mo-mountaincarcontinuous-v0", "env_kwargs": {}}, {"gradient_steps": 2, "preference_units": "scaled"}),
+    ],
     "mogfn": [
         ({"env": "ngrams-v0"}, {"network": "transformer", "width": 8, "num_blocks": 1, "num_heads": 2}),
         ({}, {"loss": "subtrajectory_balance"}),

@@ -258,6 +258,15 @@ def trained_d3po():
     return morl.train("d3po", morl.TrainSettings(env="deep-sea-treasure-v0", steps=128, **SMALL), config)
 
 
+def trained_gpi_ls():
+    from morl.agents.gpi_ls import GPILSConfig
+
+    config = GPILSConfig(
+        num_envs=8, batch_size=32, replay_capacity=640, learning_starts=160, hidden=(8,), num_preferences=3
+    )
+    return morl.train("gpi-ls", morl.TrainSettings(env="deep-sea-treasure-v0", steps=800, **SMALL), config)
+
+
 def trained_mogfn():
     from morl.agents.mogfn import MOGFNConfig
 
@@ -270,6 +279,7 @@ BEFORE = {
     "capql.md": lambda: {"run": trained_capql(), "obs": [0, 0], "morl": morl},
     "d3po.md": lambda: {"run": trained_d3po(), "obs": [0, 0], "morl": morl},
     "gmorl.md": lambda: {"run": trained_gmorl(), "obs": [0, 0], "morl": morl},
+    "gpi-ls.md": lambda: {"run": trained_gpi_ls(), "obs": [0, 0], "morl": morl},
     "mogfn.md": lambda: {"run": trained_mogfn(), "obs": [0, 0], "morl": morl, "jax": importlib.import_module("jax")},
 }
 WITH_PYTHON = [path for path in PAGES if blocks(path, "python")]

@@ -104,6 +104,8 @@ def test_the_bytes_of_a_hypernetwork_are_those_of_the_compiled_one():
             "updates .* GB, by num_envs or rollout_steps or hidden or embedding_size",
         ),
         ("gmorl --replay-capacity 960000000", "replay .* GB, by replay_capacity$"),
+        ("gpi-ls --replay-capacity 1280000000", "replay .* GB, by replay_capacity$"),
+        ("gpi-ls --batch-size 10000000", "updates .* GB, by batch_size or num_envs"),
         ("dsac --batch-size 10000000", "updates .* GB, by batch_size or num_envs"),
         ("dsac --final-episodes 2000000000", "evaluations .* TB, by eval_episodes or final_episodes or num_policies$"),
         ("mogfn --batch 10000000 --steps 100000000", "updates .* TB, by batch or replay_batch or hidden"),

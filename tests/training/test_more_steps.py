@@ -83,7 +83,7 @@ def test_a_second_stage_gets_further_rounds(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("agent", ["cmorl", "d3po", "gmorl", "mogfn", "dsac"])
+@pytest.mark.parametrize("agent", ["cmorl", "d3po", "gmorl", "gpi-ls", "mogfn", "dsac"])
 def test_every_agent(agent, tmp_path):
     env = {"env": "hypergrid-v0", "env_kwargs": {}} if agent == "mogfn" else {}
     path = start(tmp_path / "run", agent, **env)

@@ -26,6 +26,7 @@ from morl.agents.cmorl import CMORLConfig
 from morl.agents.d3po import D3POConfig
 from morl.agents.dsac import SeparateSACConfig
 from morl.agents.gmorl import GMORLConfig
+from morl.agents.gpi_ls import GPILSConfig
 from morl.agents.mogfn import MOGFNConfig
 from morl.analysis.results import read
 from morl.errors import UserError
@@ -52,11 +53,12 @@ SETTINGS = TrainSettings(
 )
 REPLAY = {"num_envs": 4, "rollout_steps": 8, "gradient_steps": 2, "batch_size": 16, "replay_capacity": 320}
 AGENTS = {
-    # all but gmorl and d3po: ten updates, six and two rounds of two
+    # all but gmorl, gpi-ls and d3po: ten updates, six and two rounds of two
     "tiny": TinyConfig(),
     "cmorl": CMORLConfig(num_policies=2, num_envs=8, rollout_steps=16, hidden=(8,), extension_updates=2, epochs=2),
     "d3po": D3POConfig(num_envs=4, rollout_steps=8, hidden=(8,), minibatches=2, epochs=2, num_preferences=5),
     "gmorl": GMORLConfig(**REPLAY, learning_starts=64, hidden=(8,), num_preferences=5),
+    "gpi-ls": GPILSConfig(**REPLAY, learning_starts=64, hidden=(8, 8), num_preferences=5, rotation_steps=64),
     "mogfn": MOGFNConfig(batch=8, width=8, num_blocks=1, num_heads=1, replay_batch=4, num_preferences=5),
     "dsac": SeparateSACConfig(**REPLAY, learning_starts=64, hidden=(8,), num_policies=2),
 }
@@ -145,6 +147,7 @@ def test_a_stopped_training_goes_on_bit_for_bit(stopped, whole, tmp_path):
         ("cmorl", {"steps": 2560}),
         pytest.param("d3po", {"steps": 320}, marks=pytest.mark.slow),
         pytest.param("gmorl", {"steps": 320}, marks=pytest.mark.slow),
+        pytest.param("gpi-ls", {"steps": 320}, marks=pytest.mark.slow),
         pytest.param("dsac", {"steps": 640}, marks=pytest.mark.slow),
         pytest.param("mogfn", {"env": "hypergrid-v0", "env_kwargs": {}, "steps": 80}, marks=pytest.mark.slow),
     ],

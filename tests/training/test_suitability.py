@@ -20,7 +20,7 @@ from tests.tiny import Tiny
 
 def test_verdicts_of_a_control_problem_and_of_a_constructive_one():
     found = verdicts(morl.make("deep-sea-treasure-v0"))
-    assert {"capql", "cmorl", "d3po", "dsac", "gmorl", "ppo"} <= set(found[0].agents)
+    assert {"capql", "cmorl", "d3po", "dsac", "gmorl", "gpi-ls", "ppo"} <= set(found[0].agents)
     assert (found[0].reason, found[0].notes) == ("", ())
     assert can_train(found)
     assert all("constructive" in verdict.reason for verdict in found if {"mogfn", "mogfn-al"} & set(verdict.agents))

@@ -359,7 +359,7 @@ def test_which_agents_can_train_is_told():
     assert "agents" not in fixes(report), report
     lines = [str(finding) for finding in report.findings if finding.subject == "agents"]
     assert lines[0] == "ok    agents: cmorl, d3po, ppo: can train"
-    assert any(line.startswith("note  agents: capql, dsac, gmorl: cannot: action space") for line in lines)
+    assert any(line.startswith("note  agents: capql, dsac, gmorl, gpi-ls: cannot: action space") for line in lines)
 
 
 def test_where_something_is_raised_is_told():

@@ -121,7 +121,7 @@ def test_the_check_samples_what_is_allowed(name):
     assert any(finding.subject == "action_mask" for finding in report.findings)
 
 
-@pytest.mark.parametrize("agent", ["ppo", "cmorl", "d3po", "capql", "gmorl", "dsac"])
+@pytest.mark.parametrize("agent", ["ppo", "cmorl", "d3po", "capql", "gmorl", "dsac", "gpi-ls"])
 def test_every_agent_chooses_what_is_allowed(agent):
     settings = morl.TrainSettings(env=id_of("Whole"), steps=1000, reference_point=(-1.0, -100.0))
     learner = prepare(agent, settings, load(agent_spec(agent).config)(**CASES[agent][1])).agent.learner
