@@ -22,7 +22,7 @@ register_agent(
             "paper": "morl.agents.gpi_ls.presets:paper",
             "benchmark": "morl.agents.gpi_ls.presets:benchmark",
         },
-        solution_set="morl.training.linear_support:LinearSupport",
+        solution_set="morl.training.solution_sets:LinearSupport",
         split_cores=False,
     )
 )

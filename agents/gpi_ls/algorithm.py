@@ -2,7 +2,7 @@
 
 Critics have a value for each objective and preference. The agent acts by generalised policy improvement over the set M
 of preferences that it was trained for lately, and trains for the corner weights of the values that it has reached
-(:mod:`morl.training.linear_support`). :meth:`GPILS.update` stores a rollout and takes gradient steps;
+(:mod:`morl.training.solution_sets`). :meth:`GPILS.update` stores a rollout and takes gradient steps;
 :meth:`GPILS.critic_step` reads like the published algorithm. Equations are in :mod:`.losses`, what differs between
 discrete actions (DQN) and continuous ones (TD3) in :mod:`.discrete` and :mod:`.continuous`.
 """
@@ -25,14 +25,15 @@ from morl.agents.gpi_ls.continuous import ContinuousControl
 from morl.agents.gpi_ls.discrete import DiscreteControl
 from morl.agents.gpi_ls.networks import Networks
 from morl.agents.gpi_ls.types import Batch, Learning, Memory, Params, Policy
+from morl.agents.sac import prioritised_replay
 from morl.agents.sac.action_space import ActionSpace, DiscreteActions, SquashedGaussian, for_space
+from morl.agents.sac.prioritised_replay import Draw, Priorities
 from morl.agents.sac.types import ReplayRow
 from morl.errors import UserError
-from morl.ops import prioritised_replay, replay, running_statistics
+from morl.ops import replay, running_statistics
 from morl.ops.initial import generator, stacked
 from morl.ops.optimisers import in_float32
 from morl.ops.preferences import dirichlet
-from morl.ops.prioritised_replay import Draw, Priorities
 from morl.ops.replay import Replay
 from morl.ops.returns import at_last_step, episode_over, n_step_returns, partial_returns
 from morl.ops.running_statistics import RunningStats
@@ -147,7 +148,7 @@ class GPILS:
         """Extract the parameters that acting needs."""
         learning: Learning = state.learning
         return Policy(
-            critic=jax.tree.map(lambda x: x[0], state.params.critics),
+            critics=state.params.critics,
             actor=state.params.actor,
             obs_stats=learning.obs_stats,
             support=learning.support,

@@ -84,8 +84,9 @@ class GPILSConfig:
     """raw: a preference weighs returns in the environment's units; scaled: times objective_scales."""
     objective_scales: tuple[float, ...] | None = None
     """Factors of the rewards inside the critics; by default from their running deviation."""
-    conditioning: Literal["product", "concat"] = "product"
-    """product: embeddings of observation and preference are multiplied; concat: both are inputs side by side."""
+    conditioning: Literal["product", "concat"] = "concat"
+    """product: embeddings of observation and preference are multiplied, which needs wide layers; concat: both are
+    inputs side by side."""
     layer_norm: bool = True
     """Normalise the hidden layers of the critics behind the first."""
     hidden: tuple[int, ...] = (128, 128, 128)

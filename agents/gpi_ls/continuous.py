@@ -40,7 +40,8 @@ class ContinuousControl:
         action = self.networks.action(policy.actor, features, members)
         if members.shape[1] == 1:
             return action[:, 0]
-        values = self._values(policy.critic, features, action, members)
+        each = jax.vmap(self._values, (0, None, None, None))
+        values = losses.least_by_worth(each(policy.critics, features, action, members), scalar[:, None])
         chosen = losses.gpi_policy(values, scalar)
         return jnp.sum(action * chosen[..., None], axis=1)
 
@@ -63,7 +64,7 @@ class ContinuousControl:
         noise = jnp.float32(c.action_noise) * jax.random.normal(key, action.shape, dtype=jnp.float32)
         action = jnp.clip(action + jnp.clip(noise, -c.noise_clip, c.noise_clip), -1.0, 1.0)
         values = self._each(targets.critics, batch.next_inputs, action, batch.preference)
-        return losses.least_by_worth(values[:, :, None], batch.preference)[:, 0]
+        return losses.least_by_worth(values, batch.preference)
 
     def actor_loss(self, actor: PyTree, params: Params, batch: Batch) -> jax.Array:
         """Return -E[w·Q(s, π(s, w), w)], (), of the mean over critics."""

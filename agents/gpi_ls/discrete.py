@@ -34,8 +34,10 @@ class DiscreteControl:
 
     def act(self, policy: Policy, inputs: NetworkInput, members: jax.Array, scalar: jax.Array) -> jax.Array:
         """Return the best actions (B,) by the policies of K preferences ``members`` (B, K, R)."""
-        values = self.networks.values(policy.critic, inputs.features[:, None], members)
-        return losses.gpi_action(values, scalar, inputs.mask)
+        each = jax.vmap(self.networks.values, (0, None, None))
+        values = each(policy.critics, inputs.features[:, None], members)
+        least = losses.least_by_worth(values, scalar[:, None, None])
+        return losses.gpi_action(least, scalar, inputs.mask)
 
     def explore(self, policy: Policy, action: jax.Array, inputs: NetworkInput, key: jax.Array) -> jax.Array:
         """Return actions (B,), a share of them random ones of those allowed."""
@@ -54,12 +56,13 @@ class DiscreteControl:
 
     def next_value(self, params: Params, targets: Params, batch: Batch, key: jax.Array) -> jax.Array:
         """Return Q(s', a', w), (N, R), of the best next action a' for each transition's preference."""
-        least = losses.least_by_worth(self._all(targets.critics, batch.next_inputs, batch.preference), batch.preference)
+        scalar = batch.preference[:, None]
+        least = losses.least_by_worth(self._all(targets.critics, batch.next_inputs, batch.preference), scalar)
         judged = least
         if self.config.double_q:
             ours = self._all(params.critics, batch.next_inputs, batch.preference)
-            judged = losses.least_by_worth(ours, batch.preference)
-        worth = losses.masked(jnp.sum(judged * batch.preference[:, None], axis=-1), batch.next_inputs.mask)
+            judged = losses.least_by_worth(ours, scalar)
+        worth = losses.masked(jnp.sum(judged * scalar, axis=-1), batch.next_inputs.mask)
         return self.actions.value_of(least, jnp.argmax(worth, axis=-1))
 
     def actor_loss(self, actor: PyTree, params: Params, batch: Batch) -> jax.Array:

@@ -29,17 +29,17 @@ def weights_of(preference: jax.Array, units: jax.Array) -> jax.Array:
 
 
 def least_by_worth(values: jax.Array, scalar: jax.Array) -> jax.Array:
-    """Return, of C critics' values (C, N, A, R), those of the critic whose w·Q is less for each action, (N, A, R).
+    """Return, of C critics' values (C, ..., R), those of the critic whose w·Q is less for each action, (..., R).
 
     Clipped double Q-learning (Fujimoto et al., 2018) that keeps a critic's whole vector.
 
     Args:
-        values: (C, N, A, R) of one or two critics.
-        scalar: (N, R).
+        values: (C, ..., R) of one or two critics.
+        scalar: (..., R), broadcasts to a critic's values.
     """
     if len(values) == 1:
         return values[0]
-    worth = jnp.sum(values * scalar[None, :, None], axis=-1)
+    worth = jnp.sum(values * scalar[None], axis=-1)
     return jnp.where((worth[0] < worth[1])[..., None], values[0], values[1])
 
 

@@ -21,6 +21,7 @@ from morl.ops.running_statistics import RunningStats
 from morl.types import Features, PyTree
 
 Conditioning = Literal["product", "concat"]
+ALIVE = 0.1  # first biases of the embeddings that are multiplied
 
 
 class NetworkInput(NamedTuple):
@@ -73,10 +74,17 @@ def conditioned_mlp(
 ) -> ConditionedMLP:
     """Return a network with outputs (..., num_outputs), as NumPy arrays."""
     gain = 2**0.5
-    product = kind == "product"
+    first = linear(rng, num_features + num_objectives * (kind == "concat"), hidden[0], gain)
+    embedding = None
+    if kind == "product":
+        # a product of two zeros has no gradient: features that are all 0 would leave it so
+        first, embedding = (
+            Linear(each.weight, each.bias + np.float32(ALIVE))
+            for each in (first, linear(rng, num_objectives, hidden[0], gain))
+        )
     return ConditionedMLP(
-        first=linear(rng, num_features + (0 if product else num_objectives), hidden[0], gain),
-        embedding=linear(rng, num_objectives, hidden[0], gain) if product else None,
+        first=first,
+        embedding=embedding,
         layers=tuple(linear(rng, *pair, gain) for pair in itertools.pairwise(hidden)),
         norms=tuple(norm(width) for width in hidden[1:]) if layer_norm else (),
         head=linear(rng, hidden[-1], num_outputs, 0.01),

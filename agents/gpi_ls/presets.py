@@ -29,6 +29,7 @@ _PAPER: dict[str, dict[str, Any]] = {
         "gamma": 0.98,
         "gradient_steps": 10,
         "hidden": [256, 256, 256, 256],
+        "conditioning": "product",
         "replay_capacity": 200_000,
         "initial_exploration": 1.0,
         "final_exploration": 0.05,

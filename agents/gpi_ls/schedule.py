@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from morl.ops.linear_support import corners_by_gap, supporting
+from morl.runs.linear_support import corners_by_gap, supporting
 
 Floats = NDArray[np.float64]
 
@@ -20,7 +20,7 @@ class Plan(NamedTuple):
     Attributes:
         members: (m, R) the set M, the most urgent first.
         gap: largest possible improvement by a policy for another preference, see
-            :class:`morl.ops.linear_support.Corners`.
+            :class:`morl.runs.linear_support.Corners`.
     """
 
     members: Floats

@@ -8,7 +8,7 @@ import jax
 
 from morl.agents.gpi_ls.networks import NetworkInput
 from morl.agents.gpi_ls.support import Support
-from morl.ops.prioritised_replay import Priorities
+from morl.agents.sac.prioritised_replay import Priorities
 from morl.ops.replay import Replay
 from morl.ops.running_statistics import RunningStats
 from morl.types import PyTree
@@ -18,7 +18,7 @@ class Policy(NamedTuple):
     """Parameters for acting.
 
     Attributes:
-        critic: the first critic.
+        critics: one or two networks, stacked; the lesser value counts.
         actor: network of a deterministic policy; () for discrete actions.
         obs_stats: running statistics of the features; None where they are not normalised.
         support: preferences that generalised policy improvement is over.
@@ -27,7 +27,7 @@ class Policy(NamedTuple):
         exploration: () share of random actions.
     """
 
-    critic: PyTree
+    critics: PyTree
     actor: PyTree
     obs_stats: RunningStats | None
     support: Support

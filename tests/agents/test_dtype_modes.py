@@ -35,7 +35,10 @@ OTHERS = {  # environments, networks and options that the conformance cases lack
         ({"env": "mo-mountaincarcontinuous-v0", "env_kwargs": {}}, {}),
     ],
     "gpi-ls": [
-        ({"env": "minecart-v0", "env_kwargs": {}}, {"n_step": 3, "importance_exponent": 0.5, "conditioning": "concat"}),
+        (
+            {"env": "minecart-v0", "env_kwargs": {}},
+            {"n_step": 3, "importance_exponent": 0.5, "conditioning": "product"},
+        ),
         ({"env": "mo-mountaincarcontinuous-v0", "env_kwargs": {}}, {"gradient_steps": 2, "preference_units": "scaled"}),
     ],
     "mogfn": [

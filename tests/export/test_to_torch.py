@@ -97,8 +97,8 @@ def test_what_is_not_known_is_refused():
         ("capql", "minecart-v0", {}),
         ("capql", "building-9d-v0", {}),
         ("dsac", "deep-sea-treasure-v0", {}),
-        ("gpi-ls", "minecart-v0", {}),
-        ("gpi-ls", "mec-offloading-v0", {"conditioning": "concat"}),  # masked
+        ("gpi-ls", "minecart-v0", {"conditioning": "product"}),
+        ("gpi-ls", "mec-offloading-v0", {}),  # masked
         ("gpi-ls", "deep-sea-treasure-v0", {"gpi_evaluation": False}),
         ("gpi-ls", "building-9d-v0", {}),  # continuous
     ],

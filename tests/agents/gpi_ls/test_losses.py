@@ -17,11 +17,11 @@ def test_weights_of_a_preference_in_other_units():
 
 def test_the_lesser_critic_is_chosen_by_its_worth_for_each_action():
     values = jnp.array([[[[1.0, 5.0], [0.0, 0.0]]], [[[4.0, 1.0], [1.0, -3.0]]]])
-    found = losses.least_by_worth(values, jnp.array([[0.9, 0.1]]))  # worth 1.4, 0 and 3.7, 0.6
+    found = losses.least_by_worth(values, jnp.array([[[0.9, 0.1]]]))  # worth 1.4, 0 and 3.7, 0.6
     np.testing.assert_array_equal(found, [[[1, 5], [0, 0]]])
-    found = losses.least_by_worth(values, jnp.array([[0.0, 1.0]]))  # worth 5, 0 and 1, -3
+    found = losses.least_by_worth(values, jnp.array([[[0.0, 1.0]]]))  # worth 5, 0 and 1, -3
     np.testing.assert_array_equal(found, [[[4, 1], [1, -3]]])
-    np.testing.assert_array_equal(losses.least_by_worth(values[:1], jnp.array([[0.0, 1.0]])), values[0])
+    np.testing.assert_array_equal(losses.least_by_worth(values[:1], jnp.array([[[0.0, 1.0]]])), values[0])
 
 
 def test_the_best_action_over_all_policies():

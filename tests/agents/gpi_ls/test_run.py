@@ -23,6 +23,8 @@ TINY = {
     "rotation_steps": 64,
 }
 
+LEARNING = {"gradient_steps": 16, "hidden": (32, 32), "learning_rate": 5e-3, "tau": 0.02, "exploration_steps": 3000}
+
 
 def settings(out, env="deep-sea-treasure-v0", **changes):
     fast = {"steps": 512, "evaluations": 4, "eval_episodes": 1, "final_episodes": 1}
@@ -53,7 +55,7 @@ def test_seeds_side_by_side_are_seeds_alone(run, tmp_path):
 def test_the_environments_act_for_what_was_planned(tmp_path):
     """The last policy's support has the corner weights of the values that earlier ones reached."""
     out = settings(tmp_path / "run", steps=6400, gamma=1.0, reference_point=(0.0, -25.0))
-    found = morl.train("gpi-ls", out, GPILSConfig(**{**TINY, "gradient_steps": 16, "exploration_steps": 1000}))
+    found = morl.train("gpi-ls", out, GPILSConfig(**{**TINY, **LEARNING}))
     support = found.front.params.support
     members = np.asarray(support.preference)[np.asarray(support.used) > 0]
     inside = members[(members.max(axis=1) < 0.999) & (np.abs(members - 0.5).max(axis=1) > 0.001)]

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from morl.ops.linear_support import corner_weights, corners_by_gap, optimistic_values, supporting
 from morl.ops.preferences import equally_spaced_weights
+from morl.runs.linear_support import corner_weights, corners_by_gap, optimistic_values, supporting
 
 
 def rows(weights):

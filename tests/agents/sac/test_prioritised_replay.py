@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from morl.ops import prioritised_replay, replay
+from morl.agents.sac import prioritised_replay
+from morl.ops import replay
 
 ROW = {"n": jax.ShapeDtypeStruct((), jnp.int32)}
 
