@@ -20,15 +20,15 @@ class GPILSConfig:
     """Steps of each environment before the next gradient steps."""
     gradient_steps: int = 64
     """Gradient steps of the critics after each rollout."""
-    batch_size: int = 128
+    batch_size: int = 64
     """Transitions in a gradient step; each is learnt from for two preferences."""
     replay_capacity: int = 128_000
     """Transitions stored; a multiple of num_envs * rollout_steps."""
     learning_starts: int = 1_024
     """Transitions stored, by random actions, before the first gradient step."""
-    learning_rate: float = 3e-4
+    learning_rate: float = 1e-3
     """Step size of Adam."""
-    anneal: bool = False
+    anneal: bool = True
     """Let the learning rate fall linearly to zero over the run."""
     max_grad_norm: float = 10.0
     """Norm that the gradient of each loss (critics, actor) is clipped to."""
@@ -40,7 +40,7 @@ class GPILSConfig:
     """Critics; of two, the one whose value is worth less to the preference is the target."""
     double_q: bool = True
     """Discrete actions: the critics choose the next action, and their targets value it (van Hasselt et al., 2016)."""
-    tau: float = 0.005
+    tau: float = 0.02
     """Step size of the target networks."""
     target_interval: int = 1
     """Gradient steps from one move of the target networks to the next."""
@@ -89,7 +89,7 @@ class GPILSConfig:
     inputs side by side."""
     layer_norm: bool = True
     """Normalise the hidden layers of the critics behind the first."""
-    hidden: tuple[int, ...] = (128, 128, 128)
+    hidden: tuple[int, ...] = (128, 128)
     """Widths of the hidden layers; the first is that of the embeddings."""
     mask_actions: bool = True
     """Never take forbidden actions; discrete actions only."""
@@ -160,5 +160,5 @@ SPACE: Space = {
     "final_exploration": Parameter(log_real(0.01, 0.3)),
     "simplex_share": Parameter(Real(0.0, 1.0), live=True),
     "conditioning": Parameter(Choice(("product", "concat"))),
-    "hidden": Parameter(Choice(((64, 64), (128, 128, 128), (256, 256)))),
+    "hidden": Parameter(Choice(((64, 64), (128, 128), (256, 256)))),
 }

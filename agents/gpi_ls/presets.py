@@ -12,6 +12,7 @@ _PUBLISHED: dict[str, Any] = {
     "rollout_steps": 1,
     "learning_starts": 100,
     "learning_rate": 3e-4,
+    "anneal": False,
     "max_grad_norm": 1e6,
     "batch_size": 128,
     "priority_exponent": 0.6,
@@ -62,7 +63,7 @@ _PAPER: dict[str, dict[str, Any]] = {
     },
 }
 _BENCHMARK: dict[str, dict[str, Any]] = {
-    "deep-sea-treasure-v0": {},
+    "deep-sea-treasure-v0": {"hidden": [64, 64], "exploration_steps": 80_000, "replay_capacity": 204_800},
     "minecart-v0": {},
     "mo-hopper-2obj-v5": {"num_envs": 2, "rollout_steps": 32, "gradient_steps": 64, "replay_capacity": 128_000},
 }
