@@ -322,14 +322,16 @@ class LinearSupport(ConditionalPolicy):
             for weights, used in zip(*map(np.asarray, policies.support), strict=True)
         ]
         visited = [weights / weights.sum(axis=1, keepdims=True) for weights in visited]
-        asked = self._asked(visited)
-        evaluation = trainer.evaluate(policies, asked, keys, episodes)
+        evaluation = trainer.evaluate(policies, self._asked(visited), keys, episodes)
         means = np.asarray(evaluation.discounted, np.float64).mean(axis=2)
         self._returns = [points[non_dominated(points, keep_duplicates=False)] for points in means]
         self._policies = policies
-        members, sizes, gaps = np.zeros_like(self._members), np.zeros_like(self._sizes), np.zeros(len(means))
+        members, sizes, gaps = self._members.copy(), self._sizes.copy(), np.full(len(means), np.nan)
         for i, units in enumerate(np.asarray(policies.return_units, np.float64)):
-            found = self._agent.plan(self._returns[i] * (units / units.max()), visited[i])
+            known = self._returns[i][np.isfinite(self._returns[i]).all(axis=1)]
+            if not len(known):  # the plan stays
+                continue
+            found = self._agent.plan(known * (units / units.max()), visited[i])
             sizes[i], gaps[i] = len(found.members), found.gap
             members[i, : sizes[i]] = found.members
         self._members, self._sizes, self._gaps = members, sizes, gaps
