@@ -266,7 +266,7 @@ class GPILS:
         first = slice(c.batch_size)
         size = losses.priority(error[:, first], batch.preference[first], c.least_priority, c.priority_exponent)
         if c.prioritised:
-            priorities = prioritised_replay.update(priorities, draw.index, size, batch.weight[first])
+            priorities = prioritised_replay.update(priorities, draw.place, size, batch.weight[first])
         steps = learning.gradient_steps + 1
         tau = jnp.where(steps % c.target_interval == 0, jnp.float32(c.tau), 0.0)
         targets = learning.targets._replace(
@@ -301,10 +301,10 @@ class GPILS:
             draw = prioritised_replay.sample(priorities, key_rows, c.batch_size)
         else:
             filled = jnp.maximum(ring.filled, 1)
-            index = jax.random.randint(key_rows, (c.batch_size,), 0, filled, dtype=jnp.int32)
-            draw = Draw(index, jnp.full(c.batch_size, 1.0, jnp.float32) / filled.astype(jnp.float32))
+            place = jax.random.randint(key_rows, (c.batch_size,), 0, filled, dtype=jnp.int32)
+            draw = Draw(place, jnp.full(c.batch_size, 1.0, jnp.float32) / filled.astype(jnp.float32))
         weight = prioritised_replay.importance_weights(draw, ring.filled, c.importance_exponent)
-        rows: ReplayRow = jax.tree.map(lambda x: jnp.concatenate([x, x]), prioritised_replay.rows_at(ring, draw.index))
+        rows: ReplayRow = jax.tree.map(lambda x: jnp.concatenate([x, x]), prioritised_replay.rows_at(ring, draw.place))
         preference = self._preferences(learning, acted_for, key_preferences)
         batch = Batch(
             inputs=self.networks.inputs(learning.obs_stats, rows.obs),

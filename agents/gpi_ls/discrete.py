@@ -67,7 +67,7 @@ class DiscreteControl:
 
     def actor_loss(self, actor: PyTree, params: Params, batch: Batch) -> jax.Array:
         """Return 0: discrete actions have no actor."""
-        return jnp.float32(0.0)
+        return jnp.zeros((), jnp.float32)
 
     def _all(self, critics: PyTree, inputs: NetworkInput, preference: jax.Array) -> jax.Array:
         """Return (C, N, A, R) of all actions."""

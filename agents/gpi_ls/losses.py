@@ -63,7 +63,8 @@ def gpi_policy(values: jax.Array, scalar: jax.Array) -> jax.Array:
         scalar: (N, R) of the preference w to act for.
     """
     worth = jnp.sum(values * scalar[:, None], axis=-1)
-    return jax.nn.one_hot(jnp.argmax(worth, axis=-1), worth.shape[-1], dtype=worth.dtype)
+    chosen: jax.Array = jax.nn.one_hot(jnp.argmax(worth, axis=-1), worth.shape[-1], dtype=worth.dtype)
+    return chosen
 
 
 def critic_target(reward: jax.Array, discount: jax.Array, terminated: jax.Array, next_value: jax.Array) -> jax.Array:
@@ -100,7 +101,8 @@ def priority(error: jax.Array, scalar: jax.Array, least: float, exponent: float)
         exponent: α.
     """
     size = jnp.max(jnp.abs(jnp.sum(error * scalar[None], axis=-1)), axis=0)
-    return jnp.maximum(size, jnp.float32(least)) ** jnp.float32(exponent)
+    found: jax.Array = jnp.maximum(size, jnp.float32(least)) ** jnp.float32(exponent)
+    return found
 
 
 def masked(worth: jax.Array, mask: jax.Array | None) -> jax.Array:

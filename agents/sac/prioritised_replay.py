@@ -36,11 +36,11 @@ class Draw(NamedTuple):
     """Rows drawn.
 
     Attributes:
-        index: (N,) int32 places in the ring.
+        place: (N,) int32 in the ring.
         probability: (N,) with which each was drawn.
     """
 
-    index: jax.Array
+    place: jax.Array
     probability: jax.Array
 
 
@@ -79,33 +79,33 @@ def sample(priorities: Priorities, key: jax.Array, number: int) -> Draw:
     inside = value.at[block].get(mode="promise_in_bounds")
     sums = jnp.cumsum(inside, axis=1)
     offset = jnp.clip(at - starts[block], 0.0, sums[:, -1] * BELOW)
-    place = jnp.argmax(sums > offset[:, None], axis=1).astype(jnp.int32)
-    index = jnp.minimum(block * BLOCK + place, len(priorities.value) - 1)
-    probability = jnp.asarray(priorities.value)[index] / jnp.maximum(total, np.finfo(np.float32).tiny)
-    return Draw(index, probability)
+    within = jnp.argmax(sums > offset[:, None], axis=1).astype(jnp.int32)
+    place = jnp.minimum(block * BLOCK + within, len(priorities.value) - 1)
+    probability = jnp.asarray(priorities.value)[place] / jnp.maximum(total, np.finfo(np.float32).tiny)
+    return Draw(place, probability)
 
 
-def rows_at(replay: Replay, index: jax.Array) -> PyTree:
+def rows_at(replay: Replay, place: jax.Array) -> PyTree:
     """Return the rows of a ring at places (N,)."""
-    return jax.tree.map(lambda x: jnp.asarray(x).at[index].get(mode="promise_in_bounds"), replay.rows)
+    return jax.tree.map(lambda x: jnp.asarray(x).at[place].get(mode="promise_in_bounds"), replay.rows)
 
 
-def update(priorities: Priorities, index: jax.Array, value: jax.Array, weight: jax.Array) -> Priorities:
+def update(priorities: Priorities, place: jax.Array, value: jax.Array, weight: jax.Array) -> Priorities:
     """Return the priorities with new ones of drawn rows.
 
     Of a row drawn twice the larger counts. A value that is not finite leaves the row as likely as the likeliest.
 
     Args:
         priorities: before.
-        index: (N,) int32 places.
+        place: (N,) int32 in the ring.
         value: (N,) above 0.
         weight: (N,) 0 for rows that are never drawn again.
     """
     value = jnp.where(jnp.isfinite(value), value, priorities.largest)
     value = jnp.where(weight > 0, value, 0.0)
     largest = jnp.maximum(priorities.largest, jnp.max(value))
-    cleared = jnp.asarray(priorities.value).at[index].set(0.0, mode="promise_in_bounds")
-    return Priorities(cleared.at[index].max(value, mode="promise_in_bounds"), largest)
+    cleared = jnp.asarray(priorities.value).at[place].set(0.0, mode="promise_in_bounds")
+    return Priorities(cleared.at[place].max(value, mode="promise_in_bounds"), largest)
 
 
 def importance_weights(draw: Draw, filled: jax.Array, exponent: float) -> jax.Array:
@@ -118,5 +118,5 @@ def importance_weights(draw: Draw, filled: jax.Array, exponent: float) -> jax.Ar
     """
     if exponent == 0:
         return jnp.ones_like(draw.probability)
-    weight = jnp.maximum(draw.probability * filled.astype(jnp.float32), 1e-12) ** jnp.float32(-exponent)
+    weight: jax.Array = jnp.maximum(draw.probability * filled.astype(jnp.float32), 1e-12) ** jnp.float32(-exponent)
     return weight / jnp.max(weight)

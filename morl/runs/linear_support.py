@@ -121,7 +121,8 @@ def _spread(points: Floats) -> Floats:
     best = (np.concatenate([np.eye(size), draws]) @ (points / _span(points)).T).argmax(axis=1)
     _, first, times = np.unique(best, return_index=True, return_counts=True)
     rows = best[first[np.argsort(-times, kind="stable")]][:MOST_VALUES]
-    return points[np.sort(rows)]
+    chosen: Floats = points[np.sort(rows)]
+    return chosen
 
 
 def _corners_of_two(points: Floats) -> Floats:
@@ -136,7 +137,8 @@ def _corners_of_two(points: Floats) -> Floats:
         hull.append(point)
     steps = np.diff(np.array(hull), axis=0)
     weights = np.column_stack([-steps[:, 1], steps[:, 0]])
-    return weights / weights.sum(axis=1, keepdims=True)
+    normed: Floats = weights / weights.sum(axis=1, keepdims=True)
+    return normed
 
 
 def _vertices(points: Floats) -> Floats:
@@ -155,7 +157,8 @@ def _vertices(points: Floats) -> Floats:
     found = found[np.isfinite(found).all(axis=1)]
     found = found[found[:, -1] < cap - 0.5, :-1]
     weights = np.column_stack([found, 1 - found.sum(axis=1)]).clip(0.0, 1.0)
-    return weights / weights.sum(axis=1, keepdims=True)
+    normed: Floats = weights / weights.sum(axis=1, keepdims=True)
+    return normed
 
 
 def _distinct(weights: Floats) -> Floats:
@@ -167,4 +170,5 @@ def _distinct(weights: Floats) -> Floats:
         chosen = np.random.default_rng(0).choice(len(weights) - size, MOST_CORNERS - size, replace=False)
         weights = np.concatenate([weights[:size], weights[size + np.sort(chosen)]])
     apart = np.abs(weights[:, None] - weights[None]).max(axis=2) > SAME
-    return weights[np.tril(~apart, -1).sum(axis=1) == 0]
+    kept: Floats = weights[np.tril(~apart, -1).sum(axis=1) == 0]
+    return kept

@@ -33,24 +33,24 @@ def test_rows_are_drawn_in_proportion_to_their_priorities(capacity):
     wanted = np.random.default_rng(0).exponential(size=capacity // 2).astype(np.float32) + 0.01
     priorities = set_to(priorities, wanted)
     draw = jax.jit(prioritised_replay.sample, static_argnums=2)(priorities, jax.random.key(1), 200_000)
-    counts = np.bincount(np.asarray(draw.index), minlength=capacity) / 200_000
+    counts = np.bincount(np.asarray(draw.place), minlength=capacity) / 200_000
     assert counts[capacity // 2 :].sum() == 0
     chances = wanted / wanted.sum()
     np.testing.assert_allclose(counts[: capacity // 2], chances, atol=6 * np.sqrt(chances.max() / 200_000))
-    np.testing.assert_allclose(draw.probability, chances[np.asarray(draw.index)], rtol=1e-4)
+    np.testing.assert_allclose(draw.probability, chances[np.asarray(draw.place)], rtol=1e-4)
 
 
 def test_lost_rows_are_never_drawn():
     ring, priorities = filled(8, 4, [True, False, True, False])
     draw = prioritised_replay.sample(priorities, jax.random.key(0), 1000)
-    assert set(np.asarray(prioritised_replay.rows_at(ring, draw.index)["n"]).tolist()) == {0, 2}
+    assert set(np.asarray(prioritised_replay.rows_at(ring, draw.place)["n"]).tolist()) == {0, 2}
     after = prioritised_replay.update(priorities, jnp.array([1]), jnp.array([5.0]), jnp.array([0.0]))
     assert float(after.value[1]) == 0
 
 
 def test_a_ring_without_rows_gives_its_first_place():
     draw = prioritised_replay.sample(prioritised_replay.empty(70), jax.random.key(0), 5)
-    assert draw.index.tolist() == [0] * 5
+    assert draw.place.tolist() == [0] * 5
 
 
 def test_new_rows_are_as_likely_as_the_likeliest():
@@ -94,4 +94,4 @@ def test_many_rings_at_once():
     keys = jax.random.split(jax.random.key(0), 2)
     draws = jax.vmap(prioritised_replay.sample, (0, 0, None))(both, keys, 64)
     alone = prioritised_replay.sample(set_to(one, [3.0, 1.0]), keys[1], 64)
-    np.testing.assert_array_equal(draws.index[1], alone.index)
+    np.testing.assert_array_equal(draws.place[1], alone.place)
