@@ -64,8 +64,25 @@ _PAPER: dict[str, dict[str, Any]] = {
 }
 _BENCHMARK: dict[str, dict[str, Any]] = {
     "deep-sea-treasure-v0": {"hidden": [64, 64], "exploration_steps": 80_000, "replay_capacity": 204_800},
-    "minecart-v0": {},
-    "mo-hopper-2obj-v5": {"num_envs": 2, "rollout_steps": 32, "gradient_steps": 64, "replay_capacity": 128_000},
+    "minecart-v0": {
+        "num_envs": 16,
+        "gradient_steps": 128,
+        "n_step": 10,
+        "hidden": [64, 64],
+        "tau": 0.01,
+        "replay_capacity": 204_800,
+        "exploration_steps": 100_000,
+        "max_support": 12,
+        "eval_episodes": 4,
+    },
+    "mo-hopper-2obj-v5": {
+        "num_envs": 2,
+        "rollout_steps": 32,
+        "gradient_steps": 32,
+        "max_support": 8,
+        "evaluations": 10,
+        "eval_episodes": 1,
+    },
 }
 
 
