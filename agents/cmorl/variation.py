@@ -25,6 +25,7 @@ from morl.agents.ppo.algorithm import PPO
 from morl.agents.ppo.types import Policy
 from morl.ops import archive as archives
 from morl.ops.pareto import non_dominated
+from morl.runs.front import mean_and_stderr
 from morl.types import PyTree, Recorded, Simulator
 
 SWITCHES = 0.4  # share of the children in which another policy takes over
@@ -231,14 +232,13 @@ class Population:
             found: Recorded = jax.tree.map(np.asarray, self._programs.whole(alone, limits, self._key))
             mine = np.arange(BLOCK) < len(rows)
             self.spent += int(found.length[mine].sum(dtype=np.int64))
-            samples = np.asarray(found.discounted, np.float64)
-            number = samples.shape[1]
-            stderr: Any = samples.std(axis=1, ddof=min(1, number - 1)) / number**0.5
+            measured: Any = mean_and_stderr(found.discounted)
+            behind: Any = np.full(BLOCK, self._variation.episodes, np.int32)
             finite = [np.isfinite(x).reshape(BLOCK, -1).all(axis=1) for x in jax.tree.leaves(policy)]
             candidates = archives.Candidates(
-                returns=samples.mean(axis=1).astype(np.float32),
-                stderr=stderr.astype(np.float32),
-                episodes=none + number,
+                returns=measured[0].astype(np.float32),
+                stderr=measured[1].astype(np.float32),
+                episodes=behind,
                 valid=mine & found.ended.all(axis=1) & np.logical_and.reduce(finite),
                 items=(policy, preference, found.discounted, found.length.max(axis=1)),
             )

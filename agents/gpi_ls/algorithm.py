@@ -27,7 +27,9 @@ from morl.agents.gpi_ls.networks import Networks
 from morl.agents.gpi_ls.types import Batch, Learning, Memory, Params, Policy
 from morl.agents.sac import prioritised_replay
 from morl.agents.sac.action_space import ActionSpace, DiscreteActions, SquashedGaussian, for_space
+from morl.agents.sac.losses import critic_target
 from morl.agents.sac.prioritised_replay import Draw, Priorities
+from morl.agents.sac.replay_rows import n_step_rows, row_shapes
 from morl.agents.sac.types import ReplayRow
 from morl.errors import UserError
 from morl.ops import replay, running_statistics
@@ -35,7 +37,7 @@ from morl.ops.initial import generator, stacked
 from morl.ops.optimisers import in_float32
 from morl.ops.preferences import dirichlet
 from morl.ops.replay import Replay
-from morl.ops.returns import at_last_step, episode_over, n_step_returns, partial_returns
+from morl.ops.returns import episode_over, partial_returns
 from morl.ops.running_statistics import RunningStats
 from morl.types import Features, LearnerState, Metrics, Transition
 from morl.validation import schedule_length
@@ -120,10 +122,7 @@ class GPILS:
     @property
     def replay_row(self) -> ReplayRow:
         """Return the shapes of one stored transition."""
-        obs = jax.ShapeDtypeStruct(self.observation_space.shape or (), self.observation_space.dtype)
-        vector = jax.ShapeDtypeStruct((self.num_objectives,), jnp.float32)
-        discount, flag = jax.ShapeDtypeStruct((), jnp.float32), jax.ShapeDtypeStruct((), jnp.bool_)
-        return ReplayRow(obs, self.actions.recorded, vector, obs, flag, discount, flag, vector)
+        return row_shapes(self.observation_space, self.actions.recorded, self.num_objectives)
 
     def init(self, key: jax.Array) -> LearnerState:
         """Return a fresh learner."""
@@ -223,11 +222,7 @@ class GPILS:
 
     def replay_rows(self, batch: Transition) -> ReplayRow:
         """Return the transitions (T, B) of up to ``n_step`` steps that a rollout is stored as."""
-        n = self.config.n_step
-        sums = n_step_returns(batch.reward, batch.terminated, batch.truncated, batch.valid, self.gamma, n)
-        next_obs, terminated = at_last_step((batch.next_obs, batch.terminated), sums.num_steps, n)
-        valid, preference = batch.valid, batch.preference
-        return ReplayRow(batch.obs, batch.action, sums.returns, next_obs, terminated, sums.discount, valid, preference)
+        return n_step_rows(batch, self.gamma, self.config.n_step)
 
     def critic_step(
         self,
@@ -252,7 +247,7 @@ class GPILS:
 
         # 2. the target of the critics, and their step towards it
         next_value = self.control.next_value(params, learning.targets, batch, key_next)
-        target = losses.critic_target(batch.reward, batch.discount, batch.terminated, next_value)
+        target = critic_target(batch.reward, batch.discount, batch.terminated, next_value)
 
         def loss_of(critics: Any) -> tuple[jax.Array, jax.Array]:
             error = self.control.values(critics, batch) - target[None]

@@ -67,18 +67,6 @@ def gpi_policy(values: jax.Array, scalar: jax.Array) -> jax.Array:
     return chosen
 
 
-def critic_target(reward: jax.Array, discount: jax.Array, terminated: jax.Array, next_value: jax.Array) -> jax.Array:
-    """Return y = r + γ Q(s', a', w), or r where nothing follows, (N, R) (equation 3).
-
-    Args:
-        reward: (N, R), of up to n steps.
-        discount: (N,) γ to the power of these steps.
-        terminated: (N,) bool; a truncated episode is not.
-        next_value: (N, R).
-    """
-    return reward + discount[:, None] * jnp.where(terminated[:, None], 0.0, next_value)
-
-
 def critic_loss(error: jax.Array, weight: jax.Array, delta: float | None) -> jax.Array:
     """Return the weighted mean over transitions of Huber's loss, or of ½ δ², summed over critics and objectives, ().
 

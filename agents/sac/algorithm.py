@@ -23,6 +23,7 @@ from morl.agents.sac import losses
 from morl.agents.sac.action_space import ActionSpace, PolicyActions, for_space
 from morl.agents.sac.config import SACConfig
 from morl.agents.sac.networks import NetworkInput, Networks
+from morl.agents.sac.replay_rows import n_step_rows, row_shapes
 from morl.agents.sac.types import Batch, CriticFit, Params, Policy, ReplayRow, SACLearning
 from morl.agents.sac.updates import next_utopia, optimiser
 from morl.networks.bodies import with_moments
@@ -31,7 +32,7 @@ from morl.ops.initial import generator, stacked
 from morl.ops.masking import masked_mean
 from morl.ops.preferences import dirichlet
 from morl.ops.replay import Replay
-from morl.ops.returns import at_last_step, episode_over, n_step_returns, partial_returns
+from morl.ops.returns import episode_over, partial_returns
 from morl.ops.running_statistics import RunningStats
 from morl.types import Features, LearnerState, Metrics, PyTree, Transition
 
@@ -112,10 +113,7 @@ class SAC:
     @property
     def replay_row(self) -> ReplayRow:
         """Return the shapes of one stored transition."""
-        obs = jax.ShapeDtypeStruct(self.observation_space.shape or (), self.observation_space.dtype)
-        vector = jax.ShapeDtypeStruct((self.num_objectives,), jnp.float32)
-        discount, flag = jax.ShapeDtypeStruct((), jnp.float32), jax.ShapeDtypeStruct((), jnp.bool_)
-        return ReplayRow(obs, self.actions.recorded, vector, obs, flag, discount, flag, vector)
+        return row_shapes(self.observation_space, self.actions.recorded, self.num_objectives)
 
     def init(self, key: jax.Array) -> LearnerState:
         """Return a fresh learner."""
@@ -183,19 +181,7 @@ class SAC:
 
     def replay_rows(self, batch: Transition) -> ReplayRow:
         """Return the transitions (T, B) of up to ``n_step`` steps that a rollout is stored as."""
-        n = self.config.n_step
-        sums = n_step_returns(batch.reward, batch.terminated, batch.truncated, batch.valid, self.gamma, n)
-        next_obs, terminated = at_last_step((batch.next_obs, batch.terminated), sums.num_steps, n)
-        return ReplayRow(
-            obs=batch.obs,
-            action=batch.action,
-            reward=sums.returns,
-            next_obs=next_obs,
-            terminated=terminated,
-            discount=sums.discount,
-            valid=batch.valid,
-            preference=batch.preference,
-        )
+        return n_step_rows(batch, self.gamma, self.config.n_step)
 
     def gradient_step(
         self, params: Params, learning: SACLearning, stored: Replay, key: jax.Array

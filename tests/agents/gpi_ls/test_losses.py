@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from morl.agents.gpi_ls import losses
+from morl.agents.sac.losses import critic_target
 
 
 def test_weights_of_a_preference_in_other_units():
@@ -41,7 +42,7 @@ def test_the_policy_of_the_largest_worth():
 
 def test_nothing_follows_a_true_end():
     reward, following = jnp.array([[1.0, 2.0]] * 2), jnp.array([[10.0, 20.0]] * 2)
-    target = losses.critic_target(reward, jnp.array([0.5, 0.5]), jnp.array([False, True]), following)
+    target = critic_target(reward, jnp.array([0.5, 0.5]), jnp.array([False, True]), following)
     np.testing.assert_allclose(target, [[6, 12], [1, 2]])
 
 
