@@ -361,6 +361,17 @@ class Variation(Protocol):
     @property
     def steps(self) -> int: ...
 
+    def size(self, policy: int, episode: int, capacity: int, num_seeds: int) -> int:
+        """Return the bytes that the stage takes at its peak, about.
+
+        Args:
+            policy: bytes of one policy.
+            episode: bytes of the observations of one episode, as long as the time limit.
+            capacity: places of an archive.
+            num_seeds: S archives.
+        """
+        ...
+
     def begin(
         self,
         simulator: Simulator,

@@ -78,6 +78,17 @@ class Variation:
     first_episodes: int
     episodes: int
 
+    def size(self, policy: int, episode: int, capacity: int, num_seeds: int) -> int:
+        """Return the bytes of archives, of children, and of recorded episodes, see :class:`morl.types.Variation`."""
+        item = policy + 4 * self.learner.num_objectives * (self.episodes + 1)
+        children = self.generation(episode)
+        recorded = children * self.first_episodes + BLOCK * self.episodes
+        return 3 * num_seeds * capacity * item + 4 * children * policy + 3 * recorded * episode
+
+    def generation(self, episode: int) -> int:
+        """Return the children of a generation, fewer where the observations of an episode take many bytes."""
+        return max(1, min(self.children, MOST_BYTES // (self.first_episodes * episode)))
+
     def begin(
         self,
         simulator: Simulator,
@@ -166,7 +177,7 @@ class Population:
 
     def _children(self) -> tuple[Child, tuple[NDArray[np.int64], NDArray[np.int64]], NDArray[np.int32]]:
         """Return children, the rows of their parents among the archived, and the steps after which to give up."""
-        rng, number = self._rng, self._number_of_children()
+        rng, number = self._rng, self._variation.generation(self._programs.first.bytes_each)
         policies, preferences, _, longest = archives.compact(self.archive)[1]
         first, other = rng.integers(len(longest), size=(2, number))
         switches = rng.random(number) < SWITCHES
@@ -184,12 +195,6 @@ class Population:
             forced=rng.normal(size=(number, self._variation.learner.actions.num_outputs)).astype(np.float32),
         )
         return child, (first, second), np.ceil(length * SLACK + SPARE).astype(np.int32)
-
-    def _number_of_children(self) -> int:
-        """Return how many children a generation has, fewer where the observations of their episodes are large."""
-        v = self._variation
-        each: int = v.first_episodes * self._programs.first.bytes_each
-        return max(1, min(v.children, MOST_BYTES // each))
 
     def _promising(self, found: Recorded) -> NDArray[np.int64]:
         """Return the children whose episodes have ended and that nothing dominates, by the first episodes alone."""

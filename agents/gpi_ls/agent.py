@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from morl.agents.gpi_ls import schedule
 from morl.agents.gpi_ls.algorithm import GPILS
 from morl.agents.gpi_ls.config import GPILSConfig
-from morl.agents.sac.setup import LONGEST_HORIZON
+from morl.agents.sac.setup import LONGEST_HORIZON, output_numbers
 from morl.errors import UserError
 from morl.networks import encoders
 from morl.ops import replay
@@ -69,7 +69,8 @@ class GPILSAgent(Agent):
         """Return the bytes of an update, about: a rollout's features, and a batch and its layers in all networks."""
         c, size = self.config, encoders.encoder(self.learner.observation_space).size
         rollout = c.num_envs * c.rollout_steps * size // 2
-        return 4 * (rollout + 2 * c.batch_size * (4 * size + 12 * sum(c.hidden)))
+        outputs = output_numbers(self.learner.actions, self.task.num_objectives)
+        return 4 * (rollout + 2 * c.batch_size * (4 * size + 12 * sum(c.hidden) + outputs))
 
     @property
     def update_settings(self) -> tuple[str, ...]:

@@ -30,7 +30,8 @@ class OnPolicyAgent(Agent):
         """Return the bytes of the features of a rollout, about four times over, and of hidden layers."""
         c = self.learner.config
         features = 4 * encoders.encoder(self.learner.observation_space).size
-        return 4 * c.num_envs * c.rollout_steps * (features + 2 * sum(c.hidden))
+        outputs = for_space(self.learner.action_space).num_outputs
+        return 4 * c.num_envs * c.rollout_steps * (features + 2 * sum(c.hidden) + outputs)
 
     @property
     def update_settings(self) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from morl.agents.sac.action_space import ActionSpace
 from morl.agents.sac.algorithm import SAC
 from morl.agents.sac.config import SACConfig
 from morl.errors import UserError
@@ -65,6 +66,11 @@ def update_note(learner: SAC) -> str:
     )
 
 
+def output_numbers(actions: ActionSpace, num_objectives: int) -> int:
+    """Return the numbers that an update holds of policies and of values of actions, for each transition, about."""
+    return 13 * actions.num_values * num_objectives + 5 * actions.num_outputs + 12 * actions.action_size
+
+
 class SACAgent(Agent):
     """Agent of soft actor-critics; what the agents say of their learner alike."""
 
@@ -77,7 +83,9 @@ class SACAgent(Agent):
         """Return the bytes of an update, about: a rollout's features, and a batch and its layers in all networks."""
         c, size = self.learner.config, encoders.encoder(self.learner.observation_space).size
         rollout = c.num_envs * c.rollout_steps * size // 2
-        return 4 * (rollout + c.batch_size * (4 * size + 4 * sum(c.hidden) + 6 * self._critic_numbers))
+        layers = 4 * size + 4 * sum(c.hidden) + 6 * self._critic_numbers
+        outputs = output_numbers(self.learner.actions, self.learner.num_objectives)
+        return 4 * (rollout + c.batch_size * (layers + outputs))
 
     @property
     def _critic_numbers(self) -> int:
@@ -88,7 +96,10 @@ class SACAgent(Agent):
 
     @property
     def update_settings(self) -> tuple[str, ...]:
-        more = () if self.learner.config.critic_hidden is None else ("critic_hidden",)
+        c, kind = self.learner.config, self.learner.networks.kind
+        more = () if c.critic_hidden is None else ("critic_hidden",)
+        if kind == "convolution":
+            more = (*more, "channels", "blocks")
         return ("batch_size", "num_envs", "rollout_steps", "hidden", *more)
 
     @property

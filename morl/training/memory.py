@@ -21,6 +21,7 @@ import numpy as np
 from morl.errors import UserError
 from morl.settings import TrainSettings
 from morl.training.backends.environment import WATCHED
+from morl.training.evaluation import MAX_STEPS
 from morl.training.rollout import start
 from morl.training.setup import Setup
 from morl.types import PyTree
@@ -31,6 +32,9 @@ REPLAY = 1.3  # updated in place; some of it twice at the start
 ARCHIVE = 3.0  # before and after an insertion, and both together in between
 HOST_STEPS = 12.0  # observations of a rollout on the host: as stepped, stacked, on devices, and what is yet to be freed
 MOST_UPDATES = 2**31 - 1  # counted in int32
+# Settings that lower the networks: those that the agent names for its updates, or all where it names none.
+WIDTHS = ("hidden", "critic_hidden", "width", "num_blocks", "channels", "blocks", "embedding_size")
+VARIATION = ("variation_children", "variation_episodes", "variation_first_episodes", "archive_capacity", "num_seeds")
 
 
 class Part(NamedTuple):
@@ -82,31 +86,41 @@ def estimate(setup: Setup, settings: TrainSettings) -> list[Part]:
     """Return the parts of a training's memory at its peak, in bytes over all policies and seeds."""
     agent, seeds = setup.agent, settings.num_seeds
     learner = agent.learner
-    per_seed = len(agent.preferences)
-    policies = seeds * per_seed
+    policies = seeds * len(agent.preferences)
     networks, replay, policy = _learner_bytes(learner)
     if agent.extension is not None:
         networks = max(networks, _learner_bytes(agent.extension.learner)[0])
+    widths = tuple(name for name in WIDTHS if name in (agent.update_settings or WIDTHS))
+    counts = ("num_policies", "num_seeds")
+    archived = settings.archive_capacity if not setup.conditional else 0
+    episodes = ("eval_episodes", "final_episodes", "num_preferences", "max_support", *counts)
+    return [
+        Part(
+            "networks and optimisers",
+            LEARNERS * policies * networks,
+            (*widths, "max_support", *counts, "initial", "rounds"),
+        ),
+        Part("replay", REPLAY * policies * replay, ("replay_capacity", *counts)),
+        Part("rollouts", policies * _rollout_bytes(setup), ("num_envs", "rollout_steps", "batch", *counts)),
+        Part("updates", policies * agent.update_bytes, (*agent.update_settings, *counts)),
+        Part("archive", ARCHIVE * seeds * archived * policy, ("archive_capacity", *widths, "num_seeds")),
+        Part("evaluations", _evaluation_bytes(setup, settings, policies), episodes),
+        Part("variation", _variation_bytes(setup, settings, policy), VARIATION),
+    ]
+
+
+def _rollout_bytes(setup: Setup) -> float:
+    """Return the bytes of a rollout of one policy."""
+    learner = setup.agent.learner
+    if setup.spec.solution_set.endswith(":LabelledObjects"):
+        return 0.0
     rows = learner.num_envs * learner.rollout_steps
     observation = _space_bytes(setup.env.observation_space)
     step = 2 * observation + _space_bytes(setup.env.action_space) + 8 * len(setup.objectives) + 4
-    if setup.spec.solution_set.endswith(":LabelledObjects"):
-        rollout = 0.0
-    elif setup.has_objects:
-        rollout = rows * (setup.env.horizon + 1) * step
-    else:
-        rollout = rows * (step + (HOST_STEPS - 2) * observation * (setup.backend == "host"))
-    widths = ("hidden", "width", "num_blocks", "channels")
-    counts = ("num_policies", "num_seeds")
-    archived = settings.archive_capacity if not setup.conditional else 0
-    return [
-        Part("networks and optimisers", LEARNERS * policies * networks, (*widths, *counts, "initial", "rounds")),
-        Part("replay", REPLAY * policies * replay, ("replay_capacity", *counts)),
-        Part("rollouts", policies * rollout, ("num_envs", "rollout_steps", "batch", *counts)),
-        Part("updates", policies * agent.update_bytes, (*agent.update_settings, *counts)),
-        Part("archive", ARCHIVE * seeds * archived * policy, ("archive_capacity", *widths, "num_seeds")),
-        Part("evaluations", _evaluation_bytes(setup, settings, policies), ("eval_episodes", "final_episodes", *counts)),
-    ]
+    if setup.has_objects:
+        return rows * (setup.env.horizon + 1) * step
+    on_host = (HOST_STEPS - 2) * observation * (setup.backend == "host")
+    return rows * (step + on_host) + _acting_bytes(setup, learner.num_envs, greedy=False)
 
 
 def _learner_bytes(learner: Any) -> tuple[int, int, int]:
@@ -132,8 +146,11 @@ def _evaluation_bytes(setup: Setup, settings: TrainSettings, policies: int) -> f
     if setup.spec.solution_set.endswith(":LabelledObjects"):
         return 0.0
     observation = _space_bytes(setup.env.observation_space)
+    acting = 0.0
+    if not setup.has_objects:
+        acting = policies * width * _acting_bytes(setup, settings.eval_episodes, greedy=True)
     if setup.backend == "host":
-        return final + policies * settings.eval_episodes * 3 * observation
+        return final + acting + policies * settings.eval_episodes * 3 * observation
     if setup.has_objects:
         horizon: int = setup.env.horizon
         steps = width * settings.eval_episodes * (horizon + 1)
@@ -142,7 +159,46 @@ def _evaluation_bytes(setup: Setup, settings: TrainSettings, policies: int) -> f
     with contextlib.suppress(Exception):  # any: the environment is the user's, and is told of when it is stepped
         one = jax.eval_shape(lambda key: start(env, env.default_params, key), jax.random.key(0))
         observation = _tree_bytes(one)
-    return final + policies * width * settings.eval_episodes * 3 * observation
+    return final + acting + policies * width * settings.eval_episodes * 3 * observation
+
+
+def _variation_bytes(setup: Setup, settings: TrainSettings, policy: int) -> float:
+    """Return the bytes of the agent's last stage, if it has one, see :meth:`morl.types.Variation.size`."""
+    variation = getattr(setup.agent, "variation", None)
+    if variation is None:
+        return 0.0
+    episode = _space_bytes(setup.env.observation_space) * (setup.env.max_episode_steps or MAX_STEPS)
+    return float(variation.size(policy, episode, settings.archive_capacity, settings.num_seeds))
+
+
+def _acting_bytes(setup: Setup, rows: int, *, greedy: bool) -> float:
+    """Return the bytes of the layers in which one policy chooses actions for so many observations, about.
+
+    They are twice the largest result of an operation; 0 for a learner that cannot run on abstract arrays.
+    """
+    learner, shape = setup.agent.learner, jax.ShapeDtypeStruct
+    space = learner.observation_space
+    try:
+        policy = jax.eval_shape(lambda key: learner.policy(learner.init(key)), jax.random.key(0))
+        obs = shape((rows, *space.shape), space.dtype)
+        preference = shape((len(setup.objectives),) if greedy else (rows, len(setup.objectives)), np.float32)
+        program = jax.make_jaxpr(lambda *args: learner.act(*args, greedy=greedy))
+        found = program(policy, obs, preference, jax.eval_shape(jax.random.key, 0))
+    except Exception:  # any: it is told of where it matters, when it acts
+        return 0.0
+    return 2.0 * _largest_result(found.jaxpr)
+
+
+def _largest_result(program: Any) -> int:
+    """Return the bytes of the largest result of an operation of a jaxpr, or of one inside it."""
+    largest = 0
+    for operation in program.eqns:
+        largest = max(largest, *(_tree_bytes(x.aval) for x in operation.outvars), 0)
+        for inner in jax.tree.leaves(operation.params, is_leaf=lambda x: hasattr(x, "eqns") or hasattr(x, "jaxpr")):
+            inner = getattr(inner, "jaxpr", inner)
+            if hasattr(inner, "eqns"):
+                largest = max(largest, _largest_result(inner))
+    return largest
 
 
 def _space_bytes(space: Any) -> int:

@@ -9,8 +9,12 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 
+from morl.agents.capql.algorithm import CAPQL
+from morl.agents.capql.config import CAPQLConfig
 from morl.agents.cmorl import CMORLConfig
 from morl.agents.d3po import D3POAgent, D3POConfig
+from morl.agents.gpi_ls.agent import GPILSAgent
+from morl.agents.gpi_ls.config import GPILSConfig
 from morl.agents.ppo.agent import PPOAgent
 from morl.agents.ppo.config import PPOAgentConfig
 from morl.cli import main
@@ -86,6 +90,43 @@ def test_the_bytes_of_a_hypernetwork_are_those_of_the_compiled_one():
     assert 1 / 1.5 < agent.update_bytes / bytes_taken(agent) < 1.5
 
 
+SMALL = Task(spaces.Box(-1, 1, (10,), np.float32), spaces.Discrete(200), 2, 0.9, 10**6)
+ROLLOUT = {"num_envs": 4, "rollout_steps": 8, "learning_starts": 64, "hidden": (64,)}
+
+
+@pytest.mark.parametrize(
+    "agent",
+    [
+        CAPQL(CAPQLConfig(**ROLLOUT, update_ratio=0.125, batch_size=2048, replay_capacity=4096), SMALL),
+        GPILSAgent(GPILSConfig(**ROLLOUT, gradient_steps=2, batch_size=2048, replay_capacity=4096), SMALL),
+    ],
+)
+def test_the_bytes_of_an_update_over_many_actions_are_those_of_the_compiled_one(agent):
+    """Values of 200 actions dominate them."""
+    assert 1 / 1.5 < agent.update_bytes / bytes_taken(agent) < 1.5
+
+
+def test_the_bytes_of_acting_are_those_of_the_compiled_function():
+    """Ask XLA for the memory of GPI-LS's actions, which compare the policies of all its preferences."""
+    setup, _ = setup_of("gpi-ls")
+    learner, shape = setup.agent.learner, jax.ShapeDtypeStruct
+    policy = jax.eval_shape(lambda key: learner.policy(learner.init(key)), jax.random.key(0))
+    obs = shape((500, *learner.observation_space.shape), learner.observation_space.dtype)
+    act = jax.jit(partial(learner.act, greedy=True))
+    compiled = act.lower(policy, obs, shape((2,), jnp.float32), jax.random.key(0)).compile()
+    taken = compiled.memory_analysis().temp_size_in_bytes
+    assert 1 / 1.5 < memory._acting_bytes(setup, 500, greedy=True) / taken < 1.5
+
+
+def test_the_bytes_of_a_variation_by_hand():
+    config = CMORLConfig(variation_share=0.5, variation_children=10, variation_first_episodes=2, variation_episodes=5)
+    variation = setup_of("cmorl", config)[0].agent.variation
+    archives = 3 * 2 * 50 * (10**6 + 4 * 2 * 6)  # a policy, its preference and five returns
+    assert variation.size(10**6, 8000, 50, 2) == archives + 4 * 10 * 10**6 + 3 * (10 * 2 + 4 * 5) * 8000
+    assert variation.generation(2**26) == 2  # four episodes of that size, two a child
+    assert variation.generation(2**40) == 1
+
+
 @pytest.mark.parametrize(
     ("command", "largest"),
     [
@@ -108,6 +149,14 @@ def test_the_bytes_of_a_hypernetwork_are_those_of_the_compiled_one():
         ("gpi-ls --batch-size 10000000", "updates .* GB, by batch_size or num_envs"),
         ("dsac --batch-size 10000000", "updates .* GB, by batch_size or num_envs"),
         ("dsac --final-episodes 2000000000", "evaluations .* TB, by eval_episodes or final_episodes or num_policies$"),
+        ("capql --num-preferences 1000000000", "by eval_episodes or final_episodes or num_preferences$"),
+        (
+            "gpi-ls --eval-episodes 1000000",
+            "evaluations .* GB, by eval_episodes or .* or num_preferences or max_support$",
+        ),
+        ("gpi-ls --max-support 100000000", "evaluations .* TB, by eval_episodes or .* or max_support$"),
+        ("capql --hidden 1000000 1000000", "networks and optimisers .* TB, by hidden$"),
+        ("cmorl --variation-share 0.2 --variation-episodes 100000000", "variation .* TB, by variation_children or var"),
         ("mogfn --batch 10000000 --steps 100000000", "updates .* TB, by batch or replay_batch or hidden"),
         ("mogfn --batch 64 --hidden 300000 300000", "networks and optimisers .* TB, by hidden"),
         ("mogfn-al --rounds 1000000000", "updates .* TB, by rounds or round_size or initial"),
