@@ -133,7 +133,10 @@ def check_keywords(
     Raises:
         UserError: another keyword; the message lists the allowed ones.
     """
-    parameters = inspect.signature(entry_point).parameters.values()
+    try:
+        parameters = inspect.signature(entry_point).parameters.values()
+    except (TypeError, ValueError):  # of a builtin, for example: what it takes is not known
+        return
     if any(p.kind is p.VAR_KEYWORD for p in parameters):
         return
     allowed = [p.name for p in parameters if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)] + list(also)

@@ -97,9 +97,11 @@ def _check_id(report: Report, id: str, backend: Backend | None, seed: int, kwarg
             _check_functional(report, env, seed, spec, changed=bool(kwargs))
         return
     own = {name: value for name, value in kwargs.items() if name != TIME_LIMIT}
-    if spec.entry_point is not None:
-        with contextlib.suppress(ImportError, DependencyNotInstalled):  # told of where it is made
-            check_keywords(spec.id, _entry_point(spec), own, also=[TIME_LIMIT])
+    creator = None
+    with contextlib.suppress(Exception, SystemExit):  # any exception: it is told of where it is made
+        creator = _entry_point(spec)
+    if creator is not None:
+        check_keywords(spec.id, creator, own, also=[TIME_LIMIT])
     if TIME_LIMIT in kwargs:
         spec = dataclasses.replace(spec, max_episode_steps=kwargs[TIME_LIMIT])
     _check_made(report, partial(_make_as_it_comes, spec, own), seed, spec, changed=bool(kwargs))

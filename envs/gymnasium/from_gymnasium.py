@@ -23,7 +23,7 @@ from morl.envs.gymnasium.host_vector import HostVectorEnv
 from morl.envs.gymnasium.masked import MaskAtEnd, MaskIntoObservation, MaskJoin
 from morl.envs.host.in_process import VectorRewardSync
 from morl.envs.host.worker_pool import WorkerPool
-from morl.errors import MissingExtraError, UserCodeError, UserError, closing, user_code
+from morl.errors import MissingExtraError, UserCodeError, UserError, blame, closing, user_code
 from morl.registry import Objective, env_spec
 from morl.spaces import Observations
 from morl.words import brief_repr
@@ -215,12 +215,14 @@ def _missing(id: str, error: Exception) -> UserError:
 
 def _refused(spec: EnvSpec, entry_point: Any, kwargs: Mapping[str, Any], error: BaseException) -> UserError:
     """Return the error for an environment that could not be made."""
-    why = str(error).partition(" was raised from the environment creator")[0]  # Gymnasium's suffix
+    if "was raised from the environment creator" in str(error) and error.__context__ is not None:
+        error = error.__context__  # Gymnasium raises another in its place
+    why = str(error)
     for name in kwargs:
         if f"unexpected keyword argument '{name}'" in why:
             return UserError(f"{spec.id} has no keyword {name!r}; allowed: {', '.join(_keywords(entry_point))}")
     given = f" with {dict(kwargs)}" if kwargs else ""
-    return UserCodeError(f"{spec.id} cannot be made{given}: {type(error).__name__}: {why}")
+    return UserCodeError(f"{spec.id} cannot be made{given}: {blame(error)}")
 
 
 def _keywords(entry_point: Any) -> list[str]:

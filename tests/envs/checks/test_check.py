@@ -2,6 +2,7 @@
 
 import inspect
 import random
+import re
 from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
@@ -360,6 +361,34 @@ def test_which_agents_can_train_is_told():
     lines = [str(finding) for finding in report.findings if finding.subject == "agents"]
     assert lines[0] == "ok    agents: cmorl, d3po, ppo: can train"
     assert any(line.startswith("note  agents: capql, dsac, gmorl, gpi-ls: cannot: action space") for line in lines)
+
+
+class Leaves(Sound):
+    def __init__(self):
+        raise SystemExit(0)
+
+
+@pytest.mark.parametrize(
+    ("entry_point", "said"),
+    [
+        (f"{__name__}:Absent", "AttributeError: module 'tests.envs.checks.test_check' has no attribute 'Absent'"),
+        ("tests.absent:Absent", "No module named 'tests.absent'"),
+        (Leaves, r"SystemExit: 0 (tests/envs/checks/test_check.py:"),
+        (CannotBeMade, r"RuntimeError: no licence (tests/envs/checks/test_check.py:"),
+    ],
+)
+def test_check_and_training_say_the_same_of_what_no_registration_makes(entry_point, said, monkeypatch):
+    spec = gymnasium.envs.registration.EnvSpec("morl-test/Unmade-v0", entry_point=entry_point)
+    monkeypatch.setitem(gymnasium.registry, spec.id, spec)
+    assert said in fixes(check_env(spec.id))["made"]
+    with pytest.raises(UserError, match=re.escape(said)):
+        morl.make(spec.id)
+
+
+def test_a_builtin_that_shows_no_signature_is_one_line():
+    assert "raised TypeError" in fixes(check_env("builtins:max", env_kwargs={"depth": 3}))["made"]
+    with pytest.raises(UserError, match="max cannot make an environment: TypeError"):
+        morl.make("builtins:max")
 
 
 def test_where_something_is_raised_is_told():
