@@ -38,6 +38,9 @@ class TrainSettings:
     """Back-end of the environment; by default JAX if the environment is written in it."""
     processes: int = 0
     """Worker processes that step an environment on the host; 0 steps it in this one. The numbers are the same."""
+    threads: int | None = None
+    """Threads of each process that step an environment on the host, where its copies share nothing; by default one for
+    each core for MO-Gymnasium's on MuJoCo without `processes`, else one. The numbers are the same."""
     overlap: bool = False
     """Step an environment on the host for half of the policies while the other half acts or updates, each half with as
     many `processes`; for more cores than these fill. The numbers are the same up to rounding."""
@@ -84,6 +87,8 @@ class TrainSettings:
             check_integer(self, name, low=1)
         check_integer(self, "seed", low=0, high=2**31 - 1)
         check_integer(self, "processes", low=0)
+        if self.threads is not None:
+            check_integer(self, "threads", low=1)
         if self.max_envs is not None:
             check_integer(self, "max_envs", low=1)
         check_integer(self, "archive_capacity", low=2)
@@ -122,6 +127,7 @@ class SearchSettings:
     steps: ClassVar[int] = 0  # the agent's settings have the budget
     backend: ClassVar[Backend] = "jax"
     processes: ClassVar[int] = 0
+    threads: ClassVar[int | None] = None
     overlap: ClassVar[bool] = False
     max_envs: ClassVar[int | None] = None
     gamma: ClassVar[float] = 1.0

@@ -81,6 +81,7 @@ class HostEnvironment:
         processes: int = 0,
         restarts: int = 0,
         *,
+        threads: int | None = None,
         finite: bool = True,
         observations: Observations | None = None,
     ) -> HostVectorEnv:
@@ -88,11 +89,14 @@ class HostEnvironment:
 
         Args:
             num_envs: B.
-            processes: number of worker processes, up to ``num_envs``; 0 steps the environments one after another
-                in this process. Episodes do not depend on it. Workers are spawned: a script must guard its entry by
+            processes: number of worker processes, up to ``num_envs``; 0 steps the environments in this process.
+                Episodes do not depend on it. Workers are spawned: a script must guard its entry by
                 ``if __name__ == "__main__":``.
             restarts: largest number of replacements of a worker that ends, raises or hangs; see
                 :attr:`.HostStep.lost`.
+            threads: that step the environments of one process side by side, for environments that share nothing. By
+                default one for each core where MO-Gymnasium's MuJoCo steps in this process, else one. Episodes do not
+                depend on it.
             finite: refuse rewards that are not finite.
             observations: turns observations into what agents see; by default they are as the environment gives them.
 
@@ -103,15 +107,25 @@ class HostEnvironment:
             raise UserError(f"num_envs must be at least 1, not {num_envs}")
         if not 0 <= processes <= num_envs:
             raise UserError(f"processes must be from 0 to num_envs ({num_envs}), not {processes}")
+        if threads is not None and threads < 1:
+            raise UserError(f"threads must be at least 1, not {threads}")
         build_env = partial(build_guarded, self.spec, self.kwargs, finite, self.action_mask is not None)
         size = len(self.objectives)
         envs: VectorEnv[Any, Any, Any]
         if processes:
             envs = WorkerPool(
-                build_env, self.observation_space, self.action_space, num_envs, processes, size, self.id, restarts
+                build_env,
+                self.observation_space,
+                self.action_space,
+                num_envs,
+                processes,
+                size,
+                self.id,
+                restarts,
+                threads=threads or 1,
             )
         else:
-            envs = VectorRewardSync(build_env, num_envs, size)
+            envs = VectorRewardSync(build_env, num_envs, size, threads)
         return HostVectorEnv(envs, len(self.objectives), self.id, finite, observations)
 
     def make_single(self, render_mode: str | None = None) -> gymnasium.Env[Any, Any]:

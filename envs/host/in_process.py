@@ -1,4 +1,4 @@
-"""Gymnasium environments with a vector reward, stepped in one process.
+"""Gymnasium environments with a vector reward, stepped in one process, by threads if they are safe in them.
 
 Worker processes import this module, so it does not import JAX.
 """
@@ -15,7 +15,8 @@ from gymnasium.vector.utils import concatenate
 from numpy.typing import NDArray
 
 from morl.envs.host.guard import Guard
-from morl.envs.mujoco.robots import Robots, robots_of
+from morl.envs.host.threads import StepThreads, available_cores
+from morl.envs.mujoco.robots import Robots, is_plain_mujoco, robots_of
 from morl.errors import UserError
 
 Build = Callable[[], gymnasium.Env[Any, Any]]
@@ -27,12 +28,22 @@ class VectorRewardSync(SyncVectorEnv[Any, Any]):
 
     Returned observations are its buffer, which the next step overwrites. MuJoCo's robots are stepped together
     (:mod:`morl.envs.mujoco.robots`), with the same episodes.
+
+    Args:
+        build: makes one environment.
+        num_envs: B.
+        num_objectives: R.
+        threads: that share out the environments of a step, but not their resets; by default one for each core where
+            they are MO-Gymnasium's on MuJoCo and one in all where others.
     """
 
-    def __init__(self, build: Build, num_envs: int, num_objectives: int) -> None:
+    def __init__(self, build: Build, num_envs: int, num_objectives: int, threads: int | None = None) -> None:
         super().__init__([build] * num_envs, copy=False, autoreset_mode=AutoresetMode.SAME_STEP)
         self._rewards = np.zeros((num_envs, num_objectives))
-        self._robots = robots_of(self.envs, build, transparent=(Guard,))
+        if threads is None:
+            threads = available_cores() if is_plain_mujoco(self.envs[0], transparent=(Guard,)) else 1
+        self._threads = StepThreads(min(threads, num_envs))
+        self._robots = robots_of(self.envs, build, (Guard,), self._threads)
         spec = self.envs[0].spec
         self._limit = spec.max_episode_steps if spec else None
         self._elapsed = np.zeros(num_envs, np.int64)
@@ -80,6 +91,7 @@ class VectorRewardSync(SyncVectorEnv[Any, Any]):
             UserCodeError: the first error.
         """
         self.closed = True  # also where one raises: it is not closed again when it is deleted
+        self._threads.close()
         errors = []
         for env in self.envs:
             try:
@@ -92,8 +104,11 @@ class VectorRewardSync(SyncVectorEnv[Any, Any]):
     def _step_each(self, actions: NDArray[Any]) -> Stepped:
         reward = np.zeros_like(self._rewards)
         terminated, truncated = np.zeros((2, self.num_envs), np.bool_)
-        for i in np.flatnonzero(~self._resting):
+
+        def step(i: int) -> None:
             self._latest[i], reward[i], terminated[i], truncated[i], _ = self.envs[i].step(actions[i])
+
+        self._threads.each(step, np.flatnonzero(~self._resting))
         return reward, terminated, truncated
 
     def _step_together(self, robots: Robots, actions: NDArray[Any]) -> Stepped:

@@ -58,6 +58,7 @@ class WorkerPool(VectorEnv[Any, Any, Any]):
         id: name for error messages.
         restarts: largest number of replacements of each worker.
         patience: seconds to wait for an answer.
+        threads: of each worker, that share out its environments.
 
     Raises:
         WorkerError: a worker failed more than ``restarts`` times.
@@ -75,6 +76,7 @@ class WorkerPool(VectorEnv[Any, Any, Any]):
         id: str,
         restarts: int = 0,
         patience: float = PATIENCE,
+        threads: int = 1,
     ) -> None:
         self.single_observation_space, self.single_action_space = observation_space, action_space
         self.observation_space = batch_space(observation_space, num_envs)
@@ -93,7 +95,7 @@ class WorkerPool(VectorEnv[Any, Any, Any]):
         context: Any = multiprocessing.get_context("spawn")
         self._shared = create_shared_memory(observation_space, num_envs, context)
         self._obs: Any = read_from_shared_memory(observation_space, self._shared, num_envs)
-        self._context, self._build = context, CloudpickleWrapper(build)
+        self._context, self._build, self._threads = context, CloudpickleWrapper(build), threads
         self._pipes: list[Connection] = []
         self._workers: list[BaseProcess] = []
         # the exit priority makes it run at exit, before multiprocessing waits for the workers
@@ -112,7 +114,7 @@ class WorkerPool(VectorEnv[Any, Any, Any]):
     def _launched(self, worker: int) -> tuple[Connection, BaseProcess]:
         ours, theirs = self._context.Pipe()
         mine = slice(self._starts[worker], self._ends[worker])
-        share = (self._build, self._shared, self.num_envs, mine, self._objectives, self._id)
+        share = (self._build, self._shared, self.num_envs, mine, self._objectives, self._id, self._threads)
         process = self._context.Process(target=_serve, args=(theirs, *share), daemon=True)
         process.start()
         theirs.close()  # the pipe then closes when the worker ends
@@ -308,6 +310,7 @@ def _serve(
     mine: slice,
     num_objectives: int,
     id: str,
+    threads: int,
 ) -> None:
     """Answer each message until told to stop; the main function of a worker."""
     envs: VectorRewardSync | None = None
@@ -315,7 +318,7 @@ def _serve(
 
     def start() -> None:
         nonlocal envs, room
-        envs = VectorRewardSync(build.fn, mine.stop - mine.start, num_objectives)
+        envs = VectorRewardSync(build.fn, mine.stop - mine.start, num_objectives, threads)
         every: Any = read_from_shared_memory(envs.single_observation_space, shared, num_envs)
         room = every[mine]
 
@@ -352,7 +355,7 @@ def _answer(pipe: Connection, act: Callable[[], Any], id: str) -> bool:
     return False
 
 
-def _reset(envs: VectorRewardSync, how: tuple[list[int | None] | None, bool], room: NDArray[Any]) -> None:
+def _reset(envs: VectorRewardSync, how: tuple[list[int | None] | None, Any], room: NDArray[Any]) -> None:
     room[...] = envs.reset(seed=how[0], once=how[1])[0]
 
 

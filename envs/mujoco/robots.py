@@ -1,8 +1,9 @@
-"""MO-Gymnasium's MuJoCo robots (v5), stepped together: physics one after another, the rest in batched arrays.
+"""MO-Gymnasium's MuJoCo robots (v5), stepped together: physics by threads, the rest in batched arrays.
 
 Gymnasium and MO-Gymnasium compute the observation, reward and info of each step in Python, each quantity several times,
-which takes a quarter to half of a step (``benchmarks/host/stepping.py``). Results here equal theirs bit for bit. Worker
-processes import this module, so it does not import JAX.
+which takes a quarter to half of a step (``benchmarks/host/stepping.py``); in the rest MuJoCo releases Python's lock.
+Results here equal theirs bit for bit, whatever the number of threads. Worker processes import this module, so it does
+not import JAX.
 """
 
 from __future__ import annotations
@@ -14,8 +15,11 @@ import gymnasium
 import numpy as np
 from gymnasium.wrappers import OrderEnforcing, TimeLimit
 
+from morl.envs.host.threads import StepThreads
+
 Array = Any  # NumPy array; MuJoCo's are untyped
 _CHECKED_STEPS = 3
+_PACKAGE = "mo_gymnasium.envs.mujoco."
 
 
 class Robots:
@@ -23,6 +27,7 @@ class Robots:
 
     Args:
         envs: environments of one class and with equal keywords, as Gymnasium made them (``unwrapped``).
+        threads: share out the simulations; by default the calling thread alone.
 
     Attributes:
         contacts: compute contact forces, which MuJoCo does in a call of its own.
@@ -31,15 +36,17 @@ class Robots:
 
     contacts = False
 
-    def __init__(self, envs: Sequence[Any]) -> None:
+    def __init__(self, envs: Sequence[Any], threads: StepThreads | None = None) -> None:
         import mujoco
 
+        self._threads = threads or StepThreads()
         self._env = envs[0]
         self.mortal: bool = getattr(self._env, "_terminate_when_unhealthy", False)  # absent for robots that cannot fall
         self._dt: float = self._env.dt
         self._datas = [env.data for env in envs]
         self._simulations = [(env.model, env.data, env.data.ctrl) for env in envs]
         self._views: dict[str, list[Array]] = {}
+        self._rows: dict[str, Array] = {}  # gathered since the state last changed
         self._mujoco: Any = mujoco
 
     def step(self, actions: Array, awake: Array) -> tuple[Array, Array, Array]:
@@ -50,24 +57,30 @@ class Robots:
             environments that are not awake.
         """
         step, contacts, skip = self._mujoco.mj_step, self._mujoco.mj_rnePostConstraint, self._env.frame_skip
+        self._rows.clear()  # some may have been reset
         before = self.position()
-        for i in np.flatnonzero(awake):
+
+        def simulate(i: int) -> None:
             model, data, ctrl = self._simulations[i]
             ctrl[:] = actions[i]
             step(model, data, nstep=skip)
             if self.contacts:
                 contacts(model, data)
+
+        self._threads.each(simulate, np.flatnonzero(awake))
+        self._rows.clear()
         velocity = (self.position() - before) / self._dt
         healthy = self.healthy()
         reward = self.reward(velocity, actions, healthy)
         return self.observation(), reward, ~healthy & self.mortal
 
     def rows(self, name: str) -> Array:
-        """Return MuJoCo's array of that name for each simulation, (N, ...)."""
-        views = self._views.get(name)
-        if views is None:  # views of MuJoCo's memory, which does not move
-            views = self._views[name] = [getattr(data, name)[None] for data in self._datas]
-        return np.concatenate(views)
+        """Return MuJoCo's array of that name for each simulation, (N, ...); not to be written to."""
+        if name not in self._rows:
+            if name not in self._views:  # views of MuJoCo's memory, which does not move
+                self._views[name] = [getattr(data, name)[None] for data in self._datas]
+            self._rows[name] = np.concatenate(self._views[name])
+        return self._rows[name]
 
     def position(self) -> Array:
         """Return the positions (N, 2) or (N, 1) in metres from which velocities are computed."""
@@ -164,8 +177,8 @@ class _Hoppers(_Walkers):
 class _Ants(Robots):
     contacts = True
 
-    def __init__(self, envs: Sequence[Any]) -> None:
-        super().__init__(envs)
+    def __init__(self, envs: Sequence[Any], threads: StepThreads | None = None) -> None:
+        super().__init__(envs, threads)
         self._body = self._env.model.body(self._env._main_body).id
 
     def position(self) -> Array:
@@ -240,6 +253,7 @@ def robots_of(
     envs: Sequence[gymnasium.Env[Any, Any]],
     build: Callable[[], gymnasium.Env[Any, Any]],
     transparent: tuple[type[gymnasium.Wrapper[Any, Any, Any, Any]], ...],
+    threads: StepThreads | None = None,
 ) -> Robots | None:
     """Return the robots that step ``envs`` together, or None where that is not supported.
 
@@ -249,22 +263,36 @@ def robots_of(
         envs: environments as ``build`` makes them.
         build: makes an environment for a trial of a few steps, since releases of Gymnasium may differ.
         transparent: wrappers, besides Gymnasium's, that do not change steps.
+        threads: share out the simulations.
     """
     kind = type(envs[0].unwrapped)
-    package, _, module = kind.__module__.rpartition(".")
-    robots = _ROBOTS.get(f"{module}:{kind.__name__}") if package == "mo_gymnasium.envs.mujoco" else None
-    if robots is None or envs[0].render_mode is not None:
+    robots = _ROBOTS.get(f"{kind.__module__.removeprefix(_PACKAGE)}:{kind.__name__}")
+    if robots is None or not is_plain_mujoco(envs[0], transparent):
         return None
-    layer: gymnasium.Env[Any, Any] = envs[0]
-    while isinstance(layer, gymnasium.Wrapper):
-        if type(layer) not in (TimeLimit, OrderEnforcing, *transparent):
-            return None
-        layer = layer.env
     twin = build()
     try:
-        return robots([env.unwrapped for env in envs]) if _reproduced(twin, robots) else None
+        return robots([env.unwrapped for env in envs], threads) if _reproduced(twin, robots) else None
     finally:
         twin.close()
+
+
+def is_plain_mujoco(
+    env: gymnasium.Env[Any, Any], transparent: tuple[type[gymnasium.Wrapper[Any, Any, Any, Any]], ...]
+) -> bool:
+    """Return whether an environment is MO-Gymnasium's on MuJoCo without pictures, and no other wrapper changes it.
+
+    Such environments share nothing and may step in different threads.
+
+    Args:
+        env: environment.
+        transparent: wrappers, besides Gymnasium's, that do not change steps.
+    """
+    layer = env
+    while isinstance(layer, gymnasium.Wrapper):
+        if type(layer) not in (TimeLimit, OrderEnforcing, *transparent):
+            return False
+        layer = layer.env
+    return type(layer).__module__.startswith(_PACKAGE) and env.render_mode is None
 
 
 def _reproduced(env: gymnasium.Env[Any, Any], kind: type[Robots]) -> bool:

@@ -39,7 +39,7 @@ from morl.yardsticks.protocol import Protocol, differences
 
 Grouping = Literal["settings", "run"]
 FIRST = 4  # the first metrics share their bootstrap draws
-UNLIKE = ("seed", "num_seeds", "processes", "overlap")  # settings that runs of one group may differ in
+UNLIKE = ("seed", "num_seeds", "processes", "threads", "overlap")  # settings that runs of one group may differ in
 
 
 @dataclass(frozen=True)

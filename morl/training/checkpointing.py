@@ -21,7 +21,7 @@ from morl.words import counted
 MINUTES = 10.0
 SHARE = 0.02  # of the time that checkpoints may take by default
 # settings that change no number beyond rounding
-_FREE = frozenset({"device", "processes", "overlap", "checkpoint_minutes", "checkpoints_kept"})
+_FREE = frozenset({"device", "processes", "threads", "overlap", "checkpoint_minutes", "checkpoints_kept"})
 
 
 class Saver:

@@ -32,7 +32,7 @@ from morl.yardsticks.protocol import Protocol, protocol_of
 if TYPE_CHECKING:
     from morl.training.solution_sets import SolutionSet
 
-HOST_SETTINGS = ("processes", "overlap", "max_envs")
+HOST_SETTINGS = ("processes", "threads", "overlap", "max_envs")
 DEFAULT_GAMMA = 0.99
 
 
@@ -51,6 +51,7 @@ class Setup:
         reference_point: (R,) of the hypervolume.
         seeds: training seeds.
         processes: worker processes of an environment on the host.
+        threads: of each process, that step it; None for the default.
         overlap: step it for half of the policies while the other half updates.
         observations: how its observations are turned into what the agent sees.
         max_envs: environments on the host that may be alive at once, if bounded.
@@ -72,6 +73,7 @@ class Setup:
     reference_point: Floats
     seeds: range = range(1)
     processes: int = 0
+    threads: int | None = None
     overlap: bool = False
     max_envs: int | None = None
     trains: bool = True
@@ -294,6 +296,7 @@ def prepare(agent: str, settings: TrainSettings, config: Any = None, given: Give
         reference,
         range(settings.seed, settings.seed + settings.num_seeds),
         settings.processes,
+        settings.threads,
         settings.overlap,
         settings.max_envs,
         archive_epsilon=settings.archive_epsilon,

@@ -316,6 +316,8 @@ def test_worker_processes_and_overlap_change_nothing_but_the_speed(tiny, tmp_pat
         ({"env": "minecart-v00"}, "unknown environment 'minecart-v00'.*minecart-v0"),
         ({"steps": 0}, "steps must be at least 1, not 0"),
         ({"processes": 2}, "deep-sea-treasure-v0 is compiled with JAX; --processes is for environments on the host"),
+        ({"threads": 2}, "deep-sea-treasure-v0 is compiled with JAX; --threads is for environments on the host"),
+        ({"threads": 0}, "threads must be at least 1, not 0"),
         ({"overlap": True}, "deep-sea-treasure-v0 is compiled with JAX; --overlap is for environments on the host"),
         ({"overlap": True, "backend": "host"}, "overlap needs worker processes: give --processes"),
         ({"processes": -1}, "processes must be at least 0"),

@@ -8,6 +8,7 @@ from typing import Any
 
 import jax
 
+from morl.envs.host.threads import available_cores
 from morl.errors import UserError
 from morl.settings import Device
 
@@ -18,9 +19,8 @@ def reserve(split: bool = True) -> None:
     ``split`` is :attr:`morl.registry.AgentSpec.split_cores`. To be called before anything uses JAX, environments made
     by the user included; afterwards the number is fixed, and this does nothing.
     """
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     with contextlib.suppress(RuntimeError):  # JAX is in use already
-        jax.config.update("jax_num_cpu_devices", cores if split else 1)
+        jax.config.update("jax_num_cpu_devices", available_cores() if split else 1)
 
 
 def choose(device: Device, num_learners: int, split: bool = True) -> list[jax.Device]:

@@ -50,6 +50,7 @@ def make_backend(
             learner,  # type: ignore[arg-type]
             preferences,
             processes=setup.processes,
+            threads=setup.threads,
             observations=setup.observations,
             max_envs=share,
             trains=setup.trains,

@@ -68,6 +68,7 @@ class HostBackend:
         width: 0 where each policy has its own preference; else policies are conditional.
         seeds: number of seeds that the P policies belong to.
         processes: worker processes that step the environments; 0 steps them in this process.
+        threads: of each process, that step them; None for the default of :meth:`.HostEnvironment.make_vector`.
         max_envs: environments that may be alive at once (:class:`.HostPools`); None for twice those of training.
         trains: whether policies are trained and not only evaluated.
         devices: to split updates over; by default all.
@@ -88,6 +89,7 @@ class HostBackend:
         width: int = 0,
         seeds: int = 1,
         processes: int = 0,
+        threads: int | None = None,
         max_envs: int | None = None,
         trains: bool = True,
         devices: Sequence[jax.Device] | None = None,
@@ -103,8 +105,9 @@ class HostBackend:
         self._eval_episodes, self._width, self._seeds, self._ahead = eval_episodes, width, seeds, ahead
         self._skip_nonfinite, self._observations = skip_nonfinite, observations
         self._draw = None if draw_preference is None else jax.jit(jax.vmap(jax.vmap(draw_preference)))
+        training = self.num_policies, learner.num_envs
         self._pools = HostPools(
-            env, processes, (self.num_policies, learner.num_envs), eval_episodes, max_envs, trains, observations
+            env, processes, training, eval_episodes, max_envs, trains, observations, threads=threads
         )
         self._stopped = threading.Event()
         self._compile_updates_of(learner)

@@ -29,6 +29,7 @@ class HostPools:
         bound: environments that may be alive at once; None for no bound but the above.
         trains: whether those of training will be made.
         observations: how their observations are turned into what agents see; by default the environment's own.
+        threads: of each process, that step a vector; None for the default of :meth:`.HostEnvironment.make_vector`.
 
     Attributes:
         shared: whether evaluations borrow the environments of training.
@@ -45,6 +46,7 @@ class HostPools:
         bound: int | None = None,
         trains: bool = True,
         observations: Observations | None = None,
+        threads: int | None = None,
     ) -> None:
         policies, each = training
         size = policies * each
@@ -53,7 +55,8 @@ class HostPools:
         self.cut = False
         group = min(policies, room)
         self.evaluation_shape = training if self.shared else (group, min(episodes, room // group))
-        self._env, self._processes, self._training_size, self._observations = env, processes, size, observations
+        self._env, self._training_size, self._observations = env, size, observations
+        self._processes, self._threads = processes, threads
         self._vectors: dict[str, HostVectorEnv] = {}
 
     @property
@@ -80,6 +83,6 @@ class HostPools:
         if purpose not in self._vectors:
             processes = min(self._processes, number)
             self._vectors[purpose] = self._env.make_vector(
-                number, processes, RESTARTS, finite=False, observations=self._observations
+                number, processes, RESTARTS, threads=self._threads, finite=False, observations=self._observations
             )
         return self._vectors[purpose]

@@ -6,9 +6,11 @@ from functools import partial
 from typing import Any
 
 import gymnasium
+import mo_gymnasium
 import numpy as np
 import pytest
-from gymnasium.vector import SyncVectorEnv
+from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
+from mo_gymnasium.wrappers.vector import MOSyncVectorEnv
 
 import morl
 from morl.envs.host.guard import Guard
@@ -29,16 +31,17 @@ CASES: dict[str, dict[str, Any]] = {
 }
 
 
-def _vector(id: str, kwargs: dict[str, Any], num_envs: int) -> VectorRewardSync:
+def _vector(id: str, kwargs: dict[str, Any], num_envs: int, threads: int | None = None) -> VectorRewardSync:
     env: Any = morl.make(id, "host", **kwargs)
-    envs = env.make_vector(num_envs)._envs
+    envs = env.make_vector(num_envs, threads=threads)._envs
     assert isinstance(envs, VectorRewardSync)
     return envs
 
 
+@pytest.mark.parametrize("threads", [1, 2, 3])
 @pytest.mark.parametrize("id", CASES)
-def test_they_step_as_gymnasium_steps_them(id: str) -> None:
-    ours, theirs = (_vector(id, CASES[id], 3) for _ in range(2))
+def test_they_step_as_gymnasium_steps_them(id: str, threads: int) -> None:
+    ours, theirs = (_vector(id, CASES[id], 3, number) for number in (threads, 1))
     assert ours._robots is not None
     ours.action_space.seed(0)
     assert np.array_equal(ours.reset(seed=5)[0], theirs.reset(seed=5)[0])
@@ -53,6 +56,45 @@ def test_they_step_as_gymnasium_steps_them(id: str) -> None:
             assert np.array_equal(mine[4]["final_obs"][i], other[4]["final_obs"][i])
         ends += len(ended)
     assert ends > 0
+
+
+def _episodes(envs: VectorEnv[Any, Any, Any], actions: Any, steps: int) -> list[list[Any]]:
+    """Return [observation, reward, terminated, truncated] of the first steps of each environment, resets left out.
+
+    The k-th step of environment i is by ``actions[i, k]``, whenever the vector environment resets.
+    """
+    envs.reset(seed=5)
+    number = envs.num_envs
+    found: list[list[Any]] = [[] for _ in range(number)]
+    resets_next = np.zeros(number, bool)
+    while min(map(len, found)) < steps:
+        chosen = np.stack([actions[i, len(found[i]) % len(actions[i])] for i in range(number)])
+        obs, reward, terminated, truncated, info = envs.step(chosen)
+        for i in np.flatnonzero(~resets_next):
+            last = info["final_obs"][i] if i in info.get("final_obs", {}) else obs[i]
+            found[i].append([np.array(last), np.array(reward[i]), terminated[i], truncated[i]])
+        if envs.metadata["autoreset_mode"] is AutoresetMode.NEXT_STEP:
+            resets_next = terminated | truncated
+    return [each[:steps] for each in found]
+
+
+@pytest.mark.parametrize("id", [*CASES, "mo-reacher-v5", "mo-hopper-v4"])
+@pytest.mark.filterwarnings("ignore")  # about v4, which is out of date
+def test_threads_step_as_mo_gymnasiums_vector_environment(id: str) -> None:
+    kwargs = CASES.get(id, {"max_episode_steps": 20})
+    theirs = MOSyncVectorEnv([partial(mo_gymnasium.make, id, **kwargs)] * 3)
+    theirs.action_space.seed(0)
+    actions = np.stack([theirs.action_space.sample() for _ in range(50)], axis=1)
+    expected = _episodes(theirs, actions, 120)
+    theirs.close()
+    for threads in (1, 2):
+        envs = _vector(id, kwargs, 3, threads)
+        for one, other in zip(_episodes(envs, actions, 120), expected, strict=True):
+            assert any(step[2] or step[3] for step in one)
+            for got, right in zip(one, other, strict=True):
+                for x, y in zip(got, right, strict=True):
+                    np.testing.assert_array_equal(x, y)
+        envs.close()
 
 
 def test_those_that_rest_stay_as_they_are() -> None:
