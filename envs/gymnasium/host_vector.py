@@ -84,13 +84,14 @@ class HostVectorEnv:
         self._step, self._once = 0, False
         self._ended: NDArray[np.bool_] | None = None
 
-    def reset(self, seed: int | list[int] | None = None, *, once: bool = False) -> NDArray[Any]:
+    def reset(self, seed: int | list[int] | None = None, *, once: bool | NDArray[np.bool_] = False) -> NDArray[Any]:
         """Start an episode in each environment; a seed s gives environment i the seed s + i.
 
         Args:
             seed: a non-negative integer, a list of B of them, or None.
-            once: do not step an environment whose episode has ended until the next reset. Vector environments of other
-                packages are stepped, and only ``valid`` marks those rows.
+            once: do not step an environment whose episode has ended until the next reset, nor, where this is an array
+                (B,), those that it does not mark. Vector environments of other packages are stepped, and only ``valid``
+                marks those rows.
 
         Returns:
             Observations (B, ...).
@@ -103,8 +104,8 @@ class HostVectorEnv:
         seeds = None if seed is None else self._checked_seeds(seed)
         with user_code(self.id, "reset"):
             obs, _ = envs.reset(seed=seeds, **how)
-        self._step, self._once = 0, once
-        self._ended = np.zeros(self.num_envs, np.bool_)
+        self._step, self._once = 0, once is not False
+        self._ended = np.full(self.num_envs, self._once) & ~np.asarray(once)
         return self._checked(obs)
 
     def step(self, actions: ArrayLike) -> HostStep:

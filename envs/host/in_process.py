@@ -56,13 +56,15 @@ class VectorRewardSync(SyncVectorEnv[Any, Any]):
         *,
         seed: int | Sequence[int | None] | None = None,
         options: dict[str, Any] | None = None,
-        once: bool = False,
+        once: bool | NDArray[np.bool_] = False,
     ) -> tuple[Any, dict[str, Any]]:
         """Start an episode in each environment.
 
-        After ``once``, an environment whose episode ends is neither reset nor stepped, and its rewards are 0.
+        After ``once``, an environment whose episode ends is neither reset nor stepped, and its rewards are 0; where it
+        is an array (B,), so are those that it does not mark, from the start.
         """
-        self._elapsed[:], self._resting[:], self._once = 0, False, once
+        self._once = once is not False
+        self._elapsed[:], self._resting[:] = 0, self._once & ~np.asarray(once)
         given: Any = seed
         observations, info = super().reset(seed=given, options=options)
         self._latest = list(np.array(observations))

@@ -89,7 +89,7 @@ class WorkerPool(VectorEnv[Any, Any, Any]):
         self._restarts, self._patience = restarts, patience
         self._failures = [0] * processes
         self._seeds: list[int] | None = None
-        self._once = False
+        self._once: bool | NDArray[np.bool_] = False
         self._objectives = num_objectives
         self._incidents: list[str] = []
         context: Any = multiprocessing.get_context("spawn")
@@ -130,15 +130,16 @@ class WorkerPool(VectorEnv[Any, Any, Any]):
         *,
         seed: int | list[int] | None = None,
         options: dict[str, Any] | None = None,
-        once: bool = False,
+        once: bool | NDArray[np.bool_] = False,
     ) -> tuple[NDArray[Any], dict[str, Any]]:
         """Start an episode in each environment; a seed s gives environment i the seed s + i.
 
-        After ``once``, an environment whose episode ends is not stepped until the next reset.
+        After ``once``, an environment whose episode ends is not stepped until the next reset; where it is an array
+        (B,), nor are those that it does not mark.
         """
         self._seeds = [seed + i for i in range(self.num_envs)] if isinstance(seed, int) else seed
         self._once = once
-        self._ask([("reset", (self._seeds_of(worker), once)) for worker in range(len(self._pipes))])
+        self._ask([("reset", self._reset_of(worker)) for worker in range(len(self._pipes))])
         return self._obs, {}
 
     def step(self, actions: NDArray[Any]) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
@@ -187,12 +188,13 @@ class WorkerPool(VectorEnv[Any, Any, Any]):
         if errors:
             raise errors[0]
 
-    def _seeds_of(self, worker: int) -> list[int] | None:
-        """Return the seeds of a worker's environments, which change after each failure."""
+    def _reset_of(self, worker: int) -> tuple[list[int] | None, bool | NDArray[np.bool_]]:
+        """Return the seeds of a worker's environments, which change after each failure, and which run once."""
+        mine = slice(self._starts[worker], self._ends[worker])
+        once = self._once if isinstance(self._once, bool) else self._once[mine]
         if self._seeds is None:
-            return None
-        mine = self._seeds[self._starts[worker] : self._ends[worker]]
-        return [(seed + self._failures[worker] * _STRIDE) % 2**31 for seed in mine]
+            return None, once
+        return [(seed + self._failures[worker] * _STRIDE) % 2**31 for seed in self._seeds[mine]], once
 
     @contextlib.contextmanager
     def _closing_on_error(self) -> Iterator[None]:
@@ -245,7 +247,7 @@ class WorkerPool(VectorEnv[Any, Any, Any]):
                 self._pipes[worker], self._workers[worker] = self._launched(worker)
             try:
                 self._receive(worker, PATIENCE)
-                self._pipes[worker].send(("reset", (self._seeds_of(worker), self._once)))
+                self._pipes[worker].send(("reset", self._reset_of(worker)))
                 self._receive(worker, PATIENCE)
                 return
             except (WorkerError, OSError) as again:

@@ -313,8 +313,8 @@ class HostBackend:
     def _evaluated(self, policies: PyTree, preferences: NDArray[Any], keys: jax.Array) -> Evaluation | None:
         """Run one block of episodes in waves of as many as there are environments; None if a step was lost.
 
-        A wave has the same shape as any other, filled up by episodes that are not counted; which episode runs in which
-        does not change it.
+        A wave has the same shape as any other, filled up by environments that rest; which episode runs in which does
+        not change it.
         """
         (group, wave), number = self._pools.evaluation_shape, self.num_policies
         seeds = np.reshape(_seeds(keys, self._eval_episodes), (number, self._eval_episodes))
@@ -348,12 +348,12 @@ class HostBackend:
     ) -> Evaluation | None:
         """Run one episode in each environment, seeds (G, W) of G policies; None if a step was lost.
 
-        The episodes that are not ``counted`` (G, W) are not waited for.
+        Those that are not ``counted`` (G, W) are not stepped.
         """
         shape = seeds.shape
         envs = self._pools.evaluation
         self._pools.cut = self._pools.shared
-        obs = envs.reset(seeds.ravel().tolist(), once=True)
+        obs = envs.reset(seeds.ravel().tolist(), once=counted.ravel())
         alive = counted.copy()
         discounted = np.zeros((*shape, envs.num_objectives))
         undiscounted, length, terminated = discounted.copy(), np.zeros(shape, np.int32), np.zeros(shape, bool)

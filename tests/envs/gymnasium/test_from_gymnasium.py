@@ -139,6 +139,25 @@ def test_after_once_there_is_one_episode_of_each(reference, mode):
         assert again[-1, 0] > 0
 
 
+@pytest.mark.parametrize("mode", ["own", 2, NUMBER])
+def test_after_once_for_some_the_others_rest(mode):
+    """Mark all of one worker's environments, or none."""
+    marked = np.arange(NUMBER) < NUMBER // 2
+    every, some = (make_counting(mode) for _ in range(2))
+    every.reset(seed=7, once=True)
+    first = some.reset(seed=7, once=marked)
+    for t in range(10):
+        expected, out = (envs.step(np.full(NUMBER, t % 5)) for envs in (every, some))
+        for name in ("reward", "obs", "next_obs", "terminated", "truncated", "valid"):
+            np.testing.assert_array_equal(getattr(out, name)[marked], getattr(expected, name)[marked])
+        np.testing.assert_array_equal(out.obs[~marked], first[~marked])
+        assert not out.valid[~marked].any()
+        assert not out.reward[~marked].any()
+        assert not (out.terminated | out.truncated)[~marked].any()
+    every.close()
+    some.close()
+
+
 def test_a_host_environment_describes_itself():
     env = morl.make("resource-gathering-v0", "host")
     assert env.id == "resource-gathering-v0"

@@ -36,7 +36,7 @@ class Timed(Wanderer):
 class Licensed(gymnasium.Env):
     """Simulator that counts how many of it are alive; its episodes have 3 to 9 steps, by their seed."""
 
-    alive = most = 0
+    alive = most = steps = 0
     observation_space = spaces.Box(0, 1, (2,), np.float32)
     action_space = spaces.Discrete(2)
     reward_space = spaces.Box(-1, 1, (2,), np.float32)
@@ -51,6 +51,7 @@ class Licensed(gymnasium.Env):
         return self.np_random.random(2, np.float32), {}
 
     def step(self, action):
+        Licensed.steps += 1
         self.left -= 1
         reward = self.np_random.random(2, np.float32) * [action, 1 - action]
         return self.np_random.random(2, np.float32), reward, self.left == 0, False, {}
@@ -115,6 +116,16 @@ def test_waves_run_the_same_episodes(bound):
     for one, other in zip(jax.tree.leaves(outcomes[0]), jax.tree.leaves(outcomes[1]), strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-6)
     assert np.ptp(outcomes[0].length) > 0
+
+
+def test_environments_that_only_fill_up_a_wave_are_not_stepped():
+    """Run five episodes of each policy in waves of two, two and one."""
+    with contextlib.closing(host()) as trainer:
+        policies = trainer.policies(trainer.init(KEYS))
+        Licensed.steps = 0
+        found = trainer.evaluate(policies, PREFERENCES, jax.random.split(jax.random.key(7), 3), 5)
+    assert found.length.shape == (3, 5)
+    assert Licensed.steps == found.length.sum()
 
 
 def test_borrowed_environments_begin_new_episodes():
