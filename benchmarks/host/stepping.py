@@ -1,58 +1,155 @@
-"""Steps a second of MuJoCo's robots in one process, beside MO-Gymnasium's own vector environment.
+"""Steps a second of MuJoCo's robots, beside MO-Gymnasium's own vector environment and another checkout of this library.
 
-    python benchmarks/host/stepping.py                 # all robots
-    python benchmarks/host/stepping.py mo-ant-2obj-v5  # some
+    git worktree add ../before COMMIT
+    python benchmarks/host/stepping.py --before ../before
+    python benchmarks/host/stepping.py mo-ant-v5 --num-envs 12
+    python benchmarks/host/stepping.py --show              # the table of the kept results
 
-Both step the same 12 environments by the same random actions, episodes that start over and all, in turns of about a
-second; each number is the median of seven turns, as is the ratio of two turns that follow each other.
+All step the same number of environments by the same random actions, episodes that start over and all, each in a process
+of its own: MO-Gymnasium's ``MOSyncVectorEnv``; the other checkout as it comes; this one in one thread, as it comes, and
+in a worker process for each core. They take turns in an order that rotates, and ratios are of turns of the same round.
+A round in which others took more of the machine than ``turns.py`` allows is kept in the file but does not count.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+import os
 import statistics
-import time
+import subprocess
+import sys
+from contextlib import ExitStack
+from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
-import mo_gymnasium
-import numpy as np
-from mo_gymnasium.wrappers.vector import MOSyncVectorEnv
+sys.path.insert(0, str(Path(__file__).parents[1] / "checkouts"))
+from before_after import commit, machine
+from turns import turn
 
-import morl
-
+HERE = Path(__file__).parent
 ROBOTS = ("mo-hopper-v5", "mo-halfcheetah-v5", "mo-walker2d-v5", "mo-swimmer-v5", "mo-ant-v5", "mo-humanoid-v5")
-NUM_ENVS, TURNS, SECONDS = 12, 7, 1.0
+OURS = Path(__file__).parents[2]
+COLUMNS = ("mo-gymnasium", "before", "one thread", "threads", "processes")
 
 
-def rate(envs: Any, actions: np.ndarray[Any, Any]) -> float:
-    """Return the steps/s of one turn."""
-    started, taken = time.perf_counter(), 0
-    while time.perf_counter() - started < SECONDS:
-        envs.step(actions[taken % len(actions)])
-        taken += 1
-    return taken * NUM_ENVS / (time.perf_counter() - started)
+class Contender:
+    """Environments of ``stepper.py`` in a process."""
+
+    def __init__(self, id: str, number: int, how: str, checkout: Path) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, str(HERE / "stepper.py"), id, str(number), how],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONPATH": str(checkout)},
+        )
+        self._pids: list[int] | None = None
+
+    def step(self, seconds: float) -> dict[str, float]:
+        """Step for so many seconds; return steps/s and the times of the turn."""
+        assert self._process.stdin is not None
+        self.wait()
+        with turn(self._pids or ()) as times:
+            self._process.stdin.write(f"{seconds}\n")
+            self._process.stdin.flush()
+            steps = self._read()
+        return {"rate": steps / times.seconds, **asdict(times), "disturbed": times.disturbed}
+
+    def wait(self) -> None:
+        """Wait until the environments are there."""
+        if self._pids is None:
+            self._pids = self._read()
+
+    def close(self) -> None:
+        """End the process."""
+        self._process.communicate()
+
+    def _read(self) -> Any:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line:
+            raise SystemExit(f"{' '.join(map(str, self._process.args))} has ended")  # type: ignore[arg-type]
+        return json.loads(line)
+
+
+def measure(id: str, number: int, before: Path | None, rounds: int, seconds: float) -> list[dict[str, Any]]:
+    """Return the turns of each round by contender."""
+    cores = len(os.sched_getaffinity(0))
+    contenders = {"mo-gymnasium": ("peer", OURS)}
+    if before is not None:
+        contenders["before"] = "{}", before
+    contenders["one thread"] = '{"threads": 1}', OURS
+    contenders["threads"] = "{}", OURS
+    contenders["processes"] = json.dumps({"processes": min(cores, number)}), OURS
+    found = []
+    with ExitStack() as stack:
+        running = {name: Contender(id, number, *how) for name, how in contenders.items()}
+        for each in running.values():
+            stack.callback(each.close)
+        for each in running.values():
+            each.step(seconds / 4)
+        names = list(running)
+        for i in range(rounds):
+            order = names[i % len(names) :] + names[: i % len(names)]
+            taken = {name: running[name].step(seconds) for name in order}
+            found.append(taken)
+            others = max(each["others"] for each in taken.values())
+            rates = ", ".join(f"{name} {taken[name]['rate']:,.0f}" for name in names)
+            print(f"{id}, round {i + 1}: {rates} steps/s; others took up to {others:.2f} cores", file=sys.stderr)
+    return found
+
+
+def table(results: dict[str, Any]) -> str:
+    """Return medians over the rounds that count in Markdown: the peer's steps/s, and ratios to it."""
+    lines = [
+        "| environment | environments | rounds | MO-Gymnasium, steps/s | before | one thread | threads | processes "
+        "| threads beside before |\n|---|---|---|---|---|---|---|---|---|"
+    ]
+    for each in results.values():
+        rounds = [taken for taken in each["rounds"] if not any(one["disturbed"] for one in taken.values())]
+
+        def ratio(one: str, other: str, rounds: list[Any] = rounds) -> str:
+            if not rounds or one not in rounds[0] or other not in rounds[0]:
+                return "-"
+            return f"{statistics.median(taken[one]['rate'] / taken[other]['rate'] for taken in rounds):.2f}"
+
+        peer = statistics.median(taken["mo-gymnasium"]["rate"] for taken in rounds) if rounds else float("nan")
+        ratios = " | ".join(ratio(name, "mo-gymnasium") for name in COLUMNS[1:])
+        lines.append(
+            f"| {each['env']} | {each['num_envs']} | {len(rounds)} of {len(each['rounds'])} | {peer:,.0f} | {ratios} "
+            f"| {ratio('threads', 'before')} |"
+        )
+    return "\n".join(lines)
 
 
 def main() -> None:
+    """Measure, write and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("robots", nargs="*", default=ROBOTS, help="ids of environments; by default all")
-    robots = parser.parse_args().robots
-    print("| environment | MO-Gymnasium, steps/s | morl, steps/s | ratio |\n|---|---|---|---|")
-    for id in robots:
-        theirs = MOSyncVectorEnv([lambda id=id: mo_gymnasium.make(id)] * NUM_ENVS)
-        env: Any = morl.make(id, "host")
-        ours = env.make_vector(NUM_ENVS)
-        space = theirs.action_space
-        space.seed(0)
-        actions = np.stack([space.sample() for _ in range(64)])
-        theirs.reset(seed=0)
-        ours.reset(seed=0)
-        turns = [(rate(theirs, actions), rate(ours, actions)) for _ in range(TURNS)]
-        peer, own = (statistics.median(column) for column in zip(*turns, strict=True))
-        ratio = statistics.median(own / peer for peer, own in turns)
-        print(f"| {id} | {peer:,.0f} | {own:,.0f} | {ratio:.2f} |", flush=True)
-        theirs.close()
-        ours.close()
+    parser.add_argument("--before", type=Path, help="another checkout")
+    parser.add_argument("--num-envs", type=int, default=48)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--seconds", type=float, default=0.7, help="of a turn")
+    parser.add_argument("--out", type=Path, default=HERE.parent / "results" / "host_stepping.json")
+    parser.add_argument("--show", action="store_true", help="print the table of the kept results, and measure nothing")
+    options = parser.parse_args()
+    results = json.loads(options.out.read_text())["results"] if options.out.exists() else {}
+    before = options.before.resolve() if options.before else None
+    for id in () if options.show else options.robots:
+        rounds = measure(id, options.num_envs, before, options.rounds, options.seconds)
+        results[f"{id}, {options.num_envs}"] = {
+            "env": id,
+            "num_envs": options.num_envs,
+            "rounds": rounds,
+            "command": "python benchmarks/host/stepping.py "
+            + " ".join(sys.argv[1:]).replace(str(options.before), "../before"),
+            "machine": machine(),
+            "commits": {"before": before and commit(before), "after": commit(OURS)},
+        }
+        options.out.write_text(json.dumps({"results": results}, indent=1) + "\n")
+    print(table(results))
 
 
 if __name__ == "__main__":
