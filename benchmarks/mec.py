@@ -4,22 +4,26 @@
     python benchmarks/mec.py fronts --out docs/mec-fronts.png   # about half an hour on two cores
     python benchmarks/mec.py fronts --quick                     # the same in a minute, to see that it runs
     python benchmarks/mec.py fronts --save fronts.npz           # and keep the fronts, for benchmarks/gmorl.py
+    python benchmarks/mec.py fuzz --number 10000                # random systems and policies, none of which may be off
 
 Speed: random actions, observation and resets included, E = 6 unless said otherwise; ours split over the CPU's cores as
-virtual devices; fifteen rounds in which all take their turn. Fronts: E = 6, f_0 = 4 GHz, f_e = 2 GHz, 101
-preferences, 1000 episodes of each policy, the same for all; the reference point is the worst delay and the worst
-energy of all fronts (Yang et al., 2025).
+virtual devices; fifteen rounds in which all take their turn. Fuzz: every delay beside one found from event to event in
+plain Python (``tests/envs/mec/fuzz.py``). Both write their figures to ``benchmarks/results/``. Fronts: E = 6, f_0 = 4
+GHz, f_e = 2 GHz, 101 preferences, 1000 episodes of each policy, the same for all; the reference point is the worst
+delay and the worst energy of all fronts (Yang et al., 2025).
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import json
 import os
 import random
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -41,13 +45,18 @@ with contextlib.suppress(RuntimeError):  # another script that imports this one 
     jax.config.update("jax_num_cpu_devices", CORES)  # one virtual device each
 BATCHES = (1, 64, 512, 4096)
 ROUNDS = 15
+RESULTS = Path(__file__).parent / "results"
 QUICK = {"xla_backend_optimization_level": 1}  # as the core compiles on CPU
+PEERS = {
+    "high_rate": "plain Python, E = 6",
+    "physical": "plain Python, E = 6, channel physical",
+}
 SYSTEM = {"cloud_frequency": 4.0, "edge_frequency": 2.0}
 
 
-def python_steps(num_edges: int = 6) -> Callable[[], int]:
+def python_steps(num_edges: int = 6, channel: str = "high_rate") -> Callable[[], int]:
     """Return a function that runs the plain simulator and returns the steps it took."""
-    env, draw = PythonMec(num_edges), random.Random(1)
+    env, draw = PythonMec(num_edges, channel=channel), random.Random(1)
 
     def run() -> int:
         for _ in range(30):
@@ -106,10 +115,11 @@ def our_steps(num_edges: int, batch: int, **kwargs: Any) -> tuple[Callable[[], i
 
 def speed() -> None:
     print(f"{CORES} cores, JAX {jax.__version__} on {jax.devices()[0].device_kind}")
-    runs: dict[str, Callable[[], int]] = {"plain Python, E = 6": python_steps()}
-    compiling = {}
+    runs: dict[str, Callable[[], int]] = {peer: python_steps(channel=channel) for channel, peer in PEERS.items()}
+    compiling, beside = {}, {peer: peer for peer in runs}
 
     def add(name: str, num_edges: int, batch: int, **kwargs: Any) -> None:
+        beside[name] = PEERS[kwargs.get("channel", "high_rate")]
         runs[name], compiling[name] = our_steps(num_edges, batch, **kwargs)
 
     for batch in BATCHES:
@@ -117,21 +127,28 @@ def speed() -> None:
     add("E = 6, batch 512, no rows for more (max_edges=6)", 6, 512, max_edges=6)
     for num_edges in (1, 2, 4, 8, 10):
         add(f"E = {num_edges}, batch 512", num_edges, 512)
-    add("E = 6, batch 64, channel physical", 6, 64, channel="physical")
+    for batch in (64, 512):
+        add(f"E = 6, batch {batch}, channel physical", 6, batch, channel="physical")
     rates: dict[str, list[float]] = {name: [] for name in runs}
     for _ in range(ROUNDS):  # in turn, so that a slow minute of the machine is everybody's
         for name, run in runs.items():
             started = time.perf_counter()
             taken = run()
             rates[name].append(taken / (time.perf_counter() - started))
-    theirs = rates["plain Python, E = 6"]
     print("| | steps/s, best | median | beside plain Python: best | median | compiled in, s |")
     print("|---|---|---|---|---|---|")
     for name, found in rates.items():
+        theirs = rates[beside[name]]
         ratios = max(found) / max(theirs), np.median(found) / np.median(theirs)
         seconds = f"{compiling[name]:.1f}" if name in compiling else ""
         numbers = f"{max(found):,.0f} | {np.median(found):,.0f} | {ratios[0]:.1f} | {ratios[1]:.1f}"
         print(f"| {name} | {numbers} | {seconds} |", flush=True)
+    rows = {
+        name: {"best": max(found), "median": float(np.median(found)), "beside": beside[name], "all": found}
+        | ({"compiled_in": compiling[name]} if name in compiling else {})
+        for name, found in rates.items()
+    }
+    write("mec_speed.json", {"cores": CORES, "jax": jax.__version__, "steps_per_second": rows})
     env = MecOffloading()
     state, obs = jax.eval_shape(env.reset, jax.random.key(0), env.default_params)
     bytes_of = sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(state))
@@ -142,6 +159,37 @@ def speed() -> None:
     started = time.perf_counter()
     batched.lower(keys, lanes, zeros).compile()
     print(f"the step of 256 environments with time limit and restart compiled in {time.perf_counter() - started:.1f} s")
+
+
+def write(name: str, figures: dict[str, Any]) -> None:
+    """Write figures to ``benchmarks/results/``."""
+    (RESULTS / name).write_text(json.dumps(figures, indent=1) + "\n")
+    print(f"# wrote benchmarks/results/{name}")
+
+
+def fuzz(number: int, seed: int) -> None:
+    sys.path.insert(0, str(Path(__file__).parents[1]))
+    from tests.envs.mec import fuzz as checks
+
+    each = number // len(checks.SHAPES)
+    parts = [each + (i < number % len(checks.SHAPES)) for i in range(len(checks.SHAPES))]
+    figures = {}
+    print("| system | policy | systems | tasks | most on a server | lost | delay, worst error | of a step | energy |")
+    print("|---|---|---|---|---|---|---|---|---|")
+    whole = checks.Found()
+    for part, (shape, env) in zip(parts, checks.SHAPES.items(), strict=True):
+        found = checks.fuzz(env, part, seed)
+        figures[shape] = {policy: asdict(one) for policy, one in found.items()}
+        for policy, one in found.items():
+            whole = whole.merge(one)
+            counts = f"{one.systems:,} | {one.tasks:,} | {one.most} | {one.lost}"
+            print(
+                f"| {shape} | {policy} | {counts} | {one.total:.1e} | {one.step:.1e} | {one.energy:.1e} |", flush=True
+            )
+    print(f"all: {whole}")
+    write("mec_fuzz.json", {"seed": seed, "systems": figures, "all": asdict(whole)})
+    if whole.lost or whole.total > 1e-4:
+        raise SystemExit("a task was lost, or a delay is off by more than 1e-4")
 
 
 def fronts(out: Path | None, quick: bool, save: Path | None) -> None:
@@ -212,13 +260,17 @@ def fronts(out: Path | None, quick: bool, save: Path | None) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["speed", "fronts"])
+    parser.add_argument("what", choices=["speed", "fronts", "fuzz"])
     parser.add_argument("--out", type=Path, help="picture of the fronts")
     parser.add_argument("--save", type=Path, help="file for the points of the fronts, an array for each scheme")
+    parser.add_argument("--number", type=int, default=10_000, help="random systems")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the random systems")
     parser.add_argument("--quick", action="store_true", help="few episodes")
     arguments = parser.parse_args()
     if arguments.what == "speed":
         speed()
+    elif arguments.what == "fuzz":
+        fuzz(arguments.number, arguments.seed)
     else:
         fronts(arguments.out, arguments.quick, arguments.save)
 

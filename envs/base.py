@@ -44,6 +44,9 @@ class Environment(Protocol[State, Params]):
     - ``action_mask(obs) -> (..., n) int8``: allowed actions of a ``Discrete`` space for observations (..., *shape), as
       arrays of JAX or NumPy. Through Gymnasium the observation is then a ``Dict`` of the array, under
       ``observation_key``, and ``action_mask``.
+    - ``overflow(state) -> () int32``: what the episode so far had no room for in arrays of fixed sizes, so that its
+      rewards are wrong, and ``overflow_message(number)``, a line that says what to change. Whoever runs the environment
+      stops with it (:mod:`morl.envs.overflow`).
     """
 
     @property

@@ -38,6 +38,8 @@ def missing_attributes(env: Any) -> list[Violation]:
     needed = dict.fromkeys(NEEDED, "morl.envs.base.Environment")
     if hasattr(env, "action_mask"):
         needed["observation_key"] = "morl.envs.base.Environment"
+    if hasattr(env, "overflow"):
+        needed["overflow_message"] = "morl.envs.base.Environment"
     if hasattr(env, "backward_step"):
         needed.update(dict.fromkeys(CONSTRUCTIVE, "morl.envs.constructive.base.Constructive"))
     return [(name, f"is missing; see {where}") for name, where in needed.items() if not hasattr(env, name)]
@@ -188,7 +190,7 @@ def violations(env: Any) -> list[Violation]:
     except (Exception, SystemExit) as error:  # any exception: it is the environment's
         hint = HINTS.get(type(error).__name__)
         return [("jit", f"{name} cannot be compiled: {blame(error)}{f'; {hint}' if hint else ''}")]
-    return [*_of_results(env, results), *_of_states(state, following)]
+    return [*_of_results(env, results), *_of_states(state, following), *_of_overflow(env, state)]
 
 
 def changed_attribute(env: Any, before: dict[str, Any]) -> str:
@@ -221,6 +223,15 @@ def _of_array(name: str, value: Any, shape: tuple[int, ...], kinds: tuple[Any, .
         return []
     told = _type(value) if hasattr(value, "dtype") else f"a {type(value).__name__}"
     return [(name, f"must be a JAX array of {kinds[0]} and shape {shape}, not {told}")]
+
+
+def _of_overflow(env: Any, state: Any) -> list[Violation]:
+    if not hasattr(env, "overflow"):
+        return []
+    try:
+        return _of_array("overflow", jax.eval_shape(env.overflow, state), (), (np.dtype(np.int32),))
+    except (Exception, SystemExit) as error:  # any exception: it is the environment's
+        return [("jit", f"overflow cannot be compiled: {blame(error)}")]
 
 
 def _of_states(state: Any, following: Any) -> list[Violation]:

@@ -28,6 +28,8 @@ class Evaluation(NamedTuple):
         length: (N, E) int32 steps.
         objects: (N, E) text of the object each episode has built, for samplers of objects.
         terminated: (N, E) bool, whether the environment ended the episode in its last step, where that was noted.
+        overflow: (N, E) int32 objects that the environment had no room for, where it counts them; with any, returns are
+            wrong (:mod:`morl.envs.overflow`).
     """
 
     discounted: jax.Array
@@ -35,6 +37,7 @@ class Evaluation(NamedTuple):
     length: jax.Array
     objects: NDArray[np.str_] | None = None
     terminated: jax.Array | None = None
+    overflow: jax.Array | None = None
 
 
 class Recorded(NamedTuple):
@@ -45,6 +48,7 @@ class Recorded(NamedTuple):
         length: (N, E) int32 steps.
         ended: (N, E) bool, by itself or at the time limit; False where it was given up.
         obs, action: (N, E, T, ...).
+        overflow: (N, E) int32, as of :class:`Evaluation`.
     """
 
     discounted: jax.Array
@@ -52,6 +56,7 @@ class Recorded(NamedTuple):
     ended: jax.Array
     obs: jax.Array
     action: jax.Array
+    overflow: jax.Array | None = None
 
 
 class Transition(NamedTuple):

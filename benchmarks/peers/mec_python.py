@@ -13,7 +13,10 @@ BINS, ROWS = 60, 11
 class PythonMec:
     """E edge servers beside a cloud; ``step(action)`` gives the observation and the reward (s, J), both negative."""
 
-    def __init__(self, num_edges: int = 6, cloud: float = 4.0, edge: float = 2.0, seed: int = 0) -> None:
+    def __init__(
+        self, num_edges: int = 6, cloud: float = 4.0, edge: float = 2.0, seed: int = 0, channel: str = "high_rate"
+    ) -> None:
+        self.channel = channel
         self.random = random.Random(seed)
         self.frequency = [cloud, *[edge] * num_edges]
         self.speed = list(self.frequency)  # Mbit/s at 1000 cycles a bit
@@ -36,7 +39,8 @@ class PythonMec:
         distance = self.random.uniform(1000, 2000) if server == 0 else self.random.uniform(50, 500)
         loss = 133.6 + 35 * np.log10(distance / 1000) + 8
         gain = 10 ** (-loss / 10) * self.random.expovariate(1.0) / self.noise
-        return float(16.6 * np.log2(1 + 0.01 * gain * gain))
+        ratio = 0.01 * (gain if self.channel == "physical" else gain * gain / self.noise)
+        return float(16.6 * np.log2(1 + ratio))
 
     def _offer(self) -> None:
         while self.next_arrival <= self.now:

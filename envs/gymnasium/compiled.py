@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from morl.envs import widths
 from morl.envs.base import Environment
+from morl.envs.overflow import overflow_of
 
 AnyEnv = Environment[Any, Any]
 
@@ -44,6 +45,7 @@ class BatchStep(NamedTuple):
         reward: (B, R) float32.
         terminated, truncated: (B,) bool.
         info: batched info of the step.
+        overflow: (B,) int32 of :mod:`morl.envs.overflow`, or None.
     """
 
     obs: jax.Array
@@ -52,6 +54,7 @@ class BatchStep(NamedTuple):
     terminated: jax.Array
     truncated: jax.Array
     info: dict[str, Any]
+    overflow: jax.Array | None
 
 
 @partial(jax.jit, static_argnums=0)
@@ -70,9 +73,10 @@ def _info(env: AnyEnv, state: Any, params: Any) -> dict[str, Any]:
 
 @partial(jax.jit, static_argnums=0)
 def step_one(env: AnyEnv, key: jax.Array, state: Any, action: jax.Array, params: Any) -> tuple[Any, ...]:
-    """Advance one step; return the next key and the results of ``env.step``."""
+    """Advance one step; return the next key, the results of ``env.step``, and the overflow."""
     key, key_step = jax.random.split(key)
-    return key, *widths.step(env, key_step, state, action, params)
+    state, *rest = widths.step(env, key_step, state, action, params)
+    return key, state, *rest, overflow_of(env, state)
 
 
 @jax.jit
@@ -119,6 +123,7 @@ def step_all(
     state, obs, reward, terminated, truncated, info = jax.vmap(partial(widths.step, env), (0, 0, 0, None))(
         keys_use, batch.state, actions, params
     )
+    overflow = jax.vmap(partial(overflow_of, env))(state)
     steps = batch.steps + 1
     if limit is not None:
         truncated = truncated | (steps >= limit)
@@ -128,17 +133,20 @@ def step_all(
         state, obs, steps = _reset_where(env, again, keys_use, params, (state, obs, steps))
         reward = jnp.where(again[:, None], 0.0, reward)
         terminated, truncated = terminated & ~again, truncated & ~again
-        out = BatchStep(obs, obs, reward, terminated, truncated, info)
+        overflow = None if overflow is None else jnp.where(again, 0, overflow)
+        out = BatchStep(obs, obs, reward, terminated, truncated, info, overflow)
         return BatchState(keys, state, steps, terminated | truncated), out
 
     again = terminated | truncated
     if mode is AutoresetMode.DISABLED:
-        return BatchState(keys, state, steps, again), BatchStep(obs, obs, reward, terminated, truncated, info)
+        out = BatchStep(obs, obs, reward, terminated, truncated, info, overflow)
+        return BatchState(keys, state, steps, again), out
 
     kept, keys_reset = _split(keys)
     keys = jnp.where(again, kept, keys)
     state, next_obs, steps = _reset_where(env, again, keys_reset, params, (state, obs, steps))
-    return BatchState(keys, state, steps, batch.ended), BatchStep(next_obs, obs, reward, terminated, truncated, info)
+    out = BatchStep(next_obs, obs, reward, terminated, truncated, info, overflow)
+    return BatchState(keys, state, steps, batch.ended), out
 
 
 def _reset_where(env: AnyEnv, again: jax.Array, keys: jax.Array, params: Any, running: Any) -> Any:

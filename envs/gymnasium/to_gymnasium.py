@@ -38,6 +38,7 @@ from morl.envs.gymnasium.presentation import (
     presented_space,
     with_masks,
 )
+from morl.envs.overflow import check_overflow
 from morl.errors import UserError
 
 
@@ -64,7 +65,8 @@ class GymnasiumEnv(gymnasium.Env[Any, Any]):
 
     Raises:
         UserError: unknown id or keyword, a render mode that the environment does not have; in ``step`` an action
-            outside ``action_space``, or with ``strict`` a masked one.
+            outside ``action_space``, with ``strict`` a masked one, or an episode that a fixed size of the environment
+            has no room for.
     """
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 30}  # noqa: RUF012
@@ -109,9 +111,10 @@ class GymnasiumEnv(gymnasium.Env[Any, Any]):
         if self._mask is not None:
             action, invalid = heed_mask(self.functional, action, self._mask, self._strict)
             told = {INVALID: bool(invalid)}
-        self._key, self._state, obs, reward, terminated, truncated, info = step_one(
+        self._key, self._state, obs, reward, terminated, truncated, info, overflow = step_one(
             self.functional, self._key, self._state, action, self._params
         )
+        check_overflow(self.functional, overflow)
         obs, reward = present(self.functional, obs, self.observation_space), np.array(reward, np.float32)
         self._mask = mask_of(self.functional, obs)
         return obs, reward, bool(terminated), bool(truncated), {**jax.tree.map(np.array, info), **told}
@@ -149,7 +152,8 @@ class GymnasiumVectorEnv(VectorEnv[Any, Any, Any]):
 
     Raises:
         UserError: unknown id or keyword, a number out of range, an unknown mode; in ``step`` an action outside
-            ``action_space``, with ``strict`` a masked one, or an environment that has ended where the mode is DISABLED.
+            ``action_space``, with ``strict`` a masked one, an environment that has ended where the mode is DISABLED, or
+            an episode that a fixed size of the environment has no room for.
     """
 
     def __init__(
@@ -232,6 +236,7 @@ class GymnasiumVectorEnv(VectorEnv[Any, Any, Any]):
         if self._mask is not None:
             actions, told[INVALID] = heed_mask(self.functional, actions, self._mask, self._strict, ~was_reset)
         self._batch, out = step_all(self.functional, self._mode, self._limit, self._batch, actions, self._params)
+        check_overflow(self.functional, out.overflow)
         terminated, truncated = np.array(out.terminated), np.array(out.truncated)
         ended = terminated | truncated
         info = {**jax.tree.map(np.asarray, out.info), **told}

@@ -20,6 +20,7 @@ from morl.envs.mec.params import Params
 from morl.envs.mec.settings import Settings
 from morl.envs.mec.sharing import Servers
 from morl.ops.batching import where_wanted
+from morl.words import counted
 
 NUM_FEATURES = 5  # columns of a server's row before its histogram
 
@@ -38,7 +39,7 @@ class State(NamedTuple):
         task: () int32 number in ``tasks`` of the task to place, -1 for none.
         size: () float32 Mbit of the task to place, 0 for none.
         rate: (S,) float32 Mbit/s at which the task would be sent to each server.
-        dropped: () int32 tasks lost because a server was full.
+        dropped: () int32 tasks lost because a server was full, which a ``capacity`` that was given too low does.
         masked: () int32 actions on servers that do not exist.
         lost: () int32, 1 when more tasks arrive than ``tasks`` holds.
     """
@@ -76,8 +77,7 @@ class MecOffloading(Settings):
     - Source: Yang et al. (2025).
 
     A task uploads at the rate of its user's link and then shares the server's processor equally with the tasks there,
-    in continuous time. A task that finds ``capacity`` others on its server replaces the shortest of them, which is
-    counted (see :meth:`info`). Each episode draws a system from ``contexts``, except for settings that are given.
+    in continuous time. Each episode draws a system from ``contexts``, except for settings that are given.
 
     >>> env = MecOffloading(num_edges=6, cloud_frequency=4.0, edge_frequency=2.0)
     >>> state, obs = env.reset(jax.random.key(0), env.default_params)
@@ -142,7 +142,7 @@ class MecOffloading(Settings):
         gain = links.draw_gains(key_gain, self.users, self.shadowing_spread, fades, params.links)
         nothing = jnp.int32(0)
         state = State(
-            servers=sharing.idle(self.num_servers, self.capacity),
+            servers=sharing.idle(self.num_servers, self.capacity or self.steps),
             flights=flights.none(self.steps, self.num_servers),
             tasks=tasks,
             frequency=frequency,
@@ -183,12 +183,12 @@ class MecOffloading(Settings):
             dropped=state.dropped + (full & at_once).astype(jnp.int32),
         )
         put_off = there & ~at_once
-        after = _with_flights(
-            put_off | (there & (state.flights.number[server] > 0)) | (state.flights.soonest == state.step),
-            after,
-            flights.Upload(server, row, speed[server], upload, size),
-            *(put_off, state.step, step_s, speed),
-        )
+        sent = flights.Upload(server, row, speed[server], upload, size)
+        if self.channel == "physical":  # most steps have uploads under way
+            after = flights.fly(after, sent, put_off, state.step, step_s, speed)
+        else:
+            wanted = put_off | (there & (state.flights.number[server] > 0)) | (state.flights.soonest == state.step)
+            after = _with_flights(wanted, after, sent, put_off, state.step, step_s, speed)
         servers = sharing.advance(after.servers, (step_s - after.clock) * speed)
 
         uploading = state.uploading
@@ -223,12 +223,10 @@ class MecOffloading(Settings):
         pace = jnp.where(exists, 1.0 / jnp.maximum(speed, 1e-9), 0.0)
         each = jnp.arange(self.num_servers, dtype=jnp.int32)
         rows = jax.vmap(sharing.row_of, (None, 0))(state.servers, each)
-        delay = _delays_with_flights(
-            (size > 0) & (state.flights.soonest != flights.LANDED),
+        delay = flights.marginal_delays(
             upload + (size + 2.0 * held_up) * pace,
-            state.flights,
             flights.Upload(each, rows, speed, upload, jnp.where(exists, size, 0.0)),
-            *(state.step, params.step_seconds),
+            *(state.flights, state.step, params.step_seconds),
         )
         energy = size * _energy(state.frequency, params) + params.links.power * upload
         own = upload + (size + held_up) * pace
@@ -251,6 +249,22 @@ class MecOffloading(Settings):
             "masked_actions": state.masked,
             "lost_arrivals": state.lost,
         }
+
+    def overflow(self, state: State) -> jax.Array:
+        """Return the number () int32 of tasks lost in this episode, so that its delays are wrong; 0 by default.
+
+        A server has room for every task of an episode unless ``capacity`` is given. The arrivals have room unless there
+        are more than one episode in a thousand million has, or parameters of a higher rate than the environment's.
+        """
+        return state.dropped + state.lost
+
+    def overflow_message(self, number: int) -> str:
+        """Return the line for an episode that has lost tasks."""
+        if self.capacity is not None and self.capacity < self.steps:
+            room = f"a server has room for capacity = {self.capacity}; leave capacity out, or give {self.steps}"
+        else:
+            room = f"more came than arrival_rate = {self.arrival_rate} and steps = {self.steps} leave room for"
+        return f"an episode has lost {counted(number, 'task')}, so that its delays are wrong: {room}"
 
     def render(self, state: State, params: Params) -> NDArray[np.uint8]:
         """Draw the queue, the uploads under way and the work left on each server, (H, W, 3) uint8."""
@@ -294,7 +308,6 @@ class MecOffloading(Settings):
 
 
 _with_flights = where_wanted(flights.fly)
-_delays_with_flights = where_wanted(flights.marginal_delays)
 
 
 def _now(state: State, params: Params) -> jax.Array:

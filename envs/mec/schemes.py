@@ -21,6 +21,7 @@ from morl.envs.base import Objective
 from morl.envs.gymnasium.presentation import observations_of
 from morl.envs.mec.environment import MecOffloading, State
 from morl.envs.mec.params import Params
+from morl.envs.overflow import check_overflow
 from morl.ops.batching import with_leading_axes
 from morl.runs.front import Front, from_evaluation
 from morl.training.evaluation import evaluate, in_blocks
@@ -79,6 +80,12 @@ class Revealed:
     ) -> tuple[State, jax.Array, jax.Array, jax.Array, jax.Array, dict[str, Any]]:
         state, obs, *rest = self.env.step(key, state, action, params)
         return state, self._more(obs, state, params), *rest  # type: ignore[return-value]
+
+    def overflow(self, state: State) -> jax.Array:
+        return self.env.overflow(state)
+
+    def overflow_message(self, number: int) -> str:
+        return self.env.overflow_message(number)
 
     def _more(self, obs: jax.Array, state: State, params: Params) -> jax.Array:
         step = jnp.full((len(obs), 1), state.step, jnp.float32)
@@ -275,12 +282,18 @@ def evaluated(
     episodes: int = 1000,
     seed: int = 0,
 ) -> Evaluation:
-    """Return the returns (N, episodes, 2) of every policy, dominated or not; arguments are those of :func:`front`."""
+    """Return the returns (N, episodes, 2) of every policy, dominated or not; arguments are those of :func:`front`.
+
+    Raises:
+        UserError: an episode has lost tasks.
+    """
     params = env.default_params if params is None else params
     each, block = min(episodes, 128), min(len(preferences), 8)
     run = _evaluate(Revealed(env), scheme, each)
     keys = jnp.stack([jax.random.key(seed)] * len(preferences))
-    return in_blocks(partial(run, params), policies, preferences, keys, block=block, episodes=episodes, each=each)
+    evaluation = in_blocks(partial(run, params), policies, preferences, keys, block=block, episodes=episodes, each=each)
+    check_overflow(env, evaluation.overflow)
+    return evaluation
 
 
 def _evaluate(env: Revealed, scheme: Any, episodes: int) -> Callable[..., Evaluation]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -20,6 +21,7 @@ Plans = NDArray[np.int32]
 
 def plan_returns(env: MecOffloading, params: Params, plans: jax.Array, key: jax.Array, episodes: int) -> jax.Array:
     """Return the mean returns (N, 2) of plans (N, T) over the same random episodes."""
+    env = replace(env, capacity=None)  # room for any plan
 
     def episode(plan: jax.Array, key: jax.Array) -> jax.Array:
         key_reset, key_steps = jax.random.split(key)
@@ -163,6 +165,7 @@ def linucb(
             each objective; else in the preference and the row, as published.
         seed: seed of all random draws.
     """
+    env = replace(env, capacity=None)  # room for any choice
     params = env.default_params if params is None else params
     scales = jnp.asarray(SCALES, jnp.float32)
     columns = 1 + env.observation_space.shape[1]

@@ -85,8 +85,9 @@ class Settings:
     """Number of priority classes, for priority."""
     bins: int = 60
     """N, number of bins of the histogram, 1 Mbit each."""
-    capacity: int = 64
-    """Largest number of tasks that a server runs at once."""
+    capacity: int | None = None
+    """Largest number of tasks that a server runs at once; by default as many as an episode has steps, so that no policy
+    can exceed it. Exceeding a smaller one is an error, see :meth:`.MecOffloading.overflow`."""
 
     def __post_init__(self) -> None:
         for field in fields(self):  # lists from a YAML file
@@ -97,8 +98,10 @@ class Settings:
         for name, allowed in (("channel", Channel), ("fading", Fading), ("queue", Queue)):
             if getattr(self, name) not in get_args(allowed):
                 raise unknown_name(name, getattr(self, name), get_args(allowed))
-        for name in ("max_edges", "users", "steps", "priorities", "bins", "capacity"):
+        for name in ("max_edges", "users", "steps", "priorities", "bins"):
             check_integer(self, name, low=1)
+        if self.capacity is not None:
+            check_integer(self, "capacity", low=1)
         for name in ("step_seconds", "arrival_rate", "cycles_per_bit", "bandwidth", "power"):
             check_range(self, name, low=0, open_low=True)
         if self.mean_size is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +61,8 @@ def record(
     >>> bool((timeline.delay > 0).all())
     True
     """
-    revealed, params = Revealed(env), env.default_params if params is None else params
+    revealed = Revealed(replace(env, capacity=None))  # room for any choice
+    params = env.default_params if params is None else params
     weights = jax.numpy.asarray(preference, jax.numpy.float32)
     key_reset, key_steps = jax.random.split(jax.random.key(seed))
 

@@ -69,6 +69,7 @@ def evaluate(
         key_env = flat(jax.vmap(partial(jax.random.split, num=episodes))(key_env))
         out: TimeStep
         runners, out = jax.vmap(partial(step, env, params))(key_env, runners, action)
+        overflow = runners.overflow  # before anything after the episode
         reward = jnp.where(alive[:, None], out.reward, 0.0)
         terminated: Any = sums.terminated
         discount = jnp.float32(gamma) ** t.astype(jnp.float32)
@@ -77,10 +78,13 @@ def evaluate(
             sums.undiscounted + reward,
             sums.length + alive.astype(jnp.int32),
             terminated=terminated | (alive & out.terminated),
+            overflow=None if overflow is None else jnp.where(alive, overflow, sums.overflow),
         )
         return t + 1, runners, alive & ~(out.terminated | out.truncated), sums
 
-    nothing = Evaluation(zeros, zeros, jnp.zeros(count, jnp.int32), terminated=jnp.zeros(count, bool))
+    nothing = Evaluation(
+        zeros, zeros, jnp.zeros(count, jnp.int32), terminated=jnp.zeros(count, bool), overflow=runners.overflow
+    )
     carry = (jnp.int32(0), runners, jnp.ones(count, bool), nothing)
     sums = jax.lax.while_loop(running, advance, carry)[3]
     evaluation: Evaluation = jax.tree.map(lambda x: x.reshape(*shape, *x.shape[1:]), sums)

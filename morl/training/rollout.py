@@ -11,6 +11,7 @@ import jax.numpy as jnp
 
 from morl.envs import widths
 from morl.envs.base import Environment
+from morl.envs.overflow import overflow_of
 from morl.ops.batching import batched_with
 from morl.types import Learner, PyTree, Transition
 
@@ -25,11 +26,14 @@ class EnvRunnerState(NamedTuple):
         env_state: the environment's own state.
         obs: observation to act on next.
         steps: () int32, steps taken in this episode.
+        overflow: () int32, most objects that any episode so far had no room for; None where the environment has room
+            for all (:mod:`morl.envs.overflow`).
     """
 
     env_state: PyTree
     obs: jax.Array
     steps: jax.Array
+    overflow: jax.Array | None = None
 
 
 class TimeStep(NamedTuple):
@@ -44,7 +48,7 @@ class TimeStep(NamedTuple):
 def start(env: AnyEnv, params: PyTree, key: jax.Array) -> EnvRunnerState:
     """Return an environment at the start of an episode."""
     env_state, obs = widths.reset(env, key, params)
-    return EnvRunnerState(env_state, obs, jnp.int32(0))
+    return EnvRunnerState(env_state, obs, jnp.int32(0), overflow_of(env, env_state))
 
 
 def start_batch(env: AnyEnv, params: PyTree, key: jax.Array, num_envs: int) -> EnvRunnerState:
@@ -63,7 +67,10 @@ def step(
         truncated = truncated | (steps >= env.max_episode_steps)
     truncated = truncated & ~terminated
     done = terminated | truncated
-    following = _auto_reset(env)(params, done, key, EnvRunnerState(env_state, obs, steps))
+    overflow = overflow_of(env, env_state)
+    following = _auto_reset(env)(params, done, key, EnvRunnerState(env_state, obs, steps, overflow))
+    if overflow is not None:
+        following = following._replace(overflow=jnp.maximum(runner.overflow, overflow))
     return following, TimeStep(obs, reward, terminated, truncated)
 
 

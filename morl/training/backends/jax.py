@@ -17,6 +17,7 @@ import numpy as np
 from jax.sharding import PartitionSpec
 from numpy.typing import NDArray
 
+from morl.envs.overflow import check_overflow
 from morl.training.backends.devices import quick_to_compile
 from morl.training.backends.interruptible import Compiled
 from morl.training.backends.recording import Recorder
@@ -159,7 +160,9 @@ class JaxBackend:
             self._metrics = jax.eval_shape(self._metrics_of, state)
         begin = self._sharding.zeros(self._metrics) if sums is None else self._sharding.shard(sums)
         state, sums = self._run(state, jnp.int32(updates), begin)
-        return state, self._sharding.to_host(sums)
+        on_host: MetricSums = self._sharding.to_host(sums)
+        check_overflow(self._env, state.runners.overflow)
+        return state, on_host
 
     def steps(self, updates: int) -> int:
         """Return the environment steps of one seed after ``updates`` updates."""
@@ -194,7 +197,7 @@ class JaxBackend:
             evaluation: Evaluation = self._evaluate(*jax.device_put(inputs, self._sharding.sharding))
             return evaluation
 
-        return in_blocks(
+        evaluation = in_blocks(
             in_widths(run, self._width) if self._width else run,
             policies,
             preferences,
@@ -203,6 +206,8 @@ class JaxBackend:
             episodes=episodes,
             each=self._eval_episodes,
         )
+        check_overflow(self._env, evaluation.overflow)
+        return evaluation
 
     def recorder(self, act: Callable[[PyTree, jax.Array, jax.Array], jax.Array], episodes: int) -> Recorder:
         """Return a function that records episodes, see :class:`morl.types.Simulator`."""

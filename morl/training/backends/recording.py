@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from morl.envs.overflow import check_overflow
 from morl.training.evaluation import MAX_STEPS
 from morl.training.rollout import AnyEnv, EnvRunnerState, start, step
 from morl.types import Learner, PyTree, Recorded
@@ -32,11 +33,13 @@ class Recorder:
     ) -> None:
         obs = jax.eval_shape(partial(start, env, params), jax.random.key(0)).obs
         self.bytes_each = obs.size * obs.dtype.itemsize * (env.max_episode_steps or MAX_STEPS)
+        self._env = env
         self._run = jit(partial(record, env, params, act, learner.to_env, episodes=episodes, gamma=gamma))
 
     def __call__(self, actors: PyTree, limits: Any, key: jax.Array) -> Recorded:
         """Run episodes of N stacked actors."""
         found: Recorded = self._run(actors, limits, key)
+        check_overflow(self._env, found.overflow)
         return found
 
 
@@ -86,6 +89,7 @@ def record(
         ended=jnp.zeros((count, episodes), bool),
         obs=jnp.zeros((most, *runners.obs.shape), runners.obs.dtype),
         action=jnp.zeros((most, *action.shape), action.dtype),
+        overflow=runners.overflow,
     )
 
     def running(carry: tuple[jax.Array, EnvRunnerState, jax.Array, Recorded]) -> jax.Array:
@@ -109,6 +113,7 @@ def record(
             ended=found.ended | (alive & done),
             obs=found.obs.at[t].set(runners.obs),
             action=found.action.at[t].set(action),
+            overflow=None if found.overflow is None else jnp.where(alive, following.overflow, found.overflow),
         )
         return t + 1, following, alive & ~done & (t + 1 < limits)[:, None], found
 

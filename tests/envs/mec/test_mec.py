@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from functools import cache, partial
+import dataclasses
+from functools import cache
 from typing import Any
 
 import jax
@@ -10,7 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from morl.envs.mec import MecOffloading, flights, sharing
+from morl.envs.gymnasium.to_gymnasium import GymnasiumEnv
+from morl.envs.mec import MecOffloading, flights, schemes, search, sharing
 from morl.errors import UserError
 from tests.envs.mec.reference import System
 
@@ -21,7 +23,7 @@ def compiled(env: MecOffloading) -> tuple[Any, Any]:
 
 
 # sized for rates up to 1; the rate is a parameter, so one compilation serves all
-BUSY = MecOffloading(arrival_rate=1.0, capacity=128)
+BUSY = MecOffloading(arrival_rate=1.0)
 QUIET = MecOffloading(contexts="test", arrival_rate=0.08)
 WEAK = MecOffloading(channel="physical", steps=60, interference=True, shadowing_spread=8.0)
 many_resets = jax.jit(jax.vmap(MecOffloading().reset, (0, None)))
@@ -136,12 +138,18 @@ def test_tasks_that_end_at_the_same_time() -> None:
     # two uploads that end at one instant, and a task that ends then
     servers, _ = sharing.add(sharing.idle(1, 8), jnp.float32(2.0))
     aloft = flights.none(3, 1)._replace(
-        step=jnp.array([5, 5, 6]), offset=jnp.full(3, 0.5), size=jnp.array([4.0, 3.0, 1.0]), number=jnp.array([3])
+        step=jnp.array([5, 5, 6]),
+        offset=jnp.full(3, 0.5),
+        server=jnp.zeros(3, int),
+        size=jnp.array([4.0, 3.0, 1.0]),
+        soonest=jnp.int32(5),
+        number=jnp.array([3]),
     )
     zero = jnp.int32(0)
     landed = flights.land(flights.Step(servers, jnp.zeros(1), aloft, zero, zero), jnp.int32(5), jnp.array([4.0]))
     np.testing.assert_allclose(sharing.residuals(landed.servers)[0, -2:], [3.0, 4.0])
-    assert landed.flights.step.tolist() == [flights.LANDED, flights.LANDED, 6]
+    assert landed.flights.step.tolist() == [6, flights.LANDED, flights.LANDED]
+    assert landed.flights.server.tolist() == [0, 1, 1]
     assert (int(landed.flights.soonest), landed.flights.number.tolist()) == (6, [1])
     assert float(landed.clock[0]) == 0.5
 
@@ -284,6 +292,7 @@ def test_a_full_server_drops_its_shortest_task_and_says_so() -> None:
     for t in range(20):
         state, _, _, _, _, info = step(jax.random.key(t), state, 1, env.default_params)
     assert int(info["dropped"]) >= 10
+    assert int(env.overflow(state)) == int(info["dropped"])
     assert int(state.servers.running[1]) == 4
     servers = sharing.idle(1, 3)
     for size in (5.0, 1.0, 3.0):
@@ -294,7 +303,7 @@ def test_a_full_server_drops_its_shortest_task_and_says_so() -> None:
     np.testing.assert_array_equal(servers.left, [[2.0, 3.0, 5.0]])
     # the same for a task that arrives from an upload
     upload = flights.Upload(jnp.int32(0), servers, jnp.float32(1.0), jnp.float32(7.5), jnp.float32(9.0))
-    aloft = flights.launch(flights.none(2, 1), jnp.int32(0), upload, jnp.int32(0), jnp.float32(1.0))
+    aloft = flights.launch(flights.none(2, 1), jnp.bool_(True), upload, jnp.int32(0), jnp.float32(1.0))
     step = flights.Step(servers, jnp.zeros(1), aloft, jnp.float32(0.0), jnp.int32(0))
     assert int(flights.land(step, jnp.int32(7), jnp.ones(1)).dropped) == 1
 
@@ -308,29 +317,24 @@ def test_arrivals_beyond_the_room_for_them_are_said() -> None:
         assert int(env.info(state, params)["lost_arrivals"]) == lost
 
 
-@partial(jax.jit, compiler_options={"xla_backend_optimization_level": 1})  # it runs for longer than it compiles
-def random_policy(key: jax.Array, params: Any, num_edges: int) -> Any:
-    """Count, over 500 episodes, tasks dropped or lost, and the largest number on a server."""
-    env = MecOffloading(contexts="test")
-    key_reset, key_steps = jax.random.split(key)
-    states, _ = jax.vmap(env.reset, (0, None))(jax.random.split(key_reset, 500), params)
-
-    def body(states: Any, key: jax.Array) -> Any:
-        actions = jax.random.randint(key, (500,), 0, num_edges + 1)
-        states, *_ = jax.vmap(env.step, (0, 0, 0, None))(jax.random.split(key, 500), states, actions, params)
-        return states, states.servers.running.max()
-
-    states, most = jax.lax.scan(body, states, jax.random.split(key_steps, env.steps))
-    return states.dropped.sum() + states.lost.sum(), most.max()
-
-
-@pytest.mark.parametrize("num_edges", [1, pytest.param(6, marks=pytest.mark.slow)])  # one has most of the tasks
-def test_the_default_capacity_is_enough_for_a_random_policy(num_edges: int) -> None:
-    params = MecOffloading(contexts="test").context(num_edges=num_edges)
-    for key in jax.random.split(jax.random.key(0), 20):
-        dropped, most = random_policy(key, params, num_edges)
-        assert dropped == 0
-        assert most < 64
+def test_a_capacity_that_is_too_low_is_an_error_and_not_a_wrong_delay() -> None:
+    env = MecOffloading(num_edges=1, arrival_rate=1.0, mean_size=50.0, steps=10, capacity=3)
+    line = "mec-offloading-v0: an episode has lost . tasks?, so that its delays are wrong: a server has room for cap"
+    params, plan = env.default_params, np.zeros((1, 10), np.int32)
+    with pytest.raises(UserError, match=line):
+        schemes.evaluated(env, schemes.Plan(), plan, schemes.grid(2)[:1], episodes=2)
+    single = GymnasiumEnv(env)
+    single.reset(seed=0)
+    with pytest.raises(UserError, match=line):
+        _ = [single.step(0) for _ in range(10)]
+    room = dataclasses.replace(env, capacity=None)
+    schemes.evaluated(room, schemes.Plan(), plan, schemes.grid(2)[:1], episodes=2)
+    # searches have room for any plan
+    means = [search.plan_returns(e, params, jnp.asarray(plan), jax.random.key(0), 4) for e in (env, room)]
+    np.testing.assert_array_equal(*means)
+    crowded = params._replace(arrivals=params.arrivals._replace(rate=jnp.float32(200.0)))
+    with pytest.raises(UserError, match=r"more came than arrival_rate = 1\.0 and steps = 10 leave"):
+        schemes.evaluated(room, schemes.Plan(), plan, schemes.grid(2)[:1], params=crowded, episodes=2)
 
 
 @pytest.mark.parametrize(
