@@ -76,12 +76,13 @@ class CMORL(PPOAgent):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Return a message if the second stage was asked for and has too few updates."""
+        """Return those of PPO, and a message if the second stage was asked for and has too few updates."""
         c = self.config
         if c.extension == "none" or self._rounds:
-            return ()
+            return super().notes
         share = int(self.total_updates * c.extension_share)
         return (
+            *super().notes,
             f"no extension: {c.extension_share:g} of the {self.total_updates} updates of a policy are {share}, "
             f"fewer than the {c.extension_updates} of a round (extension_updates)",
         )

@@ -18,6 +18,7 @@ import numpy as np
 
 from morl.agents.d3po import losses
 from morl.agents.d3po.config import D3POConfig
+from morl.agents.ppo.aggregation import objective_weights
 from morl.agents.ppo.algorithm import PPO
 from morl.agents.ppo.types import Minibatch, Params
 from morl.networks.conditioning import ConditionedInput, conditioned_network
@@ -69,6 +70,7 @@ class D3PO(PPO):
     def update(self, state: LearnerState, batch: Transition, key: jax.Array) -> tuple[LearnerState, Metrics]:
         """Learn from one rollout (T, B), for the preference (T, B, R) of each step."""
         key_fit, key_others = jax.random.split(key)
+        metrics: Metrics = {}
         # 1. estimate an advantage for each objective, under the preference of the step
         state, rollout = self.process_rollout(state, batch)
         # 2. standardise
@@ -79,11 +81,18 @@ class D3PO(PPO):
             advantage = losses.standardise_together(
                 rollout.advantage * units[None, None], batch.preference, rollout.weight
             )
+        if self.config.aggregator != "linear":  # each objective's own gradient is that of its weighted surrogate
+            size = self.num_objectives
+            even, key_weights = jnp.full(size, 1 / size, jnp.float32), jax.random.fold_in(key_others, 1)
+            own = batch.preference * advantage
+            weights, metrics = objective_weights(self, state.params, rollout, own, even, key_weights)
+            advantage = size * weights[None, None] * advantage
         # 3. draw a preference w' to differ from at each step
         keys = jax.random.split(key_others, batch.reward.shape[:2])
         others = jax.vmap(jax.vmap(self.draw_preference))(keys)
         # 4. pass over the rollout
-        return self.fit(state, rollout, advantage, key_fit, extra=others)
+        state, more = self.fit(state, rollout, advantage, key_fit, extra=others)
+        return state, {**more, **metrics}
 
     def actor_loss(
         self, params: Params, output: jax.Array, log_ratio: jax.Array, batch: Minibatch

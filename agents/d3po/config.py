@@ -49,6 +49,11 @@ class D3POConfig(PPOConfig):
         check_range(self, "diversity_coefficient", low=0)
         check_range(self, "diversity_scale", low=0)
         check_range(self, "corner_share", low=0, high=1)
+        if self.aggregator in ("pama", "unanimous"):
+            raise UserError(
+                f"aggregator {self.aggregator} has one advantage for all objectives, which d3po weighs each for "
+                "itself; allowed here: linear, advantage-mgda and those of gradients, such as mgda and upgrad"
+            )
         check_concentration(self.preference_concentration)
         if self.preference_units == "raw" and self.normalise_advantages == "each":
             raise UserError("preference_units raw needs normalise_advantages together, as each weighs deviations")

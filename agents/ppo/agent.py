@@ -8,6 +8,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from morl.agents.ppo.aggregation import WITHOUT_PREFERENCE, AggregatingPPO
 from morl.agents.ppo.algorithm import PPO
 from morl.agents.ppo.config import PPOAgentConfig
 from morl.agents.ppo.setup import OnPolicyAgent, make_learner, updates_within
@@ -51,7 +52,16 @@ class PPOAgent(OnPolicyAgent):
     @cached_property
     def learner(self) -> PPO:
         """Return the learner, whose code all policies share."""
-        return make_learner(PPO, self.config, self.task, self.total_updates)
+        kind = PPO if self.config.aggregator == "linear" else AggregatingPPO
+        return make_learner(kind, self.config, self.task, self.total_updates)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Return a message if the preferences do not tell the policies apart."""
+        c = self.config
+        if c.aggregator not in WITHOUT_PREFERENCE:
+            return ()
+        return (f"{c.aggregator} knows no preference: the {c.num_policies} policies differ by their start alone",)
 
 
 def fixed_preferences(config: PPOAgentConfig, num_objectives: int) -> NDArray[np.float64]:

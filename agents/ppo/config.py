@@ -11,6 +11,25 @@ from morl.errors import UserError
 from morl.search_space import Choice, Integer, Parameter, Real, Space, log_real
 from morl.validation import check_integer, check_range, check_widths, convert_fields
 
+Aggregator = Literal[
+    "linear",
+    "mgda",
+    "mgda-normalised",
+    "pcgrad",
+    "cagrad",
+    "nash-mtl",
+    "fairgrad",
+    "imtl-g",
+    "aligned-mtl",
+    "upgrad",
+    "dualproj",
+    "pama",
+    "unanimous",
+    "advantage-mgda",
+]
+LEAST_ENTROPY = 0.01
+"""Least coefficient of the entropy bonus with the aggregator pama, which only ever makes actions more likely."""
+
 
 @dataclass(frozen=True)
 class PPOConfig:
@@ -51,6 +70,13 @@ class PPOConfig:
     preference_units: Literal["scaled", "raw"] = "scaled"
     """Units that a preference weighs in training: scaled objectives, or as published, raw ones (the critic's stay
     scaled)."""
+    aggregator: Aggregator = "linear"
+    """How the objectives' gradients become one direction: weighed by the preference (linear), or by weights that are
+    found at each update from the gradients or the advantages themselves."""
+    cagrad_radius: float = 0.4
+    """Radius c within which cagrad looks for a better direction, in lengths of the linear one."""
+    fairgrad_alpha: float = 2.0
+    """Fairness α of fairgrad: 1 is the Nash bargaining solution, large ones raise the smallest gain."""
     hidden: tuple[int, ...] = (64, 64)
     """Widths of the hidden layers of actor and critic."""
     activation: Literal["tanh", "relu", "silu"] = "tanh"
@@ -69,6 +95,13 @@ class PPOConfig:
         check_range(self, "gae_lambda", low=0, high=1)
         if self.train_gamma is not None:
             check_range(self, "train_gamma", low=0, high=1)
+        check_range(self, "cagrad_radius", low=0, high=1, open_high=True)
+        check_range(self, "fairgrad_alpha", low=0.1, high=20)
+        if self.aggregator == "pama" and self.entropy_coefficient < LEAST_ENTROPY:
+            raise UserError(
+                f"aggregator pama needs an entropy_coefficient of at least {LEAST_ENTROPY}, not "
+                f"{self.entropy_coefficient}: it only ever makes actions more likely"
+            )
         check_widths(self, "hidden")
         if (self.num_envs * self.rollout_steps) % self.minibatches:
             raise UserError(
