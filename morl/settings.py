@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from morl import keywords
 from morl.errors import UserError
 from morl.registry import Backend
+from morl.runs.loggers.names import DEFAULT, check_names
 from morl.validation import MOST_STEPS, check_integer, check_range, convert_fields
 
 Device = Literal["auto", "cpu", "gpu", "tpu"]
@@ -72,6 +73,9 @@ class TrainSettings:
     on_nan: Literal["stop", "skip"] = "stop"
     """Action when an update of a policy is not finite (observation, reward, loss or gradient): stop that policy as it
     was, or skip the update. The other policies continue either way."""
+    logger: tuple[str, ...] = DEFAULT
+    """Where metrics go beside metrics.csv, which every run has: tensorboard, wandb, mlflow, trackio, aim, or
+    module:function of your own function of a row; csv alone for none."""
     checkpoint_minutes: float | None = None
     """Minutes between checkpoints for --resume; by default 10, or more if they would take over 2 % of the time; 0 for
     one after each chunk of updates, about every second."""
@@ -82,6 +86,7 @@ class TrainSettings:
     def __post_init__(self) -> None:
         _check_env(self.env)
         convert_fields(self)
+        check_names(self.logger)
         check_integer(self, "steps", low=1, high=MOST_STEPS)
         for name in ("num_seeds", "evaluations", "eval_episodes", "final_episodes"):
             check_integer(self, name, low=1)
@@ -123,6 +128,9 @@ class SearchSettings:
     """Device that JAX runs on."""
     reference_point: tuple[float, ...] | None = None
     """Reference point of the hypervolume, one number per objective; by default the environment's."""
+    logger: tuple[str, ...] = DEFAULT
+    """Where metrics go beside metrics.csv, which every run has: tensorboard, wandb, mlflow, trackio, aim, or
+    module:function of your own function of a row; csv alone for none."""
 
     steps: ClassVar[int] = 0  # the agent's settings have the budget
     backend: ClassVar[Backend] = "jax"
@@ -144,6 +152,7 @@ class SearchSettings:
     def __post_init__(self) -> None:
         _check_env(self.env)
         convert_fields(self)
+        check_names(self.logger)
         check_integer(self, "num_seeds", low=1)
         check_integer(self, "seed", low=0, high=2**31 - 1)
         keywords.check(self.env_kwargs)

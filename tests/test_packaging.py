@@ -131,7 +131,7 @@ EVENTS = """
 import sys, tempfile
 from pathlib import Path
 import numpy as np
-from morl.runs.tensorboard import TensorBoardWriter
+from morl.runs.loggers.tensorboard import TensorBoardWriter
 writer = TensorBoardWriter(Path(tempfile.mkdtemp()))
 writer.text("config", "a: 1")
 writer.image("front", np.zeros((2, 2, 3), np.uint8), 1)

@@ -48,7 +48,7 @@ class TensorBoard:
 
     def _writer(self, number: int) -> Any:
         if number not in self._writers:
-            from morl.runs.tensorboard import TensorBoardWriter
+            from morl.runs.loggers.tensorboard import TensorBoardWriter
 
             folder = self._directory / f"{number:05}"
             folder.mkdir(parents=True, exist_ok=True)

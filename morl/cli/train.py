@@ -48,6 +48,14 @@ class _File:
 
 
 @dataclass(frozen=True)
+class _Output:
+    """Output of the command."""
+
+    json: bool = False
+    """Write the progress and the end as lines of JSON to standard output, for other programs."""
+
+
+@dataclass(frozen=True)
 class _Resume:
     """Resume a training that was stopped or killed, from its last checkpoint and with its own settings."""
 
@@ -55,6 +63,8 @@ class _Resume:
     """Run directory."""
     steps: int | None = None
     """Environment steps of one seed that the run shall have done in all, more than it was made for."""
+    json: bool = False
+    """Write the progress and the end as lines of JSON to standard output, for other programs."""
 
 
 def main(args: Sequence[str]) -> int:
@@ -71,7 +81,7 @@ def main(args: Sequence[str]) -> int:
         from morl.parsing import parse as parse_flags
 
         given = parse_flags(_Resume, args, prog="morl train")
-        arguments = {"resume": given.resume}
+        arguments, as_json = {"resume": given.resume}, given.json
         if given.steps is not None:
             arguments["steps"] = given.steps
     elif name.startswith("-"):
@@ -79,14 +89,20 @@ def main(args: Sequence[str]) -> int:
     elif any(flag.partition("=")[0] == "--resume" for flag in flags):
         raise UserError("a run is resumed with its own agent and settings: morl train --resume RUN")
     else:
-        settings, config = parse(name, load_settings(agent_spec(name).config), flags)
-        arguments = {"agent": name, "settings": settings, "config": config}
+        config_class = load_settings(agent_spec(name).config)
+        parsed = parse_all(name, config_class, flags, prog=f"morl train {name}", also={"output": _Output})
+        arguments = {"agent": name, "settings": parsed.training, "config": parsed.config}
+        as_json = parsed.also["output"].json
 
+    from morl.cli.json_lines import JsonReporter, end, write
     from morl.training.loop import train
     from morl.training.terminal import TerminalReporter
 
-    with TerminalReporter() as reporter, _stops(reporter) as stopped:
+    with JsonReporter() if as_json else TerminalReporter() as reporter, _stops(reporter) as stopped:
         run = train(**arguments, reporter=reporter, should_stop=lambda: bool(stopped))
+    if as_json:
+        write(end(run))
+        return 0 if run.finished else STOPPED
     print(summary(run))
     if run.finished:
         return 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,8 @@ from morl.guard import is_ours
 from morl.runs import directory, files, storage
 from morl.runs.directory import Run
 from morl.runs.front import Floats, Front
-from morl.runs.logger import Recorder
+from morl.runs.loggers.names import check_installed, split_loggers
+from morl.runs.loggers.recorder import Recorder
 from morl.settings import SearchSettings, TrainSettings
 from morl.training import memory
 from morl.training.arguments import training_arguments
@@ -33,6 +34,7 @@ from morl.training.origin import with_found_origin
 from morl.training.progress import Progress
 from morl.training.reporter import Reporter as Reporter
 from morl.training.reporter import Status as Status
+from morl.training.reporter import Watcher
 from morl.training.results import Results, status_of
 from morl.training.resumption import resumption
 from morl.training.setup import Setup, prepare
@@ -58,6 +60,8 @@ def train(
     settings: Any = None,
     resume: Path | str | None = None,
     reporter: Reporter | bool | None = None,
+    logger: Any = None,
+    on_status: Callable[[Status], object] | None = None,
     should_stop: Callable[[], bool] = lambda: False,
     **changes: Any,
 ) -> Run:
@@ -77,6 +81,10 @@ def train(
             of all settings; of a finished one nothing is done, unless it is given more ``steps``: then it goes on from
             its last state as if it had been asked for so many in all (:mod:`morl.training.stages`).
         reporter: told how it goes; by default progress is printed on a terminal and in a notebook. False is silent.
+        logger: the setting ``logger``, a name or several, or a function that is called with each row of
+            ``metrics.csv``, a dictionary; or a list of both. A function that raises is left out from then on.
+        on_status: called with the :class:`morl.training.reporter.Status` that the terminal shows, after each chunk of
+            about a second and each evaluation; once it returns True, the training stops as by ``should_stop``.
         changes: settings by name, of :class:`TrainSettings` and of the agent; they win over those above. Beside
             ``resume`` ``steps`` alone.
         should_stop: asked between chunks of about a second; once true, a checkpoint is written, and the policies so far
@@ -90,6 +98,9 @@ def train(
             something else than it promises, a seed all of whose policies have diverged, or a run directory that can no
             longer be written.
     """
+    functions, names = split_loggers(logger)
+    if names:
+        changes["logger"] = names
     if resume is not None:
         steps = changes.pop("steps", None)
         if settings is not None or config is not None or changes or isinstance(env, TrainSettings | SearchSettings):
@@ -105,13 +116,15 @@ def train(
         given = training_arguments(agent, env, config, settings, changes)
         setup = with_found_origin(prepare(agent, given.settings, given.config, given.env))
         settings, path, stages = given.settings, None, None
+    check_installed(settings.logger)
     chosen = devices.choose(settings.device, len(setup.agent.preferences) * settings.num_seeds, setup.spec.split_cores)
     memory.check(setup, settings, chosen)
     _ = setup.true_front  # a wrong one is refused before anything is written
     if path is None:
         path = directory.create(settings.out, f"{agent}-{settings.env.strip('<>')}")
     with jax.default_device(chosen[0]), shown(reporter) as chosen_reporter, interruptible():
-        training = _Training(setup, settings, path, chosen, chosen_reporter, should_stop, stages)
+        watcher = Watcher(chosen_reporter, on_status, should_stop)
+        training = _Training(setup, settings, path, chosen, watcher, functions, stages)
         return training.run(resume=resume is not None)
 
 
@@ -124,12 +137,12 @@ class _Training:
         settings: TrainSettings,
         path: Path,
         chosen: list[jax.Device],
-        reporter: Reporter | None,
-        should_stop: Callable[[], bool],
+        watcher: Watcher,
+        functions: Sequence[Callable[[dict[str, Any]], object]],
         stages: list[int] | None = None,
     ) -> None:
         self.setup, self.settings, self.path = setup, settings, path
-        self.reporter, self.should_stop = reporter, should_stop
+        self.watcher, self.functions = watcher, functions
         agent = setup.agent
         self.stages = stages or stages_of(agent)
         self.extension = extension = agent.extension if len(self.stages) > 1 else None
@@ -167,14 +180,13 @@ class _Training:
         resolved = self.setup.resolved(self.settings)
         with closing(self.backend):
             with self._writing():
-                record = Recorder(self.path)
+                record = Recorder(self.path, self.settings.logger, self.functions)
             try:
                 headline = self._headline()
                 with self._writing():
                     config = self._opened(resolved, resume)
                     record.say(headline)
-                if self.reporter:
-                    self.reporter.start(headline, self.path)
+                self.watcher.start(headline, self.path)
                 for line in self.setup.protocol.describe():
                     self._note(line, record)
                 for note in (*self.setup.agent.notes, *getattr(self.setup.agent, "action_notes", ())):
@@ -185,7 +197,8 @@ class _Training:
                 if resume:
                     state = self._resumed(state, record)
                 with self._writing():
-                    record.begin(self.progress.rows, self.progress.steps if resume else None)
+                    step = self.progress.steps if resume else None
+                    record.begin(self.progress.rows, step, resolved, self.watcher.note)
                     if self.progress.steps == 0:
                         record.config(config or (self.path / "config.yaml").read_text())
                 finished = self._loop(state, record)
@@ -322,8 +335,7 @@ class _Training:
 
     def _note(self, text: str, record: Recorder) -> None:
         record.say(text)
-        if self.reporter:
-            self.reporter.note(text)
+        self.watcher.note(text)
 
     def _loop(self, state: Any, record: Recorder) -> bool:
         """Train the first stage, then each round of the second; return False where told to stop before the end."""
@@ -369,7 +381,7 @@ class _Training:
                 if each.spent < variation.steps:
                     each.advance()
                     raise_again()
-            if self.should_stop():
+            if self.watcher.should_stop():
                 progress.steps = begin
                 record.say("stopped early on request")
                 return False
@@ -387,7 +399,7 @@ class _Training:
         with self._writing():
             for row in rows:
                 record.write(row)
-        self._update(status_of(rows, self.progress.steps, self.total, rate))
+        self.watcher.update(status_of(rows, self.progress.steps, self.total, rate))
 
     def _stage_preferences(self, extension: Extension | None) -> Floats:
         """Return the preferences of all seeds' learners in this stage."""
@@ -430,11 +442,11 @@ class _Training:
                 self._tell(record)
                 nonfinite = self._checked(trainer.nonfinite(state), nonfinite, record)
                 pace = max(1, min(2 * chunk, round(chunk * CHUNK_SECONDS / seconds)))
-                stopping = self.should_stop()
+                self.watcher.update(Status(progress.steps, self.total, steps * len(self.seeds) / seconds))
+                stopping = self.watcher.should_stop()
                 if stopping or self.saver.due():
                     # before the evaluation of an early stop, which a run that was never stopped does not have
                     self._save(trainer, state, record)
-                self._update(Status(progress.steps, self.total, steps * len(self.seeds) / seconds))
             self.solutions.update(
                 self.backend,
                 trainer.policies(state),
@@ -449,6 +461,9 @@ class _Training:
             if stopping:
                 break
             progress.evaluated()
+            if self.watcher.should_stop():  # by what the evaluation has shown
+                self._save(trainer, state, record)
+                return state, True
         return state, stopping
 
     def _targets(self, stage: int) -> list[int]:
@@ -510,10 +525,6 @@ class _Training:
     def _seconds(self) -> float:
         """Return the seconds of work, including those before an interruption."""
         return time.perf_counter() - self.clock
-
-    def _update(self, status: Status) -> None:
-        if self.reporter:
-            self.reporter.update(status)
 
     @staticmethod
     def _fold(keys: jax.Array, data: int) -> jax.Array:

@@ -1,10 +1,13 @@
-"""Progress of a training, for whoever shows it to a person."""
+"""Progress of a training, for whoever shows it to a person or stops by it."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
+
+from morl.errors import user_code
 
 
 @dataclass(frozen=True)
@@ -42,3 +45,48 @@ class Reporter(Protocol):
     def note(self, text: str) -> None:
         """Show a line: the agent's notes at the start, and each front re-evaluated at the end."""
         ...
+
+
+class Watcher:
+    """Reporter of a training and what can stop it, where they were given.
+
+    Args:
+        reporter: shows the progress.
+        on_status: called with each status; the training stops once it has returned True.
+        asked: whether the training shall stop, for another reason.
+    """
+
+    def __init__(
+        self,
+        reporter: Reporter | None,
+        on_status: Callable[[Status], object] | None = None,
+        asked: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self._reporter, self._on_status, self._asked = reporter, on_status, asked
+        self._stopped = False
+
+    def start(self, headline: str, path: Path) -> None:
+        """Show the headline."""
+        if self._reporter:
+            self._reporter.start(headline, path)
+
+    def note(self, text: str) -> None:
+        """Show a line."""
+        if self._reporter:
+            self._reporter.note(text)
+
+    def update(self, status: Status) -> None:
+        """Show the status.
+
+        Raises:
+            UserCodeError: ``on_status`` raised.
+        """
+        if self._reporter:
+            self._reporter.update(status)
+        if self._on_status:
+            with user_code("on_status", f"step {status.step:,}"):
+                self._stopped |= self._on_status(status) is True
+
+    def should_stop(self) -> bool:
+        """Return whether the training shall stop."""
+        return self._stopped or self._asked()

@@ -18,7 +18,7 @@ from morl.runs import files, storage
 from morl.runs.directory import check_fronts, check_objects
 from morl.runs.front import Floats, Front
 from morl.runs.front_csv import objects_csv, to_csv
-from morl.runs.logger import Recorder
+from morl.runs.loggers.recorder import Recorder
 from morl.settings import TrainSettings
 from morl.training.progress import Progress
 from morl.training.reporter import Status

@@ -30,9 +30,10 @@ from morl.agents.gpi_ls import GPILSConfig
 from morl.agents.mogfn import MOGFNConfig
 from morl.analysis.results import read
 from morl.errors import UserError
-from morl.runs import logger, storage
+from morl.runs import storage
 from morl.runs.csv import CsvWriter
-from morl.runs.tensorboard import TensorBoardWriter
+from morl.runs.loggers import recorder
+from morl.runs.loggers.tensorboard import TensorBoardWriter
 from morl.settings import TrainSettings
 from morl.training import checkpointing
 from morl.training import results as training_results
@@ -315,7 +316,7 @@ def test_a_full_disk_is_one_error_and_costs_nothing(stopped, whole, tmp_path, mo
     """Fill the disk at a checkpoint, at a row of metrics.csv and at the front in turn; then resume with free space."""
     path = tmp_path / "run"
     shutil.copytree(stopped, path)
-    places = [(storage.npy, "write_array"), (logger.CsvWriter, "write"), (storage, "replacing")]
+    places = [(storage.npy, "write_array"), (recorder.CsvWriter, "write"), (storage, "replacing")]
     for module, name in places:
         with monkeypatch.context() as patch:
             patch.setattr(module, name, full)
