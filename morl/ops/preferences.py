@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float64]
 MOST_PREFERENCES = 1_000_000
+ONE_SIDED = 0.01  # ratio of two objectives' ranges
 
 
 def check_preference(preference: ArrayLike, num_objectives: int, objectives: Sequence[str] = ()) -> Floats:
@@ -175,3 +176,23 @@ def dirichlet_and_corners(key: jax.Array, concentration: Sequence[float], corner
         inside = jax.random.dirichlet(key_inside, jnp.asarray(concentration, jnp.float32), dtype=jnp.float32)
     corner = jax.nn.one_hot(jax.random.randint(key_corner, (), 0, size, jnp.int32), size, dtype=jnp.float32)
     return jnp.where(jax.random.uniform(key_which, dtype=jnp.float32) < corner_share, corner, inside)
+
+
+def explain_one_sided(returns: ArrayLike, objectives: Sequence[str]) -> str | None:
+    """Return a line where weighted sums of returns (n, R) are of one objective alone; None where they are not.
+
+    That is where another one's range is below a hundredth of its range, the distance of equally spread preferences.
+
+    Args:
+        returns: of the policies of a front, in the units that preferences weigh.
+        objectives: R names.
+    """
+    span = np.ptp(np.asarray(returns, np.float64), axis=0)
+    least, most = int(span.argmin()), int(span.argmax())
+    if not 0 < span[least] < ONE_SIDED * span[most]:
+        return None
+    small, large = objectives[least], objectives[most]
+    return (
+        f"preferences weigh returns in the environment's units, in which {small} spans {span[least]:.3g} and {large} "
+        f"{span[most]:.3g}: between the corners all serve {large}; try --preference-units scaled"
+    )

@@ -12,7 +12,7 @@ import jax
 import numpy as np
 
 from morl.ops import metrics
-from morl.ops.preferences import equally_spaced_weights
+from morl.ops.preferences import equally_spaced_weights, explain_one_sided
 from morl.quality import front_metrics, objective_metrics
 from morl.runs import files, storage
 from morl.runs.directory import check_fronts, check_objects
@@ -108,7 +108,11 @@ class Results:
         for i, (seed, (evaluation, params, preferences)) in enumerate(zip(self.seeds, found, strict=True)):
             fronts[seed] = self.setup.front(evaluation, params, preferences)
             lines.append(f"seed {seed}: {self._describe(i, fronts[seed])}")
-            lines += [f"seed {seed}: {note}" for note in fronts[seed].notes]
+            notes = fronts[seed].notes
+            if getattr(self.setup.config, "preference_units", "scaled") == "raw":
+                one_sided = explain_one_sided(fronts[seed].returns, self.setup.objectives)
+                notes += [one_sided] if one_sided else []
+            lines += [f"seed {seed}: {note}" for note in notes]
         return fronts, lines
 
     def _describe(self, index: int, front: Front) -> str:

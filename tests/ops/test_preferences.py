@@ -1,5 +1,6 @@
 """Preferences on the simplex."""
 
+import re
 import subprocess
 import sys
 from math import comb
@@ -12,7 +13,13 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from morl.errors import UserError
-from morl.ops.preferences import check_preference, dirichlet, equally_spaced_weights, simplex_lattice
+from morl.ops.preferences import (
+    check_preference,
+    dirichlet,
+    equally_spaced_weights,
+    explain_one_sided,
+    simplex_lattice,
+)
 
 
 @pytest.mark.parametrize(
@@ -137,3 +144,16 @@ def test_importing_the_core_does_not_load_jax():
     code = "import sys, morl.ops.preferences, morl.ops.pareto, morl.ops.metrics; print('jax' in sys.modules)"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert out.stdout.strip() == "False"
+
+
+def test_weighted_sums_of_one_objective_alone_are_told():
+    front = np.array([[1.0, -9.0], [0.5, -4.0], [0.0, 0.0]])
+    for units in ([1.0, 1.0], [1e-6, 1e-6], [1e20, 1e20], [0.1, 1.0]):
+        assert explain_one_sided(front * units, ("ore", "fuel")) is None
+    for units, said in (
+        ([1e-6, 1], "ore spans 1e-06 and fuel 9: .* all serve fuel"),
+        ([1e20, 1], "all serve ore; try"),
+    ):
+        assert re.search(said, explain_one_sided(front * units, ("ore", "fuel")))
+    assert explain_one_sided(front * [0, 1], ("ore", "fuel")) is None  # nothing to trade
+    assert explain_one_sided(front[:1], ("ore", "fuel")) is None

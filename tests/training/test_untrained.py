@@ -1,6 +1,7 @@
 """A run that has learnt nothing says so at its end, with the preset to try."""
 
 import dataclasses
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,9 +10,11 @@ import morl
 import tests.tiny
 from morl import registry
 from morl.agents.gmorl import GMORLConfig
+from morl.agents.gpi_ls.config import GPILSConfig
 from morl.registry import agent_spec
 from morl.runs.front import Front
 from morl.settings import TrainSettings
+from morl.training.results import Results
 from morl.training.setup import prepare
 from morl.training.untrained import _measured, advice, no_better
 from tests.tiny import TinyConfig
@@ -36,16 +39,21 @@ class Kept:
         return self.points[index]
 
 
+def front_of(points, reference_point):
+    points = np.array(points, float)
+    numbers = dict.fromkeys(["stderr", "undiscounted", "undiscounted_stderr", "preferences"], points)
+    return Front(("a", "b"), points, **numbers, length=np.ones(len(points)), gamma=1.0, episodes=1,
+                 reference_point=reference_point, learner=None, params=None, observations=None,
+                 action_space=None)  # fmt: skip
+
+
 def lines(after, before, labelled=False):
     solutions = Kept()
     solutions.points, solutions.labelled = "the run's", labelled
     setup = prepare("gmorl", dataclasses.replace(SETTINGS, env="minecart-v0"), GMORLConfig())
     setup = dataclasses.replace(setup, reference_point=REFERENCE)
-    points = np.array([after], float)
-    numbers = dict.fromkeys(["stderr", "undiscounted", "undiscounted_stderr", "preferences"], points)
-    front = Front(("a", "b"), points, **numbers, length=np.ones(1), gamma=1.0, episodes=1, reference_point=REFERENCE,
-                  learner=None, params=None, observations=None, action_space=None)  # fmt: skip
-    told = no_better(setup, SETTINGS, None, solutions, (np.array([[before]], float), None, None), {7: front})
+    fronts = {7: front_of([after], REFERENCE)}
+    told = no_better(setup, SETTINGS, None, solutions, (np.array([[before]], float), None, None), fronts)
     assert solutions.points == "the run's"
     return told
 
@@ -95,3 +103,20 @@ def test_it_is_the_last_line_of_a_run(tmp_path, monkeypatch):
     last = (tmp_path / "x" / "log.txt").read_text().splitlines()[-1]
     assert "seed 0: this front is no better than that of the untrained policies" in last
     assert last.endswith("; try more --steps")
+
+
+@pytest.mark.parametrize(("units", "told"), [("raw", True), ("scaled", False)])
+def test_preferences_that_serve_one_objective_are_told_where_they_weigh_the_environments_units(units, told):
+    front = front_of([[1e-6, -9.0], [0.0, 0.0]], np.full(2, -100.0))
+    config, names = GPILSConfig(preference_units=units), ("a", "b")
+    results = SimpleNamespace(
+        setup=SimpleNamespace(front=lambda *found: front, config=config, objectives=names),
+        settings=SETTINGS,
+        solutions=SimpleNamespace(final=lambda *how: [(None, None, None)]),
+        seeds=(3,),
+        _describe=lambda index, front: "a line",
+    )
+    said = Results.final(results, None, None)[1]
+    assert said[0] == "seed 3: a line"
+    told_of = "seed 3: preferences weigh returns in the environment's units, in which a spans 1e-06 and b 9"
+    assert any(line.startswith(told_of) for line in said) is told
