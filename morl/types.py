@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import jax
@@ -397,6 +398,28 @@ class Variation(Protocol):
         ...
 
 
+class WarmStart(Protocol):
+    """First part of a training, in which archived policies of another run act and a learner imitates them.
+
+    Attributes:
+        run: directory of that run.
+        updates: number of updates; the agent's own learner goes on from the state after them.
+    """
+
+    @property
+    def run(self) -> Path: ...
+    @property
+    def updates(self) -> int: ...
+
+    @property
+    def learner_of(self) -> Callable[[Any], Learner]:
+        """Function from a :class:`morl.agents.imitation.teacher.Teacher` to the learner of these updates.
+
+        Its state and its metrics are of the structure of the agent's own learner's.
+        """
+        ...
+
+
 class Agent(Protocol):
     """Method to find a front, made of learners. Subclass it to inherit the defaults of what an agent may leave out.
 
@@ -416,6 +439,7 @@ class Agent(Protocol):
         update_settings: settings that lower them, the best first.
         draw_preference: function of a key that draws a preference (R,) for each episode, or None. It replaces
             ``preferences`` while training.
+        warm_start: first part of the first stage, or None.
     """
 
     @property
@@ -463,6 +487,10 @@ class Agent(Protocol):
 
     @property
     def draw_preference(self) -> Callable[[jax.Array], jax.Array] | None:
+        return None
+
+    @property
+    def warm_start(self) -> WarmStart | None:
         return None
 
     def preference_at(self, update: int, archive: NDArray[np.float64]) -> NDArray[np.float64]:

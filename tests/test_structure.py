@@ -46,6 +46,7 @@ UPWARDS = {
     ("morl.envs.checks.jax", "morl.training.backends.devices"): "checks run where trainings would",
     ("morl.envs.mec.schemes", "morl.training.evaluation"): "fixed schemes are evaluated as policies are",
     ("morl.training.resumption", "morl.loading"): "a training is resumed from its run directory",
+    ("morl.training.backends.warm_start", "morl.loading"): "a training begins with the policies of another run",
 }
 
 # Packages whose __init__.py holds registrations or nothing; a module imported from them has an edge of its own.

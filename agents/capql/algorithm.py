@@ -17,6 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from morl.agents.capql.config import CAPQLConfig
+from morl.agents.imitation.sac import imitating
+from morl.agents.imitation.teacher import WarmStart, warm_start, warm_start_notes
 from morl.agents.sac.algorithm import SAC
 from morl.agents.sac.setup import SACAgent, check_budget, make_learner, replay_note, update_note
 from morl.ops.preferences import concentrations, dirichlet_and_corners
@@ -37,7 +39,7 @@ class CAPQL(SACAgent):
 
     def __post_init__(self) -> None:
         check_budget(self.config, self.task, self.updates, 1)
-        _ = self.learner, self.draw_preference  # checks the spaces and the concentrations
+        _ = self.learner, self.draw_preference, self.warm_start  # checks spaces, concentrations and steps
 
     @property
     def num_preferences(self) -> int:
@@ -45,7 +47,7 @@ class CAPQL(SACAgent):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        return replay_note(self.learner, 1), update_note(self.learner)
+        return replay_note(self.learner, 1), update_note(self.learner), *warm_start_notes(self.config)
 
     @property
     def updates(self) -> int:
@@ -69,3 +71,9 @@ class CAPQL(SACAgent):
     def learner(self) -> SAC:
         """Return the one learner."""
         return make_learner(self.config, self.task, self.updates)
+
+    @property
+    def warm_start(self) -> WarmStart | None:
+        """Return the first part of the training, in which archived policies are imitated, if it is asked for."""
+        least = self.config.learning_starts
+        return warm_start(self.config, self.updates, partial(imitating, self.learner), least)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
+from morl.agents.imitation.settings import STEPS, check_warm_start
 from morl.agents.sac.config import SPACE as SAC_SPACE
 from morl.agents.sac.config import SACConfig
 from morl.ops.preferences import check_concentration
@@ -41,12 +43,18 @@ class CAPQLConfig(SACConfig):
     each objective. 1 is uniform, less favours the corners."""
     corner_share: float = 0.1
     """Share of episodes whose preference is a corner of the simplex."""
+    warm_start: Path | None = None
+    """Run directory of cmorl or ppo on the same environment. Its archived policies act first, for each preference the
+    best of them, and the network imitates them."""
+    warm_start_steps: int = STEPS
+    """Environment steps that they act for, a part of all steps; learning by reward goes on from there."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_integer(self, "num_preferences", low=2)
         check_range(self, "corner_share", low=0, high=1)
         check_concentration(self.preference_concentration)
+        check_warm_start(self)
 
 
 SPACE: Space = {

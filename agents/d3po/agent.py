@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 import jax
 import numpy as np
@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 from morl.agents.d3po.algorithm import D3PO
 from morl.agents.d3po.config import D3POConfig
+from morl.agents.imitation.d3po import imitating
+from morl.agents.imitation.teacher import WarmStart, warm_start, warm_start_notes
 from morl.agents.ppo.setup import OnPolicyAgent, make_learner, updates_within
 from morl.types import Task
 
@@ -30,11 +32,15 @@ class D3POAgent(OnPolicyAgent):
 
     def __post_init__(self) -> None:
         _ = self.updates
-        _ = self.learner  # checks the spaces
+        _ = self.learner, self.warm_start  # checks spaces and steps
 
     @property
     def num_preferences(self) -> int:
         return self.config.num_preferences
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        return warm_start_notes(self.config)
 
     @property
     def updates(self) -> int:
@@ -68,3 +74,8 @@ class D3POAgent(OnPolicyAgent):
     def learner(self) -> D3PO:
         """Return the one learner."""
         return make_learner(D3PO, self.config, self.task, self.updates)
+
+    @property
+    def warm_start(self) -> WarmStart | None:
+        """Return the first part of the training, in which archived policies are imitated, if it is asked for."""
+        return warm_start(self.config, self.updates, partial(imitating, self.learner))

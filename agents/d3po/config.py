@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
+from morl.agents.imitation.settings import STEPS, check_warm_start
 from morl.agents.ppo.config import SPACE as PPO_SPACE
 from morl.agents.ppo.config import PPOConfig
 from morl.errors import UserError
@@ -41,6 +43,11 @@ class D3POConfig(PPOConfig):
     each objective. 1 is uniform, less favours the corners."""
     corner_share: float = 0.1
     """Share of episodes whose preference is a corner of the simplex."""
+    warm_start: Path | None = None
+    """Run directory of cmorl or ppo on the same environment. Its archived policies act first, for each preference the
+    best of them, and the network imitates them."""
+    warm_start_steps: int = STEPS
+    """Environment steps that they act for, a part of all steps; learning by reward goes on from there."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -55,6 +62,7 @@ class D3POConfig(PPOConfig):
                 "itself; allowed here: linear, advantage-mgda and those of gradients, such as mgda and upgrad"
             )
         check_concentration(self.preference_concentration)
+        check_warm_start(self)
         if self.preference_units == "raw" and self.normalise_advantages == "each":
             raise UserError("preference_units raw needs normalise_advantages together, as each weighs deviations")
 

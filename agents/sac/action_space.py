@@ -90,6 +90,10 @@ class ActionSpace(Protocol):
         """Return the values (..., R) of recorded actions among those of a critic (..., num_values, R)."""
         ...
 
+    def difference(self, output: jax.Array, action: jax.Array) -> jax.Array:
+        """Return how far each policy's greedy action (...) is from being a recorded one, at least 0."""
+        ...
+
     def to_env(self, action: jax.Array) -> jax.Array:
         """Convert recorded actions to what the environment takes."""
         ...
@@ -150,6 +154,11 @@ class DiscreteActions:
         # one-hot and not a gather: its gradient is a scatter, which XLA's CPU backend runs one element at a time
         taken = jax.nn.one_hot(action, self.num_actions, dtype=jnp.float32)
         return jnp.sum(values * with_leading_axes(taken[..., None], values.ndim), axis=-2)
+
+    def difference(self, output: jax.Array, action: jax.Array) -> jax.Array:
+        """Return the negative logarithm of the action's probability."""
+        taken = jax.nn.one_hot(action, self.num_actions, dtype=output.dtype)
+        return -jnp.sum(taken * jax.nn.log_softmax(output), axis=-1)
 
     def to_env(self, action: jax.Array) -> jax.Array:
         return action + self.start if self.parts is None else self.parts.to_env(self.parts.split(action))
@@ -232,6 +241,10 @@ class SquashedGaussian:
 
     def value_of(self, values: jax.Array, action: jax.Array) -> jax.Array:
         return values[..., 0, :]
+
+    def difference(self, output: jax.Array, action: jax.Array) -> jax.Array:
+        """Return half the squared distance of the greedy action."""
+        return 0.5 * jnp.sum((self.mode(output) - action) ** 2, axis=-1)
 
     def to_env(self, action: jax.Array) -> jax.Array:
         return self.box.to_env(action)

@@ -50,6 +50,11 @@ class Integers:
         )
         return jax.lax.rem(jax.lax.div(each, stride), size)
 
+    def join(self, parts: jax.Array) -> jax.Array:
+        """Return the joint number (...) of parts (..., n), the inverse of :meth:`split`."""
+        strides = [math.prod(self.sizes[i + 1 :]) for i in range(len(self.sizes))]
+        return jnp.sum(parts * with_leading_axes(jnp.asarray(strides, jnp.int32), parts.ndim), axis=-1, dtype=jnp.int32)
+
 
 @dataclass(frozen=True)
 class Reals:

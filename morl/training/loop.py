@@ -27,6 +27,7 @@ from morl.training import memory
 from morl.training.arguments import training_arguments
 from morl.training.backends import devices
 from morl.training.backends.interruptible import interruptible, raise_again
+from morl.training.backends.warm_start import WarmUpdates, warm_updates
 from morl.training.checkpointing import Saver
 from morl.training.estimate import Estimate
 from morl.training.nonfinite import FROM_ENVIRONMENT, SOURCES, NonFinite, describe_news
@@ -112,10 +113,13 @@ def train(
         if isinstance(found, Run):
             return found
         setup, settings, stages = found.setup, found.settings, found.stages
+        warm = warm_updates(setup, env)
     else:
         given = training_arguments(agent, env, config, settings, changes)
         setup = with_found_origin(prepare(agent, given.settings, given.config, given.env))
         settings, path, stages = given.settings, None, None
+        if warm := warm_updates(setup, env if given.env else None):
+            _ = warm.teacher  # a run that cannot be one is refused before anything is compiled
     check_installed(settings.logger)
     chosen = devices.choose(settings.device, len(setup.agent.preferences) * settings.num_seeds, setup.spec.split_cores)
     memory.check(setup, settings, chosen)
@@ -124,7 +128,7 @@ def train(
         path = directory.create(settings.out, f"{agent}-{settings.env.strip('<>')}")
     with jax.default_device(chosen[0]), shown(reporter) as chosen_reporter, interruptible():
         watcher = Watcher(chosen_reporter, on_status, should_stop)
-        training = _Training(setup, settings, path, chosen, watcher, functions, stages)
+        training = _Training(setup, settings, path, chosen, watcher, functions, stages, warm)
         return training.run(resume=resume is not None)
 
 
@@ -140,8 +144,9 @@ class _Training:
         watcher: Watcher,
         functions: Sequence[Callable[[dict[str, Any]], object]],
         stages: list[int] | None = None,
+        warm: WarmUpdates | None = None,
     ) -> None:
-        self.setup, self.settings, self.path = setup, settings, path
+        self.setup, self.settings, self.path, self.warm = setup, settings, path, warm
         self.watcher, self.functions = watcher, functions
         agent = setup.agent
         self.stages = stages or stages_of(agent)
@@ -293,6 +298,13 @@ class _Training:
         """Return the trainer of a stage."""
         return self.second if stage else self.backend
 
+    def _runner(self, trainer: Trainer, until: int) -> tuple[Trainer, int]:
+        """Return the trainer of the updates that come next, and until which update it is that of them."""
+        progress, warm = self.progress, self.warm
+        if warm is None or progress.stage or progress.updates >= warm.start.updates:
+            return trainer, until
+        return warm.trainer(self.backend), min(until, warm.start.updates)
+
     def _resumed(self, fresh: Any, record: Recorder) -> Any:
         """Return the state of the last whole checkpoint, or the fresh one where there is none yet."""
         states = {0: fresh}
@@ -430,10 +442,11 @@ class _Training:
         for target in targets[progress.evaluations_in_stage :]:
             while progress.updates < target and not stopping:
                 state, until = self._scheduled(trainer, state, target)
+                runner, until = self._runner(trainer, until)
                 chunk = min(pace, until - progress.updates)
                 steps = trainer.steps(progress.updates + chunk) - trainer.steps(progress.updates)
                 tick = time.perf_counter()
-                state, sums = trainer.run(state, chunk, progress.metric_sums())
+                state, sums = runner.run(state, chunk, progress.metric_sums())
                 raise_again()
                 seconds = time.perf_counter() - tick
                 progress.add(sums, chunk, steps, seconds)
