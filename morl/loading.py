@@ -70,7 +70,11 @@ def settings_of(path: Path) -> tuple[str, Any, Any]:
 
 
 def setup_of(
-    path: Path, env_kwargs: Mapping[str, Any] | None = None, env: Any = None, steps: int | None = None
+    path: Path,
+    env_kwargs: Mapping[str, Any] | None = None,
+    env: Any = None,
+    steps: int | None = None,
+    gpi: bool | None = None,
 ) -> tuple[Setup, TrainSettings]:
     """Build the setup of a run directory's ``config.yaml``.
 
@@ -79,8 +83,14 @@ def setup_of(
         env_kwargs: keywords of the environment that differ from the run's.
         env: the environment (:func:`morl.envs.objects.from_object`), instead of the one that the run names.
         steps: steps of the training, instead of the run's.
+        gpi: whether to act by generalised policy improvement, instead of how the run was set.
+
+    Raises:
+        UserError: settings that cannot work, or an improvement that the run's policies cannot do.
     """
     agent, settings, config = settings_of(path)
+    if gpi is not None:
+        config = _with_improvement(config, gpi, path)
     if steps is not None:
         settings = dataclasses.replace(settings, steps=steps)
     keywords = {**settings.env_kwargs, **(env_kwargs or {})}
@@ -94,6 +104,16 @@ def setup_of(
     setup, source = prepare(agent, settings, config, given), path / "config.yaml"
     observations = setup.observations.with_origin(read_settings(source)[1].get("origin"), str(source))
     return dataclasses.replace(setup, observations=observations), settings
+
+
+def _with_improvement(config: Any, gpi: bool, path: Path) -> Any:
+    """Return the settings of an agent with generalised policy improvement on or off."""
+    if not hasattr(config, "gpi_evaluation") or getattr(config, "gpi_preferences", 1) == 0:
+        raise UserError(
+            f"gpi needs policies with critics to improve by, as gpi-ls has, and capql and gmorl trained with"
+            f" gpi_preferences; those of {path} have none"
+        )
+    return dataclasses.replace(config, gpi_evaluation=gpi)
 
 
 def load(path: str | Path, env: Any = None) -> Run:
@@ -194,7 +214,9 @@ class Evaluated:
 def evaluated(path: str | Path, settings: EvaluateSettings | None = None, env: Any = None) -> Evaluated:
     """Evaluate as :func:`reevaluate` does; return the numbers of the policies that are dominated now too."""
     settings = settings or EvaluateSettings()
-    setup, trained = setup_of(Path(path), settings.env_kwargs, env)
+    setup, trained = setup_of(
+        Path(path), settings.env_kwargs, env, gpi=None if settings.gpi is None else settings.gpi == "on"
+    )
     setup.require("evaluate")
     setup = dataclasses.replace(setup, trains=False, episodes=settings.episodes)
     if settings.gamma is not None:

@@ -174,6 +174,8 @@ class EvaluateSettings:
     """Reference point of the hypervolume, one number per objective; by default the run's."""
     max_envs: int | None = None
     """Environments on the host that may be alive at once; by default the run's, which were as many as it trained on."""
+    gpi: Literal["on", "off"] | None = None
+    """Whether policies with critics act by generalised policy improvement; by default as the run was set."""
     device: Device = "auto"
     """Device that JAX runs on."""
 

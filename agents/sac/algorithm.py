@@ -22,6 +22,7 @@ from gymnasium import Space
 from morl.agents.sac import losses
 from morl.agents.sac.action_space import ActionSpace, PolicyActions, for_space
 from morl.agents.sac.config import SACConfig
+from morl.agents.sac.improvement import improved_action
 from morl.agents.sac.networks import NetworkInput, Networks
 from morl.agents.sac.replay_rows import n_step_rows, row_shapes
 from morl.agents.sac.types import Batch, CriticFit, Params, Policy, ReplayRow, SACLearning
@@ -137,12 +138,15 @@ class SAC:
 
     def policy(self, state: LearnerState) -> Policy:
         """Extract the parameters that acting needs."""
-        return Policy(state.params.actor, state.learning.obs_stats)
+        critics = state.params.critics if self.config.gpi_preferences else None
+        return Policy(state.params.actor, state.learning.obs_stats, critics)
 
     def act(self, policy: Policy, obs: jax.Array, preference: jax.Array, key: jax.Array, *, greedy: bool) -> jax.Array:
         """Return actions for observations (B, ...) and preferences (R,) or (B, R)."""
         preference = jnp.broadcast_to(preference, (obs.shape[0], preference.shape[-1]))
-        inputs = self.networks.inputs(policy.obs_stats, obs)
+        inputs, c = self.networks.inputs(policy.obs_stats, obs), self.config
+        if greedy and c.gpi_preferences and c.gpi_evaluation:
+            return improved_action(self.networks, self.actions, policy, inputs, preference, c.gpi_preferences)
         output = self.networks.actor_output(policy.actor, inputs, preference)
         return self.actions.mode(output) if greedy else self.actions.sample(output, key)
 

@@ -99,12 +99,18 @@ class SACConfig:
     """Give forbidden actions no probability; discrete actions only."""
     preference_input: bool = True
     """Show actor and critics the preference."""
+    gpi_preferences: int = 0
+    """Equally spread preferences, beside the one asked for, whose policies the critics compare for greedy actions:
+    generalised policy improvement. With it the critics are a part of the policy; 0 does without."""
+    gpi_evaluation: bool = True
+    """Act by it in evaluations and afterwards, where gpi_preferences is not 0."""
 
     def __post_init__(self) -> None:
         convert_fields(self)
         whole = ("num_envs", "rollout_steps", "gradient_steps", "batch_size", "replay_capacity", "n_step", "channels")
         for name in whole:
             check_integer(self, name, low=1)
+        self._check_improvement()
         check_integer(self, "blocks", low=0)
         check_integer(self, "learning_starts", low=0)
         for name in ("learning_rate", "max_grad_norm", "temperature"):
@@ -157,6 +163,16 @@ class SACConfig:
             )
         if self.critic_network == "residual" and len(set(self.widths_of_critics)) > 1:
             raise UserError(f"critic_network residual needs one width of all its blocks, not {self.widths_of_critics}")
+
+    def _check_improvement(self) -> None:
+        """Check that critics can compare policies of several preferences."""
+        check_integer(self, "gpi_preferences", low=0)
+        if self.gpi_preferences and not self.preference_input:
+            raise UserError(
+                "gpi_preferences needs preference_input, as other preferences are no other policies without"
+            )
+        if self.gpi_preferences and self.scalarisation != "linear":
+            raise UserError(f"gpi_preferences needs scalarisation linear, not {self.scalarisation}")
 
     def _check_update_ratio(self, rows: int) -> None:
         """Check that a ratio stands alone and gives a whole number of gradient steps after each rollout."""

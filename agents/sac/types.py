@@ -17,10 +17,12 @@ class Policy(NamedTuple):
     Attributes:
         actor: network of the policy.
         obs_stats: running statistics of the features; None where they are not normalised.
+        critics: twin networks, for generalised policy improvement; None without.
     """
 
     actor: PyTree
     obs_stats: RunningStats | None
+    critics: PyTree = None
 
 
 class Params(NamedTuple):
