@@ -9,7 +9,6 @@ their preferences are. The parts of the loss are in :mod:`.losses`; all else is 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import jax
@@ -45,18 +44,24 @@ class D3PO(PPO):
     def networks(self, rng: np.random.Generator) -> tuple[Any, Any]:
         """Return a fresh actor π(a|s, w) and critic V(s, w) of R values."""
         c = self.config
-        network = partial(
-            conditioned_network,
-            rng,
-            c.conditioning,
-            self._encoder.size,
-            self.num_objectives,
-            c.hidden,
-            activation=c.activation,
-            embedding_size=c.embedding_size,
-        )
-        actor = network(num_outputs=self.actions.num_outputs, output_scale=0.01)
-        return actor, network(num_outputs=self.num_objectives, output_scale=1.0)
+
+        def network(outputs: int, scale: float) -> Any:
+            def behind(size: int) -> Any:
+                return conditioned_network(
+                    rng,
+                    c.conditioning,
+                    size,
+                    self.num_objectives,
+                    c.hidden,
+                    outputs,
+                    c.activation,
+                    embedding_size=c.embedding_size,
+                    output_scale=scale,
+                )
+
+            return self.encoder.in_front(rng, behind)
+
+        return network(self.actions.num_outputs, 0.01), network(self.num_objectives, 1.0)
 
     def inputs(self, obs_stats: RunningStats, obs: jax.Array, preference: jax.Array) -> ConditionedInput:
         """Return the networks' inputs for observations (..., *space.shape) and preferences (..., R) or (R,)."""

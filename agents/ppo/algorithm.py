@@ -26,8 +26,7 @@ from morl.agents.ppo import losses
 from morl.agents.ppo.config import PPOConfig
 from morl.agents.ppo.losses import SurrogateEstimate
 from morl.agents.ppo.types import ActorParams, Minibatch, Params, Policy, PPOLearning, ProcessedRollout
-from morl.networks import encoders
-from morl.networks.mlp import mlp
+from morl.networks.images import ObservationEncoder, observation_encoder
 from morl.ops import distributions, running_statistics
 from morl.ops.initial import generator
 from morl.ops.masking import mask_logits, masked_mean, standardise
@@ -64,7 +63,7 @@ class PPO:
 
     def __post_init__(self) -> None:
         distributions.for_space(self.action_space)
-        encoders.encoder(self.observation_space)
+        _ = self.encoder
 
     @property
     def num_envs(self) -> int:
@@ -79,8 +78,8 @@ class PPO:
         return distributions.for_space(self.action_space)
 
     @property
-    def _encoder(self) -> encoders.Encoder:
-        return encoders.encoder(self.observation_space)
+    def encoder(self) -> ObservationEncoder:
+        return observation_encoder(self.observation_space, self.config.encoder)
 
     @property
     def _optimiser(self) -> optax.GradientTransformation:
@@ -95,7 +94,7 @@ class PPO:
         fresh = Policy(
             actor=actor,
             log_std=self.actions.initial_log_std(),
-            obs_stats=running_statistics.init(self._encoder.size),
+            obs_stats=self.encoder.init_stats(),
             critic=critic,
             return_stats=running_statistics.init(self.num_objectives),
         )
@@ -103,9 +102,9 @@ class PPO:
 
     def networks(self, rng: np.random.Generator) -> tuple[Any, Any]:
         """Return a fresh actor and critic, functions of :meth:`inputs`."""
-        c, size = self.config, self._encoder.size
-        actor = mlp(rng, (size, *c.hidden, self.actions.num_outputs), c.activation, output_scale=0.01)
-        return actor, mlp(rng, (size, *c.hidden, self.num_objectives), c.activation, output_scale=1.0)
+        c = self.config
+        network = partial(self.encoder.mlp, rng, c.hidden, activation=c.activation)
+        return network(self.actions.num_outputs, output_scale=0.01), network(self.num_objectives, output_scale=1.0)
 
     def begin(self, policy: Policy) -> LearnerState:
         """Return a learner that starts from the policy of another one."""
@@ -179,7 +178,7 @@ class PPO:
             value=value,
             weight=batch.valid.astype(jnp.float32),
         )
-        obs_stats = running_statistics.update(learning.obs_stats, self._encoder.encode(batch.obs), batch.valid)
+        obs_stats = self.encoder.update_stats(learning.obs_stats, batch.obs, batch.valid)
         learning = learning._replace(obs_stats=obs_stats, return_stats=return_stats, updates=learning.updates + 1)
         return state._replace(learning=learning, episode=carried), rollout
 
@@ -224,9 +223,8 @@ class PPO:
                 metrics["kl_step_scale"] = scale
             return (params, opt_state, scale), metrics
 
-        progress = (
-            jnp.arange(c.epochs, dtype=jnp.float32) + 0.5
-        ) / c.epochs  # share of the update at the middle of each epoch
+        # share of the update at the middle of each epoch
+        progress = (jnp.arange(c.epochs, dtype=jnp.float32) + 0.5) / c.epochs
         begin = state.params, state.learning.opt_state, state.learning.kl_step_scale
         (params, opt_state, scale), metrics = jax.lax.scan(epoch, begin, (jax.random.split(key, c.epochs), progress))
         learning = state.learning._replace(opt_state=opt_state, kl_step_scale=scale)
@@ -326,8 +324,8 @@ class PPO:
 
     def features(self, obs_stats: RunningStats, obs: jax.Array) -> jax.Array:
         """Return observations (..., *space.shape) as features (..., F): encoded, and normalised unless one-hot."""
-        features = self._encoder.encode(obs)
-        if self._encoder.one_hot or not self.config.normalise_observations:
+        features = self.encoder.encode(obs)
+        if self.encoder.fixed or not self.config.normalise_observations:
             return features
         return running_statistics.normalise(obs_stats, features)
 

@@ -79,6 +79,9 @@ class PPOConfig:
     """Fairness α of fairgrad: 1 is the Nash bargaining solution, large ones raise the smallest gain."""
     hidden: tuple[int, ...] = (64, 64)
     """Widths of the hidden layers of actor and critic."""
+    encoder: Literal["auto", "flat", "nature"] = "auto"
+    """nature: the convolutions of Mnih et al. (2015) in front of the hidden layers, for images; flat: none; auto:
+    nature for images of uint8."""
     activation: Literal["tanh", "relu", "silu"] = "tanh"
     """Activation of the hidden layers."""
 

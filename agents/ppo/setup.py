@@ -7,7 +7,6 @@ from typing import TypeVar
 from morl.agents.ppo.algorithm import PPO
 from morl.agents.ppo.config import PPOConfig
 from morl.errors import UserError
-from morl.networks import encoders
 from morl.ops.distributions import for_space
 from morl.types import Agent, Task
 
@@ -28,10 +27,12 @@ class OnPolicyAgent(Agent):
     @property
     def update_bytes(self) -> int:
         """Return the bytes of the features of a rollout, about four times over, and of hidden layers."""
-        c = self.learner.config
-        features = 4 * encoders.encoder(self.learner.observation_space).size
+        c, seen = self.learner.config, self.learner.encoder
+        rows = c.num_envs * c.rollout_steps
         outputs = for_space(self.learner.action_space).num_outputs
-        return 4 * c.num_envs * c.rollout_steps * (features + 2 * sum(c.hidden) + outputs)
+        # convolutions of the whole rollout for values and likelihoods, and of a minibatch with their gradients
+        convolved = (1 + 4 / c.minibatches) * seen.image.layer_numbers if seen.image else 0
+        return int(4 * rows * (4 * seen.size + 2 * sum(c.hidden) + outputs + convolved))
 
     @property
     def update_settings(self) -> tuple[str, ...]:

@@ -93,6 +93,7 @@ class SAC:
         c = self.config
         return Networks(
             kind=c.network,
+            encoder_kind=c.encoder,
             hidden=c.hidden,
             channels=c.channels,
             blocks=c.blocks,

@@ -85,6 +85,9 @@ class SACConfig:
     convolution: the published network of such features. Continuous actions: flat only."""
     hidden: tuple[int, ...] = (64, 64)
     """Widths of the hidden layers of actor and critics."""
+    encoder: Literal["auto", "flat", "nature"] = "auto"
+    """nature: the convolutions of Mnih et al. (2015) in front of the network flat, for images; flat: none; auto: nature
+    for images of uint8."""
     critic_network: CriticNetwork = "mlp"
     """Hidden layers of the critics: plain (mlp), with layer normalisation, in residual blocks (SimBa), or with batch
     normalisation, which needs target_networks False (CrossQ). All but mlp are for the network flat."""

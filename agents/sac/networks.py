@@ -15,7 +15,7 @@ from morl.agents.sac.action_space import ActionSpace
 from morl.agents.sac.config import CriticNetwork, NetworkKind
 from morl.errors import UserError
 from morl.networks.bodies import Moments
-from morl.networks.encoders import Encoder, encoder
+from morl.networks.images import EncoderKind, ObservationEncoder, observation_encoder
 from morl.networks.preference import convolution_network, flat_network, row_network
 from morl.ops import running_statistics
 from morl.ops.masking import mask_logits
@@ -40,7 +40,7 @@ class Networks:
     """Makes and applies the networks of actor and critics.
 
     Attributes:
-        kind: as in the settings.
+        kind, encoder_kind: as in the settings.
         hidden, channels, blocks: sizes of the networks.
         critic_network: kind of the critics' hidden layers.
         critic_hidden: widths of these.
@@ -56,6 +56,7 @@ class Networks:
     """
 
     kind: NetworkKind
+    encoder_kind: EncoderKind
     hidden: tuple[int, ...]
     channels: int
     blocks: int
@@ -71,7 +72,9 @@ class Networks:
 
     def __post_init__(self) -> None:
         if not self.by_action:
-            encoder(self.observation_space)
+            _ = self.encoder
+        elif self.encoder_kind == "nature":
+            raise UserError("encoder nature needs network flat, not one of each action's features")
         elif self.critic_network != "mlp":
             raise UserError(
                 f"critic_network {self.critic_network} needs network flat, not one of each action's features"
@@ -96,36 +99,37 @@ class Networks:
         return self.actions.action_size > 0
 
     @cached_property
-    def _encoder(self) -> Encoder:
-        return encoder(self.observation_space)
+    def encoder(self) -> ObservationEncoder:
+        """Return the features of an observation, for networks that take no features of each action."""
+        return observation_encoder(self.observation_space, self.encoder_kind)
 
     @cached_property
     def _num_features(self) -> int:
         """Return the number of features of one observation, or of one action."""
         if self.action_features is None or not self.by_action:
-            return self._encoder.size
+            return self.encoder.size
         obs = jax.ShapeDtypeStruct(self.observation_space.shape or (), jnp.float32)
         return int(jax.eval_shape(self.action_features, obs).shape[-1])
 
     @property
     def normalised(self) -> bool:
         """Return whether features are normalised; not one-hot ones, nor those of actions, which are of order 1."""
-        return not self.by_action and not self._encoder.one_hot
+        return not self.by_action and not self.encoder.fixed
 
     def init_stats(self) -> RunningStats | None:
         """Return statistics of no features; None where they are not normalised."""
-        return running_statistics.init(self._encoder.size) if self.normalised else None
+        return running_statistics.init(self.encoder.size) if self.normalised else None
 
     def update_stats(self, stats: RunningStats | None, obs: jax.Array, weight: jax.Array) -> RunningStats | None:
         """Add the features of observations (..., *shape), with weights (...), to the statistics."""
-        return None if stats is None else running_statistics.update(stats, self._encoder.encode(obs), weight)
+        return None if stats is None else running_statistics.update(stats, self.encoder.encode(obs), weight)
 
     def inputs(self, stats: RunningStats | None, obs: jax.Array) -> NetworkInput:
         """Convert observations (..., *shape) to what networks take."""
         mask = None if self.action_mask is None or self._continuous else self.action_mask(obs)
         if self.by_action and self.action_features is not None:
             return NetworkInput(self.action_features(obs), mask)
-        features = self._encoder.encode(obs)
+        features = self.encoder.encode(obs)
         return NetworkInput(features if stats is None else running_statistics.normalise(stats, features), mask)
 
     def init_actor(self, rng: np.random.Generator) -> PyTree:
@@ -178,7 +182,7 @@ class Networks:
         """Return a new network of R outputs for each of so many rows."""
         sizes = (self._num_features + action_size, self.num_objectives if self.preference_input else 0)
         if not self.by_action:
-            return flat_network(rng, *sizes, rows, self.num_objectives, hidden, body)
+            return flat_network(rng, *sizes, rows, self.num_objectives, hidden, body, self.encoder.image)
         if self.kind == "convolution":
             outputs, channels, blocks = self.num_objectives, self.channels, self.blocks
             return convolution_network(rng, *sizes, rows, outputs, channels, blocks, hidden)

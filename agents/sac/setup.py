@@ -6,7 +6,6 @@ from morl.agents.sac.action_space import ActionSpace
 from morl.agents.sac.algorithm import SAC
 from morl.agents.sac.config import SACConfig
 from morl.errors import UserError
-from morl.networks import encoders
 from morl.networks.bodies import EXPANSION
 from morl.ops import replay
 from morl.types import Agent, Task
@@ -81,11 +80,12 @@ class SACAgent(Agent):
     @property
     def update_bytes(self) -> int:
         """Return the bytes of an update, about: a rollout's features, and a batch and its layers in all networks."""
-        c, size = self.learner.config, encoders.encoder(self.learner.observation_space).size
+        c, (_, size, _, image) = self.learner.config, self.learner.networks.encoder
         rollout = c.num_envs * c.rollout_steps * size // 2
         layers = 4 * size + 4 * sum(c.hidden) + 6 * self._critic_numbers
         outputs = output_numbers(self.learner.actions, self.learner.num_objectives)
-        return 4 * (rollout + c.batch_size * (layers + outputs))
+        convolved = 8 * image.layer_numbers if image else 0  # of actor and critics, with gradients, and of targets
+        return 4 * (rollout + c.batch_size * (layers + outputs + convolved))
 
     @property
     def _critic_numbers(self) -> int:

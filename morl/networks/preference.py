@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from morl.networks.bodies import BatchNormMLP, BodyKind, LayerNormMLP, Moments, ResidualMLP, body
+from morl.networks.images import Image, ImageNetwork, convolutions
 from morl.networks.mlp import ACTIVATIONS, MLP, Linear, linear, mlp
 from morl.ops.masking import masked_mean
 
@@ -21,7 +22,7 @@ from morl.ops.masking import masked_mean
 class FlatNetwork(eqx.Module):
     """Network of features (..., F) and preferences (..., R), fully connected."""
 
-    body: MLP | LayerNormMLP | ResidualMLP | BatchNormMLP
+    body: MLP | LayerNormMLP | ResidualMLP | BatchNormMLP | ImageNetwork
     num_actions: int = eqx.field(static=True)
 
     def __call__(self, features: jax.Array, preference: jax.Array) -> jax.Array:
@@ -48,10 +49,21 @@ def flat_network(
     outputs: int,
     hidden: tuple[int, ...],
     kind: BodyKind = "mlp",
+    image: Image | None = None,
 ) -> FlatNetwork:
-    """Return a :class:`FlatNetwork` of hidden layers with the ``hidden`` widths, of a kind of :mod:`.bodies`."""
-    sizes = (num_features + num_objectives, *hidden, num_actions * outputs)
-    return FlatNetwork(body(rng, kind, sizes, output_scale=0.01), num_actions)
+    """Return a :class:`FlatNetwork` of hidden layers with the ``hidden`` widths, of a kind of :mod:`.bodies`.
+
+    The first features are an ``image`` if there is one, which goes through convolutions.
+    """
+
+    def behind(size: int) -> Any:
+        return body(rng, kind, (size, *hidden, num_actions * outputs), output_scale=0.01)
+
+    size = num_features + num_objectives
+    if image is None:
+        return FlatNetwork(behind(size), num_actions)
+    network = ImageNetwork(convolutions(rng, image), behind(size - image.size + image.num_features))
+    return FlatNetwork(network, num_actions)
 
 
 class RowNetwork(eqx.Module):
