@@ -12,6 +12,7 @@ import math
 import os
 import re
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -114,11 +115,12 @@ def _rollout_bytes(setup: Setup) -> float:
     learner = setup.agent.learner
     if setup.spec.solution_set.endswith(":LabelledObjects"):
         return 0.0
-    rows = learner.num_envs * learner.rollout_steps
+    rows: int = learner.num_envs * learner.rollout_steps
     observation = _space_bytes(setup.env.observation_space)
-    step = 2 * observation + _space_bytes(setup.env.action_space) + 8 * len(setup.objectives) + 4
+    step: int = 2 * observation + _space_bytes(setup.env.action_space) + 8 * len(setup.objectives) + 4
     if setup.has_objects:
-        return rows * (setup.env.horizon + 1) * step
+        horizon: int = setup.env.horizon
+        return rows * (horizon + 1) * step
     on_host = (HOST_STEPS - 2) * observation * (setup.backend == "host")
     return rows * (step + on_host) + _acting_bytes(setup, learner.num_envs, greedy=False)
 
@@ -176,14 +178,15 @@ def _acting_bytes(setup: Setup, rows: int, *, greedy: bool) -> float:
 
     They are twice the largest result of an operation; 0 for a learner that cannot run on abstract arrays.
     """
-    learner, shape = setup.agent.learner, jax.ShapeDtypeStruct
-    space = learner.observation_space
+    learner: Any = setup.agent.learner
+    shape: Any = jax.ShapeDtypeStruct
     try:
+        space = learner.observation_space
         policy = jax.eval_shape(lambda key: learner.policy(learner.init(key)), jax.random.key(0))
         obs = shape((rows, *space.shape), space.dtype)
         preference = shape((len(setup.objectives),) if greedy else (rows, len(setup.objectives)), np.float32)
-        program = jax.make_jaxpr(lambda *args: learner.act(*args, greedy=greedy))
-        found = program(policy, obs, preference, jax.eval_shape(jax.random.key, 0))
+        key = jax.eval_shape(lambda: jax.random.key(0))
+        found = jax.make_jaxpr(partial(learner.act, greedy=greedy))(policy, obs, preference, key)
     except Exception:  # any: it is told of where it matters, when it acts
         return 0.0
     return 2.0 * _largest_result(found.jaxpr)
