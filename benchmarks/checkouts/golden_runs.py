@@ -34,6 +34,7 @@ CASES = {
     "cmorl-host": f"{TWO_STAGES} --env deep-sea-treasure-v0 --backend host --reference-point 0 -50",
     "cmorl-host-processes": f"{TWO_STAGES} --env resource-gathering-v0 --backend host --processes 2",
     "cmorl-host-overlap": f"{TWO_STAGES} --env resource-gathering-v0 --backend host --processes 2 --overlap",
+    "cmorl-mujoco": f"{TWO_STAGES} --env mo-hopper-2obj-v5 --env-kwargs max_episode_steps 60",
     "gmorl": f"gmorl {SAC} {FAST} --env minecart-v0 --steps 4000 --num-preferences 11 {{learning_starts}} 128",
     "gmorl-rows": f"gmorl {SAC} {FAST} --env mec-offloading-v0 --steps 4000 --num-preferences 11 --n-step 3 "
     "--learn-temperature {learning_starts} 128",

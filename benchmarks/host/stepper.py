@@ -4,7 +4,8 @@
     PYTHONPATH=CHECKOUT python benchmarks/host/stepper.py mo-hopper-v5 48 '{"threads": 2}'
 
 ``peer`` is MO-Gymnasium's ``MOSyncVectorEnv``; else keywords of ``make_vector`` as JSON, of the library on the path.
-Prints the ids of its processes, and a line with the number of steps for each line of seconds that it reads.
+Prints the ids of its processes, and for each line of seconds that it reads the number of steps and the CPU seconds of
+this process.
 """
 
 from __future__ import annotations
@@ -42,11 +43,11 @@ def main() -> None:
     taken = 0
     print(json.dumps([os.getpid(), *(child.pid for child in multiprocessing.active_children())]), flush=True)
     for line in sys.stdin:
-        before, until = taken, time.perf_counter() + float(line)
+        before, cpu, until = taken, time.process_time(), time.perf_counter() + float(line)
         while time.perf_counter() < until:
             envs.step(actions[taken % len(actions)])
             taken += 1
-        print((taken - before) * number, flush=True)
+        print(json.dumps([(taken - before) * number, time.process_time() - cpu]), flush=True)
     envs.close()
 
 

@@ -8,7 +8,7 @@
 All step the same number of environments by the same random actions, episodes that start over and all, each in a process
 of its own: MO-Gymnasium's ``MOSyncVectorEnv``; the other checkout as it comes; this one in one thread, as it comes, and
 in a worker process for each core. They take turns in an order that rotates, and ratios are of turns of the same round.
-A round in which others took more of the machine than ``turns.py`` allows is kept in the file but does not count.
+A round in which others took more of the machine than ``turns.py`` allows is kept, and only its CPU time counts.
 """
 
 from __future__ import annotations
@@ -26,12 +26,13 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "checkouts"))
 from before_after import commit, machine
-from turns import turn
+from turns import LEAST, turn
 
 HERE = Path(__file__).parent
 ROBOTS = ("mo-hopper-v5", "mo-halfcheetah-v5", "mo-walker2d-v5", "mo-swimmer-v5", "mo-ant-v5", "mo-humanoid-v5")
 OURS = Path(__file__).parents[2]
-COLUMNS = ("mo-gymnasium", "before", "one thread", "threads", "processes")
+PEER = "mo-gymnasium"
+COLUMNS = (PEER, "before", "one thread", "threads", "processes")
 
 
 class Contender:
@@ -54,8 +55,10 @@ class Contender:
         with turn(self._pids or ()) as times:
             self._process.stdin.write(f"{seconds}\n")
             self._process.stdin.flush()
-            steps = self._read()
-        return {"rate": steps / times.seconds, **asdict(times), "disturbed": times.disturbed}
+            steps, cpu = self._read()
+        if len(self._pids or ()) == 1:
+            times.cpu = cpu  # the kernel's count for others is coarse
+        return {"rate": steps / times.seconds, "cpu_us": times.cpu / steps * 1e6, **asdict(times)}
 
     def wait(self) -> None:
         """Wait until the environments are there."""
@@ -77,7 +80,7 @@ class Contender:
 def measure(id: str, number: int, before: Path | None, rounds: int, seconds: float) -> list[dict[str, Any]]:
     """Return the turns of each round by contender."""
     cores = len(os.sched_getaffinity(0))
-    contenders = {"mo-gymnasium": ("peer", OURS)}
+    contenders = {PEER: ("peer", OURS)}
     if before is not None:
         contenders["before"] = "{}", before
     contenders["one thread"] = '{"threads": 1}', OURS
@@ -102,26 +105,26 @@ def measure(id: str, number: int, before: Path | None, rounds: int, seconds: flo
 
 
 def table(results: dict[str, Any]) -> str:
-    """Return medians over the rounds that count in Markdown: the peer's steps/s, and ratios to it."""
+    """Return in Markdown, beside MO-Gymnasium: steps/s over the undisturbed rounds, and steps a CPU second over all."""
     lines = [
-        "| environment | environments | rounds | MO-Gymnasium, steps/s | before | one thread | threads | processes "
-        "| threads beside before |\n|---|---|---|---|---|---|---|---|---|"
+        "| environment | environments | MO-Gymnasium, steps/s | before | one thread | threads | processes | rounds "
+        "| steps a CPU second: before | one thread | threads | processes | rounds |",
+        "|" + "---|" * 13,
     ]
     for each in results.values():
-        rounds = [taken for taken in each["rounds"] if not any(one["disturbed"] for one in taken.values())]
-
-        def ratio(one: str, other: str, rounds: list[Any] = rounds) -> str:
-            if not rounds or one not in rounds[0] or other not in rounds[0]:
-                return "-"
-            return f"{statistics.median(taken[one]['rate'] / taken[other]['rate'] for taken in rounds):.2f}"
-
-        peer = statistics.median(taken["mo-gymnasium"]["rate"] for taken in rounds) if rounds else float("nan")
-        ratios = " | ".join(ratio(name, "mo-gymnasium") for name in COLUMNS[1:])
-        lines.append(
-            f"| {each['env']} | {each['num_envs']} | {len(rounds)} of {len(each['rounds'])} | {peer:,.0f} | {ratios} "
-            f"| {ratio('threads', 'before')} |"
-        )
+        calm = [taken for taken in each["rounds"] if max(one["others"] for one in taken.values()) <= LEAST]
+        ours = [name for name in COLUMNS if name != PEER]
+        peer = f"{statistics.median(taken[PEER]['rate'] for taken in calm):,.0f}" if calm else "-"
+        cells = [each["env"], each["num_envs"], peer, *(ratio(calm, name, "rate") for name in ours), len(calm)]
+        cells += [*(ratio(each["rounds"], name, "cpu_us", -1) for name in ours), len(each["rounds"])]
+        lines.append(f"| {' | '.join(map(str, cells))} |")
     return "\n".join(lines)
+
+
+def ratio(rounds: list[dict[str, Any]], name: str, what: str, power: int = 1) -> str:
+    """Return the median of a contender's ratios to the peer as text, to a power; a dash where there is none."""
+    found = [(taken[name][what] / taken[PEER][what]) ** power for taken in rounds if name in taken]
+    return f"{statistics.median(found):.2f}" if found else "-"
 
 
 def main() -> None:

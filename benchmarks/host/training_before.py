@@ -29,7 +29,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(0, str(Path(__file__).parents[1] / "checkouts"))
 from before_after import commit, machine
 from cmorl import CASES
-from turns import turn
+from turns import LEAST, turn
 
 HERE = Path(__file__).parent
 OURS = HERE.parents[1]
@@ -50,12 +50,12 @@ def train(checkout: Path, flags: str) -> dict[str, Any]:
         front = Path(f"{folder}/run/front.csv").read_text()
     first, last = ({name: float(row[name]) for name in ("seconds", "step")} for row in (rows[0], rows[-1]))
     rate = (last["step"] - first["step"]) / (last["seconds"] - first["seconds"])
-    return {**asdict(times), "disturbed": times.disturbed, "rate": rate, "front": front}
+    return {**asdict(times), "rate": rate, "front": front}
 
 
 def table(result: dict[str, Any]) -> str:
     """Return medians over the rounds that count in Markdown, and ratios to the other checkout as it comes."""
-    rounds = [taken for taken in result["rounds"] if not any(one["disturbed"] for one in taken.values())]
+    rounds = [taken for taken in result["rounds"] if max(one["others"] for one in taken.values()) <= LEAST]
     lines = [
         f"{result['steps']:,} steps, {len(rounds)} of {len(result['rounds'])} rounds count",
         "",

@@ -27,11 +27,6 @@ class Turn:
     cpu: float = 0.0
     others: float = 0.0
 
-    @property
-    def disturbed(self) -> bool:
-        """Whether others took more than ``LEAST`` cores."""
-        return self.others > LEAST
-
 
 @contextmanager
 def turn(pids: Iterable[int] = ()) -> Iterator[Turn]:
