@@ -210,10 +210,10 @@ def test_few_children_where_observations_are_large(monkeypatch):
     found = population()
     each = found._programs.first.bytes_each
     monkeypatch.setattr(module, "MOST_BYTES", 5 * each)
-    assert found._number_of_children() == 5
+    assert found._variation.generation(each) == 5
     assert len(found._children()[2]) == 5
     monkeypatch.setattr(module, "MOST_BYTES", 1)
-    assert found._number_of_children() == 1
+    assert found._variation.generation(each) == 1
 
 
 @pytest.fixture(scope="module")
