@@ -1,4 +1,4 @@
-"""Folder for the sockets of a Ray that is started here, whose paths have a limit."""
+"""Start of Ray: a folder for its sockets, whose paths have a limit, and what it says where it cannot start."""
 
 import os
 import tempfile
@@ -8,6 +8,7 @@ import pytest
 
 from morl.errors import UserError
 from morl.tune.on_ray import connection
+from morl.tune.settings import StudySettings
 
 LONG = "/".join(["slurm_jobdir"] * 5)
 
@@ -36,3 +37,18 @@ def test_without_a_short_folder_one_line_says_what_to_set(tmp_path, monkeypatch)
     says = r"set RAY_TMPDIR to a folder of at most 3\d characters"
     with pytest.raises(UserError, match=says), connection._short_folder():
         pass
+
+
+@pytest.mark.parametrize("kind", [Exception, RuntimeError, ConnectionError])
+def test_a_ray_that_does_not_start_is_one_line(kind, monkeypatch):
+    ray = pytest.importorskip("ray")
+
+    def init(**options):
+        raise kind("The current node timed out during startup.\nThis could happen")
+
+    monkeypatch.setattr(ray, "init", init)
+    says = r"Ray cannot be started on this machine: The current node timed out during startup\. This could happen$"
+    with pytest.raises(UserError, match=says):
+        connection._connect(StudySettings(), None)
+    with pytest.raises(UserError, match="there is no Ray cluster at elsewhere:6379: The current node"):
+        connection._connect(StudySettings(address="elsewhere:6379"), None)

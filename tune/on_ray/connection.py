@@ -135,7 +135,7 @@ def _connect(settings: StudySettings, folder: str | None) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             ray.init(**options)
-    except (OSError, RuntimeError, ValueError) as error:
+    except Exception as error:  # Ray raises Exception itself where a busy machine is too slow for it
         text = " ".join(str(error).split())[:200]
         if settings.address is None:
             raise UserError(f"Ray cannot be started on this machine: {text}") from error
