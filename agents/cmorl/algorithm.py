@@ -19,12 +19,12 @@ from morl.agents.cmorl.config import CMORLConfig
 from morl.agents.cmorl.constrained import ConstrainedPPO
 from morl.agents.cmorl.extension import Extension
 from morl.agents.cmorl.variation import Variation
-from morl.agents.ppo.agent import PPOAgent
+from morl.agents.ppo.agent import PolicyPerPreference
 from morl.agents.ppo.setup import updates_within
 
 
 @dataclass(frozen=True)
-class CMORL(PPOAgent):
+class CMORL(PolicyPerPreference):
     """Pareto initialisation by ``num_policies`` PPO learners, one preference each, and rounds of extension.
 
     Raises:

@@ -8,17 +8,17 @@ from types import MappingProxyType
 from typing import ClassVar, Literal
 
 from morl.agents.ppo.config import SPACE as PPO_SPACE
-from morl.agents.ppo.config import PPOAgentConfig
+from morl.agents.ppo.config import PoliciesConfig
 from morl.search_space import Choice, Parameter, Real, Space, log_real
 from morl.validation import check_integer, check_range
 
 
 @dataclass(frozen=True)
-class CMORLConfig(PPOAgentConfig):
+class CMORLConfig(PoliciesConfig):
     """Settings of C-MORL; those of PPO hold for each of its policies."""
 
     RENAMED: ClassVar[Mapping[str, str]] = MappingProxyType(
-        {**PPOAgentConfig.RENAMED, "keep": "constraint_beta", "radius": "max_kl"}
+        {**PoliciesConfig.RENAMED, "keep": "constraint_beta", "radius": "max_kl"}
     )
 
     extension: Literal["ipo", "cpo", "none"] = "ipo"

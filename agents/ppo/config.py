@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from morl.errors import UserError
+from morl.ops.utilities.names import check_name as check_utility_name
 from morl.search_space import Choice, Integer, Parameter, Real, Space, log_real
 from morl.validation import check_integer, check_range, check_widths, convert_fields
 
@@ -114,7 +116,7 @@ class PPOConfig:
 
 
 @dataclass(frozen=True)
-class PPOAgentConfig(PPOConfig):
+class PoliciesConfig(PPOConfig):
     """Settings of several PPO learners, one preference each; those of PPO hold for each of them."""
 
     num_policies: int = 6
@@ -126,6 +128,60 @@ class PPOAgentConfig(PPOConfig):
         super().__post_init__()
         check_integer(self, "num_policies", low=2)
         check_range(self, "min_weight", low=0, high=0.5, open_high=True)
+
+
+@dataclass(frozen=True)
+class PPOAgentConfig(PoliciesConfig):
+    """Settings of the agent ``ppo``: those of several PPO learners, and the utility they maximise."""
+
+    utility: str = "linear"
+    """Utility of the vector return that policies maximise, with their preferences as its weights: linear, tchebycheff,
+    smooth-tchebycheff, achievement, nash-welfare, p-mean, alpha-fair, gini, max-min, lexicographic, or module:function
+    for one of your own, a function of returns (R,) in JAX."""
+    criterion: Literal["ser", "esr"] = "ser"
+    """ser: the utility of the expected return; esr: the expected utility of the return of an episode."""
+    utility_point: tuple[float, ...] = ()
+    """Point that returns are compared with, one number an objective: the utopia of tchebycheff, the aspiration of
+    achievement, the point of disagreement of nash-welfare, p-mean and alpha-fair, the thresholds of lexicographic."""
+    utility_widths: tuple[float, ...] = ()
+    """Lengths that each return is measured in by the utility; by default 1."""
+    utility_power: float = 1.0
+    """Power p of p-mean, at most 1, or α of alpha-fair."""
+    utility_smoothness: float = 0.1
+    """Smoothness μ of smooth-tchebycheff, in widths; towards 0 it becomes tchebycheff."""
+
+    def __post_init__(self) -> None:
+        if callable(self.utility):
+            object.__setattr__(self, "utility", name_of(self.utility))
+        super().__post_init__()
+        check_utility_name(self.utility)
+        check_range(self, "utility_power", low=-50, high=50)
+        check_range(self, "utility_smoothness", low=1e-3, high=1e3)
+        if self.aggregator != "linear" and not self.weighs_linearly:
+            raise UserError("aggregator and utility both weigh the objectives; give one of them")
+
+    @property
+    def weighs_linearly(self) -> bool:
+        """Return whether policies maximise a weighted sum of the expected returns."""
+        return self.utility == "linear" and self.criterion == "ser"
+
+    @property
+    def sees_accrued_return(self) -> bool:
+        """Return whether policies see the return accrued so far, for which the environment is wrapped."""
+        return self.criterion == "esr"
+
+
+def name_of(function: Any) -> str:
+    """Return ``module:function`` for a function, so that a run directory can name it.
+
+    Raises:
+        UserError: it cannot be imported by such a name.
+    """
+    name = f"{getattr(function, '__module__', '')}:{getattr(function, '__qualname__', '')}"
+    found = sys.modules.get(name.partition(":")[0])
+    if getattr(found, name.partition(":")[2], None) is not function:
+        raise UserError(f"utility {function!r} must be a function of a module, to be named module:function")
+    return name
 
 
 SPACE: Space = {

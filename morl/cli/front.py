@@ -33,6 +33,15 @@ class FrontOptions:
     """Training seed; by default all of them."""
     preference: tuple[float, ...] | None = None
     """Weights of the objectives that sum to 1; prints only the policy with the largest weighted return."""
+    utility: str | None = None
+    """Utility of the expected return, by a name of ``morl train ppo --utility`` or module:function; prints the best
+    policy and the best mixture of policies for it, with the preference, by default the even one, as its weights."""
+    utility_point: tuple[float, ...] = ()
+    """Point of the utility, one number per objective; as of ``morl train ppo``."""
+    utility_widths: tuple[float, ...] = ()
+    """Widths of the utility, one number per objective; by default 1."""
+    utility_power: float = 1.0
+    """Power of the utility."""
     reference_point: tuple[float, ...] | None = None
     """Reference point of the hypervolume, one number per objective; by default the run's."""
     csv: bool = False
@@ -47,6 +56,10 @@ class FrontOptions:
             raise UserError("--csv prints the whole front; give it without --preference")
         if self.csv and self.reference_point is not None:
             raise UserError("--csv prints no hypervolume; give it without --reference-point")
+        if self.utility is None and (self.utility_point or self.utility_widths):
+            raise UserError("utility_point and utility_widths are of a utility; give --utility")
+        if self.csv and self.utility is not None:
+            raise UserError("--csv prints the whole front; give it without --utility")
         if self.csv and self.json:
             raise UserError("give --csv or --json, not both")
         if self.png is not None and self.png.suffix.lower() != ".png":
@@ -70,6 +83,9 @@ def main(args: Sequence[str]) -> int:
         seed: range(len(front)) if options.preference is None else [front.assign(options.preference)]
         for seed, front in fronts.items()
     }
+    if options.utility is not None:
+        _print_utilities(fronts, options)
+        return 0
     if options.png is not None:
         from morl.viz import plotting
 
@@ -86,6 +102,33 @@ def main(args: Sequence[str]) -> int:
         if options.preference is None:
             print(f"picture: {options.png or run.path / 'front.png'}")
     return 0
+
+
+def _print_utilities(fronts: Mapping[int, Front], options: FrontOptions) -> None:
+    """Print the best policy and the best mixture of each front for a utility."""
+    assert options.utility is not None  # noqa: S101  # asked before
+    from morl.agents.ppo.utility import load_utility
+    from morl.ops.preferences import check_preference
+    from morl.ops.utilities.mixtures import best_mixture
+
+    rows = []
+    for seed, front in fronts.items():
+        size = len(front.objectives)
+        given = np.full(size, 1 / size) if options.preference is None else options.preference
+        weights = check_preference(given, size, front.objectives)
+        shape = {"point": options.utility_point, "widths": options.utility_widths, "power": options.utility_power}
+        found = best_mixture(front.returns, load_utility(options.utility, size, **shape), weights)
+        shares = {int(i): float(found.shares[i]) for i in np.flatnonzero(found.shares > 1e-3)}
+        row = {"seed": seed, **found._asdict(), "returns": found.returns.tolist(), "shares": shares}
+        rows.append(row)
+        if not options.json:
+            mixture = ", ".join(f"{share:.3f} of policy {i}" for i, share in shares.items())
+            returns = ", ".join(f"{name} {x:.4g}" for name, x in zip(front.objectives, found.returns, strict=True))
+            print(f"seed {seed}: utility {options.utility} of expected returns")
+            print(f"  best policy: {found.policy}, {found.policy_utility:.6g}")
+            print(f"  best mixture, drawn once an episode: {mixture}: {found.utility:.6g} ({returns})")
+    if options.json:
+        print(json.dumps(rows, indent=1))
 
 
 def _print(fronts: Mapping[int, Front], chosen: Mapping[int, Sequence[int]], *, draw: bool) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import jax
 
 from morl.environments import make
+from morl.envs.accrued import AccruedReturn
 from morl.envs.contract import check_attributes
 from morl.envs.gymnasium.presentation import observations_of
 from morl.envs.objects import GivenEnvironment, check_sendable
@@ -261,13 +262,17 @@ def prepare(agent: str, settings: TrainSettings, config: Any = None, given: Give
             f"{settings.env} has no reference point of its own; give --reference-point, one number an objective"
         )
     reference = metrics.check_reference_point(reference, len(objectives), objectives)
-    observations = observations_of(env)
-    task = task_of(env, gamma, settings.steps)
     config_class = load_settings(spec.config)
     config = made_settings(config_class) if config is None else config
     if not isinstance(config, config_class):
         raise UserError(f"the settings of {agent} are a {config_class.__name__}, not a {type(config).__name__}")
     check_plain(config)
+    if getattr(config, "sees_accrued_return", False):
+        if backend == "host":
+            raise UserError(f"{settings.env} is on the host; criterion esr is for environments in JAX")
+        env = AccruedReturn(env, gamma)
+    observations = observations_of(env)
+    task = task_of(env, gamma, settings.steps)
     built = make_agent(spec, config, task)
     lanes = settings.num_seeds * len(built.preferences) * built.learner.num_envs
     if settings.processes > lanes:

@@ -92,3 +92,34 @@ def test_a_hypervolume_of_zero_is_explained(dst_run, capsys):
     notes = re.findall(r"^note: .*", capsys.readouterr().out, re.MULTILINE)
     assert len(notes) == 1
     assert notes[0].startswith("note: the hypervolume is 0, as no policy exceeds ")
+
+
+def test_the_best_policy_and_mixture_for_a_utility(dst_run, capsys):
+    """The worst of treasure and time is best at the first treasure; a linear utility takes no mixture."""
+    code, out, _ = run(capsys, dst_run.path, "--utility", "max-min", "--json")
+    assert code == 0
+    for row in json.loads(out):
+        returns = dst_run.fronts[row["seed"]].returns
+        assert row["policy_utility"] == pytest.approx(returns.min(axis=1).max(), rel=1e-5)
+        assert row["utility"] >= row["policy_utility"]
+        assert sum(row["shares"].values()) == pytest.approx(1, abs=0.01)
+    code, out, _ = run(capsys, dst_run.path, "--utility", "linear", "--preference", "0.9", "0.1")
+    assert code == 0
+    assert "best policy" in out
+    assert "1.000 of policy" in out
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["--utility", "gin"], "unknown utility 'gin'; did you mean gini"),
+        (["--utility", "tchebycheff"], "tchebycheff needs utility_point"),
+        (["--utility-point", "1", "2"], "give --utility"),
+        (["--utility", "gini", "--csv"], "give it without --utility"),
+    ],
+)
+def test_mistakes_about_utilities_are_told_in_one_line(args, message, dst_run, capsys):
+    code, _, err = run(capsys, dst_run.path, *args)
+    assert code == 2
+    assert message in err
+    assert err.count("\n") == 1
