@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from morl import keywords
 from morl.errors import UserError
+from morl.loggers import DEFAULT, check_names
 from morl.registry import Backend
-from morl.runs.loggers.names import DEFAULT, check_names
 from morl.validation import MOST_STEPS, check_integer, check_range, convert_fields
 
 Device = Literal["auto", "cpu", "gpu", "tpu"]

@@ -70,7 +70,7 @@ def write(event: dict[str, Any]) -> None:
     try:
         print(json.dumps(_finite(event), allow_nan=False), flush=True)
     except BrokenPipeError:  # the training continues if nobody reads its output
-        sys.stdout = None  # type: ignore[assignment]  # nor at the end
+        sys.stdout = None  # nor at the end
 
 
 def _finite(value: Any) -> Any:

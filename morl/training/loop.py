@@ -17,10 +17,10 @@ from morl.envs.constructive.host_values import oracle_errors, oracle_failure
 from morl.envs.contract import broken_contract, violations
 from morl.errors import UserCodeError, UserError, closing, user_code_error, whole_traceback
 from morl.guard import is_ours
+from morl.loggers import check_installed, split_loggers
 from morl.runs import directory, files, storage
 from morl.runs.directory import Run
 from morl.runs.front import Floats, Front
-from morl.runs.loggers.names import check_installed, split_loggers
 from morl.runs.loggers.recorder import Recorder
 from morl.settings import SearchSettings, TrainSettings
 from morl.training import memory

@@ -18,9 +18,9 @@ import tests.tiny
 from morl import registry
 from morl.cli import main
 from morl.errors import MissingExtraError, UserError
+from morl.loggers import TRACKERS, check_installed, check_names, split_loggers
 from morl.runs.loggers.base import Opening, scalars
-from morl.runs.loggers.names import TRACKERS, check_installed, check_names, opened, split_loggers
-from morl.runs.loggers.others import IDENTITIES
+from morl.runs.loggers.others import IDENTITIES, opened
 from morl.settings import TrainSettings
 from tests.tiny import TinyConfig
 from tests.training.test_loop import metric_rows

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from morl.errors import blame
+from morl.loggers import TRACKERS, user_function
+from morl.registry import load
 from morl.runs import files
 from morl.runs.loggers.base import Function, Logger, Opening, Row
-from morl.runs.loggers.names import opened
 
 IDENTITIES = "loggers.json"  # names by which tracking tools know the run, in the run directory
 
@@ -22,7 +23,7 @@ class Others:
     """Open loggers of a training. One that raises is left out from then on, with a line that says so.
 
     Args:
-        names: of loggers that are none of the run directory's own files, see :mod:`morl.runs.loggers.names`.
+        names: of loggers that are none of the run directory's own files, see :mod:`morl.loggers`.
         functions: called with each row.
         opening: what they are opened with.
         failed: is given the line, and the error.
@@ -77,6 +78,14 @@ class Others:
         except (Exception, SystemExit) as error:  # of any package or function
             self._open.pop(name, None)
             self._failed(f"logger {name}: {blame(error)}; the training goes on without it", error)
+
+
+def opened(name: str, opening: Opening) -> Logger:
+    """Return an open logger that is none of the run directory's own files."""
+    if name not in TRACKERS:
+        return Function(user_function(name))
+    logger: Logger = load(TRACKERS[name])(opening)
+    return logger
 
 
 def _identities(path: Path) -> dict[str, str]:

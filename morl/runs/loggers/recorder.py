@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from morl.errors import UserError, whole_traceback
+from morl.loggers import DEFAULT
 from morl.runs.csv import CsvWriter
 from morl.runs.loggers.base import Opening, Row
-from morl.runs.loggers.names import DEFAULT
 from morl.runs.loggers.others import Others
 from morl.runs.loggers.tensorboard import TensorBoardWriter
 
@@ -22,7 +22,7 @@ class Recorder:
 
     Args:
         path: run directory.
-        loggers: names of those asked for, see :mod:`morl.runs.loggers.names`.
+        loggers: names of those asked for, see :mod:`morl.loggers`.
         functions: called with each row of metrics.csv.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Names of loggers, and how one is opened. Imports none of their packages: settings and help texts need this."""
+"""Names of loggers. Imports none of their packages, as settings and help texts need the names."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from morl.errors import MissingExtraError, UserError, unknown_name
-from morl.registry import import_user_module, load
-from morl.runs.loggers.base import Function, Logger, Opening
+from morl.registry import import_user_module
 
 DEFAULT = ("csv", "tensorboard")  # files of the run directory, which the recorder writes
 # each needs the package of its name, which the extra of its name brings
@@ -59,18 +58,10 @@ def check_installed(names: Iterable[str]) -> None:
             if importlib.util.find_spec(name) is None:
                 raise MissingExtraError(f"the logger {name}", name)
         elif name not in DEFAULT:
-            _function(name)
+            user_function(name)
 
 
-def opened(name: str, opening: Opening) -> Logger:
-    """Return an open logger that is none of the run directory's own files."""
-    if name not in TRACKERS:
-        return Function(_function(name))
-    logger: Logger = load(TRACKERS[name])(opening)
-    return logger
-
-
-def _function(name: str) -> Callable[[dict[str, Any]], object]:
+def user_function(name: str) -> Callable[[dict[str, Any]], object]:
     """Return a user's function by ``module:function``."""
     module, _, function = name.rpartition(":")
     found: Any = getattr(import_user_module(module, f"logger {name!r}"), function, None)
