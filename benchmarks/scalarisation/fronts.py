@@ -1,0 +1,67 @@
+"""Fronts of PPO with each aggregator beside linear weights, at equal steps."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+CASES = {
+    "deep-sea-treasure-concave": "--gamma 1 --reference-point 0 -25 --final-episodes 1 --steps 300000",
+    "fruit-tree": "--final-episodes 1 --steps 300000",
+    "resource-gathering": "--final-episodes 512 --num-envs 32 --rollout-steps 32 --steps 1000000",
+    "minecart": "--gamma 0.98 --reference-point -1 -1 -200 --final-episodes 128 --steps 500000",
+    "building-3d": "--final-episodes 10 --steps 300000",
+    "mo-hopper-2obj": "--reference-point -100 -100 --final-episodes 10 --steps 300000",
+}
+VERSIONS = {"mo-hopper-2obj": "v5"}
+
+
+def command(case: str, aggregator: str, steps: int | None = None) -> list[str]:
+    """Return the arguments of ``morl`` that train a case."""
+    env = f"{case}-{VERSIONS.get(case, 'v0')}"
+    more = [] if steps is None else ["--steps", str(steps)]
+    flags = CASES[case].split()
+    if more:
+        flags = flags[: flags.index("--steps")]
+    return ["train", "ppo", "--env", env, *flags, *more, "--aggregator", aggregator]
+
+
+def one_run(case: str, aggregator: str, seed: int, steps: int | None = None) -> dict[str, Any]:
+    """Train in a process of its own; return hypervolume, expected utility, size of the front and seconds."""
+    import morl
+    from morl.ops.metrics import expected_utility
+    from morl.ops.preferences import equally_spaced_weights
+
+    with tempfile.TemporaryDirectory() as scratch:
+        out = Path(scratch) / "run"
+        words = [sys.executable, "-m", "morl", *command(case, aggregator, steps), "--seed", str(seed)]
+        started = time.perf_counter()
+        subprocess.run([*words, "--out", str(out)], check=True, stdout=subprocess.DEVNULL)
+        seconds = time.perf_counter() - started
+        front = morl.load(out).front
+    return {
+        "seed": seed,
+        "hypervolume": front.hypervolume(),
+        "expected_utility": expected_utility(front.returns, equally_spaced_weights(len(front.objectives), 100)),
+        "policies": len(front),
+        "seconds": round(seconds, 1),
+    }
+
+
+def measure(case: str, aggregator: str, seeds: range, steps: int | None = None) -> dict[str, Any]:
+    """Return a row of the runs of several seeds."""
+    if case not in CASES:
+        raise SystemExit(f"unknown case {case!r}; known: {', '.join(CASES)}")
+    runs = [one_run(case, aggregator, seed, steps) for seed in seeds]
+    for run in runs:
+        print(f"{case}, {aggregator}: {run}", flush=True)
+    return {
+        "case": case,
+        "aggregator": aggregator,
+        "command": f"morl {' '.join(command(case, aggregator, steps))}",
+        "runs": runs,
+    }
