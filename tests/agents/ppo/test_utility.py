@@ -132,7 +132,7 @@ def best_episodic(name):
     return max(values)
 
 
-# reached on one device; on the two virtual ones of the test suite this policy stays uniform, which is not understood yet
+# reached on one device; on the two virtual ones of the tests this policy stays uniform, which is not understood yet
 UNSOLVED = pytest.mark.xfail(reason="the policy stays uniform on two devices", strict=False)
 
 
