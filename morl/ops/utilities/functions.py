@@ -2,8 +2,8 @@
 
 ``point`` is (R,) in units of the returns: a utopia, an aspiration, a point of disagreement or thresholds, as each says.
 ``widths`` (R,) are positive lengths that returns are measured in. Every function is concave (:func:`p_mean` above its
-point) and has a finite gradient everywhere, so that PPO can climb it from anywhere. Linear and Tchebycheff utilities
-are those of :mod:`morl.ops.scalarisation`.
+point) and has a finite gradient everywhere, so that PPO can climb it from anywhere. The linear utility is that
+of :mod:`morl.ops.scalarisation`.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def linear(values: jax.Array, weights: jax.Array, shape: Shape) -> jax.Array:
 def tchebycheff(values: jax.Array, weights: jax.Array, shape: Shape) -> jax.Array:
     """Return -max_i w_i (z_i - v_i) / s_i, with the utopia z as the point (Miettinen, 1999, section 3.4)."""
     gains = _gains(values, shape)
-    return _number(scalarisation.tchebycheff(gains, _like(weights, gains), jnp.zeros_like(gains)))
+    return _least(_like(weights, gains) * gains)
 
 
 def smooth_tchebycheff(values: jax.Array, weights: jax.Array, shape: Shape) -> jax.Array:
@@ -65,7 +65,7 @@ def achievement(values: jax.Array, weights: jax.Array, shape: Shape) -> jax.Arra
     0 where the aspiration is met exactly, above where it is surpassed.
     """
     gains = _gains(values, shape)
-    return jnp.min(gains, axis=-1) + AUGMENTATION * jnp.sum(_like(weights, gains) * gains, axis=-1)
+    return _least(gains) + AUGMENTATION * jnp.sum(_like(weights, gains) * gains, axis=-1)
 
 
 def nash_welfare(values: jax.Array, weights: jax.Array, shape: Shape) -> jax.Array:
@@ -102,7 +102,7 @@ def gini(values: jax.Array, weights: jax.Array, shape: Shape) -> jax.Array:
 
 def max_min(values: jax.Array, weights: jax.Array, shape: Shape) -> jax.Array:
     """Return min_i (v_i - z_i) / s_i: the worst objective alone, whatever the weights (Rawls, 1971)."""
-    return jnp.min(_gains(values, shape), axis=-1)
+    return _least(_gains(values, shape))
 
 
 def lexicographic(values: jax.Array, weights: jax.Array, shape: Shape) -> jax.Array:
@@ -122,6 +122,16 @@ def lexicographic(values: jax.Array, weights: jax.Array, shape: Shape) -> jax.Ar
 def _gains(values: jax.Array, shape: Shape) -> jax.Array:
     """Return (v - z) / s."""
     return (values - _like(shape.point, values)) / _like(shape.widths, values)
+
+
+def _least(x: jax.Array) -> jax.Array:
+    """Return the least along the last axis, with the gradient of the first one that is.
+
+    The gradient of ``jnp.min`` divides by the number of entries that equal the minimum. Compiled into one program with
+    what they are computed from, they may be rounded differently from it, and the number be 0.
+    """
+    place = jnp.argmin(x, axis=-1, keepdims=True).astype(jnp.int32)
+    return jnp.take_along_axis(x, place, axis=-1)[..., 0]
 
 
 def _fair(x: jax.Array, fairness: float) -> jax.Array:

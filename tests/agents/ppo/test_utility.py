@@ -132,11 +132,7 @@ def best_episodic(name):
     return max(values)
 
 
-# reached on one device; on the two virtual ones of the tests this policy stays uniform, which is not understood yet
-UNSOLVED = pytest.mark.xfail(reason="the policy stays uniform on two devices", strict=False)
-
-
-@pytest.mark.parametrize("name", [pytest.param(n, marks=UNSOLVED) if n == "achievement" else n for n in UTILITIES])
+@pytest.mark.parametrize("name", UTILITIES)
 def test_the_utility_of_the_expected_return_is_the_best(name):
     _, learner, policies = trained("ser")
     row = probabilities(learner, policies, np.eye(2))[list(EACH).index(name)]
