@@ -51,6 +51,10 @@ CASES = {
     "mo-hopper-2obj, 100 000 steps": f"{HOPPER} --steps 100000",
     "mo-hopper-2obj, 300 000 steps": f"{HOPPER} --steps 300000",
 }
+ARCHIVE = "ARCHIVE"  # stands for the run directory that a warm start begins with
+WARM = f"--warm-start {ARCHIVE}"
+# the training of that run, which has three quarters of the steps; chosen for minecart on seed 100
+BEFORE = "cmorl --preset tuned --num-policies 3 --min-weight 0.1 --variation-share 0.5"
 VARIANTS = {
     "capql": {
         "relabelling of half": "--relabel-preferences",
@@ -66,22 +70,54 @@ VARIANTS = {
         "update-to-data ratio 1": "--update-ratio 1",
         "learnt temperature": "--learn-temperature",
         "raw rewards": "--objective-scales 1",
-    }
+        "GPI over 21 preferences": "--gpi-preferences 21",
+        "warm start": WARM,
+    },
+    "d3po": {"warm start": WARM},
 }
 KNOWN = {"minecart": 668.18}  # of MO-Gymnasium's approximate front, benchmarks/cmorl.py; others compute theirs
 
 
+def train(arguments: list[str]) -> None:
+    """Run ``morl train`` in a process of its own."""
+    subprocess.run([sys.executable, "-m", "morl", "train", *arguments], check=True, stdout=subprocess.DEVNULL)
+
+
+def shared_steps(flags: list[str]) -> tuple[list[str], list[str]]:
+    """Return the flags of the run that a warm start begins with, and those of the training that imitates it.
+
+    Both together have the steps of the case.
+    """
+    if ARCHIVE not in flags:
+        return [], flags
+    before = BEFORE.split()
+    for name in ("--env", "--gamma", "--seed"):
+        at = flags.index(name)
+        before += flags[at : at + 2]
+    at = flags.index("--steps") + 1
+    steps = int(flags[at])
+    imitating = str(steps // 4)
+    after = [*flags[:at], imitating, *flags[at + 1 :], "--warm-start-steps", imitating]
+    return [*before, "--steps", str(steps - steps // 4), "--out", ARCHIVE], after
+
+
 def one_run(agent: str, flags: list[str]) -> tuple[list[dict[str, Any]], Any]:
-    """Train and read the run back; return the numbers of each of its seeds, and its setup."""
+    """Train and read the run back; return the numbers of each of its seeds, and its setup.
+
+    Where a flag is ``ARCHIVE``, the run that it stands for is trained first, by :data:`BEFORE`; its time counts.
+    """
     from morl.loading import setup_of
     from morl.ops.metrics import expected_utility
     from morl.ops.preferences import equally_spaced_weights
 
     with tempfile.TemporaryDirectory() as scratch:
         out = Path(scratch) / "run"
-        command = [sys.executable, "-m", "morl", "train", agent, "--preset", "benchmark", *flags, "--out", str(out)]
         started = time.perf_counter()
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        before, after = shared_steps(flags)
+        if before:
+            train([*before[:-1], f"{scratch}/{ARCHIVE}"])
+        own = [f"{scratch}/{ARCHIVE}" if flag == ARCHIVE else flag for flag in after]
+        train([agent, "--preset", "benchmark", *own, "--out", str(out)])
         seconds = time.perf_counter() - started
         import morl
 
@@ -155,6 +191,13 @@ def stored() -> dict[str, Any]:
     return found
 
 
+def command_of(agent: str, flags: list[str]) -> str:
+    """Return the commands of a row, without the seed where nothing else has it."""
+    before, after = shared_steps([*flags, "--seed", "SEED"] if ARCHIVE in flags else flags)
+    first = f"morl train {' '.join(before)} && " if before else ""
+    return f"{first}morl train {agent} --preset benchmark {' '.join(after)}"
+
+
 def measure(agent: str, name: str, seeds: range, variant: str | None = None, *, together: bool = False) -> None:
     """Train the seeds of a case, one after another or together, and store its row."""
     changed = "" if variant is None else f" {VARIANTS[agent][variant]}"
@@ -171,7 +214,7 @@ def measure(agent: str, name: str, seeds: range, variant: str | None = None, *, 
     row = {
         "agent": label,
         "case": name,
-        "command": f"morl train {agent} --preset benchmark --env {CASES[name]}{changed}",
+        "command": command_of(agent, ["--env", *flags]),
         "gamma": setup.gamma,
         "reference_point": list(map(float, setup.reference_point)),
         "known": known_hypervolume(name, setup),

@@ -75,5 +75,5 @@ class CAPQL(SACAgent):
     @property
     def warm_start(self) -> WarmStart | None:
         """Return the first part of the training, in which archived policies are imitated, if it is asked for."""
-        least = self.config.learning_starts
-        return warm_start(self.config, self.updates, partial(imitating, self.learner), least)
+        c = self.config
+        return warm_start(c, self.task.steps, self.updates, partial(imitating, self.learner), c.learning_starts)

@@ -78,4 +78,4 @@ class D3POAgent(OnPolicyAgent):
     @property
     def warm_start(self) -> WarmStart | None:
         """Return the first part of the training, in which archived policies are imitated, if it is asked for."""
-        return warm_start(self.config, self.updates, partial(imitating, self.learner))
+        return warm_start(self.config, self.task.steps, self.updates, partial(imitating, self.learner))

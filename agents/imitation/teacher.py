@@ -71,13 +71,13 @@ class WarmStart:
 
 
 def warm_start(
-    config: WarmStartSettings, updates: int, learner_of: Callable[[Teacher], Learner], least: int = 0
+    config: WarmStartSettings, steps: int, updates: int, learner_of: Callable[[Teacher], Learner], least: int = 0
 ) -> WarmStart | None:
     """Return the warm start of a training, of whole updates; None without.
 
     Args:
         config: settings.
-        updates: of the whole training.
+        steps, updates: of the whole training.
         learner_of: returns the learner that imitates a teacher.
         least: environment steps before anything is learnt.
 
@@ -87,9 +87,9 @@ def warm_start(
     if config.warm_start is None:
         return None
     each = config.num_envs * config.rollout_steps
-    number = math.ceil(config.warm_start_steps / each)
-    if number > updates:
-        raise UserError(f"warm_start_steps must be at most {updates * each}, all steps, not {config.warm_start_steps}")
+    if config.warm_start_steps > steps:
+        raise UserError(f"warm_start_steps must be at most steps = {steps}, not {config.warm_start_steps}")
+    number = min(math.ceil(config.warm_start_steps / each), updates)
     if number * each <= least:
         raise UserError(f"warm_start_steps must be above learning_starts = {least}, not {config.warm_start_steps}")
     return WarmStart(config.warm_start, number, learner_of)

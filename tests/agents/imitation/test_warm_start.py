@@ -193,7 +193,7 @@ def test_runs_that_cannot_be_a_warm_start_are_refused(treasure_run, tmp_path):
     refused("capql", "environment of .* is deep-sea-treasure-v0, not minecart-v0", env="minecart-v0")
     refused("d3po", "observation space of .* is Box.0, 11.*, not Box", env_kwargs={"float_state": True})
     refused("capql", "no config.yaml", run=tmp_path)
-    refused("d3po", "warm_start_steps must be at most 128, all steps, not 1000", warm_start_steps=1000)
+    refused("d3po", "warm_start_steps must be at most steps = 128, not 1000", warm_start_steps=1000)
     refused("capql", "warm_start_steps must be above learning_starts = 32, not 16", warm_start_steps=16)
     own = train("d3po", treasure_run, tmp_path / "own")
     refused("capql", "takes a run of policies of one preference each, of cmorl or ppo; .* is one of d3po", run=own.path)
@@ -204,6 +204,11 @@ def test_steps_without_a_run_are_refused():
         CAPQLConfig(warm_start_steps=5)
     with pytest.raises(UserError, match="warm_start_steps must be at least 1, not 0"):
         D3POConfig(warm_start_steps=0)
+
+
+def test_it_may_have_all_steps_of_which_whole_updates_are_done(tmp_path):
+    config = dataclasses.replace(TINY["d3po"], warm_start=tmp_path, warm_start_steps=100)  # updates of 32 steps
+    assert prepare("d3po", TrainSettings(**TREASURE, steps=100), config).agent.warm_start.updates == 3
 
 
 def test_agents_without_one_have_none():
