@@ -185,7 +185,8 @@ def _marginal_delay(alone: jax.Array, upload: Upload, flights: Flights, now: jax
         simulated: jax.Array = batched(partial(_simulate, uploads=uploads, running=running))(jnp.bool_(True), *args)
         return simulated
 
-    return jax.vmap(where_wanted(wide))(met & ~few, delay, upload, flights, now, step_s)
+    found: jax.Array = jax.vmap(where_wanted(wide))(met & ~few, delay, upload, flights, now, step_s)
+    return found
 
 
 def _simulate(

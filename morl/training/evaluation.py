@@ -69,7 +69,7 @@ def evaluate(
         key_env = flat(jax.vmap(partial(jax.random.split, num=episodes))(key_env))
         out: TimeStep
         runners, out = jax.vmap(partial(step, env, params))(key_env, runners, action)
-        overflow = runners.overflow  # before anything after the episode
+        before, overflow = sums.overflow, runners.overflow
         reward = jnp.where(alive[:, None], out.reward, 0.0)
         terminated: Any = sums.terminated
         discount = jnp.float32(gamma) ** t.astype(jnp.float32)
@@ -78,7 +78,7 @@ def evaluate(
             sums.undiscounted + reward,
             sums.length + alive.astype(jnp.int32),
             terminated=terminated | (alive & out.terminated),
-            overflow=None if overflow is None else jnp.where(alive, overflow, sums.overflow),
+            overflow=None if overflow is None or before is None else jnp.where(alive, overflow, before),
         )
         return t + 1, runners, alive & ~(out.terminated | out.truncated), sums
 

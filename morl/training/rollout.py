@@ -69,7 +69,7 @@ def step(
     done = terminated | truncated
     overflow = overflow_of(env, env_state)
     following = _auto_reset(env)(params, done, key, EnvRunnerState(env_state, obs, steps, overflow))
-    if overflow is not None:
+    if overflow is not None and runner.overflow is not None:
         following = following._replace(overflow=jnp.maximum(runner.overflow, overflow))
     return following, TimeStep(obs, reward, terminated, truncated)
 
