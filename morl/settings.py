@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from morl import keywords
 from morl.errors import UserError
-from morl.loggers import DEFAULT, check_names
-from morl.registry import Backend
+from morl.registry import DEFAULT_LOGGERS, Backend, check_loggers
 from morl.validation import MOST_STEPS, check_integer, check_range, convert_fields
 
 Device = Literal["auto", "cpu", "gpu", "tpu"]
@@ -73,8 +72,8 @@ class TrainSettings:
     on_nan: Literal["stop", "skip"] = "stop"
     """Action when an update of a policy is not finite (observation, reward, loss or gradient): stop that policy as it
     was, or skip the update. The other policies continue either way."""
-    logger: tuple[str, ...] = DEFAULT
-    """Where metrics go beside metrics.csv, which every run has: tensorboard, wandb, mlflow, trackio, aim, or
+    logger: tuple[str, ...] = DEFAULT_LOGGERS
+    """Places that metrics go to beside metrics.csv, which every run has: tensorboard, wandb, mlflow, trackio, aim, or
     module:function of your own function of a row; csv alone for none."""
     checkpoint_minutes: float | None = None
     """Minutes between checkpoints for --resume; by default 10, or more if they would take over 2 % of the time; 0 for
@@ -86,7 +85,7 @@ class TrainSettings:
     def __post_init__(self) -> None:
         _check_env(self.env)
         convert_fields(self)
-        check_names(self.logger)
+        check_loggers(self.logger)
         check_integer(self, "steps", low=1, high=MOST_STEPS)
         for name in ("num_seeds", "evaluations", "eval_episodes", "final_episodes"):
             check_integer(self, name, low=1)
@@ -128,8 +127,8 @@ class SearchSettings:
     """Device that JAX runs on."""
     reference_point: tuple[float, ...] | None = None
     """Reference point of the hypervolume, one number per objective; by default the environment's."""
-    logger: tuple[str, ...] = DEFAULT
-    """Where metrics go beside metrics.csv, which every run has: tensorboard, wandb, mlflow, trackio, aim, or
+    logger: tuple[str, ...] = DEFAULT_LOGGERS
+    """Places that metrics go to beside metrics.csv, which every run has: tensorboard, wandb, mlflow, trackio, aim, or
     module:function of your own function of a row; csv alone for none."""
 
     steps: ClassVar[int] = 0  # the agent's settings have the budget
@@ -152,7 +151,7 @@ class SearchSettings:
     def __post_init__(self) -> None:
         _check_env(self.env)
         convert_fields(self)
-        check_names(self.logger)
+        check_loggers(self.logger)
         check_integer(self, "num_seeds", low=1)
         check_integer(self, "seed", low=0, high=2**31 - 1)
         keywords.check(self.env_kwargs)

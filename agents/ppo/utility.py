@@ -19,7 +19,9 @@ import jax.numpy as jnp
 from morl.agents.ppo.algorithm import PPO
 from morl.agents.ppo.types import Policy, PPOLearning
 from morl.envs.accrued import AccruedSpace
+from morl.errors import UserError
 from morl.networks import encoders
+from morl.networks.images import ObservationEncoder
 from morl.ops import running_statistics
 from morl.ops.masking import standardise
 from morl.ops.returns import episode_over
@@ -186,17 +188,26 @@ class EpisodeUtility(PPO):
         return space
 
     @property
-    def _encoder(self) -> encoders.Encoder:
+    def encoder(self) -> ObservationEncoder:
+        """Return the encoder of the inner observation, followed by the accrued return and the time; images are flat.
+
+        Raises:
+            UserError: convolutions are asked for.
+        """
+        if self.config.encoder == "nature":
+            raise UserError(
+                "encoder nature is not for criterion esr, whose policies see the return so far too; give flat"
+            )
         inner, space = encoders.encoder(self._space.inner), self._space
 
         def encode(obs: jax.Array) -> jax.Array:
             return jnp.concatenate([inner.encode(space.observed(obs)), space.rest(obs)], axis=-1)
 
-        return encoders.Encoder(encode, inner.size + self.num_objectives + 1, False)
+        return ObservationEncoder(encode, inner.size + self.num_objectives + 1, False, None)
 
     def features(self, obs_stats: RunningStats, obs: jax.Array) -> jax.Array:
         """Return observations (..., n + R + 1) as features, normalised but for the one-hot ones."""
-        features, inner = self._encoder.encode(obs), encoders.encoder(self._space.inner)
+        features, inner = self.encoder.encode(obs), encoders.encoder(self._space.inner)
         if not self.config.normalise_observations:
             return features
         normalised = running_statistics.normalise(obs_stats, features)

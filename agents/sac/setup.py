@@ -82,10 +82,21 @@ class SACAgent(Agent):
         """Return the bytes of an update, about: a rollout's features, and a batch and its layers in all networks."""
         c, (_, size, _, image) = self.learner.config, self.learner.networks.encoder
         rollout = c.num_envs * c.rollout_steps * size // 2
-        layers = 4 * size + 4 * sum(c.hidden) + 6 * self._critic_numbers
         outputs = output_numbers(self.learner.actions, self.learner.num_objectives)
         convolved = 8 * image.layer_numbers if image else 0  # of actor and critics, with gradients, and of targets
-        return 4 * (rollout + c.batch_size * (layers + outputs + convolved))
+        return 4 * (rollout + c.batch_size * (4 * size + self._layer_numbers + outputs + convolved))
+
+    @property
+    def _layer_numbers(self) -> int:
+        """Return the numbers that an update holds of hidden layers, for each transition, about."""
+        c, networks = self.learner.config, self.learner.networks
+        layers = 4 * sum(c.hidden) + 6 * self._critic_numbers
+        if not networks.by_action:
+            return layers
+        rows = self.learner.actions.num_outputs
+        if networks.kind == "convolution":
+            return layers + 8 * rows * c.channels * (2 * c.blocks + 1)
+        return 12 * rows * layers // 5
 
     @property
     def _critic_numbers(self) -> int:

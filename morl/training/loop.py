@@ -17,7 +17,7 @@ from morl.envs.constructive.host_values import oracle_errors, oracle_failure
 from morl.envs.contract import broken_contract, violations
 from morl.errors import UserCodeError, UserError, closing, user_code_error, whole_traceback
 from morl.guard import is_ours
-from morl.loggers import check_installed, split_loggers
+from morl.registry import check_loggers_installed, split_loggers
 from morl.runs import directory, files, storage
 from morl.runs.directory import Run
 from morl.runs.front import Floats, Front
@@ -120,7 +120,7 @@ def train(
         settings, path, stages = given.settings, None, None
         if warm := warm_updates(setup, env if given.env else None):
             _ = warm.teacher  # a run that cannot be one is refused before anything is compiled
-    check_installed(settings.logger)
+    check_loggers_installed(settings.logger)
     chosen = devices.choose(settings.device, len(setup.agent.preferences) * settings.num_seeds, setup.spec.split_cores)
     memory.check(setup, settings, chosen)
     _ = setup.true_front  # a wrong one is refused before anything is written

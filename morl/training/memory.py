@@ -91,7 +91,7 @@ def estimate(setup: Setup, settings: TrainSettings) -> list[Part]:
     networks, replay, policy = _learner_bytes(learner)
     if agent.extension is not None:
         networks = max(networks, _learner_bytes(agent.extension.learner)[0])
-    widths = tuple(name for name in WIDTHS if name in (agent.update_settings or WIDTHS))
+    widths = tuple(name for name in WIDTHS if name in agent.update_settings) or WIDTHS
     counts = ("num_policies", "num_seeds")
     archived = settings.archive_capacity if not setup.conditional else 0
     episodes = ("eval_episodes", "final_episodes", "num_preferences", "max_support", *counts)

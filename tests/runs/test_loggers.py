@@ -18,7 +18,7 @@ import tests.tiny
 from morl import registry
 from morl.cli import main
 from morl.errors import MissingExtraError, UserError
-from morl.loggers import TRACKERS, check_installed, check_names, split_loggers
+from morl.registry import TRACKERS, check_loggers, check_loggers_installed, split_loggers
 from morl.runs.loggers.base import Opening, scalars
 from morl.runs.loggers.others import IDENTITIES, opened
 from morl.settings import TrainSettings
@@ -44,7 +44,7 @@ def train(out, **changes):
 
 
 def test_unknown_names_are_answered_by_the_nearest():
-    check_names(["csv", "tensorboard", *TRACKERS, "mine.py:log"])
+    check_loggers(["csv", "tensorboard", *TRACKERS, "mine.py:log"])
     with pytest.raises(UserError, match="unknown logger 'wand'; did you mean wandb"):
         TrainSettings(logger=("wand",))
     with pytest.raises(UserError, match="unknown logger 'tensorbord'"):
@@ -66,7 +66,7 @@ def test_one_that_is_not_installed_is_refused_before_anything_is_written(tmp_pat
     there = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == "aim" else there(name, *rest))
     with pytest.raises(MissingExtraError, match=r"the logger aim needs the 'aim' extra: pip install"):
-        check_installed(["csv", "aim"])
+        check_loggers_installed(["csv", "aim"])
     assert main(["train", "ppo", "--logger", "aim", "--out", str(tmp_path / "run")]) == 2
     assert capsys.readouterr().err.count("\n") == 1
     assert not (tmp_path / "run").exists()

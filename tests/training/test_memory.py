@@ -13,6 +13,7 @@ from morl.agents.capql.algorithm import CAPQL
 from morl.agents.capql.config import CAPQLConfig
 from morl.agents.cmorl import CMORLConfig
 from morl.agents.d3po import D3POAgent, D3POConfig
+from morl.agents.gmorl import GMORLConfig
 from morl.agents.gpi_ls.agent import GPILSAgent
 from morl.agents.gpi_ls.config import GPILSConfig
 from morl.agents.ppo.agent import PPOAgent
@@ -103,6 +104,22 @@ ROLLOUT = {"num_envs": 4, "rollout_steps": 8, "learning_starts": 64, "hidden": (
 )
 def test_the_bytes_of_an_update_over_many_actions_are_those_of_the_compiled_one(agent):
     """Values of 200 actions dominate them."""
+    assert 1 / 1.5 < agent.update_bytes / bytes_taken(agent) < 1.5
+
+
+def test_the_bytes_of_an_update_of_networks_of_each_actions_features_are_those_of_the_compiled_one():
+    """Hidden layers for each of 11 servers dominate them."""
+    config = GMORLConfig(
+        num_envs=4,
+        rollout_steps=8,
+        gradient_steps=1,
+        batch_size=512,
+        learning_starts=64,
+        replay_capacity=1024,
+        hidden=(128,),
+    )
+    agent = prepare("gmorl", TrainSettings(env="mec-offloading-v0"), config).agent
+    assert agent.learner.networks.by_action
     assert 1 / 1.5 < agent.update_bytes / bytes_taken(agent) < 1.5
 
 

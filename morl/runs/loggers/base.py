@@ -13,7 +13,7 @@ Row = dict[str, float | int]
 
 @dataclass(frozen=True)
 class Opening:
-    """What a logger is opened with.
+    """Run that a logger is opened for.
 
     Attributes:
         path: run directory.

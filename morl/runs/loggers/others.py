@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from morl.errors import blame
-from morl.loggers import TRACKERS, user_function
-from morl.registry import load
+from morl.registry import TRACKERS, load, logger_function
 from morl.runs import files
 from morl.runs.loggers.base import Function, Logger, Opening, Row
 
@@ -23,7 +22,7 @@ class Others:
     """Open loggers of a training. One that raises is left out from then on, with a line that says so.
 
     Args:
-        names: of loggers that are none of the run directory's own files, see :mod:`morl.loggers`.
+        names: of loggers that are none of the run directory's own files, see :mod:`morl.registry`.
         functions: called with each row.
         opening: what they are opened with.
         failed: is given the line, and the error.
@@ -83,7 +82,7 @@ class Others:
 def opened(name: str, opening: Opening) -> Logger:
     """Return an open logger that is none of the run directory's own files."""
     if name not in TRACKERS:
-        return Function(user_function(name))
+        return Function(logger_function(name))
     logger: Logger = load(TRACKERS[name])(opening)
     return logger
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from morl.errors import UserError, whole_traceback
-from morl.loggers import DEFAULT
+from morl.registry import DEFAULT_LOGGERS
 from morl.runs.csv import CsvWriter
 from morl.runs.loggers.base import Opening, Row
 from morl.runs.loggers.others import Others
@@ -22,7 +22,7 @@ class Recorder:
 
     Args:
         path: run directory.
-        loggers: names of those asked for, see :mod:`morl.loggers`.
+        loggers: names of those asked for, see :mod:`morl.registry`.
         functions: called with each row of metrics.csv.
 
     Raises:
@@ -32,7 +32,7 @@ class Recorder:
     def __init__(
         self,
         path: Path,
-        loggers: Sequence[str] = DEFAULT,
+        loggers: Sequence[str] = DEFAULT_LOGGERS,
         functions: Sequence[Callable[[Row], object]] = (),
     ) -> None:
         self._path, self._loggers, self._functions = path, loggers, functions
@@ -72,7 +72,7 @@ class Recorder:
             self.say(text)
             self.say(whole_traceback(error))
 
-        names = [name for name in self._loggers if name not in DEFAULT]
+        names = [name for name in self._loggers if name not in DEFAULT_LOGGERS]
         self._others = Others(names, self._functions, Opening(self._path, settings, step), failed)
         self._open.append(self._others)
 
