@@ -328,7 +328,7 @@ def metric_specs() -> dict[str, MetricSpec]:
     return dict(_METRICS)
 
 
-# --- Loggers ------------------------------------------------------------------------------------------------------------
+# --- Loggers ----------------------------------------------------------------------------------------------------------
 
 DEFAULT_LOGGERS = ("csv", "tensorboard")  # files of the run directory, which the recorder writes
 # each needs the package of its name, which the extra of its name brings

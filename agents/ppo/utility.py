@@ -195,9 +195,7 @@ class EpisodeUtility(PPO):
             UserError: convolutions are asked for.
         """
         if self.config.encoder == "nature":
-            raise UserError(
-                "encoder nature is not for criterion esr, whose policies see the return so far too; give flat"
-            )
+            raise UserError("encoder nature is not for criterion esr, whose policies see returns too; give flat")
         inner, space = encoders.encoder(self._space.inner), self._space
 
         def encode(obs: jax.Array) -> jax.Array:
