@@ -474,7 +474,7 @@ class _Training:
             if stopping:
                 break
             progress.evaluated()
-            if self.watcher.should_stop():  # by what the evaluation has shown
+            if self.watcher.stopped:  # by what the evaluation has shown
                 self._save(trainer, state, record)
                 return state, True
         return state, stopping

@@ -50,6 +50,9 @@ class Reporter(Protocol):
 class Watcher:
     """Reporter of a training and what can stop it, where they were given.
 
+    Attributes:
+        stopped: whether ``on_status`` has stopped the training.
+
     Args:
         reporter: shows the progress.
         on_status: called with each status; the training stops once it has returned True.
@@ -63,7 +66,7 @@ class Watcher:
         asked: Callable[[], bool] = lambda: False,
     ) -> None:
         self._reporter, self._on_status, self._asked = reporter, on_status, asked
-        self._stopped = False
+        self.stopped = False
 
     def start(self, headline: str, path: Path) -> None:
         """Show the headline."""
@@ -85,8 +88,8 @@ class Watcher:
             self._reporter.update(status)
         if self._on_status:
             with user_code("on_status", f"step {status.step:,}"):
-                self._stopped |= self._on_status(status) is True
+                self.stopped |= self._on_status(status) is True
 
     def should_stop(self) -> bool:
         """Return whether the training shall stop."""
-        return self._stopped or self._asked()
+        return self.stopped or self._asked()
