@@ -140,6 +140,7 @@ def test_evaluating_one_policy_for_many_preferences_is_evaluating_as_many_copies
     np.testing.assert_allclose(together.discounted.reshape(apart.discounted.shape), apart.discounted, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_on_the_same_seeds_the_same_numbers_and_seeds_apart(tmp_path):
     both, again = (small(tmp_path / name, num_seeds=2) for name in ("both", "again"))
     alone = small(tmp_path / "alone", seed=1)

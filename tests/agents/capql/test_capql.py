@@ -68,6 +68,7 @@ def test_one_policy_chooses_by_the_preference():
     np.testing.assert_array_equal(found[WEIGHTS[:, 0] < 0.5], [[0, 1]] * 2)
 
 
+@pytest.mark.slow
 def test_a_network_that_does_not_see_the_preference_fails_it():
     assert len(np.unique(front_of("choice", preference_input=False), axis=0)) == 1
 
@@ -170,7 +171,9 @@ def run(tmp_path_factory):
     return morl.train("capql", settings, config)
 
 
-@pytest.mark.parametrize("format", ["torch", "jax", "onnx"])
+@pytest.mark.parametrize(
+    "format", [pytest.param("torch", marks=pytest.mark.slow), "jax", pytest.param("onnx", marks=pytest.mark.slow)]
+)
 def test_one_program_for_any_preference(run, format, tmp_path):
     """The exported program of observation and preference acts as the policy does for each of them."""
     for module in {"torch": ["torch"], "jax": ["flatbuffers"], "onnx": ["onnx", "onnxscript"]}[format]:

@@ -54,7 +54,9 @@ def front_of(kind, config=SMALL, updates=60, learner_class=D3PO):
     return np.asarray(found.discounted[0, :, 0])
 
 
-@pytest.mark.parametrize("conditioning", KINDS)
+@pytest.mark.parametrize(
+    "conditioning", ["concat", *(pytest.param(kind, marks=pytest.mark.slow) for kind in KINDS[1:])]
+)
 def test_one_policy_has_the_front_of_continuous_actions(conditioning):
     """The returns are -(a - 0.6)² and -(a + 0.2)²: best is a = 0.6 w1 - 0.2 w2; untrained, a is about 0 for all."""
     units = {"normalise_advantages": "together", "preference_units": "raw", "diversity_coefficient": 0.0}
@@ -71,6 +73,7 @@ def test_one_policy_chooses_by_the_preference():
     np.testing.assert_array_equal(found[WEIGHTS[:, 0] < 0.5], [[0, 1]] * 2)
 
 
+@pytest.mark.slow
 def test_a_network_that_does_not_see_the_preference_fails_it():
     """The same training with the preference taken out of the networks' inputs acts alike for all preferences."""
 

@@ -49,7 +49,7 @@ def test_seeds_side_by_side_are_seeds_alone(run, tmp_path):
     np.testing.assert_allclose(alone.front.returns, run.fronts[1].returns, rtol=1e-4)
 
 
-@pytest.mark.parametrize("format", ["torch", "jax", "onnx"])
+@pytest.mark.parametrize("format", ["torch", "jax", pytest.param("onnx", marks=pytest.mark.slow)])
 def test_one_program_for_any_preference(run, format, tmp_path):
     """The exported program of observation and preference acts as the policy does for each of them."""
     for module in {"torch": ["torch"], "jax": ["flatbuffers"], "onnx": ["onnx", "onnxscript"]}[format]:

@@ -69,7 +69,7 @@ def test_drawn_preferences_are_uniform_on_the_simplex():
     np.testing.assert_allclose(np.quantile(drawn[:, 0], [0.25, 0.5, 0.75]), [0.25, 0.5, 0.75], atol=0.03)
 
 
-@pytest.mark.parametrize("draws", ["lanes", "episodes"])
+@pytest.mark.parametrize("draws", [pytest.param("lanes", marks=pytest.mark.slow), "episodes"])
 def test_one_policy_has_the_front_of_continuous_actions(draws):
     """The returns are -(a - 0.6)² and -(a + 0.2)² at a = 0.6 w1 - 0.2 w2; untrained, a is about 0 for all."""
     env = Probe("steer")

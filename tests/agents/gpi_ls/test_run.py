@@ -85,6 +85,7 @@ def test_the_environments_act_for_what_was_planned(treasure):
     assert gaps[-1] < 0.05
 
 
+@pytest.mark.slow
 def test_a_stopped_training_goes_on_bit_for_bit_with_its_plan(tmp_path):
     """Stop between two evaluations: what is planned is a part of the checkpoint."""
 
@@ -106,15 +107,21 @@ def test_a_stopped_training_goes_on_bit_for_bit_with_its_plan(tmp_path):
     assert (resumed.path / "front.csv").read_text() == (whole.path / "front.csv").read_text()
 
 
-@pytest.mark.parametrize("env", ["deep-sea-treasure-v0", "mo-mountaincarcontinuous-v0"])
+@pytest.mark.parametrize(
+    "env", ["deep-sea-treasure-v0", pytest.param("mo-mountaincarcontinuous-v0", marks=pytest.mark.slow)]
+)
 def test_on_the_host(env, tmp_path):
     run = morl.train("gpi-ls", settings(tmp_path / "run", env, backend="host", steps=256), GPILSConfig(**TINY))
     assert np.isfinite(run.front.returns).all()
     assert run.config["backend"] == "host"
 
 
-@pytest.mark.parametrize("format", ["torch", "jax", "onnx"])
-@pytest.mark.parametrize("env", ["deep-sea-treasure-v0", "mo-mountaincarcontinuous-v0"])
+@pytest.mark.parametrize(
+    "format", [pytest.param("torch", marks=pytest.mark.slow), "jax", pytest.param("onnx", marks=pytest.mark.slow)]
+)
+@pytest.mark.parametrize(
+    "env", ["deep-sea-treasure-v0", pytest.param("mo-mountaincarcontinuous-v0", marks=pytest.mark.slow)]
+)
 def test_one_program_for_any_preference(env, format, tmp_path):
     """The exported program improves over M as the policy does."""
     for module in {"torch": ["torch"], "jax": ["flatbuffers"], "onnx": ["onnx", "onnxscript"]}[format]:

@@ -87,7 +87,7 @@ def distilled(agent, teacher, out, monkeypatch):
     return morl.train(agent, settings, config).front
 
 
-@pytest.mark.parametrize("agent", ["capql", "d3po"])
+@pytest.mark.parametrize("agent", [pytest.param("capql", marks=pytest.mark.slow), "d3po"])
 def test_one_network_has_the_whole_convex_front_of_its_teacher(agent, tmp_path, monkeypatch):
     """All returns are there that are the best for some preference: nine, as the tenth lies on a line between two."""
     front = distilled(agent, Diver(), tmp_path / "run", monkeypatch)
@@ -97,11 +97,13 @@ def test_one_network_has_the_whole_convex_front_of_its_teacher(agent, tmp_path, 
     np.testing.assert_allclose(missing, 0, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_of_a_teacher_that_goes_astray_it_has_another_front(tmp_path, monkeypatch):
     front = distilled("d3po", Diver(shift=4), tmp_path / "run", monkeypatch)
     assert front.returns[:, 1].max() <= -8  # no short way
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("agent", ["capql", "d3po"])
 def test_a_resumed_run_is_the_same_bit_for_bit(agent, treasure_run, tmp_path, monkeypatch):
     """Stopped in the warm start and once more after it, the run goes on as one that was never stopped."""
@@ -124,6 +126,7 @@ def test_its_steps_are_steps_of_the_training(treasure_run, tmp_path):
     assert f"policies of {treasure_run} act for 64 steps" in text
 
 
+@pytest.mark.slow
 def test_after_the_warm_start_the_run_it_came_from_is_not_needed(treasure_run, tmp_path, monkeypatch):
     run = train("capql", treasure_run, tmp_path / "run")
     monkeypatch.setattr(warm_start, "read_teacher", lambda *_: pytest.fail("read again"))
@@ -131,6 +134,7 @@ def test_after_the_warm_start_the_run_it_came_from_is_not_needed(treasure_run, t
     assert len(morl.train(resume=run.path, steps=192).front) >= 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("agent", ["capql", "d3po"])
 def test_on_the_host(agent, tmp_path):
     """Continuous actions, and environments that step in Python."""

@@ -165,6 +165,7 @@ def test_the_two_criteria_differ():
     assert followed == pytest.approx(0.9)  # of the policy with the best mean, in the mean of episodes
 
 
+@pytest.mark.slow
 def test_a_linear_utility_is_ppo_in_raw_units():
     """Both are the same update to the bit but for rounding of the weights, and the sum of increments is w·R."""
     env, weights = Probe("apart"), (0.2, 0.8)
@@ -205,7 +206,7 @@ def test_continuous_actions_reach_what_no_weighted_sum_does():
     assert float(learner.to_env(action)[0, 0]) == pytest.approx(1 / 3, abs=0.05)  # a weighted sum: 0.44
 
 
-@pytest.mark.parametrize("criterion", ["ser", "esr"])
+@pytest.mark.parametrize("criterion", [pytest.param("ser", marks=pytest.mark.slow), "esr"])
 def test_a_run_is_trained_read_back_and_acts(criterion, tmp_path):
     """Observations of the deep sea are one-hot cells; with esr they get the return so far and the time."""
     settings = {"num_envs": 4, "rollout_steps": 8, "epochs": 1, "minibatches": 2, "hidden": (8,), "num_policies": 2}

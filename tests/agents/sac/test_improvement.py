@@ -69,6 +69,7 @@ def test_continuous_actions_are_of_the_best_policy_for_the_preference():
     assert got == [1.0, -1.0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("agent", "env"), [("capql", "mo-mountaincarcontinuous-v0"), ("gmorl", "deep-sea-treasure-v0")]
 )
