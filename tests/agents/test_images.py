@@ -61,7 +61,7 @@ def test_it_is_learnt_where_the_square_is(run):
     assert run.front.returns[:, 0].max() > 0.95
 
 
-@pytest.mark.parametrize("format", ["torch", "jax", "onnx"])
+@pytest.mark.parametrize("format", ["torch", "jax", pytest.param("onnx", marks=pytest.mark.slow)])
 def test_exported_programs_see_the_same(run, format, tmp_path):
     for module in {"torch": ["torch"], "jax": ["flatbuffers"], "onnx": ["onnx", "onnxscript"]}[format]:
         pytest.importorskip(module)

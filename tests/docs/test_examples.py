@@ -71,7 +71,7 @@ def run_all(lines, *, cwd, path=None):
             ["--reference-point", "-1000", "-150"],
             "objective_0,objective_1",
         ),
-        ("scalar_with_info", "shop:Shop-v0", [], "profit,holding"),
+        pytest.param("scalar_with_info", "shop:Shop-v0", [], "profit,holding", marks=pytest.mark.slow),
     ],
 )
 def test_a_module_is_checked_and_trained_on_from_its_folder(folder, id, flags, objectives, tmp_path):
@@ -151,6 +151,7 @@ def test_every_command_works_on_a_run_of_an_own_agent(reinforce_run, tmp_path):
         assert re.search(lines[line], part), (line, part)
 
 
+@pytest.mark.slow
 def test_an_own_agent_is_tuned(tmp_path):
     pytest.importorskip("ray")
     pytest.importorskip("optuna")

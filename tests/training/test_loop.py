@@ -202,6 +202,7 @@ def test_rounds_of_extension_follow_the_first_stage(backend, tmp_path):
     assert morl.load(run.path).front.returns.shape[1] == 2
 
 
+@pytest.mark.slow
 def test_the_extension_finds_what_the_first_stage_did_not(tmp_path):
     """Evaluated at the end of stage and rounds alone: the first stage leaves the two supported treasures of ten."""
     config = CMORLConfig(

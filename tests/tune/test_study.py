@@ -145,6 +145,7 @@ def test_a_stopped_study_goes_on_where_it_was(tmp_path):
     assert len({pid for n in running for pid, _ in steps_of(out / "trials" / f"{n:05}")}) > len(running)
 
 
+@pytest.mark.slow
 def test_a_killed_driver_loses_no_trial_and_repeats_none(tmp_path):
     out = tmp_path / "study"
     command = [sys.executable, "-m", "morl", "tune", "toy", "--modules", "tests.tune.toy", "--out", str(out)]

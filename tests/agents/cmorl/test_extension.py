@@ -270,6 +270,7 @@ def test_slopes_of_the_barrier_are_its_differences():
     np.testing.assert_allclose(slope(jnp.inf, jnp.inf, 20.0), 0, atol=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("archived", "expected"), [([0.0, 1.0], 2), (None, None)])
 def test_constraints_on_episodes_reach_a_dent_of_the_front(archived, expected):
     """The constraint is b > 0.05: (0.4, 0.4) meets it in each episode, the mean also by (1, 0) in nearly all."""

@@ -84,6 +84,7 @@ def test_a_network_that_does_not_see_the_preference_fails_it():
     assert len(np.unique(front_of("choice", learner_class=Blind), axis=0)) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changes", "action"),
     [

@@ -42,6 +42,7 @@ def test_a_preference_of_each_row_or_one_for_all(run):
     np.testing.assert_allclose(own(obs), policy(obs, own.preference), rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_seeds_side_by_side_are_seeds_alone(run, tmp_path):
     assert set(run.fronts) == {0, 1}
     config = D3POConfig(**TINY, conditioning="hypernetwork")
@@ -77,6 +78,7 @@ def test_one_program_for_any_preference(run, format, tmp_path):
     np.testing.assert_allclose(got, wanted, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_on_the_host(tmp_path):
     """The same learner steps a Gymnasium environment, whose episodes draw preferences too."""
     config = D3POConfig(**TINY, preference_concentration=(2.0, 1.0))

@@ -28,6 +28,7 @@ def test_each_policy_chooses_for_its_preference():
     np.testing.assert_array_equal(found[:2], [[1, 0], [0, 1]])
 
 
+@pytest.mark.slow
 def test_each_policy_steers_for_its_preference():
     """Policies go to 0.6, -0.2 and, for even weights, 0.2; an untrained one goes to about 0."""
     found = trained_returns("steer")

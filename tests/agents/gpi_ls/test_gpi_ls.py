@@ -105,6 +105,7 @@ def test_one_policy_serves_every_preference(learnt):
     assert found == [0, 0, 1, 1]
 
 
+@pytest.mark.slow
 def test_preferences_weigh_returns_in_their_own_units():
     """Rewards (100, 0) and (0, 1): the second is worth more from w2 = 100/101 on; of scaled ones, from 1/2 on."""
     preferences = np.array([[0.0, 1.0], [1.0, 0.0], [0.005, 0.995], [0.02, 0.98]] * 2)
@@ -169,6 +170,7 @@ def test_random_actions_are_allowed_ones():
     assert act(learner, state, (0.5, 0.5), number=2).tolist() == [1, 1]
 
 
+@pytest.mark.slow
 def test_errors_are_forgotten_and_large_ones_drawn_again():
     """Priorities of the stored rows are of their errors after a gradient step, and lost rows have none."""
     env, learner = Probe("constant"), learner_for(Probe("constant"), learning_starts=0)
@@ -183,6 +185,7 @@ def test_errors_are_forgotten_and_large_ones_drawn_again():
     assert (found[32:] == 0).all()
 
 
+@pytest.mark.slow
 def test_target_networks_move_every_so_many_steps():
     env, learner = Probe("constant"), learner_for(Probe("constant"), learning_starts=0, target_interval=16, tau=1.0)
     state = learner.init(jax.random.key(0))
@@ -198,7 +201,11 @@ def test_target_networks_move_every_so_many_steps():
 
 @pytest.mark.parametrize(
     "changes",
-    [{"num_critics": 1, "conditioning": "product"}, {"double_q": False}, {"prioritised": False, "huber_delta": None}],
+    [
+        {"num_critics": 1, "conditioning": "product"},
+        pytest.param({"double_q": False}, marks=pytest.mark.slow),
+        pytest.param({"prioritised": False, "huber_delta": None}, marks=pytest.mark.slow),
+    ],
 )
 def test_every_way_of_learning_finds_both_actions(changes):
     learner, state, _ = learn(Probe("choice"), updates=100, **changes)

@@ -53,6 +53,7 @@ def test_the_bound_on_what_is_left_is_reported(run):
     assert float(rows[0]["support"]) == 3  # the corners of the simplex, and its centre
 
 
+@pytest.mark.slow
 def test_seeds_side_by_side_are_seeds_alone(run, tmp_path):
     alone = morl.train("gpi-ls", settings(tmp_path / "alone", seed=1), GPILSConfig(**TINY))
     np.testing.assert_allclose(alone.front.returns, run.fronts[1].returns, rtol=1e-4)

@@ -256,6 +256,7 @@ class TestTargets:
 
 
 class TestTrajectories:
+    @pytest.mark.slow
     def test_strings_are_the_same_built_and_taken_apart(self):
         """One way leads to a string, so that the backward trajectory is the forward one."""
         agent = MOGFN(SMALL_STRINGS, STRINGS, 1)
@@ -411,6 +412,7 @@ def one_update():
 
 
 class TestTraining:
+    @pytest.mark.slow
     def test_every_parameter_has_a_learning_rate_of_its_group(self, one_update):
         _, state, after, _ = one_update
         groups = parameter_groups(state.params)
@@ -504,6 +506,7 @@ class TestTraining:
         assert gfn_metrics.l1_distance(learnt, exactly.probability).mean() < 0.04
         assert np.abs(np.asarray(agent.log_z(policy, condition)) - exactly.log_z).max() < 0.05
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         "settings",
         [

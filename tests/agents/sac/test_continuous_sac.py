@@ -40,6 +40,7 @@ def test_values_of_actions(learnt):
     assert metrics["critic_loss"][5] > 0.1 > 0.01 > metrics["critic_loss"][-1]
 
 
+@pytest.mark.slow
 def test_without_its_preference_it_cannot():
     learner, state, _ = learn(Probe("steer"), updates=100, preference_input=False)
     first, last = (act(learner, state, weights)[0, 0] for weights in WEIGHTS[[0, -1]])
@@ -69,6 +70,7 @@ def test_truncation_bootstraps(learnt):
     np.testing.assert_allclose(values(learner, state, taken), [[10, 20]], rtol=0.05)
 
 
+@pytest.mark.slow
 def test_a_learnt_temperature_finds_its_entropy():
     """The target is the entropy of even chances in a tenth of the range."""
     settings = {"learn_temperature": True, "target_entropy": 0.1, "anneal": False}

@@ -111,6 +111,7 @@ def test_one_policy_serves_every_preference(learnt):
     assert [greedy(learner, state, w) for w in ((1.0, 0.0), (0.7, 0.3), (0.3, 0.7), (0.0, 1.0))] == [0, 0, 1, 1]
 
 
+@pytest.mark.slow
 def test_without_its_preference_it_cannot():
     learner, state, _ = learn(Probe("choice"), updates=100, preference_input=False)
     assert greedy(learner, state, (1.0, 0.0)) == greedy(learner, state, (0.0, 1.0))

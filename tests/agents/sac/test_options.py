@@ -24,6 +24,8 @@ OPTIONS = {
 }
 WEIGHTS = np.array([[1.0, 0.0], [0.75, 0.25], [0.5, 0.5], [0.0, 1.0]])
 EACH = equally_spaced_weights(2, 8)
+QUICK = ("each objective", "all")  # "all" has most of the others
+TRIED = [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in OPTIONS]
 
 
 def values(learner, state, obs, action=None):
@@ -33,7 +35,7 @@ def values(learner, state, obs, action=None):
     return np.asarray(learner._twin_values(state.params.critics, inputs, action, preference))[0]
 
 
-@pytest.mark.parametrize("option", OPTIONS)
+@pytest.mark.parametrize("option", TRIED)
 def test_continuous_actions(option):
     """The best action of each preference, and the values of three actions; untrained, all are about 0."""
     relabel = {"relabel_preferences": "relabel_share" in OPTIONS[option]}
@@ -48,7 +50,7 @@ def test_continuous_actions(option):
     assert metrics["critic_loss"][-20:].mean() < 0.02
 
 
-@pytest.mark.parametrize("option", OPTIONS)
+@pytest.mark.parametrize("option", TRIED)
 def test_discrete_actions(option):
     """The reward of the second step is discounted once; of two actions each preference has its own."""
     learner, found = learn_together([("delayed", 1e-3), ("choice", 1e-3)], **OPTIONS[option])
@@ -107,6 +109,7 @@ def test_one_pass_normalises_now_and_next_alike():
     np.testing.assert_allclose(moments[0].variance[0, 2], actions.var(), rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_running_statistics_move_with_gradient_steps():
     learner, state, _ = begun("steer", **CROSSQ)
     (after, _, _), _ = learner.gradient_step(state.params, state.learning, state.replay, jax.random.key(0))
