@@ -17,10 +17,10 @@ from typing import Any
 from morl.errors import UserError, blame, user_code_that
 from morl.parsing import field_names
 from morl.registry import agent_spec, load, load_settings
+from morl.training.backends import compile_cache
 from morl.tune import resources, scores
 from morl.tune.settings import MetricName
 
-CACHE_BYTES = 4 * 2**30
 LOCKED_SECONDS = 60.0  # longest wait for an earlier process that still writes the run
 
 Message = dict[str, Any]
@@ -92,12 +92,7 @@ def prepare(job: Job) -> None:
         sys.path.append(job.directory)  # at the end: nothing there can stand in for an installed package
     resources.take_cores(job.cpus)
     os.environ.update(resources.environment(job.cpus, job.gpus))
-    os.environ.update(
-        JAX_COMPILATION_CACHE_DIR=str(cache()),
-        JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS="0",
-        JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES="-1",
-        JAX_COMPILATION_CACHE_MAX_SIZE=str(CACHE_BYTES),
-    )
+    compile_cache.turn_on(os.environ)
     import_modules(job.modules)
 
 
@@ -110,16 +105,6 @@ def import_modules(modules: tuple[str, ...]) -> None:
     for module in modules:
         with user_code_that(f"cannot import module {module!r}"):
             importlib.import_module(module)
-
-
-def cache() -> Path:
-    """Return the directory of compiled programs, made if need be, which all trials and studies share.
-
-    It is not in the study's directory, as these are machine code and a study may come from somebody else.
-    """
-    path = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "morl" / "compiled"
-    path.mkdir(parents=True, exist_ok=True, mode=0o700)
-    return path
 
 
 class _Reports:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib
 import io
+import os
 import sys
 import warnings
 from collections.abc import Callable, Sequence
@@ -12,8 +13,10 @@ from functools import cache
 from importlib.resources import files
 
 from morl.errors import UserError, unknown_name, whole_traceback
+from morl.training.backends import compile_cache
 
 VERBOSE = "--verbose"
+NO_COMPILE_CACHE = "--no-compile-cache"
 Command = tuple[str, str]
 """Arguments of a command, and what it does."""
 
@@ -53,7 +56,8 @@ def usage() -> str:
         f"{table.paragraph(about)}\n\n"
         f"{table.table(['commands:', ''], rows)}\n\n"
         "flags of a command: morl COMMAND --help, morl train AGENT --help\n"
-        "with any command: --verbose prints the whole traceback of an error\n"
+        "with any command: --verbose prints the whole traceback of an error, and --no-compile-cache compiles every\n"
+        "program anew; by default a command reads what an earlier one has compiled\n"
         "start with: morl train cmorl --env minecart-v0\n"
     )
 
@@ -79,7 +83,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         print(f"morl {__version__}")
         return 0
-    command, *rest = [arg for arg in args if arg != VERBOSE]
+    command, *rest = [arg for arg in args if arg not in (VERBOSE, NO_COMPILE_CACHE)]
     verbose = VERBOSE in args
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a terminal without γ shows something else
@@ -89,6 +93,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if broken := [arg for arg in rest if "\0" in arg]:
             raise UserError(f"{broken[0]!r} has a null character, which no path or name can have")
         warnings.formatwarning = _one_line
+        if NO_COMPILE_CACHE not in args and "jax" not in sys.modules:
+            compile_cache.turn_on(os.environ)
         run: Callable[[Sequence[str]], int] = importlib.import_module(f"morl.cli.{command.replace('-', '_')}").main
         return run(rest)
     except UserError as error:
