@@ -15,6 +15,7 @@ from morl.registry import AgentSpec, EnvSpec, MetricSpec, register_agent, regist
 if TYPE_CHECKING:
     from morl.analysis.comparison import compare_runs
     from morl.analysis.playback import play
+    from morl.analysis.preference.session import prefer
     from morl.constructive.sampling import sample
     from morl.export import export as export_policy
     from morl.loading import load
@@ -42,6 +43,7 @@ __all__ = [
     "load",
     "make",
     "play",
+    "prefer",
     "register_agent",
     "register_env",
     "register_metric",
@@ -62,6 +64,7 @@ _LAZY = {
     "export_policy": "morl.export:export",
     "load": "morl.loading:load",
     "play": "morl.analysis.playback:play",
+    "prefer": "morl.analysis.preference.session:prefer",
     "run_study": "morl.tune.run:run_study",
     "sample": "morl.constructive.sampling:sample",
     "train": "morl.training.loop:train",

@@ -273,14 +273,28 @@ def _read(path: Path, label: str) -> Result:
 
 def _of_environment(result: Result) -> tuple[tuple[str, ...], Floats | None]:
     """Return units and the true front; empty and none if the run's environment is not installed here."""
-    settings = result.settings
+    env = _environment_of(result)
+    if env is None:
+        return result.units, None
     try:
-        env = _environment(result.path, result.env, settings)
-        if tuple(objective.name for objective in env.objectives) != result.objectives:
-            return result.units, None
         return tuple(objective.unit for objective in env.objectives), fronts.true_front(env, result.gamma)
     except UserError:
         return result.units, None
+
+
+def units_of(result: Result) -> tuple[str, ...]:
+    """Return the R units of the returns of a run; empty ones if its environment is not installed here."""
+    env = _environment_of(result)
+    return result.units if env is None else tuple(objective.unit for objective in env.objectives)
+
+
+def _environment_of(result: Result) -> Any:
+    """Return the environment of a run; None where it is not installed here, or has other objectives."""
+    try:
+        env = _environment(result.path, result.env, result.settings)
+    except UserError:
+        return None
+    return env if tuple(objective.name for objective in env.objectives) == result.objectives else None
 
 
 def _history(path: Path, objectives: Sequence[str]) -> dict[int, dict[str, Floats]]:

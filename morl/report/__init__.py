@@ -22,7 +22,7 @@ from morl.report.data import report_data
 from morl.runs.files import write_text
 
 MARK = "<!-- report of morl -->"
-SCRIPTS = ("elements.js", "views.js", "curves.js", "page.js")
+SCRIPTS = ("elements.js", "views.js", "curves.js", "prefer.js", "page.js")
 
 
 def html(results: Sequence[Result], reference_point: ArrayLike | None = None) -> str:

@@ -83,7 +83,7 @@ function focus(index, row = null) {
   state.picked = row;
   by("focus").value = index;
   state.hidden.delete(fronts[index]);
-  if (moved) { legend(); draw(); policies(); }
+  if (moved) { legend(); draw(); policies(); prefer(); }
   choose();
 }
 
@@ -94,7 +94,7 @@ function choose() {
   const where = fronts.length > 1 ? ` of ${front.label}` : "";
   const own = front.preferences[i].map((x) => number(x, 3));
   by("choice-title").textContent = front.objects ? `Object ${i}${where}: ${front.objects[i]}` : `Policy ${i}${where}`;
-  by("choice-note").textContent = `${state.picked === null ? "It has the largest weighted return" : "Picked by hand; a slider chooses again"}. ${front.run.labelled ? `It was labelled: its values are exact. It has ${number(front.length[i])} letters.` : front.objects
+  by("choice-note").textContent = `${state.picked === null ? "It has the largest weighted return" : "Picked by hand or by your answers; a slider chooses again"}. ${front.run.labelled ? `It was labelled: its values are exact. It has ${number(front.length[i])} letters.` : front.objects
     ? `Drawn for the preference ${own.join(" · ")}, in ${number(front.length[i])} steps.`
     : `${bestFor(front, i)}${front.run.conditional ? ` It acts for the preference ${own.join(" · ")}.` : ""} An episode takes ${number(front.length[i])} steps.`}`;
   by("returns").replaceChildren(...objectives.map((objective, k) => {
@@ -382,6 +382,7 @@ copies();
 draw();
 curves();
 choose();
+prefer();
 let seen = innerWidth;
 addEventListener("resize", () => {
   if (innerWidth === seen) return; // a phone's address bar coming and going
