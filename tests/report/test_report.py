@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 from morl import report
+from morl.analysis.preference.posterior import Answer, Posterior
+from morl.analysis.preference.utilities import normalised, utilities
 from morl.analysis.results import read
 from morl.cli import main
 from morl.errors import UserError
@@ -255,3 +257,58 @@ def test_a_click_picks_the_policy_under_it(browser, dst_run, tmp_path):
     treasure, time = (f"{x:.4g}".replace("-", "−") for x in dst_run.front.returns[1])
     assert f"treasure\n{treasure}" in text(browser, "returns")
     assert f"{time} steps" in text(browser, "returns")
+
+
+def test_the_panel_of_pairs_finds_what_a_user_likes(browser, tmp_path):
+    """Its answers are there after the page is loaded again, and gone when it begins anew."""
+    returns = points(3, 40, 3)
+    worth = returns @ [0.2, 0.7, 0.1]
+    report.write(read([write_run(tmp_path / "x", ("a", "b", "c"), {0: returns})]), tmp_path / "page.html")
+    show(browser, tmp_path / "page.html")
+    assert not browser.find_elements("id", "prefer-again")
+    browser.find_element("id", "prefer-start").click()
+    asked = []
+    while buttons := browser.find_elements("id", "prefer-a"):
+        a, b = (int(browser.find_element("id", f"prefer-{side}").text.split()[-1]) for side in "ab")
+        shown = [float(cell.text) for cell in browser.find_elements("css selector", ".compared > span:last-child")]
+        np.testing.assert_allclose(shown, returns[[a, b]].T.ravel(), rtol=1e-3)
+        asked.append({a, b})
+        (buttons[0] if worth[a] > worth[b] else browser.find_element("id", "prefer-b")).click()
+        assert len(asked) <= 10
+    assert len(set(map(frozenset, asked))) == len(asked) >= 3
+    note = text(browser, "prefer-note")
+    named = int(re.match(rf"After {len(asked)} answers: policy (\d+)\.", note)[1])
+    assert worth[named] >= worth.max() - 0.02 * np.ptp(worth)
+    assert text(browser, "choice-title") == f"Policy {named}"
+    browser.refresh()
+    assert text(browser, "prefer-note") == note
+    browser.execute_script(SET, [100, 0, 0])
+    browser.find_element("id", "prefer-show").click()
+    assert text(browser, "choice-title") == f"Policy {named}"
+    browser.find_element("id", "prefer-again").click()
+    browser.refresh()
+    assert browser.find_elements("id", "prefer-start")
+    assert browser.get_log("browser") == []
+
+
+def test_the_panel_counts_as_the_command_does(browser, page):
+    """Utilities, and the posterior after answers: the page has fewer particles and other random numbers."""
+    show(browser, page)
+    generator, returns = np.random.default_rng(0), points(0, 12, 3)
+    latents, inside = generator.standard_normal((60, 4, 2)), normalised(returns)
+    found = browser.execute_script(
+        "const [latents, points] = arguments; return latents.map((z) => utilitiesOf(z, points));",
+        latents.reshape(60, 8).tolist(),
+        inside.tolist(),
+    )
+    np.testing.assert_allclose(found, utilities(latents, inside), atol=1e-9)
+    posterior, answers = Posterior(inside), [Answer(0, 11, True), Answer(3, 8, False), Answer(2, 5, None)]
+    for answer in answers:
+        posterior.learn(answer)
+    means = browser.execute_script(
+        "const [returns, answers] = arguments, liking = new Liking(returns); answers.forEach((x) => liking.tell(...x));"
+        "return returns.map((_, i) => liking.values.reduce((sum, v) => sum + v[i], 0) / liking.values.length);",
+        returns.tolist(),
+        [[answer.first, answer.second, answer.share] for answer in answers],
+    )
+    np.testing.assert_allclose(means, posterior.utilities.mean(axis=0), atol=0.05)

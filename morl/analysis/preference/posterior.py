@@ -95,7 +95,8 @@ class Posterior:
         first, second = (self.points[list(rows)] for rows in list(zip(*self.answers, strict=True))[:2])
         difference = utilities(particles, first) - utilities(particles, second)
         logs = log_likelihood(difference, np.array([answer.share for answer in self.answers]))
-        return np.sum(logs, axis=1, dtype=np.float64)
+        height: Floats = logs.sum(axis=1)
+        return height
 
 
 def resampled(logs: Floats, place: float) -> Ints:

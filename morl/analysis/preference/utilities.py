@@ -37,7 +37,8 @@ def normalised(returns: Floats) -> Floats:
 def weights_of(particles: Floats) -> Floats:
     """Return the weights w (K, R) of particles z (K, R + 1, 2)."""
     sizes = np.square(particles[:, :-1]).sum(axis=2)
-    return sizes / sizes.sum(axis=1, keepdims=True)
+    weights: Floats = sizes / sizes.sum(axis=1, keepdims=True)
+    return weights
 
 
 def families_of(particles: Floats) -> Ints:
