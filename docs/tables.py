@@ -206,6 +206,42 @@ class ResultsTable(SphinxDirective):
         return self.parse_text_to_nodes(results(self.arguments[0]))
 
 
+def preference_results() -> str:
+    """Return the table of ``python benchmarks/scalarisation prefer``, with its caption, in Markdown."""
+    file = RESULTS / "prefer.json"
+    if not file.exists():
+        return "No results are stored yet; `python benchmarks/scalarisation prefer` measures them."
+    stored = json.loads(file.read_text())["prefer"]
+    groups: dict[tuple[str, str], dict[str, dict[str, Any]]] = {}
+    for row in stored.values():
+        front = f"{row['front']} ({row['policies']} policies, {row['objectives']} objectives)"
+        groups.setdefault((front, row["users"]), {})[row["rule"]] = row
+    rules = list(dict.fromkeys(row["rule"] for row in stored.values()))
+    rows = []
+    for (front, kind), found in groups.items():
+        medians = [f"{found[rule]['median']:g}" if rule in found else "" for rule in rules]
+        shares = [f"{found[rule]['close_after_8']:.0%}" if rule in found else "" for rule in rules]
+        rows.append((front, kind, *medians, *shares))
+    header = ("front", "users", *(f"questions, {rule}" for rule in rules), *(f"after 8, {rule}" for rule in rules))
+    first = next(iter(stored.values()))
+    spent = sorted(row["cpu_ms_a_question"] for row in stored.values())
+    caption = (
+        f"`python benchmarks/scalarisation prefer`, {first['number']} users of each kind (seeds 0 to "
+        f"{first['number'] - 1}), on known fronts, {first['date'][:10]}. Questions: the median until the named policy is "
+        f"within 2 % of the best; after 8: share of users for whom it is then. {spent[0]:.0f} to {spent[-1]:.0f} ms of "
+        f"CPU a question."
+    )
+    return f"{caption}\n\n{table(rows, header)}"
+
+
+class PreferenceTable(SphinxDirective):
+    """``{prefer-table}``: questions until simulated users are served, of ``benchmarks/results/prefer.json``."""
+
+    def run(self) -> list[nodes.Node]:
+        self.env.note_dependency(str(RESULTS / "prefer.json"))
+        return self.parse_text_to_nodes(preference_results())
+
+
 def page(spec: AgentSpec) -> str:
     """File of an agent's page, from the folder of the list."""
     return f"{spec.name}.md"
@@ -217,4 +253,5 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_directive("environment-list", EnvironmentList)
     app.add_directive("agent-list", AgentList)
     app.add_directive("results-table", ResultsTable)
+    app.add_directive("prefer-table", PreferenceTable)
     return {"version": "1", "parallel_read_safe": True}

@@ -22,6 +22,7 @@ from morl.environments import check_keywords, find
 from morl.ops.metrics import check_reference_point
 from morl.registry import agent_specs, env_specs, load
 from tests.docs.shortened import shortened
+from tests.runs.written_runs import points, write_run
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -274,12 +275,17 @@ def trained_mogfn():
     return morl.train("mogfn", settings, MOGFNConfig(hidden=(16,), num_preferences=3))
 
 
+def written_run():
+    return write_run(Path("written"), ("treasure", "time"), {0: points(0, 12, 2)})
+
+
 # Names that blocks of a page use and do not define.
 BEFORE = {
     "capql.md": lambda: {"run": trained_capql(), "obs": [0, 0], "morl": morl},
     "d3po.md": lambda: {"run": trained_d3po(), "obs": [0, 0], "morl": morl},
     "gmorl.md": lambda: {"run": trained_gmorl(), "obs": [0, 0], "morl": morl},
     "gpi-ls.md": lambda: {"run": trained_gpi_ls(), "obs": [0, 0], "morl": morl},
+    "prefer.md": lambda: {"run": written_run()},
     "mogfn.md": lambda: {"run": trained_mogfn(), "obs": [0, 0], "morl": morl, "jax": importlib.import_module("jax")},
 }
 WITH_PYTHON = [path for path in PAGES if blocks(path, "python")]
