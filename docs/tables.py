@@ -227,9 +227,9 @@ def preference_results() -> str:
     spent = sorted(row["cpu_ms_a_question"] for row in stored.values())
     caption = (
         f"`python benchmarks/scalarisation prefer`, {first['number']} users of each kind (seeds 0 to "
-        f"{first['number'] - 1}), on known fronts, {first['date'][:10]}. Questions: the median until the named policy is "
-        f"within 2 % of the best; after 8: share of users for whom it is then. {spent[0]:.0f} to {spent[-1]:.0f} ms of "
-        f"CPU a question."
+        f"{first['number'] - 1}), on known fronts, {first['date'][:10]}. Questions: the median until the named policy "
+        f"is within 2 % of the best; after 8: share of users for whom it is then. {spent[0]:.0f} to {spent[-1]:.0f} ms "
+        f"of CPU a question."
     )
     return f"{caption}\n\n{table(rows, header)}"
 

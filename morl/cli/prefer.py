@@ -59,7 +59,7 @@ class PreferOptions:
     training_seed: int | None = None
     """Training seed of the front, in a run of several seeds; by default the first seed."""
     restart: bool = False
-    """Forget the answers of earlier calls."""
+    """Begin anew: the first answer replaces those of earlier calls."""
     seed: int = 0
     """Seed of the method; with the same answers the same one asks the same questions."""
     json: bool = False

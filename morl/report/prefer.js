@@ -1,8 +1,8 @@
 
-// Which policy a person likes best, by asking which of two is better: the method of morl/analysis/preference, with fewer
-// particles. Answers stay in this browser (localStorage).
+// Which policy a person likes best, by asking which of two is better: the method of morl/analysis/preference. Answers
+// stay in this browser (localStorage).
 
-const LIKING = { particles: 600, moves: 10, shortest: 0.03, noise: 0.01, lapses: 0.02, near: 0.05, candidates: 24, base: 0.1, power: -3, order: 8, questions: 10, sure: 0.95, close: 0.02 };
+const LIKING = { particles: 512, moves: 12, shortest: 0.03, noise: 0.01, lapses: 0.02, near: 0.05, candidates: 24, base: 0.1, power: -3, order: 8, questions: 10, sure: 0.95, close: 0.02 };
 
 // Numbers between 0 and 1, the same ones from the same seed (mulberry32), and normal ones.
 function chanceOf(seed) {

@@ -3,6 +3,7 @@
 import io
 import json
 import re
+import shutil
 
 import numpy as np
 import pytest
@@ -42,8 +43,8 @@ def test_questions_in_the_terminal(run, capsys, monkeypatch):
     weights = re.search(r"^weights for --preference: (.*)$", out, re.M)[1]
     again = json.loads(prefer(capsys, run, "--questions", 3, "--json")[1])
     assert (again["policy"], again["answers"]) == (named, 3)
-    code, out, _ = main(["front", str(run), "--preference", *weights.split()]), capsys.readouterr().out, ""
-    assert re.search(rf"^ *{named}  ", out, re.M)
+    assert main(["front", str(run), "--preference", *weights.split()]) == 0
+    assert re.search(rf"^ *{named}  ", capsys.readouterr().out, re.M)
 
 
 def test_an_interrupt_says_how_to_go_on(run, capsys, monkeypatch):
@@ -60,8 +61,6 @@ def test_an_interrupt_says_how_to_go_on(run, capsys, monkeypatch):
 
 
 def test_episodes_on_request(dst_run, tmp_path, capsys, monkeypatch):
-    import shutil
-
     run = shutil.copytree(dst_run.path, tmp_path / "dst")
     monkeypatch.setattr("sys.stdin", io.StringIO("r\nq\n"))
     code, out, _ = prefer(capsys, run, "--training-seed", 6)

@@ -292,7 +292,7 @@ def test_the_panel_of_pairs_finds_what_a_user_likes(browser, tmp_path):
 
 
 def test_the_panel_counts_as_the_command_does(browser, page):
-    """Utilities, and the posterior after answers: the page has fewer particles and other random numbers."""
+    """Utilities, and the posterior after answers, up to the random numbers."""
     show(browser, page)
     generator, returns = np.random.default_rng(0), points(0, 12, 3)
     latents, inside = generator.standard_normal((60, 4, 2)), normalised(returns)

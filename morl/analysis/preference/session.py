@@ -17,6 +17,7 @@ from morl.analysis.results import Result, read_front
 from morl.errors import UserError, user_code
 from morl.loading import front_of_seed
 from morl.runs.front import Front
+from morl.words import brief_repr
 
 QUESTIONS = 10
 SURE = 0.95
@@ -61,6 +62,7 @@ class Preferred:
     verdict: Verdict
     answers: tuple[Answer, ...]
     path: Path
+    __repr__ = brief_repr
 
 
 class Session:
@@ -69,7 +71,7 @@ class Session:
     Args:
         run: directory of a finished run.
         training_seed: whose front; by default that of the first seed.
-        restart: forget the answers there are.
+        restart: begin anew; the first answer replaces those there are.
         seed: of the method's random numbers.
 
     Raises:
@@ -161,7 +163,7 @@ def prefer(
         questions: most answers in all.
         sure: posterior probability of being within 2 % of the best at which it asks no more; 1 asks them all.
         training_seed: whose front; by default that of the first seed.
-        restart: forget earlier answers.
+        restart: begin anew; the first answer replaces those of earlier calls.
         seed: of the method's random numbers.
 
     Raises:
