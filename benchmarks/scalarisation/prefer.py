@@ -93,8 +93,8 @@ def measure(env_id: str, kind: str, rule: str, number: int) -> dict[str, Any]:
         "close_after_4": float((behind[:, 4] <= CLOSE).mean()),
         "close_after_8": float((behind[:, 8] <= CLOSE).mean()),
         "behind_after_8": float(behind[:, 8].mean()),
-        "until": until.tolist(),
+        "users_by_questions": np.bincount(until, minlength=QUESTIONS + 2).tolist(),
         "cpu_ms_a_question": 1000 * float(np.median([seconds for _, seconds in found])),
     }
-    print({name: value for name, value in row.items() if name != "until"}, flush=True)
+    print(row, flush=True)
     return row
