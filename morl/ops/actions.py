@@ -122,6 +122,12 @@ class Reals:
         value = jnp.where(unit <= lowest, low, jnp.where(unit >= highest, high, value.astype(dtype)))
         return _shaped(value, self.shape)
 
+    def to_units(self, value: jax.Array) -> jax.Array:
+        """Convert the environment's actions (..., *shape) within their bounds to (..., n), the inverse of to_env."""
+        value = value.reshape(*value.shape[: value.ndim - len(self.shape)], self.size).astype(jnp.float32)
+        start, half = (with_leading_axes(jnp.asarray(x, jnp.float32), value.ndim) for x in self._affine)
+        return (value - start) / jnp.where(half > 0, half, 1.0) - 1.0
+
     @property
     def _meets_bounds(self) -> bool:
         """Return whether the affine map, rounded, gives exactly the bounds, so that nothing can lie beyond them."""

@@ -127,23 +127,23 @@ class MultiCategorical:
         return jnp.zeros((), jnp.float32)
 
     def sample(self, output: jax.Array, log_std: jax.Array, key: jax.Array) -> jax.Array:
-        return jax.random.categorical(key, self._logits(output)).astype(jnp.int32)
+        return jax.random.categorical(key, self.logits(output)).astype(jnp.int32)
 
     def mode(self, output: jax.Array, log_std: jax.Array) -> jax.Array:
-        return jnp.argmax(self._logits(output), axis=-1).astype(jnp.int32)
+        return jnp.argmax(self.logits(output), axis=-1).astype(jnp.int32)
 
     def log_prob(self, output: jax.Array, log_std: jax.Array, action: jax.Array) -> jax.Array:
         one_hot = jax.nn.one_hot(action, max(self.parts.sizes), dtype=output.dtype)  # for the reason above
-        return jnp.sum(one_hot * jax.nn.log_softmax(self._logits(output)), axis=(-2, -1))
+        return jnp.sum(one_hot * jax.nn.log_softmax(self.logits(output)), axis=(-2, -1))
 
     def entropy(self, output: jax.Array, log_std: jax.Array) -> jax.Array:
-        log_prob = jax.nn.log_softmax(self._logits(output))
+        log_prob = jax.nn.log_softmax(self.logits(output))
         return -jnp.sum(jnp.exp(log_prob) * log_prob, axis=(-2, -1))
 
     def divergence(
         self, output: jax.Array, log_std: jax.Array, other: jax.Array, other_log_std: jax.Array
     ) -> jax.Array:
-        log_prob, other_log_prob = (jax.nn.log_softmax(self._logits(each)) for each in (output, other))
+        log_prob, other_log_prob = (jax.nn.log_softmax(self.logits(each)) for each in (output, other))
         return jnp.sum(jnp.exp(log_prob) * (log_prob - other_log_prob), axis=(-2, -1))
 
     def to_env(self, action: jax.Array) -> jax.Array:
@@ -153,7 +153,7 @@ class MultiCategorical:
     def notes(self) -> tuple[str, ...]:
         return ()
 
-    def _logits(self, output: jax.Array) -> jax.Array:
+    def logits(self, output: jax.Array) -> jax.Array:
         """Return the logits (..., n, largest size) of the parts."""
         sizes, most = np.asarray(self.parts.sizes), max(self.parts.sizes)
         logits = output.reshape(*output.shape[:-1], len(sizes), most)
