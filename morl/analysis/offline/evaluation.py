@@ -41,18 +41,25 @@ class Estimate:
     """Returns of P judged policies by one estimator, and those of their front.
 
     Attributes:
-        returns, low, high: (P, R) estimates and the ends of their intervals.
+        samples: (1 + B, P, R) estimates by the log, and by its B resamples.
+        low, high: (P, R) ends of the intervals of the returns.
         non_dominated: (P,) share of the resamples in which no other judged policy dominates the policy.
         hypervolume: of the judged policies.
         sharpe: SharpeRatio@k of the judged policies.
     """
 
-    returns: Floats
+    samples: Floats
     low: Floats
     high: Floats
     non_dominated: Floats
     hypervolume: Interval
     sharpe: Interval
+    __repr__ = brief_repr
+
+    @property
+    def returns(self) -> Floats:
+        """Estimates (P, R)."""
+        return self.samples[0]
 
 
 @dataclass(frozen=True)
@@ -174,8 +181,8 @@ def evaluate_log(
     chosen = devices.choose(device, 1, setup.spec.split_cores)
     with jax.default_device(chosen[0]):
         fronts = fronts_of(Path(run), setup, trained)
-        judge = Judge(setup, model, episodes, settings, seed)
-        found = {number: judge(front.with_reference_point(reference_point)) for number, front in fronts.items()}
+        judge, given = Judge(model, settings, setup.gamma), prepared(episodes, settings.resamples, seed)
+        found = {number: judge(front.with_reference_point(reference_point), given) for number, front in fronts.items()}
     if not any(front.judged for front in found.values()):
         most = max(float(front.effective.max()) for front in found.values())
         raise UserError(
@@ -230,53 +237,68 @@ class PolicyEstimates(NamedTuple):
     failed: jax.Array
 
 
-class Judge:
-    """Judge of fronts by one log.
+class PreparedLog(NamedTuple):
+    """Log with its resamples.
 
-    Args:
-        setup: of the run.
-        model: distributions of the policies.
+    Attributes:
         log: the episodes.
-        settings: of the evaluation.
-        seed: of the bootstrap.
+        steps: the same as compiled code takes it.
+        counts: (1 + B, E) as in ``steps``.
+        behaviour: (1 + B, R) mean return of the behaviour.
     """
 
-    def __init__(self, setup: Setup, model: ActionModel, log: EpisodeLog, settings: LogSettings, seed: int) -> None:
-        self._setup, self._log, self._settings = setup, log, settings
-        episodes = len(log.lengths)
-        counts = intervals.resampled_counts(episodes, settings.resamples, np.random.default_rng(seed))
-        self._counts = np.concatenate([np.ones((1, episodes), np.float32), counts])
-        self._returns = _returns_to_go(log)[log.step == 0]
-        self._steps = _prepared(log, self._counts)
-        most = 2 ** int(np.ceil(np.log2(log.lengths.max())))  # few shapes, as each is compiled
-        self._estimate = _compiled(model, float(log.gamma), most)
+    log: EpisodeLog
+    steps: LoggedSteps
+    counts: Floats
+    behaviour: Floats
 
-    def __call__(self, front: Front) -> JudgedFront:
+
+def prepared(log: EpisodeLog, resamples: int, seed: int) -> PreparedLog:
+    """Return a log with resamples of its episodes."""
+    episodes = len(log.lengths)
+    drawn = intervals.resampled_counts(episodes, resamples, np.random.default_rng(seed))
+    counts = np.concatenate([np.ones((1, episodes), np.float32), drawn])
+    returns = _returns_to_go(log)[log.step == 0]
+    return PreparedLog(log, _on_device(log, counts), counts.astype(np.float64), _means(counts, returns))
+
+
+def _means(counts: NDArray[Any], parts: NDArray[Any]) -> Floats:
+    """Return the means over episodes (1 + B, ..., R) of (..., E, R), in the log and in its resamples."""
+    found: Floats = np.moveaxis(counts.astype(np.float64) @ parts.astype(np.float64), -2, 0) / counts.shape[1]
+    return found
+
+
+class Judge:
+    """Judge of fronts by logs, compiled once for logs of about one size.
+
+    Args:
+        model: distributions of the policies.
+        settings: of the evaluation.
+        gamma: discount.
+    """
+
+    def __init__(self, model: ActionModel, settings: LogSettings, gamma: float) -> None:
+        self._settings = settings
+        self._estimate = _compiled(model, gamma)
+
+    def __call__(self, front: Front, given: PreparedLog) -> JudgedFront:
         """Return the front with estimates of those of its policies that the log can judge."""
-        rows = list(range(len(front)))
-        found = jax.tree.map(np.asarray, self._estimate(*policies_of(front, rows), self._steps))
+        most = 2 ** int(np.ceil(np.log2(given.log.lengths.max())))  # few shapes, as each is compiled
+        policies = policies_of(front, list(range(len(front))))
+        found = jax.tree.map(np.asarray, self._estimate(*policies, given.steps, most=most))
         effective = found.effective.astype(np.float64)
         enough = effective >= self._settings.min_effective
-        if self._log.deterministic:
+        if given.log.deterministic:
             enough &= (found.weights == 1).all(axis=1)
         judged = tuple(np.flatnonzero(enough).tolist())
-        resampled = self._resampled(self._returns)
-        low, high = intervals.percentile(resampled[1:], resampled[0])
-        estimates = {}
-        if judged:
-            chosen = jax.tree.map(lambda x: x[list(judged)], found)
-            for name in ESTIMATORS:
-                values = np.moveaxis(chosen.snpdis, 0, 1) if name == "snpdis" else self._resampled(getattr(chosen, name))
-                estimates[name] = self._estimate_of(values.astype(np.float64), resampled, front)
-        return JudgedFront(
-            front, effective, judged, resampled[0], low, high, estimates, tuple(self._notes(found, enough, front))
-        )
-
-    def _resampled(self, parts: NDArray[Any]) -> Floats:
-        """Return the means over episodes, of the sample and of the resamples, (1 + B, ..., R) of (..., E, R)."""
-        means = np.moveaxis(self._counts.astype(np.float64) @ parts.astype(np.float64), -2, 0)
-        found: Floats = means / self._counts.shape[1]
-        return found
+        low, high = intervals.percentile(given.behaviour[1:], given.behaviour[0])
+        estimates: dict[Estimator, Estimate] = {}
+        for name in ESTIMATORS if judged else ():
+            parts = getattr(found, name)[list(judged)]
+            values = np.moveaxis(parts, 1, 0).astype(np.float64) if name == "snpdis" else _means(given.counts, parts)
+            estimates[name] = self._estimate_of(values, given.behaviour, front)
+        notes = tuple(self._notes(found, enough, front, given.log))
+        return JudgedFront(front, effective, judged, given.behaviour[0], low, high, estimates, notes)
 
     def _estimate_of(self, values: Floats, behaviour: Floats, front: Front) -> Estimate:
         """Return the estimate of values (1 + B, P, R) beside the behaviour's (1 + B, R)."""
@@ -286,7 +308,7 @@ class Judge:
         preference = np.asarray(self._settings.preference or np.full(number, 1 / number), np.float64)
         ratios = intervals.sharpe_ratio(values @ preference, behaviour @ preference, self._settings.top_k)
         return Estimate(
-            returns=values[0],
+            samples=values,
             low=low,
             high=high,
             non_dominated=intervals.non_dominated_share(values[1:]),
@@ -294,13 +316,13 @@ class Judge:
             sharpe=intervals.interval(ratios[1:], ratios[0]),
         )
 
-    def _notes(self, found: PolicyEstimates, enough: NDArray[np.bool_], front: Front) -> Iterator[str]:
+    def _notes(self, found: PolicyEstimates, enough: NDArray[np.bool_], front: Front, log: EpisodeLog) -> Iterator[str]:
         """Yield warnings about policies: not judged, weights that do not average 1, no model of values."""
         weights = np.asarray(found.weights, np.float64)
         if not enough.all():
             which = ", ".join(map(str, np.flatnonzero(~enough)))
             why = f"fewer than {self._settings.min_effective:g} effective episodes"
-            if self._log.deterministic:
+            if log.deterministic:
                 why = f"{why}, or other actions than the behaviour's: {ONLY_ITSELF}"
             yield f"not judged: {which} ({why}); the numbers of the front are of the others"
         error = weights.std(axis=1, ddof=1) / np.sqrt(weights.shape[1])
@@ -316,7 +338,7 @@ class Judge:
             yield f"dr is pdis for some policies in {names}: the linear model of values does not fit there"
 
 
-def _prepared(log: EpisodeLog, counts: NDArray[np.float32]) -> LoggedSteps:
+def _on_device(log: EpisodeLog, counts: NDArray[np.float32]) -> LoggedSteps:
     """Return a log as compiled code takes it, on the device."""
     number, episodes = len(log), len(log.lengths)
     fill = -number % (2 * ROWS)
@@ -351,14 +373,14 @@ def _returns_to_go(log: EpisodeLog) -> Floats:
     return found
 
 
-def _compiled(model: ActionModel, gamma: float, most: int) -> Any:
+def _compiled(model: ActionModel, gamma: float) -> Any:
     """Return a compiled function from stacked policies, preferences and a log to the estimates of each policy.
 
-    It works on one policy after another, in memory that does not grow with their number.
+    It works on one policy after another, in memory that does not grow with their number; ``most`` is T.
     """
 
-    @jax.jit
-    def every(params: PyTree, preferences: jax.Array, steps: LoggedSteps) -> PolicyEstimates:
+    @partial(jax.jit, static_argnames="most")
+    def every(params: PyTree, preferences: jax.Array, steps: LoggedSteps, most: int) -> PolicyEstimates:
         return jax.lax.map(lambda each: _of_policy(model, gamma, most, steps, *each), (params, preferences))
 
     return every
@@ -378,9 +400,7 @@ def _of_policy(
 
     blocks = jax.tree.map(lambda x: x.reshape(-1, ROWS, *x.shape[1:]), (steps.observation, steps.action))
     numbers = jnp.arange(len(blocks[0]), dtype=jnp.int32)
-    log_prob, expected = jax.tree.map(
-        lambda x: x.reshape(-1, *x.shape[2:]), jax.lax.map(look, (*blocks, numbers))
-    )
+    log_prob, expected = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), jax.lax.map(look, (*blocks, numbers)))
     actions = model.features(steps.action)
     fitted = plausible(
         *fit_values(steps.state, actions, expected, steps.reward, steps.last, steps.halves, gamma), steps.largest

@@ -289,7 +289,11 @@ def _greedy(learner: Any, space: Space[Any], action_mask: Features | None) -> Ac
 def _discrete(describe: Describe, space: spaces.Discrete, action_mask: Features | None) -> Choices:
     start = int(space.start)
     return Choices(
-        describe, (int(space.n),), lambda a: (a - start).astype(jnp.int32)[:, None], lambda c: c[:, 0] + start, action_mask
+        describe,
+        (int(space.n),),
+        lambda a: (a - start).astype(jnp.int32)[:, None],
+        lambda c: c[:, 0] + start,
+        action_mask,
     )
 
 

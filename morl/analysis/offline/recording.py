@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -34,6 +33,8 @@ CHUNK = 32  # steps of a compiled call
 FEWEST_LANES = 16  # side by side, where the others have ended
 ONLY_ITSELF = "every action has probability 1: such a log can judge no policy but the one that it is of"
 Columns = dict[str, Array]
+Episodes = Callable[[PyTree, jax.Array, int, jax.Array], Iterator[Columns]]
+"""Function from stacked policies, preferences (K, R), a number of episodes and a key to the steps of these, in blocks."""
 
 
 def record_log(
@@ -102,25 +103,6 @@ def description(rows: list[int], settings: BehaviourSettings) -> str:
     return f"{which}, {settings.behaviour} actions{explored}"
 
 
-@dataclass(frozen=True)
-class Actors:
-    """Behaviour with its policies.
-
-    Attributes:
-        behaviour: how they act.
-        params: of K policies, stacked.
-        preferences: (K, R).
-    """
-
-    behaviour: Behaviour
-    params: PyTree
-    preferences: jax.Array
-
-    def start(self, episodes: int, key: jax.Array) -> Acting:
-        """Return the state at the start of B episodes."""
-        return self.behaviour.start(len(self.preferences), episodes, key)
-
-
 def policies_of(front: Front, rows: list[int]) -> tuple[PyTree, jax.Array]:
     """Return the parameters of rows of a front, stacked, and their preferences (K, R)."""
     if front.conditional:
@@ -134,9 +116,13 @@ def record(
     setup: Setup, front: Front, rows: list[int], behaviour: Behaviour, episodes: int, seed: int, text: str = ""
 ) -> EpisodeLog:
     """Record episodes of policies of a front, as many as asked for, as :func:`record_log` does."""
-    actors = Actors(behaviour, *policies_of(front, rows))
-    run = _compiled_episodes(setup, actors) if setup.backend == "jax" else _host_episodes(setup, actors)
-    blocks = list(run(episodes, jax.random.key(seed)))
+    run = recorder(setup, behaviour)
+    return collected(setup, run(*policies_of(front, rows), episodes, jax.random.key(seed)), seed, text)
+
+
+def collected(setup: Setup, episodes: Iterable[Columns], seed: int, text: str) -> EpisodeLog:
+    """Return the log of episodes as :func:`recorder` yields them."""
+    blocks = list(episodes)
     columns: Columns = {}
     for name in blocks[0]:
         columns[name] = np.concatenate([block[name] for block in blocks])
@@ -153,23 +139,25 @@ def record(
     )
 
 
-Episodes = Callable[[int, jax.Array], Iterator[Columns]]
+def recorder(setup: Setup, behaviour: Behaviour) -> Episodes:
+    """Return a function that runs episodes, in blocks, compiled once for each number of policies."""
+    return _compiled_episodes(setup, behaviour) if setup.backend == "jax" else _host_episodes(setup, behaviour)
 
 
-def _compiled_episodes(setup: Setup, actors: Actors) -> Episodes:
+def _compiled_episodes(setup: Setup, behaviour: Behaviour) -> Episodes:
     """Return a function that runs episodes of an environment in JAX, in blocks of one shape."""
     env, most = setup.env, setup.env.max_episode_steps or MAX_STEPS
     params = env.default_params
 
     def one(
-        carry: tuple[EnvRunnerState, Acting, jax.Array], inputs: tuple[jax.Array, jax.Array]
+        policies: tuple[PyTree, jax.Array],
+        carry: tuple[EnvRunnerState, Acting, jax.Array],
+        inputs: tuple[jax.Array, jax.Array],
     ) -> tuple[tuple[EnvRunnerState, Acting, jax.Array], dict[str, jax.Array]]:
         runners, acting, alive = carry
         key, t = inputs
         key_act, key_env = jax.random.split(key)
-        acting, action, log_prob = actors.behaviour.act(
-            actors.params, actors.preferences, acting, runners.obs, key_act
-        )
+        acting, action, log_prob = behaviour.act(*policies, acting, runners.obs, key_act)
         following, out = jax.vmap(partial(step, env, params))(jax.random.split(key_env, len(alive)), runners, action)
         truncated = out.truncated | ((t + 1 >= most) & ~out.terminated)
         row = {
@@ -184,19 +172,21 @@ def _compiled_episodes(setup: Setup, actors: Actors) -> Episodes:
         return (following, acting, alive & ~(out.terminated | truncated)), row
 
     begin = jax.jit(partial(start_batch, env, params), static_argnames="num_envs")
-    chunk = jax.jit(lambda carry, keys, times: jax.lax.scan(one, carry, (keys, times)))
+    chunk = jax.jit(lambda policies, carry, keys, times: jax.lax.scan(partial(one, policies), carry, (keys, times)))
 
-    def run(episodes: int, key: jax.Array) -> Iterator[Columns]:
+    def run(params: PyTree, preferences: jax.Array, episodes: int, key: jax.Array) -> Iterator[Columns]:
         block = min(episodes, BLOCK)
         for first in range(0, episodes, block):
             key_start, key_draw, key_steps = jax.random.split(jax.random.fold_in(key, first), 3)
             used = min(block, episodes - first)
-            carry = begin(key_start, num_envs=block), actors.start(block, key_draw), np.arange(block) < used
+            acting = behaviour.start(len(preferences), block, key_draw)
+            carry = begin(key_start, num_envs=block), acting, jnp.arange(block, dtype=jnp.int32) < used
             lanes = np.arange(block)  # the episode that each lane runs
             parts: list[Columns] = []
             for t in range(0, most, CHUNK):
                 times = jnp.arange(t, t + CHUNK, dtype=jnp.int32)
-                carry, rows = chunk(carry, jax.vmap(partial(jax.random.fold_in, key_steps))(times), times)
+                keys = jax.vmap(partial(jax.random.fold_in, key_steps))(times)
+                carry, rows = chunk((params, preferences), carry, keys, times)
                 where = np.nonzero(np.asarray(rows.pop("alive")))
                 parts.append({name: np.asarray(x)[where] for name, x in rows.items()})
                 parts[-1]["episode"] = lanes[where[1]] + first
@@ -234,27 +224,27 @@ def _by_episode(parts: list[Columns]) -> Columns:
     return {name: column[order] for name, column in joined.items()}
 
 
-def _host_episodes(setup: Setup, actors: Actors) -> Episodes:
+def _host_episodes(setup: Setup, behaviour: Behaviour) -> Episodes:
     """Return a function that runs episodes of an environment on the host, one after another."""
     join = getattr(setup.env, "join", None)
-    start = jax.jit(partial(actors.start, 1))
     act = jax.jit(
-        lambda acting, obs, key, t: actors.behaviour.act(
-            actors.params, actors.preferences, acting, obs, jax.random.fold_in(key, t)
+        lambda params, preferences, acting, obs, key, t: behaviour.act(
+            params, preferences, acting, obs, jax.random.fold_in(key, t)
         )
     )
 
-    def run(episodes: int, key: jax.Array) -> Iterator[Columns]:
+    def run(params: PyTree, preferences: jax.Array, episodes: int, key: jax.Array) -> Iterator[Columns]:
         seeds = np.asarray(jax.random.randint(key, (episodes,), 0, 2**31 - 1, jnp.int32))
         env = setup.env.make_single()
         with closing(env):
             for i in range(episodes):
                 key_draw, key_steps = jax.random.split(jax.random.fold_in(key, i))
-                acting, given, rows = start(key_draw), env.reset(seed=int(seeds[i]))[0], []
+                acting = behaviour.start(len(preferences), 1, key_draw)
+                given, rows = env.reset(seed=int(seeds[i]))[0], []
                 over, t = False, 0
                 while not over:
                     obs = setup.observations.read(given if join is None else join(given, None))[0]
-                    acting, action, log_prob = act(acting, obs, key_steps, np.int32(t))
+                    acting, action, log_prob = act(params, preferences, acting, obs, key_steps, np.int32(t))
                     given, reward, terminated, truncated, _ = env.step(to_space(setup.env.action_space, action)[0])
                     t += 1
                     truncated = not terminated and (truncated or t >= MAX_STEPS)
