@@ -14,6 +14,8 @@ from morl.registry import AgentSpec, EnvSpec, MetricSpec, register_agent, regist
 
 if TYPE_CHECKING:
     from morl.analysis.comparison import compare_runs
+    from morl.analysis.offline.evaluation import evaluate_log
+    from morl.analysis.offline.recording import record_log
     from morl.analysis.playback import play
     from morl.analysis.preference.session import prefer
     from morl.constructive.sampling import sample
@@ -39,11 +41,13 @@ __all__ = [
     "TrainSettings",
     "compare_runs",
     "evaluate",
+    "evaluate_log",
     "export_policy",
     "load",
     "make",
     "play",
     "prefer",
+    "record_log",
     "register_agent",
     "register_env",
     "register_metric",
@@ -61,10 +65,12 @@ _LAZY = {
     "TrainSettings": "morl.settings:TrainSettings",
     "compare_runs": "morl.analysis.comparison:compare_runs",
     "evaluate": "morl.loading:reevaluate",
+    "evaluate_log": "morl.analysis.offline.evaluation:evaluate_log",
     "export_policy": "morl.export:export",
     "load": "morl.loading:load",
     "play": "morl.analysis.playback:play",
     "prefer": "morl.analysis.preference.session:prefer",
+    "record_log": "morl.analysis.offline.recording:record_log",
     "run_study": "morl.tune.run:run_study",
     "sample": "morl.constructive.sampling:sample",
     "train": "morl.training.loop:train",

@@ -28,13 +28,6 @@ def trained(case: str, folder: Path) -> tuple[Path, str]:
     return out, f"morl {words}"
 
 
-def means_of(log: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Return the mean discounted return (R,) of a log, and its standard error."""
-    parts = np.zeros((len(log.lengths), log.reward.shape[1]))
-    np.add.at(parts, log.episode, log.reward * log.gamma ** log.step[:, None].astype(float))
-    return parts.mean(axis=0), parts.std(axis=0, ddof=1) / len(parts) ** 0.5
-
-
 class Case:
     """Front of a run with compiled functions that record logs of it and judge it.
 
@@ -69,7 +62,7 @@ class Case:
 
     def truth(self) -> tuple[Any, Any]:
         """Return the returns (P, R) of sampled actions by many episodes, and their standard errors."""
-        found = [means_of(self.record([row], TRUTH, 10**6 + row, 0.0)) for row in range(len(self.front))]
+        found = [self.record([row], TRUTH, 10**6 + row, 0.0).mean_returns() for row in range(len(self.front))]
         means, errors = zip(*found, strict=True)
         return np.array(means), np.array(errors)
 

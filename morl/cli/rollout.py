@@ -12,21 +12,23 @@ from typing import TYPE_CHECKING, Annotated
 import numpy as np
 import tyro
 
-from morl.cli.table import table
+from morl.analysis.offline.settings import BehaviourSettings, check_log_path
+from morl.cli.table import paragraph, table
 from morl.errors import UserError
 from morl.parsing import parse
 
 if TYPE_CHECKING:
     from morl.analysis.playback import Episode
 
-COMMAND = (50, "RUN [flags]", "run the policy that fits a preference and show what it does, as a video too")
+COMMAND = (50, "RUN [flags]", "run the policy that fits a preference and show what it does, as a video or log too")
 
 
 @dataclass(frozen=True)
 class RolloutOptions:
     """Run the greedy policy of a front that fits a preference and show what it does; samplers (mogfn) draw actions.
 
-    Returns are printed without discount and at the run's own (γ). The same seed gives the same episodes.
+    Returns are printed without discount and at the run's own (γ). The same seed gives the same episodes. With --log many
+    episodes of sampled actions are written with their probabilities, for morl evaluate --from-log.
     """
 
     run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
@@ -47,6 +49,10 @@ class RolloutOptions:
     """Write an animation, a new .gif, .webp or .png file, or a video, a new .mp4 file (it needs the 'video' extra)."""
     trace: Path | None = None
     """Write every observation, action and reward: a new CSV file."""
+    log: Path | None = None
+    """Write a log instead, with the probability of every action: a new .npz or .parquet file (which needs the 'parquet'
+    extra). Episodes run side by side: give --episodes 1000 or so."""
+    acting: BehaviourSettings = BehaviourSettings()
 
     def __post_init__(self) -> None:
         for name in ("episodes", "max_steps"):
@@ -55,11 +61,21 @@ class RolloutOptions:
                 raise UserError(f"{name} must be at least 1, not {value}")
         if self.seed < 0:
             raise UserError(f"seed must be at least 0, not {self.seed}")
+        if self.log is None:
+            if self.acting != BehaviourSettings():
+                raise UserError("--behaviour, --epsilon and --mixture are for --log")
+            return
+        check_log_path(self.log)
+        for name in ("max_steps", "video", "trace"):
+            if getattr(self, name) is not None:
+                raise UserError(f"--log has whole episodes and no pictures: leave out --{name.replace('_', '-')}")
 
 
 def main(args: Sequence[str]) -> int:
     """Run the episodes, print their returns, and write video and trace if asked to."""
     options = parse(RolloutOptions, args, prog="morl rollout")
+    if options.log is not None:
+        return write_log(options)
     if (options.preference is None) == (options.policy is None):
         raise UserError("give --preference or --policy, one of the two")
     from morl.viz import video as videos
@@ -99,6 +115,36 @@ def main(args: Sequence[str]) -> int:
     if options.trace is not None:
         write_trace(options.trace, episodes, objectives)
         print(f"trace: {options.trace}")
+    return 0
+
+
+def write_log(options: RolloutOptions) -> int:
+    """Record a log, print its mean returns, and return the exit code."""
+    from morl.analysis.offline.recording import ONLY_ITSELF, record_log
+    from morl.viz.video import check_new_file
+
+    path = options.log
+    assert path is not None  # noqa: S101  # see main()
+    check_new_file(path)
+    log = record_log(
+        options.run,
+        path,
+        options.preference,
+        policy=options.policy,
+        episodes=options.episodes,
+        seed=options.seed,
+        training_seed=options.training_seed,
+        settings=options.acting,
+    )
+    mean, error = log.mean_returns()
+    print(
+        f"{log.behaviour}, of {options.run} on {log.env}: mean returns of {len(log.lengths)} episodes (γ = {log.gamma:g})"
+    )
+    rows = [[name, f"{x:.5g}", f"{e:.2g}"] for name, x, e in zip(log.objectives, mean, error, strict=True)]
+    print(table(["objective", "return", "standard error"], rows, right=(1, 2)))
+    if log.deterministic:
+        print(paragraph(f"note: {ONLY_ITSELF}"))
+    print(f"log: {path} ({len(log)} steps)")
     return 0
 
 

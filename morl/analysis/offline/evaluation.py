@@ -186,8 +186,8 @@ def evaluate_log(
     if not any(front.judged for front in found.values()):
         most = max(float(front.effective.max()) for front in found.values())
         raise UserError(
-            f"{source} cannot judge any policy: the effective number of its {len(episodes.lengths)} episodes is at most"
-            f" {most:.3g}, and min_effective is {settings.min_effective:g}; log a behaviour that is nearer, or a mixture"
+            f"{source} cannot judge any policy: of its {len(episodes.lengths)} episodes at most {most:.3g} are effective,"
+            f" and min_effective is {settings.min_effective:g}; log a behaviour that is nearer, or a mixture"
         )
     return LogEvaluation(settings, episodes, found)
 

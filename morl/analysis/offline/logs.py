@@ -72,6 +72,14 @@ class EpisodeLog:
         """Whether every action had probability 1."""
         return bool((self.probability == 1).all())
 
+    def mean_returns(self) -> tuple[Floats, Floats]:
+        """Return the mean discounted return (R,) of the episodes, and its standard error; NaN of one episode."""
+        discounted = self.reward * self.gamma ** self.step[:, None].astype(np.float64)
+        each = np.zeros((len(self.lengths), len(self.objectives)))
+        np.add.at(each, self.episode, discounted)
+        spread = each.std(axis=0, ddof=1) if len(each) > 1 else np.full(each.shape[1], np.nan)
+        return each.mean(axis=0), spread / np.sqrt(len(each))
+
     def padded(self, column: Array) -> Array:
         """Return a column (N, ...) as (E, T, ...), with zeros after the end of each episode."""
         shape = (len(self.lengths), int(self.lengths.max()), *column.shape[1:])

@@ -34,7 +34,7 @@ FEWEST_LANES = 16  # side by side, where the others have ended
 ONLY_ITSELF = "every action has probability 1: such a log can judge no policy but the one that it is of"
 Columns = dict[str, Array]
 Episodes = Callable[[PyTree, jax.Array, int, jax.Array], Iterator[Columns]]
-"""Function from stacked policies, preferences (K, R), a number of episodes and a key to the steps of these, in blocks."""
+"""Function from stacked policies, preferences (K, R), a number of episodes and a key to their steps, in blocks."""
 
 
 def record_log(
