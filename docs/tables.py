@@ -242,6 +242,49 @@ class PreferenceTable(SphinxDirective):
         return self.parse_text_to_nodes(preference_results())
 
 
+def logs() -> str:
+    """Return the table of how often intervals of logs hold the true hypervolume, with its caption, in Markdown."""
+    file = RESULTS / "from_log.json"
+    if not file.exists():
+        return "No results are stored yet; `python benchmarks/scalarisation logs` measures them."
+    stored = json.loads(file.read_text())["logs"]
+    rows = [_log_row(case, row, name) for case, row in stored.items() for name in row["estimators"]]
+    volumes = ("bias", "deviation", "by the bootstrap", "median width")
+    held = ("corrected percentiles", "plain percentiles", "basic", "intervals of returns that hold")
+    header = ("case", "estimator", "logs", *held, "true hypervolume", *volumes, "effective, least and median")
+    days = sorted({row["date"][:10] for row in stored.values()})
+    cores = numbers(sorted({row["machine"]["cores"] for row in stored.values()}))
+    caption = (
+        f"`python benchmarks/scalarisation logs`, on {cores} CPU cores beside other work, "
+        f"{' to '.join(dict.fromkeys((days[0], days[-1])))}. "
+        "Logs of which a policy has fewer than 50 effective episodes are left out."
+    )
+    return f"{caption}\n\n{table(rows, header)}"
+
+
+def _log_row(case: str, row: dict[str, Any], name: str) -> tuple[str, ...]:
+    found, volume = row["estimators"][name], row["truth"]["hypervolume"]
+    judged = row["logs"] - row["not_judged"]
+    return (
+        case,
+        name,
+        str(judged),
+        *(f"{found['held'][kind]} of {judged}" for kind in ("corrected", "percentile", "basic")),
+        f"{found['returns_held']:.0%}",
+        f"{volume:.5g}",
+        *(f"{found[key]:.3g}" for key in ("bias", "deviation", "bootstrap_deviation", "width")),
+        " and ".join(f"{x:.0f}" for x in row["effective"]),
+    )
+
+
+class LogTable(SphinxDirective):
+    """``{log-table}``: the coverage of intervals of logs stored in ``benchmarks/results/from_log.json``."""
+
+    def run(self) -> list[nodes.Node]:
+        self.env.note_dependency(str(RESULTS / "from_log.json"))
+        return self.parse_text_to_nodes(logs())
+
+
 def page(spec: AgentSpec) -> str:
     """File of an agent's page, from the folder of the list."""
     return f"{spec.name}.md"
@@ -254,4 +297,5 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_directive("agent-list", AgentList)
     app.add_directive("results-table", ResultsTable)
     app.add_directive("prefer-table", PreferenceTable)
+    app.add_directive("log-table", LogTable)
     return {"version": "1", "parallel_read_safe": True}

@@ -34,13 +34,13 @@ class EvaluateOptions:
     run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
     """Run directory."""
     evaluation: EvaluateSettings
+    by_log: LogSettings
     out: Path | None = None
     """Also write the numbers of every policy and preference: a new CSV file."""
     overwrite: bool = False
     """Write over that file if it is there."""
     from_log: Path | None = None
     """Judge the policies by this log instead, a .npz or .parquet file; morl rollout --log writes one."""
-    by_log: LogSettings = LogSettings()
 
     def __post_init__(self) -> None:
         if self.out is not None and self.out.suffix.lower() != ".csv":
@@ -103,9 +103,8 @@ def judge(options: EvaluateOptions, log: Path) -> int:
     lengths = found.log.lengths
     print(f"{len(lengths)} logged episodes of {found.log.behaviour}; {options.by_log.target} actions are judged")
     for seed, judged in found.fronts.items():
-        print(
-            f"\nseed {seed}, by {options.by_log.estimator}, with 95 % intervals:\n{judged_table(judged, options.by_log)}"
-        )
+        print(f"\nseed {seed}, by {options.by_log.estimator}, with 95 % intervals:")
+        print(judged_table(judged, options.by_log))
         for note in judged.notes:
             print(paragraph(f"note: {note}"))
     if options.out is not None:

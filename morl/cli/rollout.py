@@ -27,12 +27,13 @@ COMMAND = (50, "RUN [flags]", "run the policy that fits a preference and show wh
 class RolloutOptions:
     """Run the greedy policy of a front that fits a preference and show what it does; samplers (mogfn) draw actions.
 
-    Returns are printed without discount and at the run's own (γ). The same seed gives the same episodes. With --log many
-    episodes of sampled actions are written with their probabilities, for morl evaluate --from-log.
+    Returns are printed without discount and at the run's own (γ). The same seed gives the same episodes. With --log
+    many episodes of sampled actions are written with their probabilities, for morl evaluate --from-log.
     """
 
     run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
     """Run directory."""
+    acting: BehaviourSettings
     preference: tuple[float, ...] | None = None
     """Weights of the objectives that sum to 1; selects the policy with the largest weighted return."""
     policy: int | None = None
@@ -52,7 +53,6 @@ class RolloutOptions:
     log: Path | None = None
     """Write a log instead, with the probability of every action: a new .npz or .parquet file (which needs the 'parquet'
     extra). Episodes run side by side: give --episodes 1000 or so."""
-    acting: BehaviourSettings = BehaviourSettings()
 
     def __post_init__(self) -> None:
         for name in ("episodes", "max_steps"):
@@ -137,11 +137,9 @@ def write_log(options: RolloutOptions) -> int:
         settings=options.acting,
     )
     mean, error = log.mean_returns()
-    print(
-        f"{log.behaviour}, of {options.run} on {log.env}: mean returns of {len(log.lengths)} episodes (γ = {log.gamma:g})"
-    )
+    print(f"{log.behaviour}, of {options.run} on {log.env}; {len(log.lengths)} episodes, γ = {log.gamma:g}:")
     rows = [[name, f"{x:.5g}", f"{e:.2g}"] for name, x, e in zip(log.objectives, mean, error, strict=True)]
-    print(table(["objective", "return", "standard error"], rows, right=(1, 2)))
+    print(table(["objective", "mean return", "standard error"], rows, right=(1, 2)))
     if log.deterministic:
         print(paragraph(f"note: {ONLY_ITSELF}"))
     print(f"log: {path} ({len(log)} steps)")

@@ -28,7 +28,6 @@ from morl.runs.csv import csv_text
 from morl.runs.front import Floats, Front
 from morl.runs.front_csv import goal_of
 from morl.training.backends import devices
-from morl.training.setup import Setup
 from morl.types import PyTree
 from morl.validation import changed
 from morl.words import brief_repr
@@ -186,8 +185,8 @@ def evaluate_log(
     if not any(front.judged for front in found.values()):
         most = max(float(front.effective.max()) for front in found.values())
         raise UserError(
-            f"{source} cannot judge any policy: of its {len(episodes.lengths)} episodes at most {most:.3g} are effective,"
-            f" and min_effective is {settings.min_effective:g}; log a behaviour that is nearer, or a mixture"
+            f"{source} cannot judge any policy: of its {len(episodes.lengths)} episodes at most {most:.3g} are"
+            f" effective, and min_effective is {settings.min_effective:g}; log a behaviour that is nearer, or a mixture"
         )
     return LogEvaluation(settings, episodes, found)
 

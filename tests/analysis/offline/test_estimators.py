@@ -66,7 +66,9 @@ def test_after_the_end_weights_stay_and_values_do_not_count():
     fives = jnp.full((1, 3, 1), 5.0, jnp.float32)
     reward = f32([[[3.0], [0.0], [0.0]]])
     # 2 (3 - 5) + 5
-    np.testing.assert_allclose(estimators.doubly_robust(weights, reward, fives, fives, alive, GAMMA), [[1.0]], rtol=1e-6)
+    np.testing.assert_allclose(
+        estimators.doubly_robust(weights, reward, fives, fives, alive, GAMMA), [[1.0]], rtol=1e-6
+    )
 
 
 def test_effective_sample_size_by_hand():
@@ -143,7 +145,9 @@ def test_expectations_over_all_episodes_are_exact():
     weights = estimators.cumulative_weights(f32(log_ratio))
     np.testing.assert_allclose(chance @ np.asarray(weights[:, -1]), 1, rtol=1e-5)
     assert np.abs(chance @ np.asarray(reward[:, 0]) - truth).max() > 0.5  # the behaviour's return is another
-    np.testing.assert_allclose(chance @ np.asarray(estimators.per_decision(weights, f32(reward), GAMMA)), truth, rtol=1e-5)
+    np.testing.assert_allclose(
+        chance @ np.asarray(estimators.per_decision(weights, f32(reward), GAMMA)), truth, rtol=1e-5
+    )
     wrong_q = np.random.default_rng(0).normal(size=q.shape)
     for some in (q, wrong_q):
         value = np.einsum("sa,tsar->tsr", ACTS["target"], some)

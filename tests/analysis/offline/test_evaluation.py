@@ -31,8 +31,12 @@ def run(capsys, *args):
 
 
 def test_logs_are_whole_episodes_with_the_right_numbers(dst_run, log):
-    assert len(log.lengths) == 600 and log.objectives == dst_run.front.objectives and log.gamma == dst_run.front.gamma
-    assert (log.probability > 0).all() and (log.probability <= 1 + 1e-6).all() and log.probability.std() > 0
+    assert len(log.lengths) == 600
+    assert log.objectives == dst_run.front.objectives
+    assert log.gamma == dst_run.front.gamma
+    assert (log.probability > 0).all()
+    assert (log.probability <= 1 + 1e-6).all()
+    assert log.probability.std() > 0
     np.testing.assert_allclose(log.reward[:, 1], -1)  # time
     again = record_log(dst_run.path, mixture=True, epsilon=0.2, episodes=600, seed=1)
     np.testing.assert_array_equal(again.probability, log.probability)
@@ -43,15 +47,18 @@ def test_logs_are_whole_episodes_with_the_right_numbers(dst_run, log):
 def test_a_mixture_judges_all_its_policies(dst_run, log, judged):
     """The front's numbers are those of greedy actions on a deterministic task, which sampled ones come near."""
     front = judged.fronts[5]
-    assert front.judged and front.front.objectives == ("treasure", "time")
+    assert front.judged
+    assert front.front.objectives == ("treasure", "time")
     known = dst_run.fronts[5].returns[list(front.judged)]
     for each in front.estimates.values():
-        assert (each.low <= each.returns).mean() > 0.9 and (each.returns <= each.high).mean() > 0.9
+        assert (each.low <= each.returns).mean() > 0.9
+        assert (each.returns <= each.high).mean() > 0.9
         assert each.hypervolume.low <= each.hypervolume.value <= each.hypervolume.high
         assert ((each.non_dominated >= 0) & (each.non_dominated <= 1)).all()
     near = np.abs(front.estimates["snpdis"].returns - known) / np.ptp(known, axis=0)
     assert np.median(near) < 0.1
-    assert (front.effective <= 600).all() and (front.effective > 0).all()
+    assert (front.effective <= 600).all()
+    assert (front.effective > 0).all()
 
 
 def test_on_policy_every_estimator_is_the_mean(dst_run):
@@ -96,10 +103,14 @@ def test_by_the_command_line(dst_run, capsys, tmp_path):
     path, out = tmp_path / "log.npz", tmp_path / "out.csv"
     flags = ("--mixture", "--epsilon", 0.2, "--episodes", 200, "--log", path)
     code, text, err = run(capsys, "rollout", dst_run.path, *flags)
-    assert (code, err) == (0, "") and "treasure" in text and f"log: {path} (" in text
+    assert (code, err) == (0, "")
+    assert "treasure" in text
+    assert f"log: {path} (" in text
     flags = ("--from-log", path, "--resamples", 100, "--min-effective", 5, "--out", out, "--estimator", "snpdis")
     code, text, err = run(capsys, "evaluate", dst_run.path, *flags)
-    assert (code, err) == (0, "") and "seed 6, by snpdis, with 95 % intervals" in text and "SharpeRatio@3" in text
+    assert (code, err) == (0, "")
+    assert "seed 6, by snpdis, with 95 % intervals" in text
+    assert "SharpeRatio@3" in text
     rows = list(csv.DictReader(out.open()))
     assert f"numbers: {out} ({len(rows)} rows)" in text
     known = evaluate_log(dst_run.path, path, resamples=100, min_effective=5)
@@ -108,8 +119,11 @@ def test_by_the_command_line(dst_run, capsys, tmp_path):
     assert float(first["treasure_low"]) == known.fronts[5].estimates["dr"].low[place, 0]
     assert float(first["hypervolume"]) == known.fronts[5].estimates["dr"].hypervolume.value
     assert {row["judged"] for row in rows} <= {"0", "1"}
-    code, text, err = run(capsys, "rollout", dst_run.path, "--policy", 0, "--behaviour", "greedy", "--log", tmp_path / "g.npz")
-    assert code == 0 and "note: every action has probability 1" in text
+    code, text, err = run(
+        capsys, "rollout", dst_run.path, "--policy", 0, "--behaviour", "greedy", "--log", tmp_path / "g.npz"
+    )
+    assert code == 0
+    assert "note: every action has probability 1" in text
 
 
 def test_a_log_of_something_else(dst_run, log, capsys, tmp_path):
@@ -143,7 +157,10 @@ def test_too_few_effective_episodes_are_refused(dst_run, log):
         ("rollout RUN --policy 99 --log a.npz", "policy 99 is not in this front"),
         ("rollout RUN --policy 0 --log a.npz --epsilon 2", "--epsilon must be at least 0 and at most 1, not 2"),
         ("evaluate RUN --estimator dr --top-k 2", "are for --from-log"),
-        ("evaluate RUN --from-log a.npz --episodes 3", "--episodes is for fresh episodes; leave it out with --from-log"),
+        (
+            "evaluate RUN --from-log a.npz --episodes 3",
+            "--episodes is for fresh episodes; leave it out with --from-log",
+        ),
         ("evaluate RUN --from-log no.npz", "no.npz does not exist"),
         ("evaluate RUN --from-log no.npz --top-k 1", "--top-k must be at least 2, not 1"),
     ],
@@ -156,4 +173,5 @@ def test_mistakes_are_one_line(dst_run, flags, message, capsys, tmp_path, monkey
 
 
 def test_public_names():
-    assert morl.evaluate_log is evaluate_log and morl.record_log is record_log
+    assert morl.evaluate_log is evaluate_log
+    assert morl.record_log is record_log

@@ -18,7 +18,9 @@ def test_sharpe_ratio_by_hand():
 
 
 def test_share_of_resamples_in_which_a_policy_is_non_dominated():
-    fronts = np.array([[[1.0, 0.0], [0.0, 1.0]], [[1.0, 2.0], [0.0, 1.0]], [[1.0, 1.0], [1.0, 1.0]], [[0.0, 1.0], [1, 1]]])
+    fronts = np.array(
+        [[[1.0, 0.0], [0.0, 1.0]], [[1.0, 2.0], [0.0, 1.0]], [[1.0, 1.0], [1.0, 1.0]], [[0.0, 1.0], [1, 1]]]
+    )
     np.testing.assert_allclose(intervals.non_dominated_share(fronts), [3 / 4, 3 / 4])
 
 
@@ -53,4 +55,5 @@ def test_intervals_of_a_mean_hold_it():
 
 def test_a_statistic_that_is_not_finite_has_no_interval():
     found = intervals.interval(np.array([1.0, np.nan]), 1.0)
-    assert found.value == 1 and np.isnan([found.low, found.high]).all()
+    assert found.value == 1
+    assert np.isnan([found.low, found.high]).all()

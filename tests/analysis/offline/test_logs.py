@@ -57,7 +57,8 @@ def test_returns_and_episodes(log):
     np.testing.assert_allclose(mean, [(1 + 1) / 2, (-1.75 - 1.5) / 2])  # 4 / 4 and 2 / 2
     np.testing.assert_allclose(error, [0, 0.125])
     np.testing.assert_array_equal(log.padded(log.action), [[0, 1, 2], [3, 0, 0]])
-    assert not log.deterministic and log.lengths.tolist() == [3, 2]
+    assert not log.deterministic
+    assert log.lengths.tolist() == [3, 2]
 
 
 def changes(name, row, value):
@@ -88,7 +89,8 @@ WRONG = [
 def test_mistakes_in_steps(log, change, message):
     with pytest.raises(UserError) as caught:
         check(change(log), "a.npz")
-    assert str(caught.value).startswith("a.npz") and message in str(caught.value)
+    assert str(caught.value).startswith("a.npz")
+    assert message in str(caught.value)
 
 
 def test_mistakes_in_columns_and_metadata(log, tmp_path):
@@ -97,7 +99,8 @@ def test_mistakes_in_columns_and_metadata(log, tmp_path):
     def wrong(columns, about, message):
         with pytest.raises(UserError) as caught:
             from_columns(columns, about, "a.npz")
-        assert message in str(caught.value) and "\n" not in str(caught.value)
+        assert message in str(caught.value)
+        assert "\n" not in str(caught.value)
 
     some = dict(columns)
     del some["probability"]
