@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,9 @@ CASES = {
     "mec-offloading, 2 servers": "--env mec-offloading-v0 --env-kwargs num_edges 2 --steps 200000",
 }
 TRAINING = "--num-policies 6 --evaluations 5 --final-episodes 32"
-TRUTH = 16_384  # episodes of each policy behind the true returns
+TRUTH = 4096  # episodes of each policy behind the true returns
 EPSILON = 0.02
+STORED = 10  # logs after which the numbers so far are stored
 
 
 def trained(case: str, folder: Path) -> tuple[Path, str]:
@@ -97,7 +99,7 @@ def row_of(judged: Any, returns: Any, volume: float) -> dict[str, Any]:
     for name, each in judged.estimates.items():
         volumes = hypervolumes(each.samples, judged.front.reference_point)
         row[name] = {
-            "hypervolume": volumes[0],
+            "hypervolume": float(volumes[0]),
             "deviation": float(volumes[1:].std()),
             "held": {kind: bool(low <= volume <= high) for kind, (low, high) in ends(volumes).items()},
             "width": each.hypervolume.high - each.hypervolume.low,
@@ -106,8 +108,8 @@ def row_of(judged: Any, returns: Any, volume: float) -> dict[str, Any]:
     return row
 
 
-def measure(case: str, folder: Path, logs: int, episodes: int, resamples: int) -> dict[str, Any]:
-    """Return the shares of intervals that hold the truth over logs of new seeds."""
+def measure(case: str, folder: Path, logs: int, episodes: int, resamples: int) -> Iterator[dict[str, Any]]:
+    """Yield the shares of intervals that hold the truth over the logs so far, now and then and at the end."""
     from morl.ops.metrics import hypervolume_estimate
 
     if case not in CASES:
@@ -118,14 +120,9 @@ def measure(case: str, folder: Path, logs: int, episodes: int, resamples: int) -
     volume, _ = hypervolume_estimate(returns, subject.front.reference_point)
     shifted = [hypervolume_estimate(returns + end * errors, subject.front.reference_point)[0] for end in (-1, 1)]
     print(f"{case}: true hypervolume {volume:.6g}, {time.perf_counter() - began:.0f} s", flush=True)
-    rows = []
-    for seed in range(logs):
-        rows.append(row_of(subject.judged(episodes, seed), returns, volume))
-        print(f"{case}: log {seed}, {rows[-1]}, {time.perf_counter() - began:.0f} s", flush=True)
-    return {
+    about = {
         "command": command,
         "policies": len(returns),
-        "logs": logs,
         "episodes": episodes,
         "resamples": resamples,
         "epsilon": EPSILON,
@@ -135,14 +132,21 @@ def measure(case: str, folder: Path, logs: int, episodes: int, resamples: int) -
             "one_error_of_all_returns": (shifted[1] - shifted[0]) / 2,
             "returns": returns.tolist(),
         },
-        "estimators": {name: summary(rows, name, volume) for name in ("pdis", "snpdis", "dr")},
-        "effective": [
-            float(np.min([row["effective"] for row in rows])),
-            float(np.median([row["effective"] for row in rows])),
-        ],
-        "not_judged": sum("dr" not in row for row in rows),
-        "seconds": round(time.perf_counter() - began),
     }
+    rows: list[dict[str, Any]] = []
+    for seed in range(logs):
+        rows.append(row_of(subject.judged(episodes, seed), returns, volume))
+        print(f"{case}: log {seed}, {rows[-1]}, {time.perf_counter() - began:.0f} s", flush=True)
+        if len(rows) % STORED == 0 or len(rows) == logs:
+            effective = [row["effective"] for row in rows]
+            yield {
+                **about,
+                "logs": len(rows),
+                "estimators": {name: summary(rows, name, volume) for name in ("pdis", "snpdis", "dr")},
+                "effective": [float(np.min(effective)), float(np.median(effective))],
+                "not_judged": sum("dr" not in row for row in rows),
+                "seconds": round(time.perf_counter() - began),
+            }
 
 
 def summary(rows: list[dict[str, Any]], name: str, volume: float) -> dict[str, Any]:

@@ -139,7 +139,7 @@ def test_a_log_of_something_else(dst_run, log, capsys, tmp_path):
         path = tmp_path / "other.npz"
         write_log(path, dataclasses.replace(log, **change))
         code, _, err = run(capsys, "evaluate", dst_run.path, "--from-log", path)
-        assert code == 2 and message in err and err.count("\n") == 1, err
+        assert (code, err.count("\n"), message in err) == (2, 1, True), err
 
 
 def test_too_few_effective_episodes_are_refused(dst_run, log):
@@ -168,7 +168,7 @@ def test_too_few_effective_episodes_are_refused(dst_run, log):
 def test_mistakes_are_one_line(dst_run, flags, message, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     code, _, err = run(capsys, *flags.replace("RUN", str(dst_run.path)).split())
-    assert code == 2 and message in err and err.count("\n") == 1, err
+    assert (code, err.count("\n"), message in err) == (2, 1, True), err
     assert not list(tmp_path.iterdir())
 
 
