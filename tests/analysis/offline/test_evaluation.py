@@ -111,7 +111,7 @@ def test_by_the_command_line(dst_run, capsys, tmp_path):
     assert (code, err) == (0, "")
     assert "seed 6, by snpdis, with 95 % intervals" in text
     assert "SharpeRatio@3" in text
-    rows = list(csv.DictReader(out.open()))
+    rows = list(csv.DictReader(out.read_text().splitlines()))
     assert f"numbers: {out} ({len(rows)} rows)" in text
     known = evaluate_log(dst_run.path, path, resamples=100, min_effective=5)
     first = next(row for row in rows if row["estimator"] == "dr")
