@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from morl.ops.batching import with_leading_axes
 
 MOST_LOG_WEIGHT = 80.0  # exp of it is finite in float32
+TINY = 1e-37  # a normal number of float32
 
 
 def cumulative_weights(log_ratio: jax.Array) -> jax.Array:
@@ -25,8 +26,8 @@ def cumulative_weights(log_ratio: jax.Array) -> jax.Array:
 
 def effective_sample_size(weights: jax.Array) -> jax.Array:
     """Return (Σ w)² / Σ w² () of the weights (E,) of whole episodes (Kish, 1965); 0 where all are 0."""
-    share = weights / jnp.maximum(jnp.max(weights), jnp.finfo(jnp.float32).tiny)
-    return jnp.square(jnp.sum(share)) / jnp.maximum(jnp.sum(jnp.square(share)), jnp.finfo(jnp.float32).tiny)
+    share = weights / jnp.maximum(jnp.max(weights), TINY)
+    return jnp.square(jnp.sum(share)) / jnp.maximum(jnp.sum(jnp.square(share)), TINY)
 
 
 def per_decision(weights: jax.Array, reward: jax.Array, gamma: float) -> jax.Array:

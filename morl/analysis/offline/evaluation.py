@@ -27,6 +27,7 @@ from morl.ops.preferences import check_preference
 from morl.runs.csv import csv_text
 from morl.runs.front import Floats, Front
 from morl.runs.front_csv import goal_of
+from morl.settings import Device
 from morl.training.backends import devices
 from morl.types import PyTree
 from morl.validation import changed
@@ -58,7 +59,8 @@ class Estimate:
     @property
     def returns(self) -> Floats:
         """Estimates (P, R)."""
-        return self.samples[0]
+        returns: Floats = self.samples[0]
+        return returns
 
 
 @dataclass(frozen=True)
@@ -141,7 +143,7 @@ def evaluate_log(
     *,
     seed: int = 0,
     reference_point: ArrayLike | None = None,
-    device: str = "auto",
+    device: Device = "auto",
     env: Any = None,
     **changes: Any,
 ) -> LogEvaluation:
@@ -332,8 +334,9 @@ class Judge:
                 f"the weights of policies should average 1, and do not for {which}: the behaviour never takes actions "
                 "that they take, or its probabilities are not those in the log; their numbers are wrong"
             )
-        if (failed := np.asarray(found.failed)[enough]).any():
-            names = ", ".join(name for name, any_ in zip(front.objectives, failed.any(axis=0), strict=True) if any_)
+        failed = np.flatnonzero(np.asarray(found.failed)[enough].any(axis=0))
+        if len(failed):
+            names = ", ".join(front.objectives[i] for i in failed)
             yield f"dr is pdis for some policies in {names}: the linear model of values does not fit there"
 
 
@@ -380,7 +383,10 @@ def _compiled(model: ActionModel, gamma: float) -> Any:
 
     @partial(jax.jit, static_argnames="most")
     def every(params: PyTree, preferences: jax.Array, steps: LoggedSteps, most: int) -> PolicyEstimates:
-        return jax.lax.map(lambda each: _of_policy(model, gamma, most, steps, *each), (params, preferences))
+        found: PolicyEstimates = jax.lax.map(
+            lambda each: _of_policy(model, gamma, most, steps, *each), (params, preferences)
+        )
+        return found
 
     return every
 

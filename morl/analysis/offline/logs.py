@@ -126,7 +126,8 @@ def from_columns(columns: Mapping[str, Array], metadata: Any, source: str) -> Ep
         about["env_kwargs"] = dict(about.get("env_kwargs") or {})
     except (TypeError, ValueError) as error:
         raise UserError(f"{source} has metadata of the wrong kind: {error}") from error
-    log = EpisodeLog(**{name: np.asarray(columns[name]) for name in COLUMNS}, **about)
+    arrays: dict[str, Any] = {name: np.asarray(columns[name]) for name in COLUMNS}
+    log = EpisodeLog(**arrays, **about)
     check(log, source)
     return log
 

@@ -109,7 +109,8 @@ def plausible(q: jax.Array, v: jax.Array, largest: jax.Array) -> Fitted:
     """
     most = jnp.max(jnp.maximum(jnp.abs(q), jnp.abs(v)), axis=0)
     failed = ~(most <= FARTHEST * largest)  # NaN has failed
-    return Fitted(*(jnp.where(failed[None], 0.0, x) for x in (q, v)), failed)
+    q, v = (jnp.where(failed[None], 0.0, x) for x in (q, v))
+    return Fitted(q, v, failed)
 
 
 def _products(state: jax.Array, action: jax.Array) -> jax.Array:

@@ -48,7 +48,8 @@ def test_idle_lanes_are_left_out():
     runners = {"obs": jnp.arange(128, dtype=jnp.int32)}
     acting = Acting(jnp.arange(128, dtype=jnp.int32), jnp.arange(256, dtype=jnp.float32).reshape(2, 128))
     (kept, acted, flags), lanes = recording._without_idle_lanes((runners, acting, alive), np.arange(128))
-    assert len(lanes) == 16 and lanes[:2].tolist() == [5, 70]
+    assert len(lanes) == 16
+    assert lanes[:2].tolist() == [5, 70]
     np.testing.assert_array_equal(kept["obs"], lanes)
     np.testing.assert_array_equal(acted.drawn, lanes)
     np.testing.assert_array_equal(acted.log_likelihood, [lanes, lanes + 128])
