@@ -62,7 +62,7 @@ def test_a_mixture_judges_all_its_policies(dst_run, log, judged):
 
 
 def test_on_policy_every_estimator_is_the_mean(dst_run):
-    """Where the behaviour is the policy itself all weights are 1."""
+    """All weights are 1 where the behaviour is the policy itself."""
     log = record_log(dst_run.path, policy=2, episodes=64)
     front = evaluate_log(dst_run.path, log, resamples=100).fronts[5]
     assert front.effective[2] == pytest.approx(64, rel=1e-4)

@@ -43,7 +43,7 @@ def test_probabilities_of_untrained_policies(agent, env, backend, monkeypatch):
 
 
 def test_idle_lanes_are_left_out():
-    """Of 128 lanes those 2 that go on are kept, beside as many others as fill 16."""
+    """Two of 128 lanes go on and are kept, beside as many others as fill 16."""
     alive = jnp.zeros(128, bool).at[jnp.asarray([5, 70])].set(True)
     runners = {"obs": jnp.arange(128, dtype=jnp.int32)}
     acting = Acting(jnp.arange(128, dtype=jnp.int32), jnp.arange(256, dtype=jnp.float32).reshape(2, 128))
