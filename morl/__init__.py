@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from morl.analysis.comparison import compare_runs
     from morl.analysis.offline.evaluation import evaluate_log
     from morl.analysis.offline.recording import record_log
+    from morl.analysis.filling.fill import fill
     from morl.analysis.playback import play
     from morl.analysis.preference.session import prefer
     from morl.constructive.sampling import sample
@@ -43,6 +44,7 @@ __all__ = [
     "evaluate",
     "evaluate_log",
     "export_policy",
+    "fill",
     "load",
     "make",
     "play",
@@ -67,6 +69,7 @@ _LAZY = {
     "evaluate": "morl.loading:reevaluate",
     "evaluate_log": "morl.analysis.offline.evaluation:evaluate_log",
     "export_policy": "morl.export:export",
+    "fill": "morl.analysis.filling.fill:fill",
     "load": "morl.loading:load",
     "play": "morl.analysis.playback:play",
     "prefer": "morl.analysis.preference.session:prefer",

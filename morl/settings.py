@@ -189,6 +189,43 @@ class EvaluateSettings:
             check_range(self, "gamma", low=0, high=1)
 
 
+@dataclass(frozen=True)
+class FillSettings:
+    """Settings of a filling of a front by merged policies."""
+
+    candidates: int = 512
+    """Merged policies evaluated in each round: a quarter on lines between neighbours, a quarter to fit surrogates, and
+    half as the surrogates propose."""
+    rounds: int = 2
+    """Rounds; each goes on from the front that the one before has found."""
+    members: int = 3
+    """Policies merged in a group: two neighbours, and those nearest to them in parameters."""
+    base: Literal["mean", "nearest"] = "mean"
+    """Policy that merges move from: the mean of a group's parameters, or its policy nearest to that mean."""
+    episodes: int | None = None
+    """Greedy episodes of each candidate, the same for all; by default the run's eval_episodes."""
+    final_episodes: int | None = None
+    """Greedy episodes on fresh seeds that confirm a candidate, and which front.csv reports; by default the run's."""
+    seed: int = 0
+    """Seed of the search and of its episodes, which differ from those of the training and of `morl evaluate`."""
+    out: Path | None = None
+    """Run directory, new or empty; by default runs/<run>-filled-<time>."""
+    max_envs: int | None = None
+    """Environments on the host that may be alive at once; by default the run's."""
+    device: Device = "auto"
+    """Device that JAX runs on."""
+
+    def __post_init__(self) -> None:
+        convert_fields(self)
+        check_integer(self, "candidates", low=8)
+        check_integer(self, "rounds", low=1)
+        check_integer(self, "members", low=2, high=16)
+        check_integer(self, "seed", low=0, high=2**31 - 1)
+        for name in ("episodes", "final_episodes", "max_envs"):
+            if getattr(self, name) is not None:
+                check_integer(self, name, low=1)
+
+
 def _check_env(env: Any) -> None:
     """Check that a caller in Python gives an id, not the environment itself."""
     if not isinstance(env, str):

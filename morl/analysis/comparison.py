@@ -222,6 +222,9 @@ def _interval(samples: tuple[Floats, ...], statistic: Statistic, resamples: int,
 def _groups(results: Sequence[Result]) -> list[str]:
     """Return the name of each run's group: the agent, and the settings in which groups differ."""
     alike = [{name: value for name, value in r.settings.items() if name not in UNLIKE} for r in results]
+    for settings, result in zip(alike, results, strict=True):
+        if "filled" in result.notes:  # by morl fill, from a run of the same settings
+            settings["filled"] = "yes"
     names, shared = [], field_names(TrainSettings)
     for settings in alike:
         others = [other for other in alike if other["agent"] == settings["agent"]]

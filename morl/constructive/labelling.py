@@ -161,6 +161,7 @@ class LabelledObjects(SolutionSet):
             "rollout": "it holds labelled objects, and no policy that acts",
             "sample": "it holds labelled objects, and no sampler that draws others",
             "export": "it holds labelled objects, and no policy that acts",
+            "fill": "it holds labelled objects, and no policies to merge",
         }
     )
 

@@ -32,7 +32,10 @@ class SampledObjects(SolutionSet):
     kind = "objects"
     conditional = True
     unsupported: ClassVar[Unsupported] = MappingProxyType(
-        {"export": "it holds a sampler of objects, not a policy that acts; see morl sample"}
+        {
+            "export": "it holds a sampler of objects, not a policy that acts; see morl sample",
+            "fill": "its one sampler takes every preference: there are no policies to merge",
+        }
     )
 
     def __init__(self, setup: Setup, seeds: Sequence[int], capacity: int) -> None:

@@ -11,14 +11,13 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import yaml
 
 from morl.envs.constructive.host_values import oracle_errors, oracle_failure
 from morl.envs.contract import broken_contract, violations
 from morl.errors import UserCodeError, UserError, closing, user_code_error, whole_traceback
 from morl.guard import is_ours
 from morl.registry import check_loggers_installed, split_loggers
-from morl.runs import directory, files, storage
+from morl.runs import directory, storage
 from morl.runs.directory import Run
 from morl.runs.front import Floats, Front
 from morl.runs.loggers.recorder import Recorder
@@ -36,7 +35,7 @@ from morl.training.progress import Progress
 from morl.training.reporter import Reporter as Reporter
 from morl.training.reporter import Status as Status
 from morl.training.reporter import Watcher
-from morl.training.results import Results, status_of
+from morl.training.results import Results, status_of, write_config
 from morl.training.resumption import resumption
 from morl.training.setup import Setup, prepare
 from morl.training.stages import stages_of
@@ -270,29 +269,15 @@ class _Training:
     def _opened(self, resolved: dict[str, Any], resume: bool) -> str:
         """Return the text of config.yaml where it is written: of a new run, or of one that is given more steps."""
         if not resume:
-            return self._write_config(resolved)
+            return self._write_config()
         if directory.read_settings(self.path / "config.yaml")[0].get("steps") != resolved.get("steps"):
             self.saver.reopen()  # first: a run that is killed now goes on to the steps it had
-            self._write_config(resolved)
+            self._write_config()
         return ""
 
-    def _write_config(self, resolved: dict[str, Any]) -> str:
+    def _write_config(self) -> str:
         """Write config.yaml and return its text."""
-        found = self.setup.observations.origin
-        origin = {"origin": dict(found)} if found else {}
-        text: str = yaml.safe_dump(
-            {
-                **resolved,
-                "run": {
-                    **directory.provenance(self.device, self.setup.spec.packages),
-                    **origin,
-                    "protocol": self.setup.protocol.as_dict(),
-                },
-            },
-            sort_keys=False,
-        )
-        files.write_text(self.path / "config.yaml", text)
-        return text
+        return write_config(self.path, self.setup, self.settings, self.device)
 
     def _trainer(self, stage: int) -> Trainer:
         """Return the trainer of a stage."""

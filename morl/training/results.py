@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -10,12 +10,13 @@ from typing import Any
 
 import jax
 import numpy as np
+import yaml
 
 from morl.ops import metrics
 from morl.ops.preferences import equally_spaced_weights, explain_one_sided
 from morl.quality import front_metrics, objective_metrics
 from morl.runs import files, storage
-from morl.runs.directory import check_fronts, check_objects
+from morl.runs.directory import check_fronts, check_objects, provenance
 from morl.runs.front import Floats, Front
 from morl.runs.front_csv import objects_csv, to_csv
 from morl.runs.loggers.recorder import Recorder
@@ -138,17 +139,8 @@ class Results:
         """
         from morl.viz import plotting  # matplotlib takes a while to load
 
-        policies = {str(seed): front.params for seed, front in fronts.items()}
-        with storage.replacing(self.path / "checkpoints" / "front", policies):
-            (self.path / "front.csv").unlink(missing_ok=True)
-        if self.setup.has_objects:
-            files.write_text(self.path / "objects.csv", objects_csv(fronts), partial(check_objects, fronts=fronts))
-        for name, table in self.solutions.tables().items():
-            files.write_text(self.path / name, table)
-        files.write_text(self.path / "front.csv", to_csv(fronts), partial(check_fronts, fronts=fronts))
-        title = f"{self.setup.spec.name} on {self.settings.env}, {steps:,} steps"
-        figure = plotting.draw_front(fronts, title, self.setup.true_front)
-        plotting.save(figure, self.path / "front.png")
+        tables = self.solutions.tables()
+        figure = write_fronts(self.path, self.setup, fronts, f"{self.settings.env}, {steps:,} steps", tables)
         record.image("front", plotting.pixels(figure), steps)
         utilities = [metrics.expected_utility(front.returns, self._weights) for front in fronts.values()]
         results = {
@@ -156,6 +148,64 @@ class Results:
             "final/expected_utility": float(np.mean(utilities)),
         }
         record.hparams(self.setup.resolved(self.settings), results, steps)
+
+
+def write_fronts(
+    path: Path, setup: Setup, fronts: dict[int, Front], title: str, tables: Mapping[str, str] | None = None
+) -> Any:
+    """Write the policies, ``front.csv`` and ``front.png`` of a run directory; return the picture's figure.
+
+    Args:
+        path: run directory.
+        setup: of the run.
+        fronts: by seed.
+        title: of the picture, after the agent's name.
+        tables: further CSV files by name.
+
+    Raises:
+        OSError: a file cannot be written, or is not read back as it was written; then there is no ``front.csv``.
+    """
+    from morl.viz import plotting  # matplotlib takes a while to load
+
+    policies = {str(seed): front.params for seed, front in fronts.items()}
+    with storage.replacing(path / "checkpoints" / "front", policies):
+        (path / "front.csv").unlink(missing_ok=True)
+    if setup.has_objects:
+        files.write_text(path / "objects.csv", objects_csv(fronts), partial(check_objects, fronts=fronts))
+    for name, table in (tables or {}).items():
+        files.write_text(path / name, table)
+    files.write_text(path / "front.csv", to_csv(fronts), partial(check_fronts, fronts=fronts))
+    figure = plotting.draw_front(fronts, f"{setup.spec.name} on {title}", setup.true_front)
+    plotting.save(figure, path / "front.png")
+    return figure
+
+
+def write_config(
+    path: Path, setup: Setup, settings: TrainSettings, device: str, notes: Mapping[str, Any] | None = None
+) -> str:
+    """Write ``config.yaml`` of a run directory and return its text.
+
+    Args:
+        path: run directory.
+        setup, settings: of the run.
+        device: it runs on, in words.
+        notes: further notes of the run, as plain values.
+    """
+    found = setup.observations.origin
+    text: str = yaml.safe_dump(
+        {
+            **setup.resolved(settings),
+            "run": {
+                **provenance(device, setup.spec.packages),
+                **({"origin": dict(found)} if found else {}),
+                "protocol": setup.protocol.as_dict(),
+                **(notes or {}),
+            },
+        },
+        sort_keys=False,
+    )
+    files.write_text(path / "config.yaml", text)
+    return text
 
 
 def status_of(rows: Sequence[dict[str, Any]], steps: int, total: int, rate: float) -> Status:

@@ -193,23 +193,10 @@ class ParetoArchive(SolutionSet):
         evaluation = trainer.evaluate(params, weights, keys[np.repeat(np.arange(len(sizes)), sizes)], episodes)
         found, begin = [], 0
         for size in sizes:
-            mine = begin + self._distinct(evaluation.discounted[begin : begin + size])
+            mine = begin + distinct_rows(evaluation.discounted[begin : begin + size], self._epsilon)
             begin += size
             found.append(jax.tree.map(lambda x, mine=mine: x[mine], (evaluation, params, weights)))
         return found
-
-    def _distinct(self, samples: Any) -> NDArray[np.int64]:
-        """Return the rows of (n, E, R) returns that are finite, non-dominated and no near-duplicates, in order.
-
-        Returns closer than the error of their difference over the same episodes are near-duplicates too, unless
-        ``archive_epsilon`` is 0. All rows are returned if none is finite.
-        """
-        means = np.asarray(samples, np.float64).mean(axis=1)
-        rows = np.flatnonzero(np.isfinite(means).all(axis=1))
-        if not len(rows):
-            return np.arange(len(means))
-        rows = rows[non_dominated(means[rows], keep_duplicates=False)]
-        return rows[thinned(means[rows], self._epsilon, samples[rows])] if self._epsilon else rows
 
     @staticmethod
     def evaluate_again(
@@ -217,6 +204,24 @@ class ParetoArchive(SolutionSet):
     ) -> tuple[Evaluation, PyTree, Floats]:
         keys = jnp.repeat(key, len(front), axis=0)
         return trainer.evaluate(front.params, front.preferences, keys, episodes), front.params, front.preferences
+
+
+def distinct_rows(samples: Any, epsilon: float) -> NDArray[np.int64]:
+    """Return the rows of (n, E, R) returns that are finite, non-dominated and no near-duplicates, in order.
+
+    Returns closer than the error of their difference over the same episodes are near-duplicates too, unless ``epsilon``
+    is 0. All rows are returned if none is finite.
+
+    Args:
+        samples: (n, E, R) returns of n policies over the same E episodes.
+        epsilon: share of the front's range within which policies are near-duplicates.
+    """
+    means = np.asarray(samples, np.float64).mean(axis=1)
+    rows = np.flatnonzero(np.isfinite(means).all(axis=1))
+    if not len(rows):
+        return np.arange(len(means))
+    rows = rows[non_dominated(means[rows], keep_duplicates=False)]
+    return rows[thinned(means[rows], epsilon, samples[rows])] if epsilon else rows
 
 
 def refuse_diverged(policies: PyTree, seeds: Sequence[int], what: str) -> None:
@@ -232,7 +237,12 @@ class ConditionalPolicy(SolutionSet):
 
     kind = "policies"
     conditional = True
-    unsupported: ClassVar[Unsupported] = MappingProxyType({"sample": "its policy draws no objects"})
+    unsupported: ClassVar[Unsupported] = MappingProxyType(
+        {
+            "sample": "its policy draws no objects",
+            "fill": "its one policy takes every preference: there are no policies to merge",
+        }
+    )
 
     def __init__(self, setup: Setup, seeds: Sequence[int], capacity: int) -> None:
         number, num_objectives = setup.agent.num_preferences, len(setup.objectives)
