@@ -217,9 +217,14 @@ class FillSettings:
 
     def __post_init__(self) -> None:
         convert_fields(self)
-        check_integer(self, "candidates", low=8)
         check_integer(self, "rounds", low=1)
         check_integer(self, "members", low=2, high=16)
+        least = 4 * (self.members + 1) * (self.members + 2)
+        if self.candidates < least:
+            raise UserError(
+                f"candidates must be at least {least}, not {self.candidates}: a quarter of them is two for each term of"
+                f" a surrogate of {self.members} members"
+            )
         check_integer(self, "seed", low=0, high=2**31 - 1)
         for name in ("episodes", "final_episodes", "max_envs"):
             if getattr(self, name) is not None:

@@ -18,7 +18,7 @@ CASES = {
 }
 FLAGS = {  # of filling: episodes are long, so few candidates
     "building-3d": "--candidates 96 --rounds 1 --episodes 2",
-    "mo-hopper-2obj": "--candidates 24 --rounds 1 --episodes 1 --members 2 --final-episodes 3",
+    "mo-hopper-2obj": "--candidates 48 --rounds 1 --episodes 1 --members 2 --final-episodes 3",
 }
 STARTS = {  # how the policies are related
     "own starts": "ppo",  # six policies, each from a network of its own

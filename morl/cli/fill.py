@@ -18,7 +18,7 @@ COMMAND = (35, "RUN [flags]", "fill a run's front by merging its policies' param
 
 @dataclass(frozen=True)
 class FillOptions:
-    """Fill the front of a run (cmorl, ppo) by merging the parameters of its policies; leaves a new run directory.
+    """Fill the front of a run (cmorl, ppo, dsac) by merging the parameters of its policies; leaves a new run directory.
 
     Merges are searched along lines between neighbours and by quadratic surrogates of the returns. Only those that are
     still non-dominated on fresh episodes are in the new front, with the numbers of these episodes.

@@ -63,6 +63,8 @@ CASES = [
     ("sample run --preference 1 0 --n 2.5", "--n must be a whole number, not '2.5'"),
     ("sample run --preference 1 0 --n 0", "--n must be at least 1, not 0"),
     ("sample run --preference 1 0", "morl sample cannot work on a run of cmorl: its policies draw no objects"),
+    ("fill", "RUN is missing: morl fill RUN"),
+    ("fill run --members 1", "--members must be at least 2 and at most 16, not 1"),
     ("compare", "RUN is missing: morl compare RUN"),
     ("compare run run", "run is given twice"),
     ("compare run --by sed", "--by must be one of settings, run, not 'sed'"),

@@ -7,7 +7,7 @@ import dataclasses
 import json
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,7 @@ SEARCH, CONFIRMATION = 2**30, 2**30 + 1  # what the key of a seed is folded with
 BLOCK = {"cpu": 64}  # merged policies of a compiled evaluation; by platform
 MOST_BLOCK = 1024
 BLOCK_BYTES = 2**28  # of their parameters
+MOST_CONFIRMED = 200  # merges, or as many as there are policies
 
 
 def fill(run: Any, settings: FillSettings | None = None, env: Any = None, **changes: Any) -> Filled:
@@ -62,22 +63,26 @@ def fill(run: Any, settings: FillSettings | None = None, env: Any = None, **chan
     settings = changed(settings, FillSettings, changes)
     path, started = Path(run), time.perf_counter()
     setup, trained = _checked_setup(path, settings, env)
-    fronts = fronts_of(path, setup, trained)
-    if all(len(front) < 2 for front in fronts.values()):
-        raise UserError(f"{path} has one policy in its front; filling takes two or more")
-    chosen = devices.choose(settings.device, _block(setup, fronts), setup.spec.split_cores)
+    on_host = setup.backend != "jax"
+    most = len(setup.agent.preferences) if on_host else MOST_BLOCK
+    chosen = devices.choose(settings.device, most, setup.spec.split_cores)  # before anything else uses JAX
     episodes = settings.episodes or trained.eval_episodes
     new = dataclasses.replace(trained, final_episodes=setup.episodes)
+    with jax.default_device(chosen[0]):
+        fronts = fronts_of(path, setup, trained)
+        if all(len(front) < 2 for front in fronts.values()):
+            raise UserError(f"{path} has one policy in its front; filling takes two or more")
+        block = most if on_host else block_size(next(iter(fronts.values())).params, chosen[0].platform)
     with _new_directory(settings.out, path) as out, jax.default_device(chosen[0]):
         backend = setup.make_backend(
-            np.resize(setup.agent.preferences, (_block(setup, fronts), len(setup.objectives))),
+            np.resize(setup.agent.preferences, (block, len(setup.objectives))),
             eval_episodes=min(episodes, setup.episodes),
             devices=chosen,
         )
         filled, reports = {}, {}
         with closing(backend):
             for seed, front in fronts.items():
-                filled[seed], reports[seed] = _Filling(setup, backend, front, settings, seed).run(episodes)
+                filled[seed], reports[seed] = _Filling(setup, backend, block, front, settings, seed).run(episodes)
         found = Filled(
             run=Run(out, setup.resolved(new), filled),
             source=path,
@@ -107,13 +112,10 @@ def _checked_setup(path: Path, settings: FillSettings, env: Any) -> tuple[Setup,
     return setup, trained
 
 
-def _block(setup: Setup, fronts: Mapping[int, Front]) -> int:
-    """Return the number of policies that are evaluated at a time: on the host as many as were trained."""
-    if setup.backend != "jax":
-        return len(setup.agent.preferences)
-    one = sum(np.asarray(x)[0].nbytes for x in jax.tree.leaves(next(iter(fronts.values())).params))
-    most = BLOCK.get(jax.default_backend(), MOST_BLOCK)
-    return max(1, min(most, BLOCK_BYTES // max(one, 1)))
+def block_size(params: PyTree, platform: str) -> int:
+    """Return the number of policies of one compiled evaluation in JAX, by the size of n stacked ones."""
+    one = sum(np.asarray(x)[0].nbytes for x in jax.tree.leaves(params))
+    return max(1, min(BLOCK.get(platform, MOST_BLOCK), BLOCK_BYTES // max(one, 1)))
 
 
 @contextlib.contextmanager
@@ -133,8 +135,11 @@ def _new_directory(out: Path | None, source: Path) -> Iterator[Path]:
 class _Filling:
     """Filling of the front of one training seed."""
 
-    def __init__(self, setup: Setup, trainer: Trainer, front: Front, settings: FillSettings, seed: int) -> None:
-        self._setup, self._trainer, self._front, self._settings, self._seed = setup, trainer, front, settings, seed
+    def __init__(
+        self, setup: Setup, trainer: Trainer, block: int, front: Front, settings: FillSettings, seed: int
+    ) -> None:
+        self._setup, self._trainer, self._block = setup, trainer, block
+        self._front, self._settings, self._seed = front, settings, seed
         # a training splits the key of its seed into five and leaves the fourth for evaluations like this
         self._key = jax.random.fold_in(jax.random.split(jax.random.key(settings.seed), 5)[3], seed)
         self._steps = 0
@@ -152,7 +157,7 @@ class _Filling:
         own = len(front)
         better = pool.front(epsilon)
         better = better[better >= own]
-        if len(better) > (most := max(own, 200)):
+        if len(better) > (most := max(own, MOST_CONFIRMED)):
             better = np.sort(better[np.argsort(-crowding_distance(pool.means[better]), kind="stable")[:most]])
         weights = np.concatenate([pool.weights[:own], pool.weights[better]])
         evaluation = self._evaluate(weights, CONFIRMATION, self._setup.episodes)
@@ -174,24 +179,17 @@ class _Filling:
         )
 
     def _evaluate(self, weights: Floats, stage: int, episodes: int) -> Evaluation:
-        """Evaluate merges (K, n), all on the same episodes of a stage; policies are made a few hundred at a time."""
-        size = self._trainer_rows
+        """Evaluate merges (K, n), all on the same episodes of a stage; policies are made a block at a time."""
         key = jax.random.fold_in(self._key, stage)
         parts = []
-        for begin in range(0, len(weights), size):
-            rows = weights[begin : begin + size]
+        for begin in range(0, len(weights), self._block):
+            rows = weights[begin : begin + self._block]
             policies: PyTree = merged(self._front.params, rows)
             keys = jnp.repeat(key[None], len(rows), axis=0)
             parts.append(self._trainer.evaluate(policies, self._preferences(rows), keys, episodes))
         evaluation: Evaluation = jax.tree.map(lambda *x: np.concatenate(x), *parts)
         self._steps += int(np.asarray(evaluation.length).sum())
         return evaluation
-
-    @property
-    def _trainer_rows(self) -> int:
-        """Number of policies to make at a time, a multiple of a block of the compiled evaluation."""
-        block = _block(self._setup, {0: self._front})
-        return block * max(1, 256 // block)
 
     def _preferences(self, weights: Floats) -> Floats:
         return merged_preferences(self._front.preferences, weights)

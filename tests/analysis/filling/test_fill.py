@@ -144,7 +144,7 @@ def test_a_failure_leaves_no_directory(run, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--candidates", "2"], "candidates must be at least 8, not 2"),
+        (["--candidates", "2"], "candidates must be at least 80, not 2"),
         (["--members", "1"], "members must be"),
         (["--max-envs", "4"], "--max-envs is for environments on the host"),
         (["--base", "median"], "base"),
