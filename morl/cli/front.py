@@ -132,7 +132,7 @@ def _print_utilities(fronts: Mapping[int, Front], options: FrontOptions) -> None
 
 
 def _print(fronts: Mapping[int, Front], chosen: Mapping[int, Sequence[int]], *, draw: bool) -> None:
-    from morl.cli.sketch import sketch
+    from morl.viz.sketch import sketch
 
     for seed, front in fronts.items():
         print(describe(seed, front, chosen[seed]))

@@ -5,8 +5,8 @@ import pytest
 
 from morl.cli import table as tables
 from morl.cli import train, tune, usage
-from morl.cli.sketch import sketch
 from morl.cli.table import paragraph, reflowed, table
+from morl.viz.sketch import sketch
 
 HEADER = ["id", "what", *(f"objective {i}" for i in range(9))]
 ROWS = [[str(i), "a long description of many words " * 3, *(f"{i * j + 0.5:.3f}" for j in range(9))] for i in range(3)]

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from morl.cli.sketch import HEIGHT, WIDTH, sketch
+from morl.viz.sketch import HEIGHT, WIDTH, sketch
 
 NAMES = ("gain", "speed")
 
