@@ -58,10 +58,10 @@ def merged(params: PyTree, weights: Floats) -> PyTree:
         )
 
     def whole(x: Any) -> Any:
-        found = statistics(x) if isinstance(x, RunningStats) else leaf(x)
+        found = statistics(x) if _is_statistics(x) else leaf(x)
         return jax.tree.map(lambda new, old: _with_rows(new, np.asarray(old)[which], alone), found, x)
 
-    return jax.tree.map(whole, params, is_leaf=lambda x: isinstance(x, RunningStats))
+    return jax.tree.map(whole, params, is_leaf=_is_statistics)
 
 
 def _with_rows(new: Any, old: Any, taken: NDArray[np.bool_]) -> Any:
@@ -84,12 +84,18 @@ def merged_preferences(preferences: Floats, weights: Floats) -> Floats:
 def inner_products(params: PyTree) -> Floats:
     """Return the inner products (n, n) of the parameters of n stacked policies, less their mean.
 
-    Distances between merges follow from them: |Σ(λ_n − μ_n)θ_n|² = (λ − μ)ᵀG(λ − μ) where λ and μ sum to 1.
+    Distances between merges follow from them: |Σ(λ_n − μ_n)θ_n|² = (λ − μ)ᵀG(λ − μ) where λ and μ sum to 1. Running
+    statistics are left out: they are in the units of what was seen, and count it.
     """
+    leaves = jax.tree.leaves(params, is_leaf=_is_statistics)
+    found = np.zeros((len(jax.tree.leaves(params)[0]),) * 2)
+    for x in leaves:
+        if not _is_statistics(x):
+            rows = np.asarray(x).reshape(len(x), -1).astype(np.float64)
+            rows = rows - rows.mean(axis=0)
+            found += rows @ rows.T
+    return found
 
-    def one(x: Any) -> Floats:
-        rows = np.asarray(x).reshape(len(x), -1).astype(np.float64)
-        rows = rows - rows.mean(axis=0)
-        return np.asarray(rows @ rows.T)
 
-    return np.asarray(sum(map(one, jax.tree.leaves(params))))
+def _is_statistics(x: Any) -> bool:
+    return isinstance(x, RunningStats)

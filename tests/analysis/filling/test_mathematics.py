@@ -175,6 +175,8 @@ def test_distances_in_parameters():
     away = one - other
     expected = ((one @ flat - other @ flat) ** 2).sum()
     assert away @ inner_products(params) @ away == pytest.approx(expected)
+    counted = {**params, "stats": policies(4)["stats"]}  # of observations, in their units
+    np.testing.assert_array_equal(inner_products(counted), inner_products(params))
 
 
 # --- Proposals --------------------------------------------------------------------------------------------------------
