@@ -114,7 +114,7 @@ def _checked_setup(path: Path, settings: FillSettings, env: Any) -> tuple[Setup,
 
 def block_size(params: PyTree, platform: str) -> int:
     """Return the number of policies of one compiled evaluation in JAX, by the size of n stacked ones."""
-    one = sum(np.asarray(x)[0].nbytes for x in jax.tree.leaves(params))
+    one: int = sum(np.asarray(x)[0].nbytes for x in jax.tree.leaves(params))
     return max(1, min(BLOCK.get(platform, MOST_BLOCK), BLOCK_BYTES // max(one, 1)))
 
 

@@ -50,12 +50,9 @@ def merged(params: PyTree, weights: Floats) -> PyTree:
     def statistics(x: RunningStats) -> RunningStats:
         spread = np.exp(summed(np.log(np.asarray(jax.vmap(deviation)(x), np.float64))))
         unit = np.broadcast_to(np.asarray(x.unit).max(axis=0), spread.shape)
-        return RunningStats(
-            leaf(x.mean),
-            np.asarray((spread / unit) ** 2, np.float32),
-            np.maximum(leaf(x.seen), 0.0),
-            np.asarray(unit, np.float32),
-        )
+        var: Any = np.asarray((spread / unit) ** 2, np.float32)
+        same: Any = np.asarray(unit, np.float32)
+        return RunningStats(leaf(x.mean), var, np.maximum(leaf(x.seen), 0.0), same)
 
     def whole(x: Any) -> Any:
         found = statistics(x) if _is_statistics(x) else leaf(x)

@@ -46,15 +46,17 @@ def proposals(surrogate: Surrogate, known: Floats, number: int, rng: np.random.G
         both = np.concatenate([chosen, np.clip(children, LOW, HIGH)])
         chosen = both[ranked(surrogate(both))[:POPULATION]]
     predicted = surrogate(chosen)
-    undominated = ~(known[None] >= predicted[:, None]).all(axis=-1).any(axis=1)
+    dominated = np.all(known[None] >= predicted[:, None], axis=-1)
+    undominated = ~np.any(dominated, axis=1)
     rows = np.flatnonzero(undominated) if undominated.any() else np.arange(len(chosen))
     return np.asarray(chosen[rows[spread(predicted[rows], number)]])
 
 
 def ranked(points: Floats) -> NDArray[np.int64]:
     """Return the rows of points (n, R) by the front they are on, and within a front by falling crowding distance."""
-    left, order = np.arange(len(points)), []
-    while len(left) and sum(map(len, order)) < POPULATION:
+    left = np.arange(len(points))
+    order: list[NDArray[np.int64]] = []
+    while len(left) and len(points) - len(left) < POPULATION:
         first = non_dominated(points[left])
         front = left[first]
         order.append(front[np.argsort(-crowding_distance(points[front]), kind="stable")])
