@@ -1,5 +1,6 @@
 """Filling of a run whose merged policies are known exactly, and the run directory that it leaves."""
 
+import itertools
 import json
 
 import numpy as np
@@ -103,23 +104,25 @@ def test_every_command_reads_it(run, filled, tmp_path, capsys):
 
 
 def test_only_confirmed_ones_enter(run, tmp_path, monkeypatch):
-    """Estimates of the search that are luck alone bring candidates to the confirmation, and not into the front."""
-    evaluate = filling._Filling._evaluate
+    """Estimates of the search that are luck alone bring every candidate to the confirmation, and few into the front."""
+    evaluate, seen = filling._Filling._evaluate, itertools.count()
 
     def lucky(self, weights, stage, episodes):
         found = evaluate(self, weights, stage, episodes)
         if stage != filling.SEARCH:
             return found
-        luck = (
-            np.random.default_rng(len(weights)).uniform(1, 2, (len(weights), 1, 2))
-            * ~(weights == 1).any(axis=1)[:, None, None]
-        )
-        return found._replace(discounted=np.asarray(found.discounted) + luck)
+        returns = np.array(found.discounted)
+        for row in np.flatnonzero(~(weights == 1).any(axis=1)):
+            place = next(seen) / SMALL["candidates"]
+            returns[row] = 10 + place, 10 - place  # each is on a front that beats the run's own
+        return found._replace(discounted=returns)
 
     monkeypatch.setattr(filling._Filling, "_evaluate", lucky)
     found = morl.fill(run, out=tmp_path / "run", **SMALL)
     (report,), front = found.reports.values(), found.run.front
-    assert 0 < report.merges < report.promising  # some were dominated after all
+    assert report.promising == report.tried
+    assert 0 < report.merges < report.promising  # those beyond the ends are dominated after all
+    assert report.before == 3
     np.testing.assert_allclose(front.returns, returns_of(actions_of(front)), atol=1e-6)
     assert non_dominated(front.returns).all()
 
@@ -158,7 +161,7 @@ def test_mistakes_are_one_line(run, flags, message, capsys):
 
 
 def test_runs_without_policies_to_merge(run, tmp_path, capsys):
-    (tmp_path / "config.yaml").write_text("agent: capql\nenv: deep-sea-treasure-v0\nsteps: 1000\n")
+    (tmp_path / "config.yaml").write_text("agent: capql\nenv: deep-sea-treasure-v0\nsteps: 100000\n")
     assert main(["fill", str(tmp_path)]) == 2
     assert "cannot work on a run of capql: its one policy takes every preference" in capsys.readouterr().err
     assert main(["fill", str(run.path), "--out", str(run.path)]) == 2
