@@ -200,7 +200,10 @@ def overridden(space: Space, changes: Mapping[str, Any], source: str) -> tuple[S
         searched.pop(name, None)
         if change is not None:
             fixed[name] = _frozen(change)
-    return searched, fixed
+    # a setting that is searched anew comes before those whose conditions look at it
+    looked_at = {other for parameter in searched.values() for other in parameter.when} - set(space)
+    first = {name: parameter for name, parameter in searched.items() if name in looked_at}
+    return {**first, **searched}, fixed
 
 
 def plain(space: Space) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -306,6 +306,29 @@ class Extension(Protocol):
         ...
 
 
+class Guide(Protocol):
+    """Schedule of a training that sets the step factor of each learner by what the evaluations of all have shown.
+
+    The learner has a method ``with_step_factor``, see :meth:`morl.agents.ppo.algorithm.PPO.with_step_factor`.
+    """
+
+    def saved(self) -> PyTree:
+        """Return all that going on needs, as NumPy arrays of shapes that never change."""
+        ...
+
+    def restore(self, saved: PyTree) -> None:
+        """Set what was saved."""
+        ...
+
+    def factors(self, evaluated: NDArray[np.float64]) -> NDArray[np.float32]:
+        """Return the factors of all seeds' learners until the next evaluation.
+
+        Args:
+            evaluated: (S, N, R) returns of what was evaluated for each seed, in the order of the learners.
+        """
+        ...
+
+
 class Recorder(Protocol):
     """Compiled function that runs and records episodes of N stacked actors, see :meth:`Simulator.recorder`.
 
@@ -440,6 +463,7 @@ class Agent(Protocol):
         draw_preference: function of a key that draws a preference (R,) for each episode, or None. It replaces
             ``preferences`` while training.
         warm_start: first part of the first stage, or None.
+        policy_metrics: names of metrics of an update of which metrics.csv has a column for each policy too.
     """
 
     @property
@@ -491,6 +515,24 @@ class Agent(Protocol):
 
     @property
     def warm_start(self) -> WarmStart | None:
+        return None
+
+    @property
+    def policy_metrics(self) -> tuple[str, ...]:
+        return ()
+
+    def guide(self, reference_point: NDArray[np.float64], num_seeds: int, capacity: int) -> Guide | None:
+        """Return the schedule that evaluations guide in the first stage, or None.
+
+        Args:
+            reference_point: (R,) of the hypervolume.
+            num_seeds: S.
+            capacity: places of an archive.
+        """
+        return None
+
+    def remark(self, row: Mapping[str, float]) -> str | None:
+        """Return a message about a row of metrics, or None; the training says each message once."""
         return None
 
     def preference_at(self, update: int, archive: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -25,6 +25,7 @@ import numpy as np
 
 from morl.agents.cmorl import lengths, trust_region
 from morl.agents.cmorl.lengths import Lengths
+from morl.agents.ppo import surrogates
 from morl.agents.ppo.algorithm import PPO
 from morl.agents.ppo.types import Policy, PPOLearning
 from morl.ops.batching import with_leading_axes
@@ -206,8 +207,8 @@ class ConstrainedPPO:
         advantage = rollout.advantage * unit[None, None]
         actor, log_std = trust_region.step(
             (params.actor, params.log_std),
-            self.ppo.surrogate_estimate(params, rollout, advantage),
-            self.ppo.objective_gradients(params, rollout, advantage),
+            surrogates.surrogate_estimate(self.ppo, params, rollout, advantage),
+            surrogates.objective_gradients(self.ppo, params, rollout, advantage),
             batch.preference[0, 0],  # the same at every step of a second stage
             slack - MARGIN,
             self.max_kl,

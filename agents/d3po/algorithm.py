@@ -17,9 +17,10 @@ import numpy as np
 
 from morl.agents.d3po import losses
 from morl.agents.d3po.config import D3POConfig
+from morl.agents.ppo import schedules
 from morl.agents.ppo.aggregation import objective_weights
 from morl.agents.ppo.algorithm import PPO
-from morl.agents.ppo.types import Minibatch, Params
+from morl.agents.ppo.types import Minibatch, Params, ProcessedRollout
 from morl.networks.conditioning import ConditionedInput, conditioned_network
 from morl.ops.masking import mask_logits, masked_mean
 from morl.ops.preferences import dirichlet_and_corners
@@ -40,6 +41,7 @@ class D3PO(PPO):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.config.concentration(self.num_objectives)
+        schedules.check_floor(self.config, self.num_objectives)
 
     def networks(self, rng: np.random.Generator) -> tuple[Any, Any]:
         """Return a fresh actor π(a|s, w) and critic V(s, w) of R values."""
@@ -75,7 +77,6 @@ class D3PO(PPO):
     def update(self, state: LearnerState, batch: Transition, key: jax.Array) -> tuple[LearnerState, Metrics]:
         """Learn from one rollout (T, B), for the preference (T, B, R) of each step."""
         key_fit, key_others = jax.random.split(key)
-        metrics: Metrics = {}
         # 1. estimate an advantage for each objective, under the preference of the step
         state, rollout = self.process_rollout(state, batch)
         # 2. standardise
@@ -86,18 +87,41 @@ class D3PO(PPO):
             advantage = losses.standardise_together(
                 rollout.advantage * units[None, None], batch.preference, rollout.weight
             )
-        if self.config.aggregator != "linear":  # each objective's own gradient is that of its weighted surrogate
-            size = self.num_objectives
-            even, key_weights = jnp.full(size, 1 / size, jnp.float32), jax.random.fold_in(key_others, 1)
-            own = batch.preference * advantage
-            weights, metrics = objective_weights(self, state.params, rollout, own, even, key_weights)
-            advantage = size * weights[None, None] * advantage
+        state, advantage, metrics = self.weigh_objectives(state, rollout, batch.preference, advantage, key_others)
+        if self.config.pareto_selection != "none":  # among episodes for preferences of the same largest weight
+            group = jnp.argmax(batch.preference, axis=-1).astype(jnp.int32)
+            factor, more = schedules.selection(self, batch, rollout, group)
+            advantage, metrics = factor[..., None] * advantage, {**metrics, **more}
         # 3. draw a preference w' to differ from at each step
         keys = jax.random.split(key_others, batch.reward.shape[:2])
         others = jax.vmap(jax.vmap(self.draw_preference))(keys)
         # 4. pass over the rollout
         state, more = self.fit(state, rollout, advantage, key_fit, extra=others)
         return state, {**more, **metrics}
+
+    def weigh_objectives(
+        self,
+        state: LearnerState,
+        rollout: ProcessedRollout,
+        preference: jax.Array,
+        advantage: jax.Array,
+        key: jax.Array,
+    ) -> tuple[LearnerState, jax.Array, Metrics]:
+        """Return advantages (T, B, R) whose objectives are weighed by an aggregator or a schedule, and metrics.
+
+        The weights are beside the preferences (T, B, R): an objective's own gradient is that of its weighted surrogate.
+        """
+        c, size = self.config, self.num_objectives
+        even = jnp.full(size, 1 / size, jnp.float32)
+        if c.aggregator != "linear":
+            key_weights = jax.random.fold_in(key, 1)
+            weights, metrics = objective_weights(self, state.params, rollout, preference * advantage, even, key_weights)
+        elif c.weight_schedule == "gradient":
+            own = preference * advantage
+            state, weights, metrics = schedules.follow_gradients(self, state, rollout, own, even, even)
+        else:
+            return state, advantage, schedules.step_metrics(state)
+        return state, size * weights[None, None] * advantage, metrics
 
     def actor_loss(
         self, params: Params, output: jax.Array, log_ratio: jax.Array, batch: Minibatch

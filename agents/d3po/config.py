@@ -63,6 +63,8 @@ class D3POConfig(PPOConfig):
             )
         check_concentration(self.preference_concentration)
         check_warm_start(self)
+        if self.warm_start is not None and self.schedules:
+            raise UserError(f"warm_start imitates, and {self.schedules[0]} weighs what is learnt by reward; give one")
         if self.preference_units == "raw" and self.normalise_advantages == "each":
             raise UserError("preference_units raw needs normalise_advantages together, as each weighs deviations")
 

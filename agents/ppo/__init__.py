@@ -18,6 +18,10 @@ register_agent(
         entry_point="morl.agents.ppo.agent:PPOAgent",
         config="morl.agents.ppo.config:PPOAgentConfig",
         space="morl.agents.ppo.config:SPACE",
+        protocols={
+            "dynamic-weights": "morl.agents.ppo.presets:dynamic_weights",
+            "dynamic-weights-slow": "morl.agents.ppo.presets:dynamic_weights_slow",
+        },
     )
 )
 __getattr__ = lazy_names(

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from morl.agents.ppo.aggregation import WITHOUT_PREFERENCE, AggregatingPPO
 from morl.agents.ppo.algorithm import PPO
 from morl.agents.ppo.config import PoliciesConfig, PPOAgentConfig
+from morl.agents.ppo.schedules import ScheduledPPO
 from morl.agents.ppo.setup import OnPolicyAgent, make_learner, updates_within
 from morl.agents.ppo.utility import EpisodeUtility, ExpectedReturnUtility, load_utility
 from morl.envs.accrued import AccruedSpace
@@ -56,7 +57,8 @@ class PolicyPerPreference(OnPolicyAgent):
     @cached_property
     def learner(self) -> PPO:
         """Return the learner, whose code all policies share."""
-        kind = PPO if self.config.aggregator == "linear" else AggregatingPPO
+        kind: type[PPO] = PPO if self.config.aggregator == "linear" else AggregatingPPO
+        kind = ScheduledPPO if self.config.schedules else kind
         return make_learner(kind, self.config, self.task, self.total_updates)
 
     @property

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from morl.agents.ppo.algorithm import PPO
+from morl.agents.ppo.surrogates import objective_gradients
 from morl.agents.ppo.types import Params, ProcessedRollout
 from morl.ops.aggregation import advantages
 from morl.ops.aggregation.named import Options, aggregate
@@ -81,7 +82,7 @@ def objective_weights(
     if c.aggregator == "advantage-mgda":
         mean = masked_mean(advantage, rollout.weight[..., None], (0, 1))
         return advantages.advantage_mgda(advantage - mean[None, None], rollout.weight), {}
-    gram = gram_matrix(learner.objective_gradients(params, rollout, advantage))
+    gram = gram_matrix(objective_gradients(learner, params, rollout, advantage))
     options = Options(radius=c.cagrad_radius, fairness=c.fairgrad_alpha)
     norm = jnp.sqrt(jnp.diag(gram))
     product = norm[:, None] * norm[None]

@@ -11,7 +11,6 @@ A kind of PPO with other networks or another loss of the actor overrides :meth:`
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -24,8 +23,7 @@ from gymnasium import Space
 
 from morl.agents.ppo import losses
 from morl.agents.ppo.config import PPOConfig
-from morl.agents.ppo.losses import SurrogateEstimate
-from morl.agents.ppo.types import ActorParams, Minibatch, Params, Policy, PPOLearning, ProcessedRollout
+from morl.agents.ppo.types import Minibatch, Params, Policy, PPOLearning, ProcessedRollout
 from morl.networks.images import ObservationEncoder, observation_encoder
 from morl.ops import distributions, running_statistics
 from morl.ops.initial import generator
@@ -108,7 +106,7 @@ class PPO:
 
     def begin(self, policy: Policy) -> LearnerState:
         """Return a learner that starts from the policy of another one."""
-        params = Params(policy.actor, policy.log_std, policy.critic)
+        params, schedule = Params(policy.actor, policy.log_std, policy.critic), self.config.weight_schedule
         learning = PPOLearning(
             opt_state=self._optimiser.init(params),
             obs_stats=policy.obs_stats,
@@ -116,6 +114,8 @@ class PPO:
             updates=jnp.int32(0),
             # low at the start, as a policy of little entropy is soon moved too far; it rises within an update
             kl_step_scale=None if self.config.target_kl is None else jnp.float32(0.1),
+            step_factor=jnp.float32(1.0) if schedule == "hypervolume" else None,
+            objective_weights=jnp.zeros(self.num_objectives, jnp.float32) if schedule == "gradient" else None,
         )
         return LearnerState(params, learning, episode=jnp.zeros((self.num_envs, self.num_objectives), jnp.float32))
 
@@ -123,6 +123,10 @@ class PPO:
         """Extract the acting and warm-start parameters."""
         actor, log_std, critic = state.params
         return Policy(actor, log_std, state.learning.obs_stats, critic, state.learning.return_stats)
+
+    def with_step_factor(self, state: LearnerState, factor: jax.Array) -> LearnerState:
+        """Return the learner with another factor () of the actor's steps, or learners (P, ...) with factors (P,)."""
+        return state._replace(learning=state.learning._replace(step_factor=factor))
 
     def act(self, policy: Policy, obs: jax.Array, preference: jax.Array, key: jax.Array, *, greedy: bool) -> jax.Array:
         """Return actions (B, ...) for observations (B, ...) and preferences (R,) or (B, R)."""
@@ -214,7 +218,8 @@ class PPO:
             params, opt_state, scale = carry
             key_order, progress = inputs
             order = jax.random.permutation(key_order, steps.weight.shape[0]).reshape(c.minibatches, -1)
-            step = partial(self._gradient_step, steps, scale, train_actor)
+            factor = state.learning.step_factor if scale is None else scale  # never both
+            step = partial(self._gradient_step, steps, factor, train_actor)
             (params, opt_state), metrics = jax.lax.scan(step, (params, opt_state), order)
             metrics = jax.tree.map(jnp.mean, metrics)
             if scale is not None and c.target_kl is not None:
@@ -235,19 +240,19 @@ class PPO:
     def _gradient_step(
         self,
         steps: Minibatch,
-        kl_step_scale: jax.Array | None,
+        actor_factor: jax.Array | None,
         train_actor: bool,
         carry: tuple[Params, PyTree],
         rows: jax.Array,
     ) -> tuple[tuple[Params, PyTree], Metrics]:
-        """Take one step of Adam on the minibatch of these rows."""
+        """Take one step of Adam on the minibatch of these rows, the actor's ``actor_factor`` times as long."""
         params, opt_state = carry
         minibatch: Minibatch = jax.tree.map(lambda x: x[rows], steps)
         gradient, metrics = jax.grad(self.loss, has_aux=True)(params, minibatch, train_actor)
         updates: Any
         updates, opt_state = self._optimiser.update(gradient, opt_state, params)
-        if kl_step_scale is not None:
-            actor, log_std = jax.tree.map(lambda x: kl_step_scale * x, (updates.actor, updates.log_std))
+        if actor_factor is not None:
+            actor, log_std = jax.tree.map(lambda x: actor_factor * x, (updates.actor, updates.log_std))
             updates = updates._replace(actor=actor, log_std=log_std)
         return (optax.apply_updates(params, updates), opt_state), metrics
 
@@ -276,40 +281,6 @@ class PPO:
     ) -> tuple[jax.Array, Metrics]:
         """Return -L^CLIP (equation 7) of policies described by ``output`` (N, ...), and metrics of its parts."""
         return losses.clipped_surrogate_loss(log_ratio, batch.advantage, batch.weight, self.config.clip_eps), {}
-
-    def objective_gradients(self, params: Params, rollout: ProcessedRollout, advantage: jax.Array) -> ActorParams:
-        """Return the policy gradient of each objective before any sum, as a pytree (R, ...) of actor and ``log_std``.
-
-        For the policy that acted the probability ratio is 1 and nothing is clipped, so the preference-weighted sum of
-        these gradients is that of the first step on L^CLIP. :func:`morl.ops.gradients.gram_matrix` gives their inner
-        products.
-
-        Args:
-            params: parameters of the policy that acted.
-            rollout: result of :meth:`process_rollout`.
-            advantage: (T, B, R); centred here.
-        """
-        estimate = self.surrogate_estimate(params, rollout, advantage)
-        gradients: ActorParams = jax.jacrev(lambda actor: estimate(actor).gains)((params.actor, params.log_std))
-        return gradients
-
-    def surrogate_estimate(
-        self, params: Params, rollout: ProcessedRollout, advantage: jax.Array
-    ) -> Callable[[ActorParams], SurrogateEstimate]:
-        """Return a function that estimates other actors by a rollout of ``params`` and advantages (T, B, R)."""
-        before = mask_logits(params.actor(rollout.inputs), rollout.mask)
-
-        def estimate(other: ActorParams) -> SurrogateEstimate:
-            actor, log_std = other
-            output = mask_logits(actor(rollout.inputs), rollout.mask)
-            log_ratio = self.actions.log_prob(output, log_std, rollout.action) - rollout.log_prob
-            divergence = self.actions.divergence(before, params.log_std, output, log_std)
-            return SurrogateEstimate(
-                gains=losses.objective_surrogates(log_ratio, advantage, rollout.weight),
-                divergence=masked_mean(divergence, rollout.weight),
-            )
-
-        return estimate
 
     def values(self, policy: Policy, batch: Transition) -> tuple[jax.Array, jax.Array]:
         """Return the values (T, B, R) of the observations acted on and of the next ones, in scaled units."""

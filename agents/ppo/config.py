@@ -79,6 +79,22 @@ class PPOConfig:
     """Radius c within which cagrad looks for a better direction, in lengths of the linear one."""
     fairgrad_alpha: float = 2.0
     """Fairness α of fairgrad: 1 is the Nash bargaining solution, large ones raise the smallest gain."""
+    weight_schedule: Literal["none", "hypervolume", "gradient"] = "none"
+    """hypervolume: at each evaluation the actor's steps are made the longer, the more a policy adds to the hypervolume
+    reached so far; gradient: at each update weights move towards objectives whose gradients agree with all."""
+    hypervolume_gain: float = 1.0
+    """Factor of a policy's relative gain of hypervolume x in the length of its steps, 0.5 + 1.5 tanh(gain x)."""
+    weight_rate: float = 0.1
+    """Rate of the gradient schedule; of published constants η / μ."""
+    weight_normalise: bool = True
+    """Let each objective's gradient have length 1 in the gradient schedule; else the longest one wins, as published."""
+    weight_pull: float = 0.1
+    """Share by which the gradient schedule draws weights back to the preference at each update; 0 as published."""
+    weight_floor: float = 0.01
+    """Least weight of an objective in the gradient schedule; 0 as published."""
+    pareto_selection: Literal["none", "hard", "soft"] = "none"
+    """Learn from episodes that no other one of the rollout dominates (hard), or from each the less, the more others
+    dominate it (soft)."""
     hidden: tuple[int, ...] = (64, 64)
     """Widths of the hidden layers of actor and critic."""
     encoder: Literal["auto", "flat", "nature"] = "auto"
@@ -107,12 +123,30 @@ class PPOConfig:
                 f"aggregator pama needs an entropy_coefficient of at least {LEAST_ENTROPY}, not "
                 f"{self.entropy_coefficient}: it only ever makes actions more likely"
             )
+        self._check_schedules()
         check_widths(self, "hidden")
         if (self.num_envs * self.rollout_steps) % self.minibatches:
             raise UserError(
                 f"minibatches must divide num_envs * rollout_steps = {self.num_envs * self.rollout_steps}, "
                 f"not {self.minibatches}"
             )
+
+    def _check_schedules(self) -> None:
+        check_range(self, "hypervolume_gain", low=0, open_low=True)
+        check_range(self, "weight_rate", low=0)
+        check_range(self, "weight_pull", low=0, high=1)
+        check_range(self, "weight_floor", low=0, high=0.5, open_high=True)
+        if self.aggregator != "linear" and self.schedules:
+            raise UserError(f"aggregator and {self.schedules[0]} both decide what is learnt from; give one of them")
+        if self.target_kl is not None and self.weight_schedule == "hypervolume":
+            raise UserError(
+                "target_kl and weight_schedule hypervolume both set the length of the steps; give one of them"
+            )
+
+    @property
+    def schedules(self) -> tuple[str, ...]:
+        """Return the names of the settings, of a schedule or a selection, that are in use."""
+        return tuple(name for name in ("weight_schedule", "pareto_selection") if getattr(self, name) != "none")
 
 
 @dataclass(frozen=True)
@@ -123,6 +157,8 @@ class PoliciesConfig(PPOConfig):
     """Policies trained in parallel, one for each of as many preferences, equally spread over the simplex."""
     min_weight: float = 0.0
     """Least weight of every objective in these preferences; above 0 none leaves an objective out."""
+    weight_start: Literal["preference", "uniform"] = "preference"
+    """Weights that the gradient schedule starts from; uniform as published."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -159,6 +195,8 @@ class PPOAgentConfig(PoliciesConfig):
         check_range(self, "utility_smoothness", low=1e-3, high=1e3)
         if self.aggregator != "linear" and not self.weighs_linearly:
             raise UserError("aggregator and utility both weigh the objectives; give one of them")
+        if self.schedules and not self.weighs_linearly:
+            raise UserError(f"utility and {self.schedules[0]} both decide what is learnt from; give one of them")
 
     @property
     def weighs_linearly(self) -> bool:
@@ -196,4 +234,9 @@ SPACE: Space = {
     "rollout_steps": Parameter(Choice((32, 64, 128))),  # minibatches divide each, whatever the number of environments
     "hidden": Parameter(Choice(((64, 64), (128, 128)))),
     "num_policies": Parameter(Integer(4, 10)),
+    # where the schedule is chosen, or searched: --space 'weight_schedule={choice: [none, hypervolume, gradient]}'
+    "hypervolume_gain": Parameter(log_real(0.3, 30.0), when={"weight_schedule": ("hypervolume",)}),
+    "weight_rate": Parameter(log_real(1e-3, 1.0), live=True, when={"weight_schedule": ("gradient",)}),
+    "weight_normalise": Parameter(Choice((True, False)), when={"weight_schedule": ("gradient",)}),
+    "weight_pull": Parameter(Real(0.0, 0.5), live=True, when={"weight_schedule": ("gradient",)}),
 }

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
 
 from morl.agents.ppo.algorithm import PPO
 from morl.agents.ppo.config import PPOConfig
+from morl.agents.ppo.guide import HypervolumeGuide
+from morl.agents.ppo.schedules import crowded_note, metric_names
 from morl.errors import UserError
 from morl.ops.distributions import for_space
 from morl.types import Agent, Task
@@ -23,6 +29,23 @@ class OnPolicyAgent(Agent):
     @property
     def action_notes(self) -> tuple[str, ...]:
         return for_space(self.learner.action_space).notes
+
+    def guide(self, reference_point: NDArray[np.float64], num_seeds: int, capacity: int) -> HypervolumeGuide | None:
+        """Return the hypervolume schedule of a training, or None; see :class:`morl.types.Agent`."""
+        c = self.learner.config
+        if c.weight_schedule != "hypervolume":
+            return None
+        return HypervolumeGuide(reference_point, num_seeds, len(self.preferences), capacity, c.hypervolume_gain)
+
+    @property
+    def policy_metrics(self) -> tuple[str, ...]:
+        """Return the metrics of a schedule."""
+        return metric_names(self.learner.config, self.learner.num_objectives)
+
+    def remark(self, row: Mapping[str, float]) -> str | None:
+        """Return a message where Pareto selection has nothing to select from."""
+        share = row.get("non_dominated_share", float("nan"))
+        return crowded_note(self.learner.config, self.learner.num_objectives, share)
 
     @property
     def update_bytes(self) -> int:

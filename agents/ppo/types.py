@@ -52,6 +52,8 @@ class PPOLearning(NamedTuple):
         return_stats: running statistics of the discounted return of each objective, (R,).
         updates: () int32.
         kl_step_scale: () factor of the actor's steps; None without ``target_kl``.
+        step_factor: () another one, which the hypervolume schedule sets from outside; None without.
+        objective_weights: (R,) of the gradient schedule, zeros before its first update; None without.
     """
 
     opt_state: PyTree
@@ -59,6 +61,8 @@ class PPOLearning(NamedTuple):
     return_stats: RunningStats
     updates: jax.Array
     kl_step_scale: jax.Array | None
+    step_factor: jax.Array | None = None
+    objective_weights: jax.Array | None = None
 
 
 class ProcessedRollout(NamedTuple):

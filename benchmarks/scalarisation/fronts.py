@@ -1,4 +1,4 @@
-"""Fronts of PPO with each aggregator beside linear weights, at equal steps."""
+"""Fronts of PPO with each aggregator, weight schedule and Pareto selection beside linear weights, at equal steps."""
 
 from __future__ import annotations
 
@@ -17,20 +17,30 @@ CASES = {
     "building-3d": "--final-episodes 10 --steps 300000",
     "mo-hopper-2obj": "--reference-point -100 -100 --final-episodes 10 --steps 300000",
 }
+SCHEDULES = {
+    "hypervolume": ["--weight-schedule", "hypervolume"],
+    "hypervolume-gain-10": ["--weight-schedule", "hypervolume", "--hypervolume-gain", "10"],
+    "gradient": ["--weight-schedule", "gradient"],
+    "gradient-published": ["--preset", "dynamic-weights"],
+    "gradient-published-slow": ["--preset", "dynamic-weights-slow"],
+    "pareto-hard": ["--pareto-selection", "hard"],
+    "pareto-soft": ["--pareto-selection", "soft"],
+}
+"""Flags of the weight schedules and Pareto selections, by name; all other names are aggregators."""
 VERSIONS = {"mo-hopper-2obj": "v5"}
 
 
-def command(case: str, aggregator: str, steps: int | None = None) -> list[str]:
+def command(case: str, name: str, steps: int | None = None) -> list[str]:
     """Return the arguments of ``morl`` that train a case."""
     env = f"{case}-{VERSIONS.get(case, 'v0')}"
     more = [] if steps is None else ["--steps", str(steps)]
     flags = CASES[case].split()
     if more:
         flags = flags[: flags.index("--steps")]
-    return ["train", "ppo", "--env", env, *flags, *more, "--aggregator", aggregator]
+    return ["train", "ppo", "--env", env, *flags, *more, *SCHEDULES.get(name, ["--aggregator", name])]
 
 
-def one_run(case: str, aggregator: str, seed: int, steps: int | None = None) -> dict[str, Any]:
+def one_run(case: str, name: str, seed: int, steps: int | None = None) -> dict[str, Any]:
     """Train in a process of its own; return hypervolume, expected utility, size of the front and seconds."""
     import morl
     from morl.ops.metrics import expected_utility
@@ -38,7 +48,7 @@ def one_run(case: str, aggregator: str, seed: int, steps: int | None = None) -> 
 
     with tempfile.TemporaryDirectory() as scratch:
         out = Path(scratch) / "run"
-        words = [sys.executable, "-m", "morl", *command(case, aggregator, steps), "--seed", str(seed)]
+        words = [sys.executable, "-m", "morl", *command(case, name, steps), "--seed", str(seed)]
         started = time.perf_counter()
         subprocess.run([*words, "--out", str(out)], check=True, stdout=subprocess.DEVNULL)
         seconds = time.perf_counter() - started
@@ -52,16 +62,16 @@ def one_run(case: str, aggregator: str, seed: int, steps: int | None = None) -> 
     }
 
 
-def measure(case: str, aggregator: str, seeds: range, steps: int | None = None) -> dict[str, Any]:
+def measure(case: str, name: str, seeds: range, steps: int | None = None) -> dict[str, Any]:
     """Return a row of the runs of several seeds."""
     if case not in CASES:
         raise SystemExit(f"unknown case {case!r}; known: {', '.join(CASES)}")
-    runs = [one_run(case, aggregator, seed, steps) for seed in seeds]
+    runs = [one_run(case, name, seed, steps) for seed in seeds]
     for run in runs:
-        print(f"{case}, {aggregator}: {run}", flush=True)
+        print(f"{case}, {name}: {run}", flush=True)
     return {
         "case": case,
-        "aggregator": aggregator,
-        "command": f"morl {' '.join(command(case, aggregator, steps))}",
+        "name": name,
+        "command": f"morl {' '.join(command(case, name, steps))}",
         "runs": runs,
     }

@@ -172,6 +172,7 @@ class _Training:
         self.total += self.variation.steps if self.variation else 0
         self.device = f"{min(len(chosen), len(self.preferences))} x {chosen[0].device_kind}"
         self.solutions = setup.make_solution_set(self.seeds, settings.archive_capacity)
+        self.guide = agent.guide(setup.reference_point, settings.num_seeds, settings.archive_capacity)
         later = extension.extra_metrics if extension else ()
         self.results = Results(setup, settings, path, self.seeds, self.per_seed, self.solutions, later)
         self.estimate = Estimate()
@@ -298,7 +299,7 @@ class _Training:
             trainer = self._trainer(stage)
             if stage:
                 states[stage] = trainer.init(self._keys(self.learner_keys))
-            return {"trainer": trainer.saved(states[stage]), "kept": self.solutions.saved()}
+            return self._tree(trainer, states[stage])
 
         shape = (len(self.preferences), len(self.seeds), len(self.stages))
         saved, progress, damaged = self.saver.last(like, self.setup.resolved(self.settings), self.setup.defaults, shape)
@@ -314,6 +315,8 @@ class _Training:
             progress.evaluations_in_stage = sum(target <= progress.updates for target in targets)
         self.progress = progress
         self.solutions.restore(saved["kept"])
+        if self.guide:
+            self.guide.restore(saved["guide"])
         self.clock -= progress.seconds
         return self._trainer(progress.stage).restored(states[progress.stage], saved["trainer"])
 
@@ -396,6 +399,11 @@ class _Training:
         with self._writing():
             for row in rows:
                 record.write(row)
+        for row in rows:
+            remark = self.setup.agent.remark(row)
+            if remark and remark not in self.progress.told:
+                self.progress.told.append(remark)
+                self._note(remark, record)
         self.watcher.update(status_of(rows, self.progress.steps, self.total, rate))
 
     def _stage_preferences(self, extension: Extension | None) -> Floats:
@@ -452,6 +460,7 @@ class _Training:
                 self._fold(self.eval_keys, progress.evaluations),
                 self.settings.eval_episodes,
             )
+            state = self._guided(trainer, state)
             self._tell(record)
             steps = trainer.steps(progress.updates) - trainer.steps(progress.updates - progress.since)
             rate = steps * len(self.seeds) / progress.learning
@@ -485,6 +494,13 @@ class _Training:
             state = trainer.with_preferences(state, np.concatenate(preferences))
         return state, min(target, (progress.updates // interval + 1) * interval)
 
+    def _guided(self, trainer: Trainer, state: Any) -> Any:
+        """Set the step factors that the agent's guide finds from the last evaluation, in the first stage."""
+        if self.guide is None or self.progress.stage:
+            return state
+        paced: Any = trainer
+        return paced.with_step_factors(state, self.guide.factors(self.solutions.evaluated))
+
     def _tell(self, record: Recorder) -> None:
         for text in self.backend.incidents():
             self._note(text, record)
@@ -515,10 +531,15 @@ class _Training:
 
     def _save(self, trainer: Trainer, state: Any, record: Recorder) -> None:
         """Write a checkpoint of this moment."""
-        tree = {"trainer": trainer.saved(state), "kept": self.solutions.saved()}
+        tree = self._tree(trainer, state)
         with self._writing():
             self.progress.seconds, self.progress.rows = self._seconds(), record.rows()
             self.saver.save(tree, self.progress, self.setup.resolved(self.settings))
+
+    def _tree(self, trainer: Trainer, state: Any) -> dict[str, Any]:
+        """Return the arrays of a checkpoint."""
+        guide = {"guide": self.guide.saved()} if self.guide else {}
+        return {"trainer": trainer.saved(state), "kept": self.solutions.saved(), **guide}
 
     def _seconds(self) -> float:
         """Return the seconds of work, including those before an interruption."""

@@ -28,6 +28,7 @@ class Progress:
         seconds: of work.
         rows: bytes of metrics.csv.
         stages: updates of each stage, as they are planned.
+        told: remarks of the agent that were said, each once.
         taken: for each seed what the second stage has noted, see :class:`morl.types.Extension`.
     """
 
@@ -43,6 +44,7 @@ class Progress:
     seconds: float = 0.0
     rows: int = 0
     stages: list[int] = field(default_factory=list)
+    told: list[str] = field(default_factory=list)
     taken: list[set[bytes]] = field(default_factory=list)
 
     def metric_sums(self) -> MetricSums | None:
@@ -83,7 +85,7 @@ def from_json(values: Any, num_policies: int, num_seeds: int, stages: int) -> Pr
         UserError: it does not hold the progress of such a training.
     """
     try:
-        values = {"stages": [], **values}  # earlier versions had none
+        values = {"stages": [], "told": [], **values}  # earlier versions had none
         if set(values) != {each.name for each in fields(Progress)}:
             raise ValueError("names")
         progress = Progress(**{**values, "taken": [{bytes.fromhex(x) for x in notes} for notes in values["taken"]]})

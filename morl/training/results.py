@@ -73,9 +73,21 @@ class Results:
                     "steps_per_second": round(rate, 1),
                     **dict.fromkeys(self.later_metrics, float("nan")),
                     **{name: sum(values[mine]) / number for name, values in progress.sums.items()},
+                    **self._of_each_policy(progress, mine),
                 }
             )
         return rows
+
+    def _of_each_policy(self, progress: Progress, mine: slice) -> dict[str, float]:
+        """Return the metrics of each policy of a seed, where it has several, that the agent names, by column."""
+        if self.per_seed == 1:
+            return {}
+        numbers = progress.numbers[mine]
+        return {
+            f"{name}_policy_{i}": value / (number or np.nan)
+            for name in self.setup.agent.policy_metrics
+            for i, (value, number) in enumerate(zip(progress.sums.get(name, [])[mine], numbers, strict=False))
+        }
 
     def _quality(self, returns: Floats) -> dict[str, float]:
         """Return the metrics of a front (n, R) that are computed at every evaluation, by column."""

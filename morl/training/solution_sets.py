@@ -40,12 +40,15 @@ class SolutionSet(Protocol):
         conditional: the rows are one policy (or sampler) under several preferences.
         labelled: the rows are objects as they were labelled in training, exactly and once.
         unsupported: commands that cannot work on such a run, with the reason in words.
+        evaluated: (S, N, R) mean returns of the last update, of the policies or preferences in their order; only where
+            an agent has a :class:`morl.types.Guide`.
     """
 
     kind: ClassVar[Literal["policies", "objects"]]
     conditional: ClassVar[bool]
     labelled: ClassVar[bool] = False
     unsupported: ClassVar[Unsupported]
+    evaluated: Floats
 
     def begin(self, policies: PyTree, preferences: Floats) -> None:
         """Prepare an empty set for policies like these, of all seeds, stacked; before anything else."""
@@ -152,7 +155,7 @@ class ParetoArchive(SolutionSet):
             return np.asarray(x).reshape(seeds, -1, *np.shape(x)[1:])
 
         items = jax.tree.map(by_seed, (policies, preferences.astype(np.float32)))
-        returns = by_seed(np.asarray(samples).mean(axis=1))
+        returns = self.evaluated = by_seed(np.asarray(samples).mean(axis=1))
         # a greedy choice among NaN is still a choice: returns alone do not show that a policy has diverged
         whole = [np.isfinite(x).reshape(*returns.shape[:2], -1).all(axis=2) for x in jax.tree.leaves(items)]
         stderr = by_seed(mean_and_stderr(samples)[1].astype(np.float32))
@@ -264,7 +267,7 @@ class ConditionalPolicy(SolutionSet):
     def update(self, trainer: Trainer, policies: PyTree, preferences: Floats, keys: jax.Array, episodes: int) -> None:
         refuse_diverged(policies, self._seeds, "policy")
         evaluation = trainer.evaluate(policies, self._repeated(self._watched), keys, episodes)
-        means = np.asarray(evaluation.discounted, np.float64).mean(axis=2)
+        means = self.evaluated = np.asarray(evaluation.discounted, np.float64).mean(axis=2)
         self._returns = [points[non_dominated(points, keep_duplicates=False)] for points in means]
         self._policies = policies
 

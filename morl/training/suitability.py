@@ -19,7 +19,7 @@ LEARNERS = ("learner", "extension")  # parts of an agent that have methods of th
 # Members that the core uses; those without a default do nothing where they are the protocol's own.
 AGENT = (
     *("learner", "preferences", "updates", "extension", "num_preferences", "notes", "budget", "preference_interval"),
-    *("update_bytes", "update_settings", "draw_preference", "preference_at"),
+    *("update_bytes", "update_settings", "draw_preference", "preference_at", "policy_metrics", "guide", "remark"),
 )
 LEARNER = ("num_envs", "rollout_steps", "init", "policy", "act", "to_env", "update")
 WITHOUT_DEFAULT = ("learner", "preferences", "updates", *LEARNER)

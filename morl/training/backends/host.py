@@ -154,6 +154,11 @@ class HostBackend:
         """Return the state with other preferences, see :class:`morl.types.Trainer`."""
         return state._replace(preferences=preferences.astype(np.float32))
 
+    def with_step_factors(self, state: HostState, factors: NDArray[np.float32]) -> HostState:
+        """Return the state with other factors (P,) of the learners' steps, see :class:`morl.types.Guide`."""
+        learner: Any = self.learner
+        return state._replace(learners=learner.with_step_factor(state.learners, self._sharding.shard(factors)))
+
     def run(self, state: HostState, updates: int, sums: MetricSums | None = None) -> tuple[HostState, MetricSums]:
         """Run ``updates`` updates of every policy, see :class:`morl.types.Trainer`."""
         state = self._uncut(state)

@@ -80,6 +80,14 @@ class DoubleBufferedHost:
         )
         return first, second
 
+    def with_step_factors(self, state: State, factors: NDArray[np.float32]) -> State:
+        """Return the state with other factors (P,) of the learners' steps, see :class:`morl.types.Guide`."""
+        first, second = (
+            half.with_step_factors(own, factors[self._mine(i)])
+            for i, (half, own) in enumerate(zip(self._halves, state, strict=True))
+        )
+        return first, second
+
     def for_learner(self, learner: Learner) -> DoubleBufferedHost:
         """Return a trainer of another learner on the same environments, see :class:`morl.types.Trainer`."""
         other = copy.copy(self)

@@ -154,6 +154,11 @@ class JaxBackend:
         weights = jax.device_put(self._filled(preferences), self._sharding.sharding)
         return state._replace(preferences=weights)
 
+    def with_step_factors(self, state: JaxState, factors: NDArray[np.float32]) -> JaxState:
+        """Return the state with other factors (P,) of the learners' steps, see :class:`morl.types.Guide`."""
+        learner: Any = self.learner
+        return state._replace(learners=learner.with_step_factor(state.learners, self._sharding.shard(factors)))
+
     def run(self, state: JaxState, updates: int, sums: MetricSums | None = None) -> tuple[JaxState, MetricSums]:
         """Run ``updates`` updates of every policy, see :class:`morl.types.Trainer`."""
         if self._metrics is None:

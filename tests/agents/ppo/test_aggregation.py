@@ -14,6 +14,7 @@ from morl.agents.ppo import PPOAgent, PPOAgentConfig
 from morl.agents.ppo.aggregation import AggregatingPPO, objective_weights, stepwise_advantage
 from morl.agents.ppo.algorithm import PPO
 from morl.agents.ppo.config import PPOConfig
+from morl.agents.ppo.surrogates import objective_gradients
 from morl.agents.ppo.types import Minibatch
 from morl.errors import UserError
 from morl.ops.aggregation.advantages import weighted_sum
@@ -42,7 +43,7 @@ def batch():
     @jax.jit
     def process(state, steps):
         _, rollout = learner.process_rollout(state, steps)
-        return rollout, learner.objective_gradients(state.params, rollout, rollout.advantage)
+        return rollout, objective_gradients(learner, state.params, rollout, rollout.advantage)
 
     return learner, state, *process(state, experience(Probe("dent"), learner, state, (0.3, 0.7)))
 

@@ -12,6 +12,7 @@ from morl.agents.cmorl import CMORL, CMORLConfig
 from morl.agents.ppo import PPOAgent, PPOAgentConfig, losses
 from morl.agents.ppo.algorithm import PPO
 from morl.agents.ppo.config import PPOConfig
+from morl.agents.ppo.surrogates import objective_gradients
 from morl.agents.ppo.types import Minibatch
 from morl.errors import UserError
 from morl.ops.gradients import gram_matrix
@@ -256,7 +257,7 @@ def gradients_of_objectives(kind):
     @jax.jit
     def gradients(state, batch):
         _, rollout = learner.process_rollout(state, batch._replace(valid=valid))
-        return rollout, learner.objective_gradients(state.params, rollout, rollout.advantage)
+        return rollout, objective_gradients(learner, state.params, rollout, rollout.advantage)
 
     return learner, state, *gradients(state, actor(env, learner)(state, (0.3, 0.7)))
 
