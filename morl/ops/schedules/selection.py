@@ -70,9 +70,9 @@ def dominators(points: jax.Array, counted: jax.Array, group: jax.Array) -> jax.A
         group: (N,) int32; samples of different groups are not compared.
     """
     number, total = points.shape[0], jnp.sum(counted, dtype=jnp.int32)
-    slot = jnp.where(counted, jnp.cumsum(counted, dtype=jnp.int32) - 1, number)
-    rows = jnp.full(number + BLOCK, number, jnp.int32)
-    rows = rows.at[slot].set(jnp.arange(number, dtype=jnp.int32), mode="drop")  # the counted ones, in order
+    rows = jnp.full(number + BLOCK, number, jnp.int32)  # the counted ones in order, then none
+    slot = jnp.where(counted, jnp.cumsum(counted, dtype=jnp.int32) - 1, len(rows))
+    rows = rows.at[slot].set(jnp.arange(number, dtype=jnp.int32), mode="drop")
 
     def add(i: jax.Array, found: jax.Array) -> jax.Array:
         chosen = jax.lax.dynamic_slice(rows, (i * BLOCK,), (BLOCK,))

@@ -80,13 +80,13 @@ def test_the_gradient_schedule_without_a_rate_is_ppo(start):
 def test_weights_follow_the_gradients_and_are_remembered(start):
     """The first update starts as published from the even weights, the second from where the first has ended."""
     _, _, batch, _, plain = start
-    learner = make(**{**dynamic_weights("any"), "weight_rate": 50.0, "clip_eps": 0.2})
+    learner = make(**{**dynamic_weights("any"), "weight_rate": 2000.0, "clip_eps": 0.2})
     state = learner.init(jax.random.key(0))
     _, rollout = learner.process_rollout(state, batch)
     actor = objective_gradients(learner, state.params, rollout, rollout.advantage)
     each = np.stack([np.concatenate([np.ravel(x[i]) for x in jax.tree.leaves(actor)]) for i in range(2)])
     influence = each @ each.sum(axis=0)
-    expected = np.exp(50 * influence) / np.exp(50 * influence).sum()
+    expected = np.exp(2000 * influence) / np.exp(2000 * influence).sum()
     assert abs(expected[0] - 0.5) > 0.02
     update = jax.jit(learner.update)
     after, metrics = update(state, batch, KEY)
@@ -99,18 +99,20 @@ def test_weights_follow_the_gradients_and_are_remembered(start):
 
 
 def test_dominated_episodes_are_not_learnt_from(start):
-    """Poisoned actions of dominated episodes change nothing in the actor; without a selection they do."""
+    """The step follows the gradient of the mean of 1[in P] N / |P| A log π; in the probe every step is an episode."""
     _, _, batch, _, plain = start
+    batch = batch._replace(
+        reward=jax.random.normal(KEY, batch.reward.shape)
+    )  # not the probe's, none of which is dominated
     learner = make(pareto_selection="hard", entropy_coefficient=0.0)
     state, update = learner.init(jax.random.key(0)), jax.jit(learner.update)
     after, metrics = update(state, batch, KEY)
     _, rollout = learner.process_rollout(state, batch)
-    points = np.asarray(rollout.delta).reshape(-1, 2)  # every step is an episode
+    points = np.asarray(rollout.delta).reshape(-1, 2)
     better = (points[:, None] >= points[None]).all(-1) & (points[:, None] > points[None]).any(-1)
     best = ~better.any(axis=0)
-    assert 0 < best.mean() < 0.9
+    assert 0 < best.mean() < 0.2
     np.testing.assert_allclose(metrics["non_dominated_share"], best.mean(), rtol=1e-6)
-    # the gradient of the mean of 1[in P] N / |P| A log π, by the definition
     advantage = standardise(rollout.advantage @ jnp.array(PREFERENCE), rollout.weight)
     factor = jnp.asarray(np.where(best, len(best) / best.sum(), 0.0), jnp.float32).reshape(advantage.shape)
 

@@ -9,7 +9,7 @@ import pytest
 from morl.ops.schedules.selection import BLOCK, dominators, episode_factors, selection_factors
 
 
-@pytest.mark.parametrize("number", [5, BLOCK, 2 * BLOCK + 3])
+@pytest.mark.parametrize("number", [7, BLOCK, 2 * BLOCK + 3])
 def test_those_without_dominators_are_the_non_dominated_ones(number):
     rng = np.random.default_rng(number)
     points = rng.integers(0, 12, (number, 3)).astype(np.float32)  # with ties and equal rows
