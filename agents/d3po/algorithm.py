@@ -112,15 +112,14 @@ class D3PO(PPO):
         The weights are beside the preferences (T, B, R): an objective's own gradient is that of its weighted surrogate.
         """
         c, size = self.config, self.num_objectives
-        even = jnp.full(size, 1 / size, jnp.float32)
-        if c.aggregator != "linear":
-            key_weights = jax.random.fold_in(key, 1)
-            weights, metrics = objective_weights(self, state.params, rollout, preference * advantage, even, key_weights)
-        elif c.weight_schedule == "gradient":
-            own = preference * advantage
+        if c.aggregator == "linear" and c.weight_schedule != "gradient":
+            return state, advantage, schedules.step_metrics(state)
+        even, key_weights = jnp.full(size, 1 / size, jnp.float32), jax.random.fold_in(key, 1)
+        own = preference * advantage
+        if c.weight_schedule == "gradient":
             state, weights, metrics = schedules.follow_gradients(self, state, rollout, own, even, even)
         else:
-            return state, advantage, schedules.step_metrics(state)
+            weights, metrics = objective_weights(self, state.params, rollout, own, even, key_weights)
         return state, size * weights[None, None] * advantage, metrics
 
     def actor_loss(
