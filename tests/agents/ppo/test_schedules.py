@@ -154,20 +154,21 @@ def test_the_first_stages_of_ppo_and_cmorl_have_them():
             assert (made.guide(np.zeros(2), 1, 4) is None) == ("pareto_selection" in name)
 
 
-RUN = {"steps": 640, "evaluations": 2, "eval_episodes": 1, "final_episodes": 1, "checkpoint_minutes": 0.0}
+RUN = {"steps": 320, "evaluations": 2, "eval_episodes": 1, "final_episodes": 1, "checkpoint_minutes": 0.0}
 SMALL = {"num_envs": 4, "rollout_steps": 8, "epochs": 1, "minibatches": 2, "hidden": (8,)}
 
 
 def test_a_run_logs_each_policy_and_resumes_to_the_same_numbers(tmp_path):
-    """The deep sea, 2 policies and 10 updates of each; the one that is stopped goes on from its fifth."""
-    chosen = {"num_policies": 2, "weight_schedule": "hypervolume", "pareto_selection": "hard"}
-    given = ("ppo", "deep-sea-treasure-v0")
-    whole = morl.train(*given, **RUN, **SMALL, **chosen, out=tmp_path / "whole")
-    # the third question is after the first evaluation, which has set the factors
-    asked = iter(range(100))
-    stopped = morl.train(*given, **RUN, **SMALL, **chosen, out=tmp_path / "cut", should_stop=lambda: next(asked) == 2)
+    """Two policies with 5 updates each; the one that is stopped goes on from after its first evaluation."""
+    env, given = Probe("choice"), {"num_policies": 2, "weight_schedule": "hypervolume", "pareto_selection": "hard"}
+    whole = morl.train("ppo", env, **RUN, **SMALL, **given, out=tmp_path / "whole")
+
+    def evaluated():
+        return (tmp_path / "cut" / "metrics.csv").stat().st_size > 0  # which has set the factors
+
+    stopped = morl.train("ppo", env, **RUN, **SMALL, **given, out=tmp_path / "cut", should_stop=evaluated)
     assert not stopped.finished
-    resumed = morl.train(resume=stopped.path)
+    resumed = morl.train(resume=stopped.path, env=env)
 
     def columns(run):
         rows = np.genfromtxt(run.path / "metrics.csv", delimiter=",", names=True)
@@ -181,7 +182,8 @@ def test_a_run_logs_each_policy_and_resumes_to_the_same_numbers(tmp_path):
     np.testing.assert_array_equal(each[:, 0], 1)  # before the first evaluation
     assert (np.abs(each[:, 1] - 1) > 0.1).all()
     np.testing.assert_allclose(each.mean(axis=0), first["step_factor"], rtol=1e-6)
-    assert (first["non_dominated_share"] > 0).all()
+    assert (first["non_dominated_share"] == 1).all()  # the probe's outcomes are (1, 0) and (0, 1)
+    assert (whole.path / "log.txt").read_text().count("so that it selects next to nothing") == 1
 
 
 @pytest.mark.slow
