@@ -14,9 +14,9 @@ from morl.registry import AgentSpec, EnvSpec, MetricSpec, register_agent, regist
 
 if TYPE_CHECKING:
     from morl.analysis.comparison import compare_runs
+    from morl.analysis.filling.fill import fill
     from morl.analysis.offline.evaluation import evaluate_log
     from morl.analysis.offline.recording import record_log
-    from morl.analysis.filling.fill import fill
     from morl.analysis.playback import play
     from morl.analysis.preference.session import prefer
     from morl.constructive.sampling import sample

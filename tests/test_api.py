@@ -6,11 +6,9 @@ import morl
 
 PUBLIC = {
     *("AgentSpec", "EnvSpec", "EvaluateSettings", "Front", "MetricSpec", "Policy", "TrainSettings"),
-    *("evaluate", "load", "make", "play", "prefer", "register_agent", "register_env", "register_metric", "train"),
-    *("evaluate", "fill", "load", "make", "play", "register_agent", "register_env", "register_metric", "train"),
-    *("Run", "compare_runs", "export_policy", "run_study", "sample", "write_report"),
-    *("evaluate", "load", "make", "play", "register_agent", "register_env", "register_metric", "train"),
-    *("Run", "compare_runs", "evaluate_log", "export_policy", "record_log", "run_study", "sample", "write_report"),
+    *("evaluate", "fill", "load", "make", "play", "prefer", "train", "register_agent", "register_env"),
+    *("register_metric", "Run", "compare_runs", "evaluate_log", "export_policy", "record_log", "run_study", "sample"),
+    "write_report",
 }
 
 

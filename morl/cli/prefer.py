@@ -160,7 +160,7 @@ class Terminal:
                 self._roll_out(a, b)
 
     def _shown(self, a: Offer, b: Offer) -> str:
-        from morl.cli.sketch import sketch
+        from morl.viz.sketch import sketch
 
         front = self._session.front
         rows = [
