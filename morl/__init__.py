@@ -90,7 +90,7 @@ def __getattr__(name: str) -> Any:
     if name == "__version__":  # reading a distribution's metadata is a good part of what importing this would take
         from importlib.metadata import version
 
-        return version("morl-jax")
+        return version("morlax")
     return _load(name)
 
 

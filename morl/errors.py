@@ -26,7 +26,7 @@ class MissingExtraError(UserError, ImportError):
 
     def __init__(self, what: str, extra: str) -> None:
         self.extra = extra
-        super().__init__(f"{what} needs the '{extra}' extra: pip install 'morl-jax[{extra}]'")
+        super().__init__(f"{what} needs the '{extra}' extra: pip install 'morlax[{extra}]'")
 
 
 class UserCodeError(UserError):

@@ -28,7 +28,7 @@ from morl.runs.front_csv import OBJECT_COLUMNS, parts, table_of
 
 FORMAT = 3
 RUNS = Path("runs")  # where runs are by default
-PACKAGES = ("morl-jax", "jax", "jaxlib", "numpy", "optax", "equinox", "gymnasium", "mo-gymnasium", "moocore")
+PACKAGES = ("morlax", "jax", "jaxlib", "numpy", "optax", "equinox", "gymnasium", "mo-gymnasium", "moocore")
 
 
 def create(out: Path | None, name: str) -> Path:
@@ -204,8 +204,9 @@ def read_settings(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     made_by = notes.get("format", FORMAT)
     if made_by != FORMAT:
         versions = notes.get("versions")
-        version = str(versions.get("morl-jax")) if isinstance(versions, dict) else ""
-        advice = f": pip install morl-jax=={version} reads it" if re.fullmatch(r"[\w.+-]{1,40}", version) else ""
+        # runs of before 0.1.0 was published call the distribution morl-jax
+        version = str(versions.get("morlax", versions.get("morl-jax"))) if isinstance(versions, dict) else ""
+        advice = f": pip install morlax=={version} reads it" if re.fullmatch(r"[\w.+-]{1,40}", version) else ""
         raise UserError(f"{path} has run format {made_by!r}; this version of morl reads format {FORMAT}{advice}")
     return values, notes
 

@@ -231,7 +231,7 @@ def package_of(env: Any) -> str:
     entry_point = type(env).__module__ if spec is None or spec.entry_point is None else spec.entry_point
     module = entry_point if isinstance(entry_point, str) else entry_point.__module__
     top = module.partition(":")[0].partition(".")[0]
-    known = {"morl": ["morl-jax"], "mo_gymnasium": ["mo-gymnasium"], "gymnasium": ["gymnasium"]}
+    known = {"morl": ["morlax"], "mo_gymnasium": ["mo-gymnasium"], "gymnasium": ["gymnasium"]}
     names = known.get(top, [top])
     registered = env_spec(env.id)
     if registered is not None and registered.extra in ("mujoco",) and top != "morl":

@@ -310,7 +310,7 @@ def test_train_front_evaluate_and_train_again_from_the_config(capsys, tmp_path):
     assert header.split()[8:] == ["gap", "EPS+", "MUL", "UL", "N"]
     assert len(row.split()) == 13
     assert "IGD+, tight, box, covered, gap, EPS+, MUL and UL against the true front" in about
-    assert protocol.startswith("protocol: deep-sea-treasure-v0 (morl-jax ")
+    assert protocol.startswith("protocol: deep-sea-treasure-v0 (morlax ")
     assert "100 steps at most), γ = 1, 3 episodes each" in protocol
     assert yardsticks == "yardsticks: reference point 0 -25; tight -1.6 -20.8, of the true front, 10 points"
     assert "first action 0 / 0" in anchors  # bumps into the wall

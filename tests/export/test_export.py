@@ -146,7 +146,7 @@ def test_mistakes(dst_run, tmp_path, monkeypatch):
     with pytest.raises(UserError, match="exists already; choose another name"):
         export(run, out, policy=0)
     monkeypatch.setitem(sys.modules, "torch", None)
-    with pytest.raises(UserError, match=r"exporting to torch needs the 'torch' extra: pip install 'morl-jax\[torch\]'"):
+    with pytest.raises(UserError, match=r"exporting to torch needs the 'torch' extra: pip install 'morlax\[torch\]'"):
         export(run, tmp_path / "b.pt2", policy=0)
 
 

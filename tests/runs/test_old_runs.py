@@ -51,5 +51,5 @@ def test_it_has_finished_and_is_left_alone(old):
 def test_one_of_a_later_version_says_what_to_do(old):
     config = old / "config.yaml"
     config.write_text(config.read_text().replace("format: 3", "format: 4"))
-    with pytest.raises(UserError, match=r"has run format 4; .* reads format 3: pip install morl-jax==0\.1\.0 "):
+    with pytest.raises(UserError, match=r"has run format 4; .* reads format 3: pip install morlax==0\.1\.0 "):
         morl.load(old)

@@ -21,7 +21,7 @@ def test_lines_of_minecart():
     first, second, third = minecart().describe()
     version = morl.__version__
     assert first == (
-        f"protocol: minecart-v0 (morl-jax {version}, 1000 steps at most), γ = 0.98, 128 episodes each, 100 equally "
+        f"protocol: minecart-v0 (morlax {version}, 1000 steps at most), γ = 0.98, 128 episodes each, 100 equally "
         "spaced preferences"
     )
     assert second.startswith("yardsticks: reference point -1 -1 -200; tight -0.09236 -0.09236 -1.205, of the published")
@@ -68,7 +68,7 @@ def test_of_an_environment_that_is_not_installed():
 
 
 def test_packages():
-    assert package_of(morl.make("minecart-v0")) == f"morl-jax {morl.__version__}"
+    assert package_of(morl.make("minecart-v0")) == f"morlax {morl.__version__}"
     assert package_of(morl.make("minecart-v0", backend="host")).startswith("mo-gymnasium ")
 
 
@@ -103,7 +103,7 @@ def test_the_report_has_the_protocol(dst_run):
     from morl.report.data import report_data
 
     data = report_data(read([dst_run.path]), reference_point=[0, -1e6])
-    assert data["protocol"][0].startswith("protocol: deep-sea-treasure-v0 (morl-jax ")
+    assert data["protocol"][0].startswith("protocol: deep-sea-treasure-v0 (morlax ")
     assert data["protocol"][1].startswith("yardsticks: reference point 0 -1e+06; tight -1.6 -20.8, of the true front")
     notes = [front["note"] for run in data["runs"] for front in run["fronts"]]
     assert all(note.startswith("reference point -1e+06 in time hides time") for note in notes)

@@ -353,7 +353,7 @@ class TestMistakes:
         monkeypatch.chdir(tmp_path)
         monkeypatch.setattr(mogfn_al_agent.importlib.util, "find_spec", lambda name: None)
         assert main(["train", "mogfn-al"]) == 2
-        assert "needs the 'bo' extra: pip install 'morl-jax[bo]'" in capsys.readouterr().err
+        assert "needs the 'bo' extra: pip install 'morlax[bo]'" in capsys.readouterr().err
 
     def test_a_run_that_another_process_writes_is_left_to_it(self, stopped):
         with (stopped / "log.txt").open("a") as log:

@@ -196,7 +196,7 @@ def test_settings_are_checked(monkeypatch):
     assert DNAFolding([31, 40]) == DNAFolding((31, 40))
     found = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "RNA" else found(name))
-    hint = "dna-folding-v0 needs the 'chem' extra: pip install 'morl-jax[chem]'"
+    hint = "dna-folding-v0 needs the 'chem' extra: pip install 'morlax[chem]'"
     with pytest.raises(MissingExtraError, match=f"^{re.escape(hint)}$"):
         DNAFolding()
 

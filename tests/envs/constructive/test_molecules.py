@@ -195,7 +195,7 @@ def test_settings_are_checked(monkeypatch):
         Molecules(oracle_processes=-1)
     found = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "rdkit" else found(name))
-    hint = "molecules-v0 needs the 'chem' extra: pip install 'morl-jax[chem]'"
+    hint = "molecules-v0 needs the 'chem' extra: pip install 'morlax[chem]'"
     with pytest.raises(MissingExtraError, match=f"^{re.escape(hint)}$"):
         Molecules()
 

@@ -474,7 +474,7 @@ def test_missing_extras_say_what_to_install(id, extra, monkeypatch):
         if name.startswith(("gymnasium.envs.mujoco", "gymnasium.envs.box2d")) or name.count(".") == 3:
             monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, module, None)
-    with pytest.raises(MissingExtraError, match=rf"needs the '{extra}' extra: pip install 'morl-jax\[{extra}\]'"):
+    with pytest.raises(MissingExtraError, match=rf"needs the '{extra}' extra: pip install 'morlax\[{extra}\]'"):
         morl.make(id)
 
 
