@@ -28,7 +28,8 @@ class EpisodeLog:
     """Log of E whole episodes, N steps in all.
 
     Attributes:
-        env, env_kwargs: id and keywords of the environment.
+        env: id of the environment.
+        env_kwargs: its keywords.
         objectives: R names.
         gamma: discount that the episodes are judged at.
         behaviour: description of the policy that acted.
