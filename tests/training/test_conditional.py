@@ -154,6 +154,7 @@ def test_on_the_same_seeds_the_same_numbers_and_seeds_apart(tmp_path):
         assert zero.size < 4 or not np.allclose(zero, one)
 
 
+@pytest.mark.slow
 def test_evaluated_again_and_on_another_system(run):
     """Six servers after three, as no weight of the network belongs to one; half the steps, so less of both."""
     other = reevaluate(run.path, EvaluateSettings(episodes=8, env_kwargs={"num_edges": 6, "max_edges": 6, "steps": 50}))
@@ -162,6 +163,7 @@ def test_evaluated_again_and_on_another_system(run):
         reevaluate(run.path, EvaluateSettings(env_kwargs={"num_edges": 5}))
 
 
+@pytest.mark.slow
 def test_on_the_host_too(tmp_path):
     config = GMORLConfig(**SMALL, num_preferences=3)
     found = small(tmp_path / "host", config=config, backend="host", steps=800)

@@ -190,6 +190,7 @@ def test_stopping_early_still_leaves_a_front(tmp_path):
     assert morl.load(run.path).front.returns.shape == run.front.returns.shape
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", [pytest.param("jax", marks=pytest.mark.slow), "host"])
 def test_rounds_of_extension_follow_the_first_stage(backend, tmp_path):
     """10 updates of 512 steps: 6, then two rounds of 2, each evaluated; on either back-end."""
@@ -230,6 +231,7 @@ def test_the_extension_finds_what_the_first_stage_did_not(tmp_path):
     assert run.front.hypervolume() > 900
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["ipo", pytest.param("cpo", marks=pytest.mark.slow)])
 def test_both_stages_with_nine_objectives(method, tmp_path):
     """Three policies: a group of learners that extends one is spread over rounds."""

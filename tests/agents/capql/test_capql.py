@@ -62,6 +62,7 @@ def test_one_policy_has_the_front_of_continuous_actions():
     assert np.ptp(found, axis=0).min() > 0.4
 
 
+@pytest.mark.slow
 def test_one_policy_chooses_by_the_preference():
     found = front_of("choice")
     np.testing.assert_array_equal(found[WEIGHTS[:, 0] > 0.5], [[1, 0]] * 2)

@@ -246,6 +246,7 @@ def test_the_last_stage_finds_the_whole_front(run):
     assert varied[-1]["actor_loss"] == "nan"
 
 
+@pytest.mark.slow
 def test_a_run_stopped_there_goes_on_to_the_same_front(run, tmp_path):
     out = tmp_path / "run"
 

@@ -116,6 +116,7 @@ def test_preferences_weigh_returns_in_their_own_units():
         assert [int(act(learner, state, w)[0]) for w in asked] == actions
 
 
+@pytest.mark.slow
 def test_one_policy_for_continuous_actions():
     """The returns are -(a - 0.6)² and -(a + 0.2)² at a = 0.6 w1 - 0.2 w2."""
     learner, state, metrics = learn(Probe("steer"), updates=500)

@@ -118,6 +118,7 @@ def test_a_resumed_run_is_the_same_bit_for_bit(agent, treasure_run, tmp_path, mo
     assert (resumed.path / "front.csv").read_text() == (whole.path / "front.csv").read_text()
 
 
+@pytest.mark.slow
 def test_its_steps_are_steps_of_the_training(treasure_run, tmp_path):
     run = train("d3po", treasure_run, tmp_path / "run")
     row = metric_rows(run.path)[-1]

@@ -158,6 +158,7 @@ RUN = {"steps": 320, "evaluations": 2, "eval_episodes": 1, "final_episodes": 1, 
 SMALL = {"num_envs": 4, "rollout_steps": 8, "epochs": 1, "minibatches": 2, "hidden": (8,)}
 
 
+@pytest.mark.slow
 def test_a_run_logs_each_policy_and_resumes_to_the_same_numbers(tmp_path):
     """Two policies with 5 updates each; the one that is stopped goes on from after its first evaluation."""
     env, given = Probe("choice"), {"num_policies": 2, "weight_schedule": "hypervolume", "pareto_selection": "hard"}
@@ -199,6 +200,7 @@ def test_cmorl_and_d3po_train_with_them(changes, tmp_path):
     assert wanted in header
 
 
+@pytest.mark.slow
 def test_d3po_moves_weights_beside_its_preferences():
     """Without a rate it is as without a schedule."""
     env, states = Probe("choice"), {}

@@ -142,6 +142,7 @@ def test_the_utility_of_the_expected_return_is_the_best(name):
     assert untrained < best - 0.03 * max(abs(best), best - untrained)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", UTILITIES)
 def test_the_expected_utility_of_the_return_is_the_best(name):
     _, learner, policies = trained("esr")
@@ -191,6 +192,7 @@ def test_increments_add_up_to_the_utility_of_the_return():
     np.testing.assert_allclose(batch.next_obs[1::2, :, -1], 1)
 
 
+@pytest.mark.slow
 def test_continuous_actions_reach_what_no_weighted_sum_does():
     """Returns -(a - 0.6)² and -(a + 0.2)²: the weighted distances to 0 are equal at 2 (0.6 - a) = a + 0.2."""
     env = Probe("steer")
@@ -206,6 +208,7 @@ def test_continuous_actions_reach_what_no_weighted_sum_does():
     assert float(learner.to_env(action)[0, 0]) == pytest.approx(1 / 3, abs=0.05)  # a weighted sum: 0.44
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("criterion", [pytest.param("ser", marks=pytest.mark.slow), "esr"])
 def test_a_run_is_trained_read_back_and_acts(criterion, tmp_path):
     """Observations of the deep sea are one-hot cells; with esr they get the return so far and the time."""
