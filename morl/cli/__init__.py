@@ -56,8 +56,8 @@ def usage() -> str:
         f"{table.paragraph(about)}\n\n"
         f"{table.table(['commands:', ''], rows)}\n\n"
         "flags of a command: morl COMMAND --help, morl train AGENT --help\n"
-        "with any command: --verbose prints the whole traceback of an error, and --no-compile-cache compiles every\n"
-        "program anew; by default a command reads what an earlier one has compiled\n"
+        "with any command: --verbose prints the whole traceback of an error,\n"
+        "--no-compile-cache compiles anew what earlier commands have compiled\n"
         "start with: morl train cmorl --env minecart-v0\n"
     )
 
