@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import morl
+from morl import registry
 from morl.analysis.filling import fill as filling
 from morl.analysis.results import read
 from morl.cli import main
@@ -17,6 +18,14 @@ from morl.types import Evaluation
 from tests.analysis.filling.constants import returns_of
 
 SMALL = {"candidates": 64, "rounds": 1, "members": 2}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def agents():
+    """Forget the agent of this module afterwards, which a training by ``module:name`` registers."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(registry, "_AGENTS", dict(registry._AGENTS))
+        yield
 
 
 @pytest.fixture(scope="module")
