@@ -45,6 +45,7 @@ def conditional(tmp_path_factory):
     return morl.train("gmorl", settings, small)
 
 
+@pytest.mark.slow
 def test_torch_alone_drives_an_environment(dst_run, tmp_path):
     """The example, where neither JAX nor this library can be imported: what the front says is what it gets."""
     pytest.importorskip("torch")

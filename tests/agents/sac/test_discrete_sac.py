@@ -156,6 +156,7 @@ def test_masked_actions_are_never_taken_nor_bootstrapped_from():
     assert greedy(free, state, (0.0, 1.0)) == 1
 
 
+@pytest.mark.slow
 def test_a_learnt_temperature_finds_its_entropy():
     settings = {"learn_temperature": True, "target_entropy": 0.5, "anneal": False}
     wanted = ("constant", 1.0), ("choice", 0.02)

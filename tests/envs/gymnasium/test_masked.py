@@ -148,6 +148,7 @@ def run(tmp_path_factory):
     return morl.train("ppo", settings, load(agent_spec("ppo").config)(**CASES["ppo"][1]))
 
 
+@pytest.mark.slow
 def test_runs_are_played_and_exported(run, tmp_path):
     (episode,) = play(run.path, [0.5, 0.5]).episodes()
     assert len(episode.actions) == 6

@@ -317,6 +317,7 @@ def test_arrivals_beyond_the_room_for_them_are_said() -> None:
         assert int(env.info(state, params)["lost_arrivals"]) == lost
 
 
+@pytest.mark.slow
 def test_a_capacity_that_is_too_low_is_an_error_and_not_a_wrong_delay() -> None:
     env = MecOffloading(num_edges=1, arrival_rate=1.0, mean_size=50.0, steps=10, capacity=3)
     line = "mec-offloading-v0: an episode has lost . tasks?, so that its delays are wrong: a server has room for cap"
