@@ -190,6 +190,26 @@ def reevaluate(
     return evaluated(path, changed(settings, EvaluateSettings, changes), env).fronts
 
 
+def with_max_envs(setup: Setup, env: str, max_envs: int | None) -> Setup:
+    """Return a setup of the environment ``env`` with at most so many environments on the host; None leaves it.
+
+    Raises:
+        UserError: the environment does not run on the host.
+    """
+    check_for_host(env, setup.backend, {"max_envs": max_envs})
+    if max_envs is None:
+        return setup
+    return dataclasses.replace(setup, max_envs=max_envs, overlap=setup.overlap and max_envs > 1)
+
+
+def evaluation_key(seed: int, training_seed: int) -> jax.Array:
+    """Return the key of an evaluation of a finished run's front.
+
+    A training splits the key of its seed into five and leaves the fourth for evaluations.
+    """
+    return jax.random.fold_in(jax.random.split(jax.random.key(seed), 5)[3], training_seed)
+
+
 @dataclass(frozen=True)
 class Evaluated:
     """Policies of a run evaluated again.
@@ -224,9 +244,7 @@ def evaluated(path: str | Path, settings: EvaluateSettings | None = None, env: A
     if settings.reference_point is not None:
         point = check_reference_point(settings.reference_point, len(setup.objectives), setup.objectives)
         setup = dataclasses.replace(setup, reference_point=point)
-    check_for_host(trained.env, setup.backend, {"max_envs": settings.max_envs})
-    if settings.max_envs is not None:
-        setup = dataclasses.replace(setup, max_envs=settings.max_envs, overlap=setup.overlap and settings.max_envs > 1)
+    setup = with_max_envs(setup, trained.env, settings.max_envs)
     chosen = devices.choose(
         settings.device, len(setup.agent.preferences), setup.spec.split_cores
     )  # before anything else uses JAX
@@ -237,12 +255,10 @@ def evaluated(path: str | Path, settings: EvaluateSettings | None = None, env: A
             eval_episodes=min(settings.episodes, trained.eval_episodes),
             devices=chosen,
         )
-        # a training splits the key of its seed into five and leaves the fourth for evaluations like this
-        root = jax.random.split(jax.random.key(settings.seed), 5)[3]
         again, tables = {}, {}
         with closing(backend):
             for seed, front in fronts.items():
-                key = jax.random.fold_in(root, seed)[None]
+                key = evaluation_key(settings.seed, seed)[None]
                 found = setup.solution_set.evaluate_again(setup, backend, front, key, settings.episodes)
                 again[seed] = setup.front(*found)
                 tables[seed] = evaluation_table(found[0], found[2], setup.alive_bonus, setup.gamma)

@@ -20,7 +20,7 @@ from morl.analysis.filling.merging import inner_products, merged, merged_prefere
 from morl.analysis.filling.report import Filled, SeedReport, report_of
 from morl.analysis.filling.search import search
 from morl.errors import UserError, closing
-from morl.loading import fronts_of, setup_of
+from morl.loading import evaluation_key, fronts_of, setup_of, with_max_envs
 from morl.ops.pareto import crowding_distance
 from morl.runs import directory, files
 from morl.runs.directory import Run
@@ -28,7 +28,7 @@ from morl.runs.front import Front
 from morl.settings import FillSettings, TrainSettings
 from morl.training.backends import devices
 from morl.training.results import write_config, write_fronts
-from morl.training.setup import Setup, check_for_host
+from morl.training.setup import Setup
 from morl.training.solution_sets import distinct_rows
 from morl.types import Evaluation, PyTree, Trainer
 from morl.validation import changed
@@ -105,11 +105,8 @@ def _checked_setup(path: Path, settings: FillSettings, env: Any) -> tuple[Setup,
     setup.require("fill")
     if setup.conditional or setup.has_objects:  # solution sets of others need not name every command
         raise UserError(f"morl fill cannot work on a run of {setup.spec.name}: it has no policies to merge")
-    check_for_host(trained.env, setup.backend, {"max_envs": settings.max_envs})
     setup = dataclasses.replace(setup, trains=False, episodes=settings.final_episodes or trained.final_episodes)
-    if settings.max_envs is not None:
-        setup = dataclasses.replace(setup, max_envs=settings.max_envs, overlap=setup.overlap and settings.max_envs > 1)
-    return setup, trained
+    return with_max_envs(setup, trained.env, settings.max_envs), trained
 
 
 def block_size(params: PyTree, platform: str) -> int:
@@ -140,8 +137,7 @@ class _Filling:
     ) -> None:
         self._setup, self._trainer, self._block = setup, trainer, block
         self._front, self._settings, self._seed = front, settings, seed
-        # a training splits the key of its seed into five and leaves the fourth for evaluations like this
-        self._key = jax.random.fold_in(jax.random.split(jax.random.key(settings.seed), 5)[3], seed)
+        self._key = evaluation_key(settings.seed, seed)
         self._steps = 0
 
     def run(self, episodes: int) -> tuple[Front, SeedReport]:
