@@ -70,7 +70,7 @@ class Case:
 
     def judged(self, episodes: int, seed: int) -> Any:
         """Return the front judged by a new log of the mixture of all its policies."""
-        from morl.analysis.offline.evaluation import prepared
+        from morl.analysis.offline.compiled import prepared
 
         log = self.record(list(range(len(self.front))), episodes, seed, EPSILON)
         return self._judge(self.front, prepared(log, self._resamples, seed))

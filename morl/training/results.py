@@ -11,6 +11,7 @@ from typing import Any
 import jax
 import numpy as np
 import yaml
+from numpy.typing import NDArray
 
 from morl.ops import metrics
 from morl.ops.preferences import equally_spaced_weights, explain_one_sided
@@ -149,11 +150,9 @@ class Results:
         Raises:
             OSError: a file cannot be written, or is not read back as it was written; then there is no ``front.csv``.
         """
-        from morl.viz import plotting  # matplotlib takes a while to load
-
         tables = self.solutions.tables()
-        figure = write_fronts(self.path, self.setup, fronts, f"{self.settings.env}, {steps:,} steps", tables)
-        record.image("front", plotting.pixels(figure), steps)
+        pixels = write_fronts(self.path, self.setup, fronts, f"{self.settings.env}, {steps:,} steps", tables)
+        record.image("front", pixels, steps)
         utilities = [metrics.expected_utility(front.returns, self._weights) for front in fronts.values()]
         results = {
             "final/hypervolume": float(np.mean([front.hypervolume() for front in fronts.values()])),
@@ -164,8 +163,8 @@ class Results:
 
 def write_fronts(
     path: Path, setup: Setup, fronts: dict[int, Front], title: str, tables: Mapping[str, str] | None = None
-) -> Any:
-    """Write the policies, ``front.csv`` and ``front.png`` of a run directory; return the picture's figure.
+) -> NDArray[np.uint8]:
+    """Write the policies, ``front.csv`` and ``front.png`` of a run directory; return the picture's (H, W, 3) pixels.
 
     Args:
         path: run directory.
@@ -188,8 +187,7 @@ def write_fronts(
         files.write_text(path / name, table)
     files.write_text(path / "front.csv", to_csv(fronts), partial(check_fronts, fronts=fronts))
     figure = plotting.draw_front(fronts, f"{setup.spec.name} on {title}", setup.true_front)
-    plotting.save(figure, path / "front.png")
-    return figure
+    return plotting.save(figure, path / "front.png")
 
 
 def write_config(

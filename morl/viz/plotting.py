@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from PIL import Image
 
 from morl.runs.front import Floats, Front
 
@@ -128,17 +131,12 @@ def draw_comparison(found: Comparison) -> Figure:
     return figure
 
 
-def save(figure: Figure, path: Path) -> None:
-    """Write a PNG atomically."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    figure.savefig(temporary, format="png")
-    temporary.replace(path)
-
-
-def pixels(figure: Figure) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
-    """Return the figure as an (H, W, 3) uint8 image."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-
+def save(figure: Figure, path: Path) -> NDArray[np.uint8]:
+    """Write a PNG atomically; return its (H, W, 3) pixels."""
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
-    return np.asarray(canvas.buffer_rgba(), dtype=np.uint8)[..., :3].copy()
+    pixels = np.asarray(canvas.buffer_rgba(), dtype=np.uint8)[..., :3].copy()
+    temporary = path.with_name(f".{path.name}.tmp")
+    Image.fromarray(pixels).save(temporary, "png", dpi=(figure.dpi, figure.dpi))
+    temporary.replace(path)
+    return pixels

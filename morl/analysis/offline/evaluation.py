@@ -4,22 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from morl.analysis.offline import estimators, intervals
+from morl.analysis.offline import intervals
+from morl.analysis.offline.compiled import PolicyEstimates, PreparedLog, compiled, means, prepared
 from morl.analysis.offline.files import read_log
 from morl.analysis.offline.logs import EpisodeLog, check_task
 from morl.analysis.offline.policies import ActionModel, action_model
 from morl.analysis.offline.recording import ONLY_ITSELF, policies_of
 from morl.analysis.offline.settings import ESTIMATORS, Estimator, LogSettings
-from morl.analysis.offline.values import ROWS, fit_values, plausible, state_features
 from morl.errors import UserError
 from morl.loading import fronts_of, setup_of
 from morl.ops.bootstrap import Interval
@@ -29,7 +27,6 @@ from morl.runs.front import Floats, Front
 from morl.runs.front_csv import goal_of
 from morl.settings import Device
 from morl.training.backends import devices
-from morl.types import PyTree
 from morl.validation import changed
 from morl.words import brief_repr
 
@@ -153,7 +150,7 @@ def evaluate_log(
         run: run directory; it is not touched.
         log: of the run's environment, objectives and discount: a file, or what :func:`morl.record_log` returns.
         settings: :class:`LogSettings`.
-        seed: of the bootstrap.
+        seed: of the bootstrap and of the draws for the model of values.
         reference_point: (R,) of the hypervolume; by default the run's.
         device: auto, cpu, gpu or tpu.
         env: as for :func:`morl.load`.
@@ -193,82 +190,6 @@ def evaluate_log(
     return LogEvaluation(settings, episodes, found)
 
 
-class LoggedSteps(NamedTuple):
-    """Log as compiled code takes it: N rows, filled up to a round number, of E episodes of up to T steps.
-
-    Attributes:
-        observation, action, reward: as in :class:`EpisodeLog`.
-        log_prob: (N,) of the behaviour.
-        state: (N, S) features for the model of values.
-        place: (N, 2) int32 episode and step; beyond the last for rows that fill up.
-        last: (N,) bool, the last step of an episode.
-        halves: (N, 2) as of :func:`morl.analysis.offline.values.fit_values`.
-        largest: (R,) largest size of a return to go.
-        counts: (1 + B, E) all episodes once, then the resamples.
-    """
-
-    observation: jax.Array
-    action: jax.Array
-    reward: jax.Array
-    log_prob: jax.Array
-    state: jax.Array
-    place: jax.Array
-    last: jax.Array
-    halves: jax.Array
-    largest: jax.Array
-    counts: jax.Array
-
-
-class PolicyEstimates(NamedTuple):
-    """Estimates of one policy.
-
-    Attributes:
-        weights: (E,) of whole episodes.
-        effective: () of them.
-        pdis, dr: (E, R) of each episode; their means are the estimates.
-        snpdis: (1 + B, R) of the sample and of the resamples.
-        failed: (R,) bool, objectives without a model of values.
-    """
-
-    weights: jax.Array
-    effective: jax.Array
-    pdis: jax.Array
-    dr: jax.Array
-    snpdis: jax.Array
-    failed: jax.Array
-
-
-class PreparedLog(NamedTuple):
-    """Log with its resamples.
-
-    Attributes:
-        log: the episodes.
-        steps: the same as compiled code takes it.
-        counts: (1 + B, E) as in ``steps``.
-        behaviour: (1 + B, R) mean return of the behaviour.
-    """
-
-    log: EpisodeLog
-    steps: LoggedSteps
-    counts: Floats
-    behaviour: Floats
-
-
-def prepared(log: EpisodeLog, resamples: int, seed: int) -> PreparedLog:
-    """Return a log with resamples of its episodes."""
-    episodes = len(log.lengths)
-    drawn = intervals.resampled_counts(episodes, resamples, np.random.default_rng(seed))
-    counts = np.concatenate([np.ones((1, episodes), np.float32), drawn])
-    returns = _returns_to_go(log)[log.step == 0]
-    return PreparedLog(log, _on_device(log, counts), counts.astype(np.float64), _means(counts, returns))
-
-
-def _means(counts: NDArray[Any], parts: NDArray[Any]) -> Floats:
-    """Return the means over episodes (1 + B, ..., R) of (..., E, R), in the log and in its resamples."""
-    found: Floats = np.moveaxis(counts.astype(np.float64) @ parts.astype(np.float64), -2, 0) / counts.shape[1]
-    return found
-
-
 class Judge:
     """Judge of fronts by logs, compiled once for logs of about one size.
 
@@ -280,7 +201,7 @@ class Judge:
 
     def __init__(self, model: ActionModel, settings: LogSettings, gamma: float) -> None:
         self._settings = settings
-        self._estimate = _compiled(model, gamma)
+        self._estimate = compiled(model, gamma)
 
     def __call__(self, front: Front, given: PreparedLog) -> JudgedFront:
         """Return the front with estimates of those of its policies that the log can judge."""
@@ -296,7 +217,7 @@ class Judge:
         estimates: dict[Estimator, Estimate] = {}
         for name in ESTIMATORS if judged else ():
             parts = getattr(found, name)[list(judged)]
-            values = np.moveaxis(parts, 1, 0).astype(np.float64) if name == "snpdis" else _means(given.counts, parts)
+            values = np.moveaxis(parts, 1, 0).astype(np.float64) if name == "snpdis" else means(given.counts, parts)
             estimates[name] = self._estimate_of(values, given.behaviour, front)
         notes = tuple(self._notes(found, enough, front, given.log))
         return JudgedFront(front, effective, judged, given.behaviour[0], low, high, estimates, notes)
@@ -338,92 +259,3 @@ class Judge:
         if len(failed):
             names = ", ".join(front.objectives[i] for i in failed)
             yield f"dr is pdis for some policies in {names}: the linear model of values does not fit there"
-
-
-def _on_device(log: EpisodeLog, counts: NDArray[np.float32]) -> LoggedSteps:
-    """Return a log as compiled code takes it, on the device."""
-    number, episodes = len(log), len(log.lengths)
-    fill = -number % (2 * ROWS)
-    half = log.episode % 2 == 0
-
-    def filled(x: Any, dtype: Any = None) -> jax.Array:
-        array = np.asarray(x, dtype)
-        return jnp.asarray(np.concatenate([array, np.zeros((fill, *array.shape[1:]), array.dtype)]))
-
-    place = np.stack([log.episode, log.step], axis=1).astype(np.int32)
-    beyond = np.full((fill, 2), episodes + 2**30, np.int32)
-    return LoggedSteps(
-        observation=filled(log.observation),
-        action=filled(log.action),
-        reward=filled(log.reward, np.float32),
-        log_prob=filled(np.log(log.probability), np.float32),
-        state=filled(state_features(log), np.float32),
-        place=jnp.asarray(np.concatenate([place, beyond])),
-        last=filled(np.append(log.step[1:] == 0, True)),
-        halves=filled(np.stack([half, ~half], axis=1), np.float32),
-        largest=jnp.asarray(np.abs(_returns_to_go(log)).max(axis=0), jnp.float32),
-        counts=jnp.asarray(counts),
-    )
-
-
-def _returns_to_go(log: EpisodeLog) -> Floats:
-    """Return Σ_{i >= t} γ^{i - t} r_i (N, R)."""
-    padded = log.padded(log.reward.astype(np.float64))
-    for t in range(padded.shape[1] - 2, -1, -1):
-        padded[:, t] += log.gamma * padded[:, t + 1]
-    found: Floats = padded[log.episode, log.step]
-    return found
-
-
-def _compiled(model: ActionModel, gamma: float) -> Any:
-    """Return a compiled function from stacked policies, preferences and a log to the estimates of each policy.
-
-    It works on one policy after another, in memory that does not grow with their number; ``most`` is T.
-    """
-
-    @partial(jax.jit, static_argnames="most")
-    def every(params: PyTree, preferences: jax.Array, steps: LoggedSteps, most: int) -> PolicyEstimates:
-        found: PolicyEstimates = jax.lax.map(
-            lambda each: _of_policy(model, gamma, most, steps, *each), (params, preferences)
-        )
-        return found
-
-    return every
-
-
-def _of_policy(
-    model: ActionModel, gamma: float, most: int, steps: LoggedSteps, params: PyTree, preference: jax.Array
-) -> PolicyEstimates:
-    """Return the estimates of one policy."""
-    key = jax.random.key(0)  # of draws for the model of values, which leave the estimates unbiased
-
-    def look(rows: tuple[jax.Array, jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
-        obs, action, number = rows
-        described = model.describe(params, obs, preference)
-        drawn = jax.random.fold_in(key, number)
-        return model.log_prob(described, action), model.expected_features(described, drawn)
-
-    blocks = jax.tree.map(lambda x: x.reshape(-1, ROWS, *x.shape[1:]), (steps.observation, steps.action))
-    numbers = jnp.arange(len(blocks[0]), dtype=jnp.int32)
-    log_prob, expected = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), jax.lax.map(look, (*blocks, numbers)))
-    actions = model.features(steps.action)
-    fitted = plausible(
-        *fit_values(steps.state, actions, expected, steps.reward, steps.last, steps.halves, gamma), steps.largest
-    )
-    grid = partial(_grid, steps.place, (steps.counts.shape[1], most))
-    weights = estimators.cumulative_weights(grid(log_prob - steps.log_prob))
-    reward, alive = grid(steps.reward), grid(jnp.ones(len(log_prob), bool))
-    return PolicyEstimates(
-        weights=weights[:, -1],
-        effective=estimators.effective_sample_size(weights[:, -1]),
-        pdis=estimators.per_decision(weights, reward, gamma),
-        dr=estimators.doubly_robust(weights, reward, grid(fitted.q), grid(fitted.v), alive, gamma),
-        snpdis=estimators.self_normalised(weights, reward, gamma, steps.counts),
-        failed=fitted.failed,
-    )
-
-
-def _grid(place: jax.Array, shape: tuple[int, int], x: jax.Array) -> jax.Array:
-    """Return (E, T, ...) of rows (N, ...), zeros after the end of an episode; rows that fill up are dropped."""
-    empty = jnp.zeros((*shape, *x.shape[1:]), x.dtype)
-    return empty.at[place[:, 0], place[:, 1]].set(x, mode="drop")
