@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,19 @@ MINUTES = 10.0
 SHARE = 0.02  # of the time that checkpoints may take by default
 # settings that change no number beyond rounding
 _FREE = frozenset({"device", "processes", "threads", "overlap", "checkpoint_minutes", "checkpoints_kept"})
+
+
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn an OSError into a UserError that says the run directory cannot be written, and what is intact."""
+    try:
+        yield
+    except OSError as error:
+        kept, after = storage.states(path / "checkpoints"), "there is no checkpoint yet"
+        if kept:
+            after = f"{kept[0].name} is intact; to go on from it: morl train --resume {path}"
+        reason = error.strerror or str(error)
+        raise UserError(f"cannot write to the run directory {path}: {reason}; {after}") from error
 
 
 class Saver:

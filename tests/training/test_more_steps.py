@@ -12,7 +12,7 @@ from morl import registry
 from morl.cli import main
 from morl.errors import UserError
 from morl.runs import storage
-from morl.training.stages import extended_stages
+from morl.training.resumption import extended_stages
 from tests.tiny import TinyConfig
 from tests.training.test_loop import metric_rows
 from tests.training.test_resume import AGENTS, SETTINGS
@@ -126,6 +126,6 @@ def test_no_last_state_is_kept_where_none_is_wanted(tmp_path):
 
 def test_an_agent_whose_first_stage_is_shorter_than_what_was_done(tmp_path, monkeypatch):
     """Stages of the run win over what the agent plans for more steps."""
-    monkeypatch.setattr("morl.training.stages.written_stages", lambda path: ([6, 2, 2], 0, 6, 384))
+    monkeypatch.setattr("morl.training.resumption.written_stages", lambda path: ([6, 2, 2], 0, 6, 384))
     longer = type("Longer", (), {"updates": 3, "extension": type("E", (), {"rounds": 5, "updates": 2})})
     assert extended_stages(tmp_path, longer, 999) == [6, 2, 2, 2]

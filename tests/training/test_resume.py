@@ -95,7 +95,7 @@ def results(path):
 def tiny():
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(registry._AGENTS, "tiny", tests.tiny.SPEC)
-        patch.setattr("morl.training.loop.CHUNK_SECONDS", 0.0)  # one update a chunk, however fast the machine is
+        patch.setattr("morl.training.learning.CHUNK_SECONDS", 0.0)  # one update a chunk, however fast the machine is
         yield
 
 

@@ -107,7 +107,7 @@ def test_of_a_teacher_that_goes_astray_it_has_another_front(tmp_path, monkeypatc
 @pytest.mark.parametrize("agent", ["capql", "d3po"])
 def test_a_resumed_run_is_the_same_bit_for_bit(agent, treasure_run, tmp_path, monkeypatch):
     """Stopped in the warm start and once more after it, the run goes on as one that was never stopped."""
-    monkeypatch.setattr("morl.training.loop.CHUNK_SECONDS", 0.0)  # one update a chunk
+    monkeypatch.setattr("morl.training.learning.CHUNK_SECONDS", 0.0)  # one update a chunk
     whole = train(agent, treasure_run, tmp_path / "whole")
     looks = iter([True])
     train(agent, treasure_run, tmp_path / "cut", lambda: next(looks, False))
