@@ -45,7 +45,7 @@ def observations(number=8):
     return np.stack([env.reset(jax.random.key(i), ())[1] for i in range(number)])
 
 
-@pytest.fixture(scope="module", params=["d3po", "capql"])
+@pytest.fixture(scope="module", params=["d3po", pytest.param("capql", marks=pytest.mark.slow)])
 def run(request, tmp_path_factory):
     """Return a run that has seen about a thousand images."""
     agent = request.param
@@ -94,7 +94,11 @@ def test_policies_side_by_side_see_images_too(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "critics", [{"critic_network": "batch_norm", "target_networks": False}, {"gpi_preferences": 3}]
+    "critics",
+    [
+        {"critic_network": "batch_norm", "target_networks": False},
+        pytest.param({"gpi_preferences": 3}, marks=pytest.mark.slow),
+    ],
 )
 def test_critics_of_other_kinds_see_images_too(critics, tmp_path):
     run = morl.train("capql", settings(tmp_path / "run", 128), dataclasses.replace(CONFIGS["capql"], **critics))
