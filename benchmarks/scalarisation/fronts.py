@@ -40,38 +40,36 @@ def command(case: str, name: str, steps: int | None = None) -> list[str]:
     return ["train", "ppo", "--env", env, *flags, *more, *SCHEDULES.get(name, ["--aggregator", name])]
 
 
-def one_run(case: str, name: str, seed: int, steps: int | None = None) -> dict[str, Any]:
-    """Train in a process of its own; return hypervolume, expected utility, size of the front and seconds."""
+def measure(case: str, name: str, seeds: range, steps: int | None = None) -> dict[str, Any]:
+    """Train all seeds side by side in a process of its own; return a row with the front of each."""
     import morl
     from morl.ops.metrics import expected_utility
     from morl.ops.preferences import equally_spaced_weights
 
-    with tempfile.TemporaryDirectory() as scratch:
-        out = Path(scratch) / "run"
-        words = [sys.executable, "-m", "morl", *command(case, name, steps), "--seed", str(seed)]
-        started = time.perf_counter()
-        subprocess.run([*words, "--out", str(out)], check=True, stdout=subprocess.DEVNULL)
-        seconds = time.perf_counter() - started
-        front = morl.load(out).front
-    return {
-        "seed": seed,
-        "hypervolume": front.hypervolume(),
-        "expected_utility": expected_utility(front.returns, equally_spaced_weights(len(front.objectives), 100)),
-        "policies": len(front),
-        "seconds": round(seconds, 1),
-    }
-
-
-def measure(case: str, name: str, seeds: range, steps: int | None = None) -> dict[str, Any]:
-    """Return a row of the runs of several seeds."""
     if case not in CASES:
         raise SystemExit(f"unknown case {case!r}; known: {', '.join(CASES)}")
-    runs = [one_run(case, name, seed, steps) for seed in seeds]
+    with tempfile.TemporaryDirectory() as scratch:
+        out = Path(scratch) / "run"
+        words = [*command(case, name, steps), "--seed", str(seeds.start), "--num-seeds", str(len(seeds))]
+        started = time.perf_counter()
+        subprocess.run([sys.executable, "-m", "morl", *words, "--out", str(out)], check=True, stdout=subprocess.DEVNULL)
+        seconds = time.perf_counter() - started
+        fronts = morl.load(out).fronts
+    runs = [
+        {
+            "seed": seed,
+            "hypervolume": front.hypervolume(),
+            "expected_utility": expected_utility(front.returns, equally_spaced_weights(len(front.objectives), 100)),
+            "policies": len(front),
+        }
+        for seed, front in fronts.items()
+    ]
     for run in runs:
         print(f"{case}, {name}: {run}", flush=True)
     return {
         "case": case,
         "name": name,
-        "command": f"morl {' '.join(command(case, name, steps))}",
+        "command": f"morl {' '.join(words)}",
+        "seconds": round(seconds, 1),
         "runs": runs,
     }
