@@ -39,6 +39,7 @@ from morl.agents.cmorl import CMORLConfig
 from morl.loading import load
 from morl.settings import TrainSettings
 from morl.training.loop import train
+from tests.long import is_long
 
 # Tracing makes millions of small objects that live on; looking for garbage among them costs a tenth of the time.
 gc.set_threshold(100_000, 50, 100)
@@ -89,6 +90,8 @@ def pytest_collection_modifyitems(items):
     """Put the longest files first, and mark the smoke tests."""
     items.sort(key=lambda item: FIRST.index(file) if (file := item.nodeid.partition("::")[0]) in FIRST else len(FIRST))
     for item in items:
+        if is_long(item.nodeid):
+            item.add_marker(pytest.mark.slow)
         if _is_smoke(item.nodeid) and item.get_closest_marker("slow") is None:
             item.add_marker(pytest.mark.smoke)
 

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
+from tests.long import LONG
+
 ROOT = Path(__file__).parents[1]
 FOLDERS = ("morl", "envs", "agents", "tune")
 AROUND = ("tests", "benchmarks", "examples", "docs")
@@ -298,3 +300,10 @@ def test_docstrings_open_with_a_verb_or_a_noun():
         if re.match(rf"({'|'.join(RIDDLES)})\b", text)
     ]
     assert not found, "\n".join([f"{len(found)} docstrings:", *found])
+
+
+def test_long_tests_that_are_named_are_there():
+    for entry in LONG:
+        path, _, name = entry.partition("::")
+        function = name.partition("[")[0].rpartition("::")[2]
+        assert f"def {function}(" in (ROOT / path).read_text(), entry

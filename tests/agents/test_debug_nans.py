@@ -1,6 +1,6 @@
 """A tiny training of every registered agent with ``jax_debug_nans``: no compiled function gives a NaN anywhere.
 
-One of them runs with all other tests, the others by ``pytest -m nans``.
+Run by ``pytest -m nans``.
 """
 
 import jax
@@ -11,8 +11,6 @@ import pytest
 import morl
 from tests.agents.test_conformance import CASES, settings_of
 
-ALWAYS = "cmorl"  # both stages
-
 
 @pytest.fixture
 def debug_nans():
@@ -22,9 +20,8 @@ def debug_nans():
     jax.config.update("jax_debug_nans", False)
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[] if name == ALWAYS else pytest.mark.nans) for name in sorted(CASES)]
-)
+@pytest.mark.nans
+@pytest.mark.parametrize("name", sorted(CASES))
 @pytest.mark.usefixtures("debug_nans")
 def test_training_gives_no_nan(name, tmp_path):
     settings, config = settings_of(name, out=tmp_path / "run")

@@ -12,7 +12,7 @@ import morl
 from morl.errors import UserError
 from morl.registry import EnvSpec, Objective, env_spec, env_specs, register_env
 from morl.training.rollout import start_batch, step
-from tests.extras import native_specs
+from tests.envs.extras import native_specs
 
 NATIVE = native_specs()
 T, B = 450, 16

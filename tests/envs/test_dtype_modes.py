@@ -11,7 +11,7 @@ import pytest
 import morl
 from morl.envs import widths
 from tests.envs.dtype_modes import MODES, dtype_mode
-from tests.extras import native_specs
+from tests.envs.extras import native_specs
 
 
 def results(env):

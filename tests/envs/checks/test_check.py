@@ -21,7 +21,7 @@ from morl.envs.base import Objective
 from morl.envs.checks.check import check_env
 from morl.errors import UserError
 from morl.registry import EnvSpec, register_env
-from tests.extras import native_specs
+from tests.envs.extras import native_specs
 
 # skips a minute of compilation, and the second minecart
 LONG = {"mec-offloading-v0", "minecart-deterministic-v0"}

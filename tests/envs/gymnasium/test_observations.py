@@ -16,7 +16,7 @@ from morl.networks.encoders import encoder
 from morl.registry import env_specs
 from morl.runs.front import Policy
 from morl.spaces import Observations
-from tests.extras import installed
+from tests.envs.extras import installed
 
 LARGEST = np.iinfo(np.uint64).max
 

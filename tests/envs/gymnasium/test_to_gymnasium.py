@@ -13,7 +13,7 @@ import morl
 from morl.envs.gymnasium.to_gymnasium import GymnasiumEnv, GymnasiumVectorEnv
 from morl.envs.gymnasium.wrappers import LinearReward
 from morl.errors import UserError
-from tests.extras import native_specs
+from tests.envs.extras import native_specs
 from tests.probes import Probe
 
 IDS = [spec.id for spec in native_specs()]

@@ -11,7 +11,7 @@ import morl
 from morl.envs.gymnasium.to_gymnasium import GymnasiumEnv
 from morl.envs.pictures import canvas
 from morl.errors import UserError
-from tests.extras import native_specs
+from tests.envs.extras import native_specs
 
 DRAWN = [spec.id for spec in native_specs()]
 
