@@ -31,7 +31,8 @@ class Environment(Protocol[State, Params]):
         reward_space: ``Box`` of shape ``(R,)``.
         objectives: name and unit of each of the R rewards, in order; all are maximised.
         max_episode_steps: steps after which the core truncates an episode; ``None`` for no limit.
-        reference_point: ``(R,)`` reference point of the hypervolume, dominated by every sensible policy.
+        reference_point: ``(R,)`` reference point of the hypervolume, dominated by every sensible policy; ``None``
+            leaves it to each training (``--reference-point``).
         default_params: params pytree for ``reset`` and ``step``.
 
     Optional members:
@@ -62,7 +63,7 @@ class Environment(Protocol[State, Params]):
     @property
     def max_episode_steps(self) -> int | None: ...
     @property
-    def reference_point(self) -> NDArray[np.float64]: ...
+    def reference_point(self) -> NDArray[np.float64] | None: ...
     @property
     def default_params(self) -> Params: ...
 

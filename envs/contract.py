@@ -62,8 +62,8 @@ def wrong_attributes(env: Any) -> list[Violation]:
     if len(names) != size or None in names or len(set(names)) != len(names):
         text = f"must be {size} morl.envs.base.Objective of different names, not {env.objectives!r}"
         found.append(("objectives", text))
-    if not _are_finite(env.reference_point, size):
-        found.append(("reference_point", f"must be {size} finite numbers, not {env.reference_point!r}"))
+    if env.reference_point is not None and not _are_finite(env.reference_point, size):
+        found.append(("reference_point", f"must be {size} finite numbers or None, not {env.reference_point!r}"))
     if env.max_episode_steps is not None and not _is_count(env.max_episode_steps):
         text = f"must be None or an integer of at least 1, not {env.max_episode_steps!r}"
         found.append(("max_episode_steps", text))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import contextlib
+import difflib
 import importlib
 import inspect
 import os
@@ -19,7 +20,7 @@ from gymnasium.envs.registration import EnvSpec as GymnasiumSpec
 from morl import registry
 from morl.errors import UserError, unknown_name
 from morl.guard import constructed
-from morl.registry import Backend, EnvSpec, env_spec, env_specs, import_user_module, load
+from morl.registry import SUITES, Backend, EnvSpec, SuiteSpec, env_spec, env_specs, import_user_module, load, suite_of
 
 if TYPE_CHECKING:
     from morl.envs.base import Environment
@@ -40,7 +41,9 @@ def make(id: str, backend: Backend | None = None, **kwargs: Any) -> Environment[
     Args:
         id: an id that ``morl envs`` lists, of MO-Gymnasium, or of any environment with a vector reward that is
             registered with Gymnasium; ``module:id`` first imports ``module``, which registers it. ``module:Name`` is
-            a class or function of the module that makes an environment, or an environment itself.
+            a class or function of the module that makes an environment, or an environment itself. ``suite:name`` is an
+            environment of another suite (:data:`morl.registry.SUITES`), which takes ``objectives`` and ``reward``
+            (:func:`morl.envs.suites.adapter.make`).
         backend: ``"jax"`` or ``"host"`` to require one of them.
         kwargs: keywords of the environment; a host environment also takes Gymnasium's ``max_episode_steps``.
 
@@ -51,6 +54,8 @@ def make(id: str, backend: Backend | None = None, **kwargs: Any) -> Environment[
     >>> make("deep-sea-treasure-v0", map="concave").id
     'deep-sea-treasure-concave-v0'
     """
+    if of_suite := suite_of(id):
+        return _note_maker(_of_suite(*of_suite, backend, kwargs), id, kwargs)
     named = named_object(id)
     if named is not None:
         from morl.envs.objects import from_object
@@ -65,15 +70,33 @@ def make(id: str, backend: Backend | None = None, **kwargs: Any) -> Environment[
         check_keywords(spec.id, entry_point, kwargs)
         keywords = {name: _as_tuple(value) for name, value in kwargs.items()}
         env = constructed(entry_point, spec.id, **{**spec.kwargs, **keywords})
-        with contextlib.suppress(AttributeError, TypeError):  # of an environment that takes no attributes
-            object.__setattr__(env, _MADE_BY, (builtins.id(env), id, kwargs))  # most are frozen
-        return cast("Environment[Any, Any]", env)
+        return _note_maker(cast("Environment[Any, Any]", env), id, kwargs)
     from morl.envs.gymnasium.from_gymnasium import host_environment
 
     return host_environment(spec, kwargs)
 
 
+def _of_suite(suite: SuiteSpec, name: str, backend: Backend | None, kwargs: Mapping[str, Any]) -> Environment[Any, Any]:
+    """Return an environment of another suite.
+
+    Raises:
+        UserError: see :func:`make`.
+    """
+    if backend == "host":
+        raise UserError(f"'{suite.name}:{name}' is compiled with JAX; allowed backend: jax")
+    from morl.envs.suites import adapter
+
+    return cast("Environment[Any, Any]", adapter.make(suite, name, kwargs))
+
+
 _MADE_BY = "_morl_made_by"
+
+
+def _note_maker(env: Environment[Any, Any], id: str, kwargs: Mapping[str, Any]) -> Environment[Any, Any]:
+    """Return an environment in JAX with a note of what it was made from, for :func:`made_by`."""
+    with contextlib.suppress(AttributeError, TypeError):  # of an environment that takes no attributes
+        object.__setattr__(env, _MADE_BY, (builtins.id(env), id, dict(kwargs)))  # most are frozen
+    return env
 
 
 def made_by(env: Any) -> tuple[str, dict[str, Any]] | None:
@@ -91,7 +114,24 @@ def named_object(id: str) -> Any | None:
     module, _, name = id.rpartition(":")
     if not module or not name.isidentifier():
         return None
-    return getattr(import_user_module(module, f"environment {id!r}"), name, None)
+    return getattr(_imported(module, id), name, None)
+
+
+def _imported(module: str, id: str) -> ModuleType:
+    """Import the module in an id.
+
+    Raises:
+        UserError: it cannot be imported; the nearest suite is named, which it may have been meant for.
+    """
+    try:
+        return import_user_module(module, f"environment {id!r}")
+    except UserError as error:
+        near = difflib.get_close_matches(module, SUITES, n=1)
+        missing = getattr(error.__cause__, "name", None) == module  # and not what the module imports
+        if missing and "." not in module:
+            hint = f"did you mean {near[0]}? Suites" if near else "suites"
+            raise UserError(f"{error}; {hint}: {', '.join(SUITES)}") from error
+        raise
 
 
 def find(id: str, backend: Backend | None = None) -> EnvSpec | GymnasiumSpec:
@@ -108,7 +148,7 @@ def find(id: str, backend: Backend | None = None) -> EnvSpec | GymnasiumSpec:
             "as env: morl.load(run, env=object)"
         )
     module, _, name = id.rpartition(":")
-    imported = import_user_module(module, f"environment {id!r}") if module else None
+    imported = _imported(module, id) if module else None
     if backend != "host" and name.startswith(NAMESPACE):
         name, backend = name.removeprefix(NAMESPACE), "jax"
     spec = env_spec(name)

@@ -1,4 +1,4 @@
-"""Names of environments, agents, metrics and loggers: plain data, which imports no JAX and none of what it names."""
+"""Names of environments, agents, metrics, loggers and suites: plain data; imports no JAX and none of what it names."""
 
 from __future__ import annotations
 
@@ -390,6 +390,53 @@ def logger_function(name: str) -> Callable[[dict[str, Any]], object]:
         raise UserError(f"logger {name!r}: {module!r} has no function {function!r}")
     called: Callable[[dict[str, Any]], object] = found
     return called
+
+
+# --- Suites of environments -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class SuiteSpec:
+    """Suite of environments in JAX with one reward, whose environments have ids such as ``gymnax:CartPole-v1``.
+
+    Attributes:
+        name: the part of an id before the colon, and the extra that installs the suite.
+        package: it is imported by this name.
+        summary: for ``morl envs``.
+        module: adapter (:mod:`morl.envs.suites.adapter`).
+    """
+
+    name: str
+    package: str
+    summary: str
+    module: str
+
+    @property
+    def installed(self) -> bool:
+        """Return whether its package can be imported."""
+        return importlib.util.find_spec(self.package) is not None
+
+
+SUITES = {
+    suite.name: suite
+    for suite in (
+        SuiteSpec("brax", "brax", "robots by Brax's own physics, or MuJoCo's (physics mjx)", "morl.envs.suites.brax"),
+        SuiteSpec("gymnax", "gymnax", "classic control, MinAtar, bsuite", "morl.envs.suites.gymnax"),
+        SuiteSpec("jumanji", "jumanji", "games, packing, routing", "morl.envs.suites.jumanji"),
+        SuiteSpec(
+            "playground",
+            "mujoco_playground",
+            "DeepMind's control suite and robots on MuJoCo's JAX back-end",
+            "morl.envs.suites.playground",
+        ),
+    )
+}
+
+
+def suite_of(id: str) -> tuple[SuiteSpec, str] | None:
+    """Return the suite of an id and the name of the environment in it; None of any other id."""
+    suite, colon, name = id.partition(":")
+    return (SUITES[suite], name) if colon and suite in SUITES else None
 
 
 # --- Other packages ---------------------------------------------------------------------------------------------------

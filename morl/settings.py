@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from morl import keywords
 from morl.errors import UserError
-from morl.registry import DEFAULT_LOGGERS, Backend, check_loggers
+from morl.registry import DEFAULT_LOGGERS, Backend, check_loggers, suite_of
 from morl.validation import MOST_STEPS, check_integer, check_range, convert_fields
 
 Device = Literal["auto", "cpu", "gpu", "tpu"]
@@ -56,7 +56,7 @@ class TrainSettings:
     """Reference point of the hypervolume, one number per objective; by default the environment's."""
     objectives: tuple[str, ...] | None = None
     """Names of the objectives, one for each number of the reward; by default the environment's, objective_0 and so on
-    where it has none: speed comfort."""
+    where it has none: speed comfort. Of an environment of a suite, the numbers it tells that are the objectives."""
     evaluations: int = 20
     """Evaluations during training, one in each round of a second stage at least; they feed the archive."""
     eval_episodes: int = 32
@@ -85,6 +85,7 @@ class TrainSettings:
     def __post_init__(self) -> None:
         _check_env(self.env)
         convert_fields(self)
+        _split_objectives(self)
         check_loggers(self.logger)
         check_integer(self, "steps", low=1, high=MOST_STEPS)
         for name in ("num_seeds", "evaluations", "eval_episodes", "final_episodes"):
@@ -229,6 +230,16 @@ class FillSettings:
         for name in ("episodes", "final_episodes", "max_envs"):
             if getattr(self, name) is not None:
                 check_integer(self, name, low=1)
+
+
+def _split_objectives(settings: TrainSettings) -> None:
+    """Split names with commas; those of an environment of a suite say which numbers are rewards: it is made by them."""
+    if settings.objectives is None:
+        return
+    names = tuple(name for given in settings.objectives for name in given.split(",") if name)
+    object.__setattr__(settings, "objectives", names)
+    if suite_of(settings.env):
+        object.__setattr__(settings, "env_kwargs", {**settings.env_kwargs, "objectives": list(names)})
 
 
 def _check_env(env: Any) -> None:

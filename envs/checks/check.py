@@ -25,7 +25,7 @@ from morl.envs.checks.report import Fault, Finding, Report
 from morl.envs.gymnasium.from_gymnasium import description
 from morl.envs.gymnasium.to_gymnasium import GymnasiumEnv
 from morl.errors import UserError
-from morl.registry import Backend, EnvSpec, env_spec, load
+from morl.registry import Backend, EnvSpec, env_spec, load, suite_of
 
 TIME_LIMIT = "max_episode_steps"  # Gymnasium's own keyword of every registration
 DEFAULT_GAMMA = 0.99  # of an environment without a registration
@@ -57,7 +57,7 @@ def check_env(
     report, kwargs = Report(), dict(env_kwargs or {})
     keywords.check(kwargs)
     name = env if isinstance(env, str) else getattr(env, "__name__", type(env).__name__)
-    if isinstance(env, str) and (named := named_object(env)) is not None:
+    if isinstance(env, str) and not suite_of(env) and (named := named_object(env)) is not None:
         env = named
     if kwargs and not isinstance(env, str):
         if not callable(env) or isinstance(env, gymnasium.Env) or (not isinstance(env, type) and _is_functional(env)):
@@ -87,6 +87,9 @@ def _is_functional(env: Any) -> bool:
 
 
 def _check_id(report: Report, id: str, backend: Backend | None, seed: int, kwargs: Mapping[str, Any]) -> None:
+    if suite_of(id):
+        _check_functional(report, make(id, backend, **kwargs), seed)
+        return
     spec = find(id, backend)
     if isinstance(spec, EnvSpec):
         check_keywords(spec.id, load(spec.entry_point or ""), kwargs)

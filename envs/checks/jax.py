@@ -101,11 +101,15 @@ def _check_registration(report: Report, env: Any, registered: EnvSpec) -> None:
     for name, own, told in (
         ("id", env.id, registered.id),
         ("objectives", tuple(objective.name for objective in env.objectives), registered.objective_names),
-        ("reference_point", tuple(map(float, env.reference_point)), tuple(map(float, registered.reference_point))),
+        ("reference_point", _numbers(env.reference_point), _numbers(registered.reference_point)),
         ("max_episode_steps", env.max_episode_steps, registered.max_episode_steps),
     ):
         if own != told:
             report.fix("registration", f"{name} is {own!r} in the environment but {told!r} in its EnvSpec")
+
+
+def _numbers(point: Any) -> tuple[float, ...] | None:
+    return None if point is None else tuple(map(float, point))
 
 
 def _sample(space: Space[Any], seed: int, shape: tuple[int, ...]) -> NDArray[Any]:

@@ -96,8 +96,15 @@ class Report:
 
 
 def check_reference_point(report: Report, point: Any, names: Any, returns: NDArray[Any]) -> None:
-    """Add a note where the mean of ``returns`` (n, R) of random actions is below the reference point (R,)."""
+    """Add a note where the mean of ``returns`` (n, R) of random actions is below the reference point (R,), or None."""
     mean = returns.mean(axis=0)
+    if point is None:
+        report.note(
+            "reference point",
+            f"none: a training needs --reference-point; random actions return {np.round(mean, 3).tolist()} on average,"
+            f" {np.round(returns.min(axis=0), 3).tolist()} at worst",
+        )
+        return
     below = [str(name) for name, low, value in zip(names, point, mean, strict=True) if value < low]
     if below:
         report.note(

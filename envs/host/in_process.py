@@ -6,7 +6,7 @@ Worker processes import this module, so it does not import JAX.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gymnasium
 import numpy as np
@@ -19,11 +19,16 @@ from morl.envs.host.threads import StepThreads, available_cores
 from morl.envs.mujoco.robots import Robots, is_plain_mujoco, robots_of
 from morl.errors import UserError
 
+if TYPE_CHECKING:
+    InProcess = SyncVectorEnv[Any, Any]
+else:
+    InProcess = SyncVectorEnv  # generic from Gymnasium 1.4 on
+
 Build = Callable[[], gymnasium.Env[Any, Any]]
 Stepped = tuple[NDArray[Any], NDArray[Any], NDArray[Any]]  # rewards, terminated, truncated
 
 
-class VectorRewardSync(SyncVectorEnv[Any, Any]):
+class VectorRewardSync(InProcess):
     """Gymnasium's in-process vector environment (SAME_STEP) with R rewards for each environment.
 
     Returned observations are its buffer, which the next step overwrites. MuJoCo's robots are stepped together
