@@ -38,7 +38,7 @@ LAYERS = (
     ("training", "constructive"),
     ("loading",),
     ("analysis",),
-    ("report", "export", "tune", "cli", "__main__", ""),  # the last is morl/__init__.py
+    ("report", "export", "skeletons", "tune", "cli", "__main__", ""),  # the last is morl/__init__.py
 )
 LAYER = {package: layer for layer, packages in enumerate(LAYERS) for package in packages}
 

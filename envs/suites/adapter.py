@@ -13,7 +13,7 @@ import json
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from typing import Any, NamedTuple, Protocol
 
 import jax
@@ -125,41 +125,42 @@ class SuiteEnvironment:
     def reward_space(self) -> spaces.Box:
         return spaces.Box(-np.inf, np.inf, (len(self.names),), np.float32)
 
+    @partial(jax.jit, static_argnums=0)  # traced once, however many programs it is a part of
     def reset(self, key: jax.Array, params: Any) -> tuple[Any, jax.Array]:
-        with _foreign(self.id, "reset"):
+        with _foreign(), user_code(self.id, "reset"):
             return self.inner.reset(jax.random.key_data(key), params)
 
+    @partial(jax.jit, static_argnums=0)
     def step(
         self, key: jax.Array, state: Any, action: jax.Array, params: Any
     ) -> tuple[Any, jax.Array, jax.Array, jax.Array, jax.Array, dict[str, Any]]:
-        with _foreign(self.id, "step"):
-            native = self.inner.native_action(action)
-            done = self.inner.step(jax.random.key_data(key), _copied(state), native, params)
+        native, done = _stepped(self.id, self.inner, key, state, action, params)
         told = numbers(done.told)
         if self.function is None:
             reward = jnp.stack([told[name].astype(jnp.float32) for name in self.names])
         else:
-            with _foreign(self.id, "the reward function"):
+            with _foreign(), user_code(self.id, "the reward function"):
                 reward = jnp.asarray(self.function(state, native, done.state, told), jnp.float32)
         return done.state, done.obs, reward, done.terminated, done.truncated, told
 
 
-@contextlib.contextmanager
-def _foreign(id: str, what: str) -> Iterator[None]:
-    """Trace code that is not the library's: under JAX's default rules of promotion, its warnings silenced.
+def _stepped(
+    id: str, inner: ScalarEnvironment, key: jax.Array, state: Any, action: jax.Array, params: Any
+) -> tuple[Any, ScalarStep]:
+    """Return an action as the suite takes it, and its step."""
+    with _foreign(), user_code(id, "step"):
+        native = inner.native_action(action)
+        state = jax.tree.map(lambda leaf: leaf, state)  # in new containers: some suites change the dictionaries in it
+        return native, inner.step(jax.random.key_data(key), state, native, params)
 
-    Raises:
-        UserCodeError: it raised.
-    """
+
+@contextlib.contextmanager
+def _foreign() -> Iterator[None]:
+    """Run code that is not the library's: under JAX's default rules of promotion, its warnings silenced."""
     rules = jax.numpy_rank_promotion("allow"), jax.numpy_dtype_promotion("standard")
-    with rules[0], rules[1], warnings.catch_warnings(), user_code(id, what):
+    with rules[0], rules[1], warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
-
-
-def _copied(state: Any) -> Any:
-    """Return a state in new containers: some suites change the dictionaries in it."""
-    return jax.tree.map(lambda leaf: leaf, state)
 
 
 def numbers(told: Mapping[str, Any], prefix: str = "") -> dict[str, jax.Array]:
@@ -215,8 +216,10 @@ def environments(suite: SuiteSpec) -> list[str]:
 
     Raises:
         MissingExtraError: it is not installed.
+        UserError: it cannot be imported.
     """
-    return sorted(_module(suite).names())
+    with _foreign(), user_code_that(f"{suite.name} cannot be imported"):
+        return sorted(_module(suite).names())
 
 
 def check_name(suite: SuiteSpec, name: str) -> None:
@@ -236,19 +239,15 @@ def _unknown(kind: str, name: str, known: Iterable[str]) -> UserError:
     return UserError(text if there in text else f"{text} There are: {there}")
 
 
-@cache
 def _module(suite: SuiteSpec) -> Any:
     """Return the adapter of a suite.
 
     Raises:
         MissingExtraError: the suite is not installed.
-        UserError: it cannot be imported.
     """
     if not suite.installed:
         raise MissingExtraError(f"an environment of {suite.name}", suite.name)
-    with warnings.catch_warnings(), user_code_that(f"{suite.name} cannot be imported"):
-        warnings.simplefilter("ignore")
-        return importlib.import_module(suite.module)
+    return importlib.import_module(suite.module)
 
 
 def _load(suite: SuiteSpec, name: str, kwargs: dict[str, Any]) -> ScalarEnvironment:
@@ -267,8 +266,7 @@ def _loaded(suite: SuiteSpec, name: str, kwargs: str) -> ScalarEnvironment:
 def _new(suite: SuiteSpec, name: str, kwargs: dict[str, Any]) -> ScalarEnvironment:
     module = _module(suite)
     given = f" with {kwargs}" if kwargs else ""
-    with warnings.catch_warnings(), user_code_that(f"{suite.name}:{name} cannot be made{given}"):
-        warnings.simplefilter("ignore")
+    with _foreign(), user_code_that(f"{suite.name}:{name} cannot be made{given}"):
         made: ScalarEnvironment = module.load(name, kwargs)
     return made
 
@@ -301,15 +299,13 @@ def _traced(id: str, inner: ScalarEnvironment, function: RewardFunction | None) 
 
     def first(key: jax.Array, action: jax.Array) -> Any:
         params = inner.default_params
-        with _foreign(id, "reset"):
+        with _foreign(), user_code(id, "reset"):
             state, _ = inner.reset(jax.random.key_data(key), params)
-        with _foreign(id, "step"):
-            native = inner.native_action(action)
-            done = inner.step(jax.random.key_data(key), _copied(state), native, params)
+        native, done = _stepped(id, inner, key, state, action, params)
         told = numbers(done.told)
         if function is None:
             return told, None
-        with _foreign(id, "the reward function"):
+        with _foreign(), user_code(id, "the reward function"):
             return told, function(state, native, done.state, told)
 
     action = inner.action_space

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-import gymnax
 import jax
 from gymnasium import Space, spaces
 
@@ -18,11 +17,15 @@ LIMIT = "max_steps_in_episode"  # time limit, a field of the params
 
 def names() -> list[str]:
     """Return the names of gymnax's environments."""
+    import gymnax
+
     return list(gymnax.registered_envs)
 
 
 def load(name: str, kwargs: dict[str, Any]) -> GymnaxEnvironment:
     """Return an environment; keywords are fields of its params, of which ``max_episode_steps`` is one, or its own."""
+    import gymnax
+
     given = {LIMIT if key == "max_episode_steps" else key: value for key, value in kwargs.items()}
     _, params = gymnax.make(name)
     fields = [field.name for field in dataclasses.fields(params)]

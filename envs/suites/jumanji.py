@@ -7,10 +7,8 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import jumanji
 import numpy as np
 from gymnasium import Space, spaces
-from jumanji import specs
 
 from morl.envs.suites.adapter import ScalarStep
 from morl.envs.suites.arrays import bounded, observation_space, observed
@@ -20,11 +18,15 @@ MASK = "action_mask"
 
 def names() -> list[str]:
     """Return the names of Jumanji's environments."""
+    import jumanji
+
     return list(jumanji.registered_environments())
 
 
 def load(name: str, kwargs: dict[str, Any]) -> JumanjiEnvironment:
     """Return an environment; keywords are those of its constructor, ``max_episode_steps`` is its ``time_limit``."""
+    import jumanji
+
     given = {"time_limit" if key == "max_episode_steps" else key: value for key, value in kwargs.items()}
     env = jumanji.make(name, **given)
     actions = _action_space(env.action_spec)
@@ -103,6 +105,8 @@ class MaskedJumanjiEnvironment(JumanjiEnvironment):
 
 def _action_space(spec: Any) -> Space[Any]:
     """Return a spec of actions as a space."""
+    from jumanji import specs
+
     if isinstance(spec, specs.DiscreteArray):
         return spaces.Discrete(int(spec.num_values))
     if isinstance(spec, specs.MultiDiscreteArray):

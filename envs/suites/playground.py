@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from mujoco_playground import registry
-
 from morl.envs.suites.robots import RobotEnvironment
 from morl.errors import UserError
 
 
 def names() -> list[str]:
     """Return the names of MuJoCo Playground's environments."""
+    from mujoco_playground import registry
+
     return list(registry.ALL_ENVS)
 
 
@@ -26,6 +26,8 @@ def load(name: str, kwargs: dict[str, Any]) -> RobotEnvironment:
     Raises:
         UserError: ``action_repeat``, which only the suite's wrapper heeds.
     """
+    from mujoco_playground import registry
+
     if "action_repeat" in kwargs:
         raise UserError(f"playground:{name}: each step is one action; allowed are the other entries of its config")
     own = {key: value for key, value in kwargs.items() if key != "max_episode_steps"}

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 import tyro
 
-from morl.cli.interrupts import stop_on_interrupt
+from morl.cli.running.interrupts import stop_on_interrupt
 from morl.cli.table import reflowed
 from morl.errors import UserError
 from morl.registry import agent_spec, agent_specs, load_settings
@@ -94,7 +94,7 @@ def main(args: Sequence[str]) -> int:
         arguments = {"agent": name, "settings": parsed.training, "config": parsed.config}
         as_json = parsed.also["output"].json
 
-    from morl.cli.json_lines import JsonReporter, end, write
+    from morl.cli.running.json_lines import JsonReporter, end, write
     from morl.training.loop import train
     from morl.training.terminal import TerminalReporter
 

@@ -19,7 +19,7 @@ from rich.live import Live
 from rich.table import Table
 
 from morl.cli.compare import interval
-from morl.cli.interrupts import stop_on_interrupt
+from morl.cli.running.interrupts import stop_on_interrupt
 from morl.cli.table import reflowed, table
 from morl.cli.train import STOPPED, parse_all
 from morl.errors import UserError

@@ -9,14 +9,14 @@ import time
 
 import pytest
 
-from morl.cli.interrupts import stop_on_interrupt
+from morl.cli.running.interrupts import stop_on_interrupt
 from morl.cli.train import _stops
 from morl.training.terminal import TerminalReporter
 
 # A hash that takes minutes stands for XLA's compiler: it lets other threads run and no handler.
 BUSY = """
 import hashlib
-from morl.cli.interrupts import stop_on_interrupt
+from morl.cli.running.interrupts import stop_on_interrupt
 
 with stop_on_interrupt("this is written", **{options}):
     print("busy", flush=True)

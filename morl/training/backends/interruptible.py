@@ -5,7 +5,7 @@ half a minute maybe. So a thread compiles, and the main thread waits for it, whi
 what is raised in destructors and callbacks of its garbage collector, which JAX has: such a KeyboardInterrupt is raised
 again.
 
-Commands have handlers of their own (:mod:`morl.cli.interrupts`).
+Commands have handlers of their own (:mod:`morl.cli.running.interrupts`).
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Compiled:
 
     While it is compiled, KeyboardInterrupt is raised at once where SIGINT has Python's own handler, and in the main
     thread. The compiler cannot be stopped: it goes on in its thread, and a script ends once it has finished. A handler
-    of somebody else's (of :mod:`morl.cli.interrupts`, say) stays as it is and is called when it was before.
+    of somebody else's (of :mod:`morl.cli.running.interrupts`, say) stays as it is and is called when it was before.
 
     Args:
         function: to compile.

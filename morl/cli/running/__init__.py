@@ -1,0 +1,1 @@
+"""Interrupts and lines of JSON of the commands that run for long."""
