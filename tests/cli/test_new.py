@@ -10,6 +10,7 @@ import pytest
 from morl.cli import main
 
 ROOT = Path(__file__).parents[2]
+PYTEST = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "error"]
 CASES = {
     "my-env": ["my_env/__init__.py", "my_env/environment.py"],
     "my-agent": ["my_agent/__init__.py", "my_agent/agent.py", "my_agent/config.py"],
@@ -23,29 +24,33 @@ def run(folder, *command):
     return done.stdout
 
 
-@pytest.mark.parametrize("name", CASES)
-def test_its_own_tests_pass_and_the_commands_know_it(name, tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
+def written(name, folder, monkeypatch):
+    """Write a package into a folder, and return its own."""
+    monkeypatch.chdir(folder)
     assert main(["new", name]) == 0
+    return folder / name
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_its_files(name, tmp_path, monkeypatch, capsys):
+    folder = written(name, tmp_path, monkeypatch)
     package = name.replace("-", "_")
-    told = capsys.readouterr().out.splitlines()
     files = ["README.md", *CASES[name], "pyproject.toml", f"tests/test_{package}.py"]
+    told = capsys.readouterr().out.splitlines()
     assert told == [*(f"{name}/{file}" for file in files), f"next: cd {name} && python -m pytest"]
-    folder = tmp_path / name
     texts = [(folder / file).read_text() for file in files]
     assert [text for text in texts if "$" in text or "template" in text] == []
-    run(folder, sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "error")
-    ruff = [
-        sys.executable,
-        "-m",
-        "ruff",
-        "check",
-        "--config",
-        str(ROOT / "pyproject.toml"),
-        "--ignore",
-        "S101,D103,I001",
-    ]
-    run(folder, *ruff, ".")
+    rules = ["--config", str(ROOT / "pyproject.toml"), "--ignore", "S101,D103,I001"]
+    run(folder, sys.executable, "-m", "ruff", "check", *rules, ".")
+    quick = {"my-env": "by_hand", "my-agent": "cannot_do"}[name]
+    assert "1 passed" in run(folder, *PYTEST, "-k", quick)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CASES)
+def test_its_own_tests_pass_and_the_commands_know_it(name, tmp_path, monkeypatch):
+    folder = written(name, tmp_path, monkeypatch)
+    run(folder, *PYTEST)
     if name == "my-env":
         assert "nothing to fix" in run(folder, sys.executable, "-m", "morl", "check-env", "my_env:my-env-v0")
     else:

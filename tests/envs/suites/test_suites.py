@@ -13,14 +13,15 @@ import morl
 from morl.envs.contract import violations, wrong_attributes
 from morl.registry import SUITES
 
+NEAR = ["reward/near_target", "reward/small_control"]
 CASES = {
     "gymnax": ("gymnax:CartPole-v1", {"reward": "rewards:upright_and_central", "max_episode_steps": 50}),
     "brax": (
-        "brax:reacher",
-        {"objectives": ["reward_dist", "reward_ctrl"], "max_episode_steps": 50, "physics": "spring"},
+        "brax:inverted_pendulum",
+        {"reward": "rewards:upright_and_still", "max_episode_steps": 50, "physics": "spring"},
     ),
     "jumanji": ("jumanji:Snake-v1", {"reward": "rewards:fruit_and_time", "num_rows": 4, "num_cols": 4}),
-    "playground": ("playground:PointMass", {"objectives": ["reward", "distance"], "max_episode_steps": 50}),
+    "playground": ("playground:PointMass", {"objectives": NEAR, "max_episode_steps": 50}),
 }
 
 
@@ -141,5 +142,5 @@ def test_a_reward_of_each_agent_is_no_single_number():
 
 def test_playground_takes_entries_of_its_configuration():
     imported("playground")
-    env = morl.make("playground:PointMass", objectives=["reward", "distance"], ctrl_dt=0.04)
+    env = morl.make("playground:PointMass", objectives=NEAR, ctrl_dt=0.04)
     assert (env.max_episode_steps, env.inner.env.dt) == (1000, 0.04)
