@@ -93,8 +93,6 @@ def test_gymnax_steps_are_its_own_without_a_reset():
 
 def test_brax_metrics_are_the_rewards():
     imported("brax")
-    from brax import envs
-
     env = morl.make("brax:reacher", objectives=["reward_dist", "reward_ctrl"], physics="spring")
     assert (env.id, env.max_episode_steps, env.action_space.shape) == ("brax:reacher", 1000, (2,))
     key, action = jax.random.key(1), jnp.array([0.5, -0.25])
@@ -102,6 +100,8 @@ def test_brax_metrics_are_the_rewards():
     _, after, reward, terminated, truncated, _ = jax.jit(env.step)(key, state, action, ())
     with jax.numpy_rank_promotion("allow"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        from brax import envs
+
         theirs = envs.get_environment("reacher", backend="spring")
         first = jax.jit(theirs.reset)(jax.random.key_data(key))
         second = jax.jit(theirs.step)(first, action)
