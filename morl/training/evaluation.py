@@ -44,7 +44,7 @@ def evaluate(
         """Flatten policies and episodes to one axis, as nested ones take longer to trace and compile."""
         if conditional:
             x = jnp.broadcast_to(x[:, None], (*shape, *x.shape[2:]))
-        return x.reshape(-1, *x.shape[len(shape) :])
+        return x.reshape(math.prod(shape), *x.shape[len(shape) :])  # an array of a state may be empty
 
     key_start, key_steps = jnp.moveaxis(jax.vmap(jax.random.split)(keys), 1, 0)
     runners = jax.tree.map(flat, jax.vmap(partial(start_batch, env, params, num_envs=episodes))(key_start))

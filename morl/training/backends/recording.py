@@ -77,7 +77,7 @@ def record(
     runners: EnvRunnerState = jax.tree.map(lambda x: jnp.broadcast_to(x[None], (count, *x.shape)), begin)
 
     def flat(x: jax.Array) -> jax.Array:
-        return x.reshape(-1, *x.shape[2:])
+        return x.reshape(count * episodes, *x.shape[2:])  # an array of a state may be empty
 
     def acted(obs: jax.Array, t: jax.Array) -> jax.Array:
         return jax.vmap(act, (0, 0, None))(actors, obs, t)

@@ -113,7 +113,7 @@ def test_the_contract_is_kept_and_a_reference_point_asked_for(capsys):
 
 def test_the_command_line_trains_and_what_it_wrote_is_read(tmp_path, capsys):
     out = tmp_path / "run"
-    sizes = ["--steps", "512", "--num-policies", "2", "--num-envs", "4", "--rollout-steps", "16"]
+    sizes = ["--steps", "512", "--num-policies", "2", "--num-envs", "4", "--rollout-steps", "16", "--hidden", "8"]
     ends = ["--evaluations", "1", "--eval-episodes", "2", "--final-episodes", "2", "--out", str(out)]
     flags = ["--env", "toy:walk", "--objectives", "reward,metrics.effort", "--reference-point", "-99", "-30"]
     assert main(["train", "ppo", *flags, *sizes, *ends]) == 0
@@ -122,7 +122,7 @@ def test_the_command_line_trains_and_what_it_wrote_is_read(tmp_path, capsys):
     assert run.config["env_kwargs"] == {"objectives": NAMES}
     assert run.front.objectives == tuple(NAMES)
     assert main(["evaluate", str(out), "--episodes", "2"]) == 0
-    assert main(["rollout", str(out), "--policy", "0"]) == 0
+    assert main(["front", str(out)]) == 0
     assert "metrics.effort" in capsys.readouterr().out
     assert main(["envs", "toy"]) == 0
     assert capsys.readouterr().out.splitlines() == ["toy:sprint", "toy:walk"]

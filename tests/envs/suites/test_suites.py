@@ -13,7 +13,7 @@ import morl
 from morl.envs.contract import violations, wrong_attributes
 from morl.registry import SUITES
 
-NEAR = ["reward/near_target", "reward/small_control"]
+UPRIGHT = ["reward/upright", "reward/small_control"]
 CASES = {
     "gymnax": ("gymnax:CartPole-v1", {"reward": "rewards:upright_and_central", "max_episode_steps": 50}),
     "brax": (
@@ -21,7 +21,7 @@ CASES = {
         {"reward": "rewards:upright_and_still", "max_episode_steps": 50, "physics": "spring"},
     ),
     "jumanji": ("jumanji:Snake-v1", {"reward": "rewards:fruit_and_time", "num_rows": 4, "num_cols": 4}),
-    "playground": ("playground:PointMass", {"objectives": NEAR, "max_episode_steps": 50}),
+    "playground": ("playground:CartpoleBalance", {"objectives": UPRIGHT, "max_episode_steps": 50}),
 }
 
 
@@ -142,5 +142,5 @@ def test_a_reward_of_each_agent_is_no_single_number():
 
 def test_playground_takes_entries_of_its_configuration():
     imported("playground")
-    env = morl.make("playground:PointMass", objectives=NEAR, ctrl_dt=0.04)
-    assert (env.max_episode_steps, env.inner.env.dt) == (1000, 0.04)
+    env = morl.make("playground:CartpoleBalance", objectives=UPRIGHT, ctrl_dt=0.02)
+    assert (env.max_episode_steps, env.inner.env.dt) == (1000, 0.02)

@@ -19,21 +19,21 @@ def load(name: str, kwargs: dict[str, Any]) -> "Walk":
 
 
 class Walk:
-    """Walk of up to ``far`` steps right, or left; the state holds a dictionary that a step changes, as Brax's does."""
+    """Walk of up to ``far`` steps right, or left; a step changes the dictionary of its state, as Brax's does."""
 
     default_params = ()
     action_space = spaces.Discrete(2)
 
     def __init__(self, name: str, far: int = 5, max_episode_steps: int = 20) -> None:
         self.stride, self.far, self.max_episode_steps = 1 + (name == "sprint"), far, max_episode_steps
-        self.observation_space = observation_space({"place": jnp.zeros((), jnp.int32)})
+        self.observation_space = observation_space(jnp.zeros((), jnp.int32))
 
     def native_action(self, action: jax.Array) -> jax.Array:
         return 2 * action - 1
 
     def reset(self, key: jax.Array, params: Any) -> tuple[Any, jax.Array]:
-        state = {"place": jnp.zeros((), jnp.int32)}
-        return state, observed(state, self.observation_space)
+        state = {"place": jnp.zeros((), jnp.int32), "contacts": jnp.zeros((0, 3), jnp.float32)}
+        return state, observed(state["place"], self.observation_space)
 
     def step(self, key: jax.Array, state: Any, action: jax.Array, params: Any) -> ScalarStep:
         state.update(place=state["place"] + self.stride * action)
