@@ -43,9 +43,10 @@ def test_the_wheel_holds_every_module_once(wheel):
     }
     assert len(expected) > 200
     assert modules == expected
-    assert {"morl/py.typed", "morl/envs/classic/fruits.csv", "morl/report/page.html", "morl/report/page.js"} <= set(
-        names
-    )
+    data = ("py.typed", "envs/classic/fruits.csv", "report/page.html", "report/page.js")
+    skeletons = ("env/pyproject.toml", "env/tests/test_PACKAGE.py", "agent/PACKAGE/agent.py", "agent/README.md")
+    assert {f"morl/{name}" for name in data} <= set(names)
+    assert {f"morl/skeletons/{name}.template" for name in skeletons} <= set(names)
     assert len(names) == len(set(names))
 
 

@@ -44,10 +44,11 @@ def main(args: Sequence[str]) -> int:
     width = terminal_width()
     if width is not None and max(map(len, text.splitlines())) > width:
         text = "\n".join(_wrapped(row, width) for row in rows)
-    print(f"{text}\n\nof other suites (morl envs SUITE lists their ids):")
-    for suite in SUITES.values():
-        needs = "" if suite.installed else f" [needs the '{suite.name}' extra]"
-        print(f"  {suite.name}:NAME  {suite.summary}{needs}")
+    suites = [
+        [f"{suite.name}:NAME", suite.summary + ("" if suite.installed else f" [needs the '{suite.name}' extra]")]
+        for suite in SUITES.values()
+    ]
+    print(f"{text}\n{table(['of other suites', 'morl envs SUITE lists them'], suites)}")
     return 0
 
 

@@ -179,7 +179,8 @@ def test_lists(capsys):
     ("line", "message"),
     [
         ("trian", "morl: error: unknown command 'trian'; did you mean train?"),
-        ("envs all", "morl envs: error: envs takes no arguments, not 'all'"),
+        ("envs all", "morl envs: error: unknown suite 'all'; known: brax, gymnax, jumanji, playground"),
+        ("envs brax all", "morl envs: error: envs takes at most the name of a suite, not 'brax all'"),
         ("train cmrol", "morl train: error: unknown agent 'cmrol'; did you mean cmorl or gmorl?"),
         ("train --env x", "morl train: error: the agent comes first"),
         ("train cmorl --env minecrat-v0", "unknown environment 'minecrat-v0'; did you mean minecart-v0"),
