@@ -234,8 +234,9 @@ class JaxBackend:
 
     def _metrics_shard(self, state: JaxState) -> Metrics:
         """Return the metrics of one of its policies for all: only their shapes are asked for, and vmap takes long."""
-        one: Metrics = self._update(jax.tree.map(lambda x: x[0], state))[1].metrics
-        return jax.tree.map(lambda x: jnp.broadcast_to(x, (len(state.updates), *x.shape)), one)
+        one = self._update(jax.tree.map(lambda x: x[0], state))[1].metrics
+        metrics: Metrics = jax.tree.map(lambda x: jnp.broadcast_to(x, (len(state.updates), *x.shape)), one)
+        return metrics
 
     def _run_one(self, state: JaxState, updates: jax.Array, sums: MetricSums) -> tuple[JaxState, MetricSums]:
         def body(_: jax.Array, carry: tuple[JaxState, MetricSums]) -> tuple[JaxState, MetricSums]:
