@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +14,7 @@ from morl.envs.mec.sharing import Servers
 from morl.ops.batching import batched, where_wanted
 
 LANDED = 2**30  # step number that marks an empty slot, after the end of every episode
-_FEW = (16, 8)  # uploads to a server, and tasks on it, that are seldom exceeded
+_TIERS = ((8, 8), (32, 16))  # uploads to a server, and tasks on it, that are seldom and very seldom exceeded
 
 
 class Flights(NamedTuple):
@@ -165,8 +166,8 @@ def _land_one(step: Step, now: jax.Array, speed: jax.Array) -> Step:
 def marginal_delay(alone: jax.Array, upload: Upload, flights: Flights, now: jax.Array, step_s: jax.Array) -> jax.Array:
     """Return the seconds () that a task adds to the sum of completion times; ``alone`` if no other upload goes there.
 
-    The server is simulated until it is idle, with the task and without, from event to event (an upload or a task that
-    ends). The number of tasks, integrated over time, is the sum of their times.
+    A task that joins others adds :func:`.sharing.marginal_delay` to the sum. So the sums with and without this task
+    differ by what it adds itself and by what it makes later uploads add.
     """
     delay: jax.Array = batched(_marginal_delay)(alone, upload, flights, now, step_s)
     return delay
@@ -174,22 +175,28 @@ def marginal_delay(alone: jax.Array, upload: Upload, flights: Flights, now: jax.
 
 def _marginal_delay(alone: jax.Array, upload: Upload, flights: Flights, now: jax.Array, step_s: jax.Array) -> jax.Array:
     """Return :func:`marginal_delay` (B,) of B systems; those with many tasks, which are rare, a few at a time."""
-    uploads, running = len(flights.step[0]), upload.row.left.shape[2]
-    there = jnp.take_along_axis(flights.number, upload.server[:, None], axis=1)[:, 0]
-    met = (there > 0) & (upload.size > 0.0)
-    few = met & (there <= _FEW[0]) & (upload.row.running[:, 0] <= _FEW[1])
-    narrow = min(uploads, _FEW[0]), min(running, _FEW[1])
-    delay = jnp.where(few, _simulate(few, upload, flights, now, step_s, *narrow), alone)
+    uploads = jnp.take_along_axis(flights.number, upload.server[:, None], axis=1)[:, 0]
+    running = upload.row.running[:, 0]
+    most = len(flights.step[0]), upload.row.left.shape[2]
+    delay, undone = alone, (uploads > 0) & (upload.size > 0.0)
+    for tier in (*_TIERS, most):
+        wanted = undone & (uploads <= tier[0]) & (running <= tier[1])
+        added = partial(_added, uploads=min(tier[0], most[0]), running=min(tier[1], most[1]))
+        args = (wanted, upload, flights, now, step_s)
+        if tier == _TIERS[0]:
+            delay = jnp.where(wanted, added(*args), delay)
+        else:
+            delay = jax.vmap(where_wanted(_without_value(batched(added))))(wanted, delay, *args)
+        undone = undone & ~wanted
+    return delay
 
-    def wide(_: jax.Array, *args: Any) -> jax.Array:
-        simulated: jax.Array = batched(partial(_simulate, uploads=uploads, running=running))(jnp.bool_(True), *args)
-        return simulated
 
-    found: jax.Array = jax.vmap(where_wanted(wide))(met & ~few, delay, upload, flights, now, step_s)
-    return found
+def _without_value(function: Callable[..., jax.Array]) -> Callable[..., jax.Array]:
+    """Return a function that ignores its first argument."""
+    return lambda _, *args: function(*args)
 
 
-def _simulate(
+def _added(
     wanted: jax.Array,
     upload: Upload,
     flights: Flights,
@@ -198,54 +205,70 @@ def _simulate(
     uploads: int,
     running: int,
 ) -> jax.Array:
-    """Return the seconds (B,) that B tasks add, where ``wanted`` (B,), on servers of so many uploads and running tasks.
+    """Return the seconds (B,) that B tasks add, where ``wanted`` (B,), to servers of so many uploads and running tasks.
 
-    The systems are the last axis, along which reductions over tasks are vectorised.
+    Goes from one join to the next. Rows are the M = running + uploads + 1 tasks of a server, in the order in which they
+    join; columns are the B systems without the task, and then those with it. Reductions over rows are products with
+    ones, which are faster here.
     """
-    Carry = tuple[jax.Array, jax.Array, jax.Array]
-    each = jnp.arange(uploads, dtype=jnp.int32)[None]
+    Carry = tuple[jax.Array, jax.Array, jax.Array, jax.Array, jax.Array]
+    batch, rows = len(now), running + uploads + 1
+    over_rows = partial(jnp.matmul, jnp.ones(rows, jnp.float32), precision="highest")
     before = jnp.arange(flights.number.shape[1], dtype=jnp.int32)[None] < upload.server[:, None]
     first = jnp.sum(jnp.where(before, flights.number, 0), axis=1, keepdims=True, dtype=jnp.int32)
-    number = jnp.take_along_axis(flights.number, upload.server[:, None], axis=1)
-    ours = (each < number) & wanted[:, None]
+    number = jnp.where(wanted, jnp.take_along_axis(flights.number, upload.server[:, None], axis=1)[:, 0], 0)
+    each = jnp.arange(uploads, dtype=jnp.int32)[None]
 
     def pick(column: jax.Array) -> jax.Array:
-        return column.at[jnp.arange(len(column), dtype=jnp.int32)[:, None], first + each].get(mode="clip")
+        return column.at[jnp.arange(batch, dtype=jnp.int32)[:, None], first + each].get(mode="clip")
 
-    steps = (pick(flights.step) - now[:, None]).astype(jnp.float32) * step_s[:, None]
-    joins = jnp.concatenate(
-        [jnp.zeros((len(now), running), jnp.float32), steps + pick(flights.offset), upload.seconds[:, None]], axis=1
-    ).T
+    ends = (pick(flights.step) - now[:, None]).astype(jnp.float32) * step_s[:, None] + pick(flights.offset)
+    theirs = each < number[:, None]
+    place = jnp.sum(theirs & (ends <= upload.seconds[:, None]), axis=1, dtype=jnp.int32)[None]
+    order = jnp.arange(uploads + 1, dtype=jnp.int32)[:, None]
+
+    def insert(column: jax.Array, value: jax.Array) -> jax.Array:
+        """Return uploads (uploads + 1, B) in the order of their ends, with the task among them."""
+        column = jnp.pad(jnp.where(theirs, column, 0.0).T, ((1, 1), (0, 0)))
+        return jnp.where(order < place, column[1:], jnp.where(order == place, value[None], column[:-1]))
+
+    def double(x: jax.Array) -> jax.Array:
+        return jnp.concatenate([x, x], axis=-1)
+
+    joins = double(insert(ends, upload.seconds))
+    sizes = pick(flights.size)
+    sizes = jnp.concatenate([insert(sizes, jnp.zeros(batch, jnp.float32)), insert(sizes, upload.size)], axis=1)
     row = jax.tree.map(lambda x: x[:, 0], upload.row)
-    last = Servers(row.left[:, row.left.shape[1] - running :], row.done, row.running)
-    left = jnp.concatenate(
-        [
-            jnp.where(wanted[:, None], sharing.residuals(last), 0.0),
-            jnp.where(ours, pick(flights.size), 0.0),
-            jnp.where(wanted, upload.size, 0.0)[:, None],
-        ],
-        axis=1,
-    ).T
-    both = jnp.stack([left.at[-1].set(0.0), left])  # without the task and with it
+    left = sharing.residuals(Servers(row.left[:, row.left.shape[1] - running :], row.done, row.running)).T
+    later = jnp.arange(running - 1, -1, -1, dtype=jnp.float32)[:, None]
+    speed = jnp.where(wanted, upload.speed, 1.0)  # a server that does not exist has speed 0
+    pace = 1.0 / speed  # seconds a Mbit
+    shorter = jnp.matmul(jnp.tril(jnp.ones((running, running), jnp.float32)), left, precision="highest")
+    to_end = (shorter + later * left) * pace[None]  # seconds until each is done if no other joins
+    left, to_end = (double(jnp.pad(x, ((0, uploads + 1), (0, 0)))) for x in (left, to_end))
+    slots = jnp.arange(rows, dtype=jnp.int32)[:, None]
+    speeds, paces = double(speed), double(pace)
 
     def until_next(carry: Carry) -> Carry:
-        left, now, total = carry
-        there = left > 0.0
-        running = there & (joins <= now[None])[None]
-        number = running.sum(axis=1, dtype=jnp.int32).astype(jnp.float32)
-        shares = jnp.maximum(number, 1.0) / upload.speed[None]  # seconds a Mbit
-        shortest = jnp.min(jnp.where(running, left, jnp.inf), axis=1)
-        to_end = shortest * shares
-        join = jnp.min(jnp.where(there[1] & (joins > now[None]), joins, jnp.inf), axis=0)
-        counts = there.sum(axis=1, dtype=jnp.int32).astype(jnp.float32)
-        passed = jnp.where(counts[1] > 0, jnp.minimum(jnp.minimum(to_end[0], to_end[1]), join - now), 0.0)
-        got = jnp.where(to_end <= passed[None], shortest, passed[None] / shares)
-        left = jnp.where(running, jnp.maximum(left - got[:, None], 0.0), left)
-        total = total + passed * (counts[1] - counts[0])
-        return left, jnp.where(join - now <= passed, join, now + passed), total
+        k, left, to_end, now, total = carry
+        size, at = sizes[k], jnp.maximum(joins[k], now)
+        passed = (at - now)[None]
+        gone = to_end <= passed
+        remaining = over_rows(jnp.where(gone, 0.0, 1.0))
+        share = (passed[0] * speeds - over_rows(jnp.where(gone, left, 0.0))) / jnp.maximum(remaining, 1.0)
+        left = jnp.where(gone, 0.0, jnp.maximum(left - share[None], 0.0))
+        held_up = jnp.minimum(left, size[None])
+        more = over_rows(held_up[:, batch:] - held_up[:, :batch])
+        without = over_rows(held_up[:, :batch])
+        own = (size + jnp.concatenate([without, without + more])) * paces
+        to_end = jnp.where(gone, 0.0, to_end - passed + held_up * paces[None])
+        joined = slots == running + k
+        left, to_end = jnp.where(joined, size[None], left), jnp.where(joined, own[None], to_end)
+        return k + 1, left, to_end, at, total + (size[batch:] - size[:batch] + 2.0 * more) * pace
 
-    zeros = jnp.zeros(len(now), jnp.float32)
-    total: jax.Array = jax.lax.while_loop(lambda carry: jnp.any(carry[0] > 0.0), until_next, (both, zeros, zeros))[2]
+    last = jnp.max(number)
+    begin = (jnp.int32(0), left, to_end, jnp.zeros(2 * batch, jnp.float32), upload.seconds)
+    total: jax.Array = jax.lax.while_loop(lambda carry: carry[0] <= last, until_next, begin)[4]
     return total
 
 

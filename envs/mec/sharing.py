@@ -135,8 +135,9 @@ def marginal_delay(row: Servers, size: jax.Array, speed: jax.Array) -> jax.Array
     The task and each other task i delay each other by min(left_i, size) / speed, so the sum grows by
     (size + 2 sum_i min(left_i, size)) / speed: the closed form of Yang et al. (2025), eq. 24 to 29.
     """
-    held_up = jnp.minimum(residuals(row)[0], size) @ jnp.ones(row.left.shape[1], jnp.float32)
-    return (size + 2.0 * held_up) / speed
+    held_up = jnp.minimum(residuals(row)[0], size)
+    total = jnp.dot(held_up, jnp.ones(len(held_up), jnp.float32), precision="highest")
+    return (size + 2.0 * total) / speed
 
 
 def count(cells: jax.Array, servers: Servers, first: int) -> jax.Array:
