@@ -68,13 +68,13 @@ def python_steps(num_edges: int = 6, channel: str = "high_rate") -> Callable[[],
     return run
 
 
-def our_steps(num_edges: int, batch: int, **kwargs: Any) -> tuple[Callable[[], int], float]:
-    """Return a function that runs ours for about 200,000 steps, and the seconds of tracing and compiling it."""
+def our_steps(num_edges: int, batch: int, steps: int = 200_000, **kwargs: Any) -> tuple[Callable[[], int], float]:
+    """Return a function that runs ours for about so many steps, and the seconds of tracing and compiling it."""
     env = MecOffloading(num_edges=num_edges, **SYSTEM, **kwargs)
     params = env.default_params
     devices = jax.devices()[: min(CORES, batch)]
     lanes_each = batch // len(devices)
-    length = 100 * max(1, round(2_000 / batch)) if batch > 1 else 2000
+    length = 100 * max(1, round(steps / 100 / batch)) if batch > 1 else 2000
 
     def shard(lanes: Any, keys: jax.Array) -> Any:
         def one(lanes: Any, drawn: tuple[jax.Array, jax.Array]) -> Any:
