@@ -6,8 +6,8 @@
 
 Random actions, E = 6, observations and restarts included, as in ``benchmarks/mec.py speed``. Each checkout is a process
 that compiles once, and so is the plain simulator (``benchmarks/peers/mec_python.py``), which runs the same channel.
-They take turns, in another order each round. Wall time and CPU time of each turn are kept: a machine with other work to do
-changes the first more than the second. Ratios are those of the medians. Exit code 1 if the physical channel is below
+They take turns, in another order each round. Wall time and CPU time of each turn are kept: a machine with other work to
+do changes the first more than the second. Ratios are those of the medians. Exit code 1 if the physical channel is below
 --least times as fast as before, or the default channel below 0.95, each by CPU time.
 """
 
