@@ -7,7 +7,8 @@
 Random actions, E = 6, observations and restarts included, as in ``benchmarks/mec.py speed``. Each checkout is a process
 that compiles once, and so is the plain simulator (``benchmarks/peers/mec_python.py``), which runs the same channel.
 They take turns, in another order each round. Wall time and CPU time of each turn are kept: a machine with other work to
-do changes the first more than the second. Ratios are those of the medians. Exit code 1 if the physical channel is below
+do changes the first more than the second. Ratios are those of the medians. Cases of --only are put beside those that
+the file of results has already. Exit code 1 if the physical channel is below
 --least times as fast as before, or the default channel below 0.95, each by CPU time.
 """
 
@@ -27,7 +28,7 @@ from before_after import BENCHMARKS, commit, machine
 
 CHANNELS, BATCHES = ("high_rate", "physical"), (64, 512)
 CASES = {f"{channel}, batch {batch}": (channel, batch) for channel in CHANNELS for batch in BATCHES}
-STEPS = 51_200  # of a turn; fewer in plain Python
+STEPS = 25_600  # of a turn; fewer in plain Python
 
 # Compiles every case, prints the seconds, and then runs the case named by each line of its input.
 WORKER = """
@@ -52,13 +53,13 @@ for line in sys.stdin:
 class Worker:
     """Process that runs the cases with the library of a checkout, or in plain Python."""
 
-    def __init__(self, checkout: Path, plain: bool = False) -> None:
+    def __init__(self, checkout: Path, names: list[str], plain: bool = False) -> None:
         environment = {
             **{name: value for name, value in os.environ.items() if name != "JAX_COMPILATION_CACHE_DIR"},
             "PYTHONPATH": os.pathsep.join(map(str, (checkout, BENCHMARKS))),
             "JAX_ENABLE_COMPILATION_CACHE": "0",
         }
-        arguments = [json.dumps(CASES), str(STEPS), "plain" if plain else "compiled"]
+        arguments = [json.dumps({name: CASES[name] for name in names}), str(STEPS), "plain" if plain else "compiled"]
         self.process = subprocess.Popen(
             [sys.executable, "-c", WORKER, *arguments],
             env=environment,
@@ -84,12 +85,13 @@ class Worker:
         return json.loads(line)
 
 
-def compare(checkouts: tuple[Path, Path], rounds: int) -> dict[str, Any]:
+def compare(checkouts: tuple[Path, Path], names: list[str], rounds: int) -> dict[str, Any]:
     """Measure in turns; return steps a second of wall and of CPU time, and seconds of compilation, by case."""
-    workers = {"before": Worker(checkouts[0]), "after": Worker(checkouts[1]), "plain": Worker(checkouts[1], plain=True)}
-    found: dict[str, Any] = {name: {who: {"wall": [], "cpu": []} for who in workers} for name in CASES}
+    workers = {who: Worker(checkout, names) for who, checkout in zip(("before", "after"), checkouts, strict=True)}
+    workers["plain"] = Worker(checkouts[1], names, plain=True)
+    found: dict[str, Any] = {name: {who: {"wall": [], "cpu": []} for who in workers} for name in names}
     for index in range(rounds):
-        for name in CASES:
+        for name in names:
             order = list(workers) if index % 2 == 0 else list(workers)[::-1]
             for who in order:
                 for clock, rate in zip(("wall", "cpu"), workers[who].measure(name), strict=True):
@@ -133,6 +135,7 @@ def main() -> int:
     parser.add_argument("after", type=Path, nargs="?", help="checkout")
     parser.add_argument("--show", type=Path, metavar="FILE", help="print the table of a result, and measure nothing")
     parser.add_argument("--rounds", type=int, default=9, help="turns of each, at most 15")
+    parser.add_argument("--only", nargs="+", choices=list(CASES), default=list(CASES), metavar="CASE")
     parser.add_argument("--least", type=float, default=2.5, help="ratio of the physical channel below which this fails")
     parser.add_argument("--out", type=Path, default=BENCHMARKS / "results" / "mec_channels.json")
     options = parser.parse_args()
@@ -150,8 +153,11 @@ def main() -> int:
         "machine": machine(),
         "commits": {"before": commit(checkouts[0]), "after": commit(checkouts[1])},
     }
-    results = compare(checkouts, options.rounds)
-    options.out.write_text(json.dumps({"results": results, **source}, indent=1) + "\n")
+    results = compare(checkouts, options.only, options.rounds)
+    kept = json.loads(options.out.read_text())["results"] if options.out.exists() else {}
+    known = {**kept, **{name: {**each, **source} for name, each in results.items()}}
+    ordered = {name: known[name] for name in CASES if name in known}
+    options.out.write_text(json.dumps({"results": ordered}, indent=1) + "\n")
     print(table(results))
     print(f"\nwritten to {options.out}", file=sys.stderr)
     least = {"physical": options.least, "high_rate": 0.95}
