@@ -62,6 +62,7 @@ class Worker:
         arguments = [json.dumps({name: CASES[name] for name in names}), str(STEPS), "plain" if plain else "compiled"]
         self.process = subprocess.Popen(
             [sys.executable, "-c", WORKER, *arguments],
+            cwd=checkout,  # which comes before PYTHONPATH
             env=environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
