@@ -14,6 +14,7 @@ from morl.envs.mec.sharing import Servers
 from morl.ops.batching import batched, where_wanted
 
 LANDED = 2**30  # step number that marks an empty slot, after the end of every episode
+_FEW_SYSTEMS = 8  # for so many, code for small servers is not worth its compilation
 _TIERS = ((8, 8), (32, 16))  # uploads to a server, and tasks on it, that are seldom and very seldom exceeded
 
 
@@ -179,11 +180,12 @@ def _marginal_delay(alone: jax.Array, upload: Upload, flights: Flights, now: jax
     running = upload.row.running[:, 0]
     most = len(flights.step[0]), upload.row.left.shape[2]
     delay, undone = alone, (uploads > 0) & (upload.size > 0.0)
-    for tier in (*_TIERS, most):
+    tiers = (most,) if len(alone) <= _FEW_SYSTEMS else (*_TIERS, most)
+    for tier in tiers:
         wanted = undone & (uploads <= tier[0]) & (running <= tier[1])
         added = partial(_added, uploads=min(tier[0], most[0]), running=min(tier[1], most[1]))
         args = (wanted, upload, flights, now, step_s)
-        if tier == _TIERS[0]:
+        if tier == tiers[0]:
             delay = jnp.where(wanted, added(*args), delay)
         else:
             delay = jax.vmap(where_wanted(_without_value(batched(added))))(wanted, delay, *args)
