@@ -11,3 +11,4 @@ from morl.envs import constructive as constructive
 from morl.envs import host as host
 from morl.envs import mec as mec
 from morl.envs import mujoco as mujoco
+from morl.envs import offloading as offloading

@@ -47,6 +47,7 @@ UPWARDS = {
     ("morl.envs.checks.constructive", "morl.training.backends.devices"): "checks run where trainings would",
     ("morl.envs.checks.jax", "morl.training.backends.devices"): "checks run where trainings would",
     ("morl.envs.mec.schemes", "morl.training.evaluation"): "fixed schemes are evaluated as policies are",
+    ("morl.envs.offloading.schemes", "morl.training.evaluation"): "fixed schemes are evaluated as policies are",
     ("morl.training.resumption", "morl.loading"): "a training is resumed from its run directory",
     ("morl.training.backends.warm_start", "morl.loading"): "a training begins with the policies of another run",
 }

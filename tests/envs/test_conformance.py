@@ -22,6 +22,8 @@ def random_actions(env, key, num):
     """Return random actions (num, ...), up to 100 where the space is unbounded."""
     if isinstance(env.action_space, spaces.Discrete):
         return jax.random.randint(key, (num,), 0, env.action_space.n)
+    if isinstance(env.action_space, spaces.MultiDiscrete):
+        return jax.random.randint(key, (num, len(env.action_space.nvec)), 0, env.action_space.nvec[None])
     low, high = env.action_space.low, np.minimum(env.action_space.high, 100)
     return jax.random.uniform(key, (num, *low.shape), minval=low, maxval=high)
 

@@ -1,0 +1,28 @@
+"""Registrations of the offloading suite, as plain data: versioned scenarios of mobile edge computing."""
+
+from __future__ import annotations
+
+from morl.registry import EnvSpec, Objective, register_env
+
+DELAY, ENERGY, LOST = Objective("delay", "s"), Objective("energy", "J"), Objective("lost", "tasks")
+
+
+def _scenario(id: str, summary: str, entry_point: str, reference_point: tuple[float, ...]) -> EnvSpec:
+    """Register a scenario, with lost tasks as an objective where the reference point has three numbers."""
+    return register_env(
+        EnvSpec(
+            id=id,
+            summary=summary,
+            objectives=(DELAY, ENERGY, LOST)[: len(reference_point)],
+            reference_point=reference_point,
+            gamma=1.0,
+            entry_point=f"morl.envs.offloading.{entry_point}",
+        )
+    )
+
+
+MEC_DEVICES = _scenario(
+    "mec-devices-v0",
+    "devices that decide at once where their tasks go: delay against energy",
+    *("devices:MecDevices", (-800.0, -2.0)),
+)
