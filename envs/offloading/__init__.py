@@ -26,3 +26,8 @@ MEC_DEVICES = _scenario(
     "devices that decide at once where their tasks go: delay against energy",
     *("devices:MecDevices", (-800.0, -2.0)),
 )
+MEC_DEADLINES = _scenario(
+    "mec-deadlines-v0",
+    "place tasks that are given up at their deadlines: delay, energy, tasks lost",
+    *("deadlines:MecDeadlines", (-250.0, -2.5, -50.0)),
+)
