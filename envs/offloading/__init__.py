@@ -31,3 +31,8 @@ MEC_DEADLINES = _scenario(
     "place tasks that are given up at their deadlines: delay, energy, tasks lost",
     *("deadlines:MecDeadlines", (-250.0, -2.5, -50.0)),
 )
+MEC_LOCAL = _scenario(
+    "mec-local-v0",
+    "execute tasks on a device with a battery, upload them or give up: delay, energy, tasks lost",
+    *("local:MecLocal", (-1000.0, -2.5, -50.0)),
+)
