@@ -36,3 +36,8 @@ MEC_LOCAL = _scenario(
     "execute tasks on a device with a battery, upload them or give up: delay, energy, tasks lost",
     *("local:MecLocal", (-1000.0, -2.5, -50.0)),
 )
+MEC_BURSTY = _scenario(
+    "mec-bursty-v0",
+    "place tasks that arrive in bursts: delay against energy",
+    *("bursty:MecBursty", (-2000.0, -2.5)),
+)
