@@ -41,3 +41,8 @@ MEC_BURSTY = _scenario(
     "place tasks that arrive in bursts: delay against energy",
     *("bursty:MecBursty", (-2000.0, -2.5)),
 )
+MEC_TRACE = _scenario(
+    "mec-trace-v0",
+    "place tasks that arrive as in a trace, a CSV file of times and sizes: delay against energy",
+    *("trace:MecTrace", (-2000.0, -2.5)),
+)
