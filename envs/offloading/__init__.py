@@ -46,3 +46,8 @@ MEC_TRACE = _scenario(
     "place tasks that arrive as in a trace, a CSV file of times and sizes: delay against energy",
     *("trace:MecTrace", (-2000.0, -2.5)),
 )
+MEC_FAILURES = _scenario(
+    "mec-failures-v0",
+    "place tasks on servers that fail and are repaired: delay, energy, tasks lost",
+    *("failures:MecFailures", (-1000.0, -2.5, -50.0)),
+)
