@@ -51,3 +51,8 @@ MEC_FAILURES = _scenario(
     "place tasks on servers that fail and are repaired: delay, energy, tasks lost",
     *("failures:MecFailures", (-1000.0, -2.5, -50.0)),
 )
+MEC_DAG = _scenario(
+    "mec-dag-v0",
+    "place the dependent tasks of an application in topological order: its time against energy",
+    *("dag:MecDag", (-60.0, -0.6)),
+)

@@ -23,8 +23,9 @@ from morl.errors import UserError
 from morl.registry import EnvSpec, register_env
 from tests.envs.extras import native_specs
 
-# skips a minute of compilation, and the second minecart
-LONG = {"mec-offloading-v0", "minecart-deterministic-v0"}
+# skips minutes of compilation, and the second minecart
+SUITE = {f"mec-{name}-v0" for name in ("devices", "deadlines", "local", "bursty", "trace", "failures", "dag")}
+LONG = {"mec-offloading-v0", "minecart-deterministic-v0"} | SUITE
 NATIVE = [pytest.param(spec.id, marks=[pytest.mark.slow] * (spec.id in LONG)) for spec in native_specs()]
 
 
