@@ -15,9 +15,6 @@ import jax.numpy as jnp
 
 from morl.ops.batching import batched
 
-MOST_SERVERS = 256
-_EVENTS = 4 * MOST_SERVERS  # kinds of events of a task: 4 on each server
-
 
 class Bank(NamedTuple):
     """Tasks on servers, in K places.
@@ -53,6 +50,22 @@ class Totals(NamedTuple):
     uploads: jax.Array
     lost: jax.Array
     executed: jax.Array
+
+
+class Loads(NamedTuple):
+    """Tasks of each of S servers, (S,) float32.
+
+    Attributes:
+        running: number of tasks that the server executes.
+        uploading: number of uploads to it.
+        left: Mbit left to execute, uploads included.
+        held: the same, each task counted up to a size.
+    """
+
+    running: jax.Array
+    uploading: jax.Array
+    left: jax.Array
+    held: jax.Array
 
 
 class Run(NamedTuple):
@@ -124,32 +137,21 @@ def advance(bank: Bank, until: jax.Array) -> tuple[Bank, Totals]:
     return after
 
 
-def running(bank: Bank, num_servers: int) -> jax.Array:
-    """Return the number (S,) float32 of tasks that each server executes."""
-    return _by_server(bank, num_servers, (bank.wait == jnp.inf).astype(jnp.float32))
-
-
-def uploading(bank: Bank, num_servers: int) -> jax.Array:
-    """Return the number (S,) float32 of uploads to each server."""
-    return _by_server(bank, num_servers, (bank.wait < jnp.inf).astype(jnp.float32))
-
-
-def work(bank: Bank, num_servers: int, most: jax.Array | float = jnp.inf) -> jax.Array:
-    """Return the Mbit (S,) left to execute on each server, uploads included, at most ``most`` of each task."""
-    return _by_server(bank, num_servers, jnp.minimum(bank.left, most))
-
-
-def _by_server(bank: Bank, num_servers: int, values: jax.Array) -> jax.Array:
-    """Return the sum (S,) of values (K,) over the tasks of each server."""
+def loads(bank: Bank, num_servers: int, most: jax.Array | float = jnp.inf) -> Loads:
+    """Return what is on each server; ``most`` is the size () in Mbit that ``held`` counts each task up to."""
+    executed = bank.wait == jnp.inf
+    columns = [executed.astype(jnp.float32), (~executed).astype(jnp.float32), bank.left, jnp.minimum(bank.left, most)]
     there = bank.server[None] == jnp.arange(num_servers, dtype=jnp.int32)[:, None]
-    return jnp.sum(jnp.where(there, values[None], 0.0), axis=-1)
+    # a product is faster here than a masked sum for each column
+    sums = jnp.matmul(there.astype(jnp.float32), jnp.stack(columns, axis=1), precision="highest")
+    return Loads(*sums.T)
 
 
 def _advance(bank: Bank, until: jax.Array) -> tuple[Bank, Totals]:
     """Advance B banks (B, K) by ``until`` (B,) seconds."""
-    run = begin(bank)
+    pace = 1.0 / bank.speed
     run = jax.lax.while_loop(
-        lambda run: jnp.any(run.clock < until), lambda run: next_event(run, bank.speed, until), run
+        lambda run: jnp.any(run.clock < until), lambda run: next_event(run, pace, until), begin(bank)
     )
     passed = jnp.where(until < jnp.inf, until, 0.0)[:, None]  # with no end there is nothing to subtract from
     after = Bank(run.server, run.left, run.join - passed, run.due - passed, bank.speed, run.sharers)
@@ -176,38 +178,46 @@ def begin(bank: Bank) -> Run:
     )
 
 
-def next_event(run: Run, speed: jax.Array, until: jax.Array) -> Run:
+def next_event(run: Run, pace: jax.Array, until: jax.Array) -> Run:
     """Take each of B systems to its next event, or to ``until`` (B,) if that is earlier; one that is there stays.
 
     Events at the same time follow each other, with no time between: one task at a time.
+
+    Args:
+        run: the systems.
+        pace: (B, K) seconds that a Mbit takes alone on the task's server.
+        until: (B,) seconds.
     """
     places = run.left.shape[1]
     end, clock = until[:, None], run.clock[:, None]
     executed = (run.server >= 0) & (run.join == jnp.inf)
-    share = speed / jnp.maximum(run.sharers, 1.0)  # Mbit/s of each task
-    finish = jnp.where(executed, clock + run.left / share, jnp.inf)
-    when = jnp.minimum(jnp.minimum(finish, run.join), run.due)
+    shared = pace * jnp.maximum(run.sharers, 1.0)  # seconds that a Mbit takes now
+    when = jnp.minimum(jnp.where(executed, clock + run.left * shared, run.join), run.due)
     then = jnp.minimum(jnp.maximum(jnp.min(when, axis=1, keepdims=True), clock), end)
     seconds = jnp.where(then < jnp.inf, then - clock, 0.0)
-    late = (run.due <= run.join) & (run.due < finish)
-    # one reduction finds the first task with an event, what the event is, and on which server
-    place = jnp.arange(places, dtype=jnp.int32)[None]
-    event = place * _EVENTS + run.server * 4 + executed.astype(jnp.int32) * 2 + late.astype(jnp.int32)
-    event = jnp.where((when <= then) & (clock < end) & (run.server >= 0), event, places * _EVENTS)
-    first = jnp.min(event, axis=1, keepdims=True)
-    this, server = place == first // _EVENTS, first % _EVENTS // 4
-    any_event, was_executed, is_late = first < places * _EVENTS, first % 4 >= 2, first % 2 == 1
+    left = jnp.where(executed, jnp.maximum(run.left - seconds / shared, 0.0), run.left)
 
+    place = jnp.arange(places, dtype=jnp.int32)[None]
+    first = jnp.min(jnp.where((when <= then) & (clock < end), place, places), axis=1, keepdims=True)
+    this, any_event = place == first, (first < places) & (then < jnp.inf)
+
+    def of_first(x: jax.Array) -> jax.Array:
+        return jnp.take_along_axis(x, jnp.minimum(first, places - 1), axis=1)
+
+    server, was_executed = of_first(run.server), of_first(run.join) == jnp.inf
+    # in time if both happen at once; a task whose upload ends when it is given up is given up
+    own_event = jnp.where(was_executed, clock + of_first(run.left) * of_first(shared), of_first(run.join))
+    due = of_first(run.due)
+    is_late = (due < own_event) | (~was_executed & (due <= own_event))
     joins, leaves = any_event & ~was_executed & ~is_late, any_event & (was_executed | is_late)
     started = jnp.where(joins, 1.0, jnp.where(leaves & was_executed, -1.0, 0.0))
     stopped = jnp.where(any_event & ~was_executed, 1.0, 0.0)
-    left = jnp.where(executed, jnp.maximum(run.left - seconds * share, 0.0), run.left)
     gone = this & leaves
     return Run(
         clock=then[:, 0],
         server=jnp.where(gone, -1, run.server),
         left=jnp.where(gone & ~is_late, 0.0, left),
-        join=jnp.where(this, jnp.inf, run.join),
+        join=jnp.where(this & any_event, jnp.inf, run.join),
         due=jnp.where(gone, jnp.inf, run.due),
         sharers=jnp.where(run.server == server, run.sharers + started, run.sharers),
         running=run.running + started[:, 0],
@@ -215,5 +225,5 @@ def next_event(run: Run, speed: jax.Array, until: jax.Array) -> Run:
         tasks=run.tasks + seconds[:, 0] * (run.running + run.uploading),
         uploads=run.uploads + seconds[:, 0] * run.uploading,
         lost=run.lost + (any_event & is_late)[:, 0].astype(jnp.float32),
-        ended=jnp.where(leaves & ~is_late, first // _EVENTS, places)[:, 0],
+        ended=jnp.where(leaves & ~is_late, first, places)[:, 0],
     )

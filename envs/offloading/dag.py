@@ -154,7 +154,7 @@ class MecDag(System):
             jnp.zeros(number, jnp.float32),
             jnp.int32(0),
         )
-        return state, self._observe(state, params)
+        return state, self.observe(state, params)
 
     def step(
         self, key: jax.Array, state: State, action: jax.Array, params: Params
@@ -163,11 +163,35 @@ class MecDag(System):
         action = jnp.where(allowed[action], action, jnp.argmax(allowed).astype(jnp.int32))
         state, reward = self._placed(state, action, params)
         last, no = state.task >= len(self.sizes), jnp.bool_(False)
-        return state, self._observe(state, params), reward, last, no, self.info(state, params)
+        return state, self.observe(state, params), reward, last, no, self.info(state, params)
 
     def info(self, state: State, params: Params) -> dict[str, jax.Array]:
         """Return ``frequencies`` (S,) GHz, 0 for servers that do not exist, and ``action_mask`` (S,) int8."""
         return {"frequencies": state.frequency, "action_mask": self.allowed(state, params).astype(jnp.int8)}
+
+    def observe(self, state: State, params: Params) -> jax.Array:
+        """Return the observation (S, 10)."""
+        number = len(self.sizes)
+        index = jnp.minimum(state.task, number - 1)
+        there = state.task < number
+        size, root = self._task(state)
+        each, row = jnp.ones(self.num_servers, jnp.float32), jnp.arange(self.num_servers, dtype=jnp.int32)[:, None]
+        data = jnp.asarray(self.graph.data)[:, index][None]
+        arrival = state.finish[None] + jnp.where(state.server[None] == row, 0.0, data / state.backhaul)
+        inputs = jnp.max(jnp.where(data >= 0, arrival, 0.0), axis=1)
+        columns = [
+            self.allowed(state, params).astype(jnp.float32),
+            size * each,
+            jnp.where(there, jnp.where(root, size / state.rate, inputs), 0.0),
+            system.speed(state.frequency, params),
+            jnp.sum(state.server[None] == row, axis=1, dtype=jnp.float32),
+            self._work(state),
+            self._energy(state, params),
+            jnp.where(there, jnp.asarray(self.graph.below)[index], 0.0) * each,
+            jnp.max(state.finish) * each,
+            (number - state.task).astype(jnp.float32) / number * each,
+        ]
+        return jnp.where((state.frequency > 0)[:, None], jnp.stack(columns, axis=1), 0.0)
 
     def outlook(self, state: State, params: Params) -> jax.Array:
         """Return the rewards (S, 2) of placing the task on each server, minus infinity where forbidden."""
@@ -228,29 +252,6 @@ class MecDag(System):
         here = state.server[None] == jnp.arange(self.num_servers, dtype=jnp.int32)[:, None]
         return jnp.sum(jnp.where(here, state.size[None], 0.0), axis=1)
 
-    def _observe(self, state: State, params: Params) -> jax.Array:
-        number = len(self.sizes)
-        index = jnp.minimum(state.task, number - 1)
-        there = state.task < number
-        size, root = self._task(state)
-        each, row = jnp.ones(self.num_servers, jnp.float32), jnp.arange(self.num_servers, dtype=jnp.int32)[:, None]
-        data = jnp.asarray(self.graph.data)[:, index][None]
-        arrival = state.finish[None] + jnp.where(state.server[None] == row, 0.0, data / state.backhaul)
-        inputs = jnp.max(jnp.where(data >= 0, arrival, 0.0), axis=1)
-        columns = [
-            self.allowed(state, params).astype(jnp.float32),
-            size * each,
-            jnp.where(there, jnp.where(root, size / state.rate, inputs), 0.0),
-            system.speed(state.frequency, params),
-            jnp.sum(state.server[None] == row, axis=1, dtype=jnp.float32),
-            self._work(state),
-            self._energy(state, params),
-            jnp.where(there, jnp.asarray(self.graph.below)[index], 0.0) * each,
-            jnp.max(state.finish) * each,
-            (number - state.task).astype(jnp.float32) / number * each,
-        ]
-        return jnp.where((state.frequency > 0)[:, None], jnp.stack(columns, axis=1), 0.0)
-
 
 def _schedule(
     data: jax.Array, server: jax.Array, size: jax.Array, speed: jax.Array, upload: jax.Array, backhaul: jax.Array
@@ -294,10 +295,10 @@ def _run(transfer: jax.Array, server: jax.Array, size: jax.Array, speed: jax.Arr
     first = (missing == 0) & (server >= 0)
     start = Bank(jnp.where(first, server, -1), size, jnp.where(first, upload, jnp.inf), never, speed, zeros)
     until = never[:, 0]
-    place = jnp.arange(size.shape[1], dtype=jnp.int32)[None]
+    place, pace = jnp.arange(size.shape[1], dtype=jnp.int32)[None], 1.0 / speed
 
     def next_event(carry: _Carry) -> _Carry:
-        run = bank.next_event(carry.run, speed, until)
+        run = bank.next_event(carry.run, pace, until)
         this = place == run.ended[:, None]
         here = jnp.max(jnp.where(this[..., None], transfer, -jnp.inf), axis=1)  # (B, V) from the task that has ended
         missing = carry.missing - (here >= 0).astype(jnp.int32)

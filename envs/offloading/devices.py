@@ -78,7 +78,7 @@ class MecDevices(Workload, System):
     render_fps = 4
 
     def __post_init__(self) -> None:
-        check_integer(self, "edges", low=1, high=bank.MOST_SERVERS - 1)
+        check_integer(self, "edges", low=1)
         super().__post_init__()
         self.check_workload()
         for name in ("devices", "slots"):
@@ -120,7 +120,7 @@ class MecDevices(Workload, System):
             jnp.where(there, system.draw_sizes(key_size, shape, params.load), 0.0),
             jnp.int32(0),
         )
-        return state, self._observe(state, params)
+        return state, self.observe(state, params)
 
     def step(
         self, key: jax.Array, state: State, action: jax.Array, params: Params
@@ -130,7 +130,15 @@ class MecDevices(Workload, System):
         after, totals = bank.advance(self._placed(state, action, self._sizes(state), params), until)
         state = state._replace(bank=after, slot=state.slot + 1)
         reward = _reward(after, totals, params)
-        return state, self._observe(state, params), reward, last, jnp.bool_(False), {"frequencies": state.frequency}
+        return state, self.observe(state, params), reward, last, jnp.bool_(False), {"frequencies": state.frequency}
+
+    def observe(self, state: State, params: Params) -> jax.Array:
+        """Return the observation (N,)."""
+        sizes, number = self._sizes(state), self.num_servers
+        loads = bank.loads(state.bank, number)[:3]
+        servers = jnp.stack([system.speed(state.frequency, params), *loads], axis=1)
+        to_come = (self.slots - state.slot).astype(jnp.float32)[None] / self.slots
+        return jnp.concatenate([sizes, (sizes[:, None] / state.rate).ravel(), servers.ravel(), to_come])
 
     def outlook(self, state: State, params: Params, action: jax.Array, device: jax.Array) -> jax.Array:
         """Return the rewards (S, 2) that would follow each server for a device, if no other task came.
@@ -152,7 +160,7 @@ class MecDevices(Workload, System):
 
     def backlog(self, state: State, params: Params) -> jax.Array:
         """Return the seconds (S,) of work on each server."""
-        return bank.work(state.bank, self.num_servers) / system.speed(state.frequency, params)
+        return bank.loads(state.bank, self.num_servers).left / system.speed(state.frequency, params)
 
     def seconds(self, state: State, params: Params) -> jax.Array:
         """Return the seconds (U, S) that each device's task would take on each server alone, without its upload."""
@@ -177,7 +185,7 @@ class MecDevices(Workload, System):
         wait = jnp.where(there, sizes / rate, jnp.inf)
         never = jnp.full(self.devices, jnp.inf, jnp.float32)
         speed = system.speed(state.frequency, params)[action]
-        sharers = bank.running(state.bank, self.num_servers)[action]
+        sharers = bank.loads(state.bank, self.num_servers).running[action]
         server = jnp.where(there, action, -1).astype(jnp.int32)
         now = jnp.arange(self.slots, dtype=jnp.int32)[:, None] == state.slot
         placed: Bank = jax.tree.map(
@@ -186,20 +194,6 @@ class MecDevices(Workload, System):
             state.bank,
         )
         return placed
-
-    def _observe(self, state: State, params: Params) -> jax.Array:
-        sizes, number = self._sizes(state), self.num_servers
-        servers = jnp.stack(
-            [
-                system.speed(state.frequency, params),
-                bank.running(state.bank, number),
-                bank.uploading(state.bank, number),
-                bank.work(state.bank, number),
-            ],
-            axis=1,
-        )
-        to_come = (self.slots - state.slot).astype(jnp.float32)[None] / self.slots
-        return jnp.concatenate([sizes, (sizes[:, None] / state.rate).ravel(), servers.ravel(), to_come])
 
 
 def _reward(after: Bank, totals: Totals, params: Params) -> jax.Array:

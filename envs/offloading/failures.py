@@ -61,7 +61,7 @@ class MecFailures(Scenario):
         return (state.frequency > 0) & (self._changed(state.own, jnp.float32(0.0)) % 2 == 0)
 
     def _start(self, key: jax.Array, params: Params) -> jax.Array:
-        """Draw the seconds (S, 16) until each server fails, is repaired, fails again and so on; in the past negative."""
+        """Draw the seconds (S, 16) until each server fails, is repaired, fails again and so on."""
         times = jax.random.exponential(key, (self.rows, MOST_FAILURES, 2), dtype=jnp.float32) * params.own[None, None]
         changes = jnp.cumsum(times.reshape(self.rows, -1), axis=1)
         cloud = jnp.arange(self.rows, dtype=jnp.int32)[:, None] == 0

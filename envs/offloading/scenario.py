@@ -124,7 +124,7 @@ class Scenario(Workload, System):
         frequency = system.draw_frequencies(key_system, self.num_servers, params)
         tasks, own = self._tasks(key_tasks, params), self._start(key_own, params)
         state = State(bank.empty(self.tasks), frequency, tasks, jnp.int32(0), own)
-        return state, self._observe(state, params)
+        return state, self.observe(state, params)
 
     def step(
         self, key: jax.Array, state: State, action: jax.Array, params: Params
@@ -138,7 +138,7 @@ class Scenario(Workload, System):
         reward = self._reward(action, after, totals, params)
         state = state._replace(bank=after, task=state.task + 1, own=own)
         no = jnp.bool_(False)
-        return state, self._observe(state, params), reward, last, no, self.info(state, params)
+        return state, self.observe(state, params), reward, last, no, self.info(state, params)
 
     def info(self, state: State, params: Params) -> dict[str, jax.Array]:
         """Return ``frequencies`` (S,) GHz, 0 for servers that do not exist, and ``action_mask`` (A,) int8."""
@@ -146,6 +146,14 @@ class Scenario(Workload, System):
             "frequencies": state.frequency,
             "action_mask": self.allowed(state, params).astype(jnp.int8),
         }
+
+    def observe(self, state: State, params: Params) -> jax.Array:
+        """Return the observation (A, F)."""
+        allowed = self.allowed(state, params).astype(jnp.float32)
+        rows = jnp.stack(self._columns(state, params), axis=1)
+        if self.can_drop:
+            rows = jnp.concatenate([rows, jnp.zeros((1, rows.shape[1]), jnp.float32)])
+        return jnp.concatenate([allowed[:, None], rows * allowed[:, None]], axis=1)
 
     def outlook(self, state: State, params: Params) -> jax.Array:
         """Return the rewards (A, R) that would follow each action until all tasks are done, if no other came.
@@ -162,7 +170,7 @@ class Scenario(Workload, System):
 
     def backlog(self, state: State, params: Params) -> jax.Array:
         """Return the seconds (A,) of work on each row, infinity where the action is forbidden or none."""
-        seconds = bank.work(state.bank, self.rows) / jnp.maximum(system.speed(state.frequency, params), 1e-9)
+        seconds = bank.loads(state.bank, self.rows).left / jnp.maximum(system.speed(state.frequency, params), 1e-9)
         seconds = jnp.concatenate([seconds, jnp.full(self.num_actions - self.rows, jnp.inf, jnp.float32)])
         return jnp.where(self.allowed(state, params), seconds, jnp.inf)
 
@@ -211,22 +219,12 @@ class Scenario(Workload, System):
             size * each,
             upload,
             system.speed(state.frequency, params),
-            bank.running(state.bank, self.rows),
-            bank.uploading(state.bank, self.rows),
-            bank.work(state.bank, self.rows),
-            bank.work(state.bank, self.rows, size),
+            *bank.loads(state.bank, self.rows, size),
             size * system.energy(state.frequency, params) + params.power * upload,
             (self.tasks - state.task).astype(jnp.float32) / self.tasks * each,
         ]
 
     # The rest
-
-    def _observe(self, state: State, params: Params) -> jax.Array:
-        allowed = self.allowed(state, params).astype(jnp.float32)
-        rows = jnp.stack(self._columns(state, params), axis=1)
-        if self.can_drop:
-            rows = jnp.concatenate([rows, jnp.zeros((1, rows.shape[1]), jnp.float32)])
-        return jnp.concatenate([allowed[:, None], rows * allowed[:, None]], axis=1)
 
     def _task(self, state: State) -> tuple[jax.Array, jax.Array]:
         """Return the size () of the task to place in Mbit, and the seconds (S,) of its upload; 0 after the last."""

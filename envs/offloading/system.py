@@ -9,7 +9,6 @@ import jax
 import jax.numpy as jnp
 
 from morl.envs.mec.params import Interval, check_interval, check_numbers
-from morl.envs.offloading.bank import MOST_SERVERS
 from morl.errors import UserError
 from morl.ops.batching import with_leading_axes
 from morl.validation import check_range
@@ -87,10 +86,7 @@ class System:
             check_range(self, name, low=0)
         for name in ("cloud_frequency", "edge_frequency", "cloud_rate", "edge_rate"):
             check_interval(name, getattr(self, name), low=0, open_low=True)
-        least, most = check_interval("edges", self.edges, low=1)
-        if most >= MOST_SERVERS:
-            raise UserError(f"edges must be at most {MOST_SERVERS - 1}, not {most}")
-        if any(isinstance(n, bool) or not isinstance(n, int) for n in (least, most)):
+        if any(isinstance(n, bool) or not isinstance(n, int) for n in check_interval("edges", self.edges, low=1)):
             raise UserError(f"edges must be a whole number, or two in ascending order, not {self.edges!r}")
 
     @property
