@@ -12,9 +12,8 @@ import morl
 from morl.errors import UserError
 from morl.registry import EnvSpec, Objective, env_spec, env_specs, register_env
 from morl.training.rollout import start_batch, step
-from tests.envs.extras import native_specs
+from tests.envs.extras import native_cases, native_specs
 
-NATIVE = native_specs()
 T, B = 450, 16
 
 
@@ -28,7 +27,7 @@ def random_actions(env, key, num):
     return jax.random.uniform(key, (num, *low.shape), minval=low, maxval=high)
 
 
-@pytest.fixture(params=NATIVE, ids=lambda spec: spec.id, scope="module")
+@pytest.fixture(params=native_cases(), scope="module")
 def case(request):
     return request.param, morl.make(request.param.id)
 
@@ -212,7 +211,7 @@ def test_impossible_settings_are_named():
 def test_exact_fronts_refuse_what_is_no_discount(gamma):
     """Try each registered environment that computes its front or coverage set."""
     tried = 0
-    for spec in NATIVE:
+    for spec in native_specs():
         env = morl.make(spec.id)
         for name in ("true_front", "true_coverage_set"):
             if compute := getattr(env, name, None):

@@ -11,9 +11,9 @@ import morl
 from morl.envs.gymnasium.to_gymnasium import GymnasiumEnv
 from morl.envs.pictures import canvas
 from morl.errors import UserError
-from tests.envs.extras import native_specs
+from tests.envs.extras import native_cases
 
-DRAWN = [spec.id for spec in native_specs()]
+DRAWN = native_cases()
 
 
 def centre(picture, colour):
@@ -23,9 +23,9 @@ def centre(picture, colour):
     return x.mean() / picture.shape[1], y.mean() / picture.shape[0], len(x)
 
 
-@pytest.mark.parametrize("id", DRAWN)
-def test_states_look_different(id):
-    env = gymnasium.make(f"morl/{id}", render_mode="rgb_array")
+@pytest.mark.parametrize("spec", DRAWN)
+def test_states_look_different(spec):
+    env = gymnasium.make(f"morl/{spec.id}", render_mode="rgb_array")
     env.action_space.seed(0)
     _, info = env.reset(seed=0)
     first = env.render()
