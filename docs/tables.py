@@ -285,6 +285,65 @@ class LogTable(SphinxDirective):
         return self.parse_text_to_nodes(logs())
 
 
+def suite_speed() -> str:
+    """Return the table of the offloading suite's speed, with its caption, in Markdown."""
+    file = RESULTS / "mec_suite_speed.json"
+    if not file.exists():
+        return "No speeds are stored yet; `python benchmarks/mec_suite speed` measures them."
+    stored = json.loads(file.read_text())
+    rows = [
+        (
+            id,
+            *(f"{row['median'][name]:,.0f}" for name in ("ours", "plain")),
+            *(f"{row['times'][kind]:.1f}" for kind in ("median", "best")),
+            f"{row['compiled_in']:.1f} s",
+        )
+        for id, row in stored.items()
+    ]
+    header = ("scenario", "steps/s, median", "plain Python", "times, by medians", "times, by the best", "compiled in")
+    loads = [row["load"] for row in stored.values()]
+    caption = (
+        f"`python benchmarks/mec_suite speed`: random actions, restarts included, batches of "
+        f"{numbers(sorted({row['batch'] for row in stored.values()}))} on "
+        f"{numbers(sorted({row['cores'] for row in stored.values()}))} CPU cores with a load of {min(loads):g} to "
+        f"{max(loads):g}, in turns with the simulator of the tests, which has one core."
+    )
+    return f"{caption}\n\n{table(rows, header)}"
+
+
+def suite_fronts() -> str:
+    """Return the table of the offloading suite's fronts, with its caption, in Markdown."""
+    file = RESULTS / "mec_suite_fronts.json"
+    if not file.exists():
+        return "No fronts are stored yet; `python benchmarks/mec_suite fronts` finds them."
+    stored = json.loads(file.read_text())
+    names = list(dict.fromkeys(name for row in stored.values() for name in row["fronts"]))
+    rows = []
+    for id, row in stored.items():
+        volumes = {name: front["hypervolume"] for name, front in row["fronts"].items()}
+        shares = [f"{volumes[name] / volumes['greedy']:.3f}" if name in volumes else "" for name in names]
+        rows.append((id, numbers(row["reference_point"]), f"{volumes['greedy']:.4g}", *shares))
+    commands = [front["command"] for row in stored.values() for front in row["fronts"].values() if "command" in front]
+    trained = sorted({command.replace(id, "ID") for id in stored for command in commands if id in command})
+    one = next(iter(stored.values()))
+    made = f", agents by {' and '.join(f'`{command}`' for command in trained)}" if trained else ""
+    caption = (
+        f"`python benchmarks/mec_suite fronts`: hypervolume at the registered reference point, by that of `greedy`; "
+        f"{one['episodes']} episodes a policy, the same for all, seed {one['seed']}{made}, {one['date']}."
+    )
+    return f"{caption}\n\n{table(rows, ('scenario', 'reference point', 'of greedy', *names))}"
+
+
+class SuiteTable(SphinxDirective):
+    """``{mec-suite-table} fronts|speed``: what is stored of the offloading suite in ``benchmarks/results``."""
+
+    required_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        self.env.note_dependency(str(RESULTS / f"mec_suite_{self.arguments[0]}.json"))
+        return self.parse_text_to_nodes({"fronts": suite_fronts, "speed": suite_speed}[self.arguments[0]]())
+
+
 def page(spec: AgentSpec) -> str:
     """File of an agent's page, from the folder of the list."""
     return f"{spec.name}.md"
@@ -298,4 +357,5 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_directive("results-table", ResultsTable)
     app.add_directive("prefer-table", PreferenceTable)
     app.add_directive("log-table", LogTable)
+    app.add_directive("mec-suite-table", SuiteTable)
     return {"version": "1", "parallel_read_safe": True}
