@@ -187,9 +187,9 @@ class MecDevices(Workload, System):
         speed = system.speed(state.frequency, params)[action]
         sharers = bank.loads(state.bank, self.num_servers).running[action]
         server = jnp.where(there, action, -1).astype(jnp.int32)
-        now = jnp.arange(self.slots, dtype=jnp.int32)[:, None] == state.slot
+        places = state.slot * self.devices + jnp.arange(self.devices, dtype=jnp.int32)
         placed: Bank = jax.tree.map(
-            lambda new, old: jnp.where(now, new[None], old.reshape(self.slots, self.devices)).ravel(),
+            lambda new, old: old.at[places].set(new, mode="drop", unique_indices=True, indices_are_sorted=True),
             Bank(server, sizes, wait, never, speed, sharers),
             state.bank,
         )
