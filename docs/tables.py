@@ -296,17 +296,19 @@ def suite_speed() -> str:
             id,
             *(f"{row['median'][name]:,.0f}" for name in ("ours", "plain")),
             *(f"{row['times'][kind]:.1f}" for kind in ("median", "best")),
+            *(f"{row['cpu'][name]:.1f}" for name in ("ours", "plain")),
             f"{row['compiled_in']:.1f} s",
         )
         for id, row in stored.items()
     ]
-    header = ("scenario", "steps/s, median", "plain Python", "times, by medians", "times, by the best", "compiled in")
+    times = ("times, by medians", "times, by the best", "CPU µs a step", "plain Python")
+    header = ("scenario", "steps/s, median", "plain Python", *times, "compiled in")
     loads = [row["load"] for row in stored.values()]
+    batches, cores = (numbers(sorted({row[name] for row in stored.values()})) for name in ("batch", "cores"))
     caption = (
-        f"`python benchmarks/mec_suite speed`: random actions, restarts included, batches of "
-        f"{numbers(sorted({row['batch'] for row in stored.values()}))} on "
-        f"{numbers(sorted({row['cores'] for row in stored.values()}))} CPU cores with a load of {min(loads):g} to "
-        f"{max(loads):g}, in turns with the simulator of the tests, which has one core."
+        f"`python benchmarks/mec_suite speed`: random actions, restarts included, batches of {batches} on {cores} CPU "
+        f"cores with a load of {min(loads):g} to {max(loads):g}, in turns with the simulator of the tests, which has "
+        f"one core. CPU is that of all threads, and depends less on what runs beside."
     )
     return f"{caption}\n\n{table(rows, header)}"
 

@@ -37,16 +37,19 @@ def measure(ids: list[str], rounds: int) -> None:
     for id in ids:
         (ours, compiled_in), theirs = our_steps(id), plain_steps(id)
         rates: dict[str, list[float]] = {"ours": [], "plain": []}
+        cpu: dict[str, list[float]] = {"ours": [], "plain": []}  # microseconds a step, all threads
         for _ in range(rounds):  # in turn, so that a slow minute of the machine is everybody's
             for name, run in (("ours", ours), ("plain", theirs)):
-                started = time.perf_counter()
+                started, spent = time.perf_counter(), time.process_time()
                 taken = run()
                 rates[name].append(taken / (time.perf_counter() - started))
+                cpu[name].append(1e6 * (time.process_time() - spent) / taken)
         best, median = ({name: float(f(x)) for name, x in rates.items()} for f in (max, np.median))
         stored[id] = {
             "best": best,
             "median": median,
             "times": {"best": best["ours"] / best["plain"], "median": median["ours"] / median["plain"]},
+            "cpu": {name: float(np.median(x)) for name, x in cpu.items()},
             "compiled_in": round(compiled_in, 1),
             "batch": BATCH,
             "cores": CORES,
@@ -54,7 +57,8 @@ def measure(ids: list[str], rounds: int) -> None:
             "load": round(os.getloadavg()[0], 1),
             "all": rates,
         }
-        print(f"{id}: {median['ours']:,.0f} beside {median['plain']:,.0f}, {stored[id]['times']}", flush=True)
+        found = f"{median['ours']:,.0f} beside {median['plain']:,.0f}, {stored[id]['times']}, {stored[id]['cpu']}"
+        print(f"{id}: {found}", flush=True)
         RESULTS.write_text(json.dumps(stored, indent=1) + "\n")
     print(f"# wrote {RESULTS}")
 

@@ -39,7 +39,7 @@ MEC_LOCAL = _scenario(
 MEC_BURSTY = _scenario(
     "mec-bursty-v0",
     "place tasks that arrive in bursts: delay against energy",
-    *("bursty:MecBursty", (-2000.0, -2.5)),
+    *("bursty:MecBursty", (-2000.0, -3.0)),
 )
 MEC_TRACE = _scenario(
     "mec-trace-v0",
@@ -49,7 +49,7 @@ MEC_TRACE = _scenario(
 MEC_FAILURES = _scenario(
     "mec-failures-v0",
     "place tasks on servers that fail and are repaired: delay, energy, tasks lost",
-    *("failures:MecFailures", (-1000.0, -2.5, -50.0)),
+    *("failures:MecFailures", (-1000.0, -3.0, -50.0)),
 )
 MEC_DAG = _scenario(
     "mec-dag-v0",
