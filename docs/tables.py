@@ -333,7 +333,10 @@ def suite_fronts() -> str:
         f"`python benchmarks/mec_suite fronts`: hypervolume at the registered reference point, by that of `greedy`; "
         f"{one['episodes']} episodes a policy, the same for all, seed {one['seed']}{made}, {one['date']}."
     )
-    return f"{caption}\n\n{table(rows, ('scenario', 'reference point', 'of greedy', *names))}"
+    picture = (
+        "\n\n![Fronts of the suite](../mec-suite.png)" if (RESULTS.parents[1] / "docs/mec-suite.png").exists() else ""
+    )
+    return f"{caption}\n\n{table(rows, ('scenario', 'reference point', 'of greedy', *names))}{picture}"
 
 
 class SuiteTable(SphinxDirective):

@@ -95,6 +95,8 @@ def _front(env: Any, points: np.ndarray[Any, Any]) -> dict[str, Any]:
 
 def draw(path: Path) -> None:
     """Draw the stored fronts, delay against energy, a part for each scenario."""
+    if not RESULTS.exists():
+        raise SystemExit("no fronts are stored yet; python benchmarks/mec_suite fronts finds them")
     import matplotlib
 
     matplotlib.use("Agg")
