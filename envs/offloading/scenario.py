@@ -22,7 +22,7 @@ from morl.envs.offloading.bank import Bank, Totals
 from morl.envs.offloading.system import Params, System, Workload
 from morl.validation import check_integer
 
-COLUMNS = (*("allowed", "size", "upload", "speed", "running", "uploading", "left", "held up", "energy", "to come"),)
+COLUMNS = ("allowed", "size", "upload", "speed", "running", "uploading", "left", "held up", "energy", "to come")
 
 
 class Tasks(NamedTuple):
