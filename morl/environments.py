@@ -18,7 +18,7 @@ import gymnasium
 from gymnasium.envs.registration import EnvSpec as GymnasiumSpec
 
 from morl import registry
-from morl.errors import UserError, unknown_name
+from morl.errors import UserError, unknown_keyword, unknown_name
 from morl.guard import constructed
 from morl.registry import SUITES, Backend, EnvSpec, SuiteSpec, env_spec, env_specs, import_user_module, load, suite_of
 
@@ -182,7 +182,7 @@ def check_keywords(
     allowed = [p.name for p in parameters if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)] + list(also)
     for name in kwargs:
         if name not in allowed:
-            raise UserError(f"{id} has no keyword {name!r}; allowed: {', '.join(allowed) or 'none'}")
+            raise unknown_keyword(id, name, allowed)
 
 
 def register_env(spec: EnvSpec) -> EnvSpec:

@@ -49,6 +49,14 @@ def unknown_name(kind: str, name: str, valid: Iterable[str]) -> UserError:
     return UserError(f"unknown {kind} {name!r}; {hint}")
 
 
+def unknown_keyword(id: str, name: str, allowed: Iterable[str]) -> UserError:
+    """Return an error for a keyword that an environment does not have, with those it has and the nearest one."""
+    names = list(allowed)
+    near = difflib.get_close_matches(str(name), names, n=1)
+    hint = f"; did you mean {near[0]}?" if near else ""
+    return UserError(f"{id} has no keyword {name!r}; allowed: {', '.join(names) or 'none'}{hint}")
+
+
 def user_code_error(owner: str, what: str, error: BaseException, advice: str = "") -> UserCodeError:
     """Return the one line for what a user's code has raised, to be raised from it.
 

@@ -23,7 +23,7 @@ from morl.envs.gymnasium.host_vector import HostVectorEnv
 from morl.envs.gymnasium.masked import MaskAtEnd, MaskIntoObservation, MaskJoin
 from morl.envs.host.in_process import VectorRewardSync
 from morl.envs.host.worker_pool import WorkerPool
-from morl.errors import MissingExtraError, UserCodeError, UserError, blame, closing, user_code
+from morl.errors import MissingExtraError, UserCodeError, UserError, blame, closing, unknown_keyword, user_code
 from morl.registry import Objective, env_spec
 from morl.spaces import Observations
 from morl.words import brief_repr
@@ -234,7 +234,7 @@ def _refused(spec: EnvSpec, entry_point: Any, kwargs: Mapping[str, Any], error: 
     why = str(error)
     for name in kwargs:
         if f"unexpected keyword argument '{name}'" in why:
-            return UserError(f"{spec.id} has no keyword {name!r}; allowed: {', '.join(_keywords(entry_point))}")
+            return unknown_keyword(spec.id, name, _keywords(entry_point))
     given = f" with {dict(kwargs)}" if kwargs else ""
     return UserCodeError(f"{spec.id} cannot be made{given}: {blame(error)}")
 

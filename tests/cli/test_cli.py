@@ -208,7 +208,10 @@ def test_lists(capsys):
         ),
         ("train cmorl --env CartPole-v1", "CartPole-v1 has a scalar reward"),
         ("train cmorl --device tpu", "device 'tpu' is not available to JAX here"),
-        ("train cmorl --env fruit-tree-v0 --env-kwargs dept 7", "fruit-tree-v0 has no keyword 'dept'; allowed: depth"),
+        (
+            "train cmorl --env fruit-tree-v0 --env-kwargs dept 7",
+            "fruit-tree-v0 has no keyword 'dept'; allowed: depth; did you mean depth?",
+        ),
         (
             "train cmorl --env fruit-tree-v0 --env-kwargs depth",
             "a name and a value in turn, and 'depth' has no value",
