@@ -103,14 +103,30 @@ def draw(path: Path) -> None:
     from matplotlib import pyplot as plt
 
     stored = json.loads(RESULTS.read_text())
+    from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
+
     figure, parts = plt.subplots(2, 4, figsize=(14, 6.5), layout="constrained")
+    order = list(dict.fromkeys(name for row in stored.values() for name in row["fronts"]))
+    colours = dict(zip(order, plt.get_cmap("tab10").colors, strict=False))
     for axes, (id, row) in zip(parts.flat, stored.items(), strict=False):
         for name, front in row["fronts"].items():
             points = -np.asarray(front["points"])
             points = points[np.argsort(points[:, 0])]
             style = "-" if points.shape[1] == 2 else ""
-            axes.plot(points[:, 0], points[:, 1], marker="o", markersize=4, linewidth=1, linestyle=style, label=name)
+            axes.plot(
+                points[:, 0],
+                points[:, 1],
+                marker="o",
+                markersize=4,
+                linewidth=1,
+                linestyle=style,
+                label=name,
+                color=colours[name],
+            )
         axes.set(xlabel="delay, s an episode", ylabel="energy, J an episode", xscale="log")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        axes.xaxis.set_major_formatter(ScalarFormatter())
+        axes.xaxis.set_minor_formatter(NullFormatter())
         axes.set_title(id + (", lost tasks not shown" if len(row["objectives"]) > 2 else ""), fontsize=10)
         axes.grid(alpha=0.3, which="both")
     names = {
