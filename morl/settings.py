@@ -233,11 +233,13 @@ class FillSettings:
 
 
 def _split_objectives(settings: TrainSettings) -> None:
-    """Split names with commas; those of an environment of a suite say which numbers are rewards: it is made by them."""
-    if settings.objectives is None:
+    """Split one text of names with commas; those of a suite's environment are its rewards, and it is made by them."""
+    names = settings.objectives
+    if names is None:
         return
-    names = tuple(name for given in settings.objectives for name in given.split(",") if name)
-    object.__setattr__(settings, "objectives", names)
+    if len(names) == 1:
+        names = tuple(names[0].split(","))
+        object.__setattr__(settings, "objectives", names)
     if suite_of(settings.env):
         object.__setattr__(settings, "env_kwargs", {**settings.env_kwargs, "objectives": list(names)})
 
