@@ -204,7 +204,9 @@ class Linear(_Scheme):
 
     def act(self, policy: PyTree, obs: jax.Array, preference: jax.Array, key: jax.Array, *, greedy: bool) -> jax.Array:
         seen = view(obs)
-        estimate = jnp.sum(features(seen.servers, preference, self.products) * policy, axis=-1)
+        estimate = jnp.einsum(
+            "...ad,ad->...a", features(seen.servers, preference, self.products), policy, precision="highest"
+        )
         return jnp.argmax(jnp.where(seen.exists, estimate, -jnp.inf), axis=-1)
 
 
@@ -220,7 +222,8 @@ class Learned(_Scheme):
 
 def features(servers: jax.Array, preference: jax.Array, products: bool) -> jax.Array:
     """Return inputs (..., S, D) of the bandit: 1, ω and the server's row, scaled to about 1; or ω times (1, row)."""
-    rows = servers / jnp.asarray([10.0, 500.0, 1.0, 1.0, 10.0, *[1.0] * (servers.shape[-1] - 5)], jnp.float32)
+    scales = jnp.asarray([10.0, 500.0, 1.0, 1.0, 10.0, *[1.0] * (servers.shape[-1] - 5)], jnp.float32)
+    rows = servers / jnp.broadcast_to(scales, servers.shape)
     rows = jnp.concatenate([jnp.ones((*rows.shape[:-1], 1), jnp.float32), rows], axis=-1)
     if products:
         return jnp.concatenate([preference[i] * rows for i in range(len(preference))], axis=-1)
@@ -267,7 +270,7 @@ def front(
         gamma=1.0,
         reference_point=env.reference_point,
         learner=scheme,  # type: ignore[arg-type]
-        observations=observations_of(env),
+        observations=observations_of(Revealed(env)),  # as schemes see it
         action_space=env.action_space,
     )
 

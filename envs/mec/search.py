@@ -78,7 +78,7 @@ def annealing(
             change, jax.random.randint(key_what, plans.shape, 0, num_servers, dtype=jnp.int32), plans
         )
         both = plan_returns(env, params, jnp.concatenate([plans, candidates]), key_episodes, max(episodes // 2, 1))
-        scores = jnp.sum(both.reshape(2, number, 2) * weights, axis=-1)
+        scores = jnp.sum(both.reshape(2, number, 2) * weights[None], axis=-1)
         temperature = temperatures[0] * cooling**i
         chance = jnp.exp(jnp.minimum((scores[1] - scores[0]) / temperature, 0.0))
         accept = jax.random.uniform(key_accept, (number,), dtype=jnp.float32) < chance

@@ -15,7 +15,7 @@ from tests.envs.mec.reference import System
 def test_no_policy_loses_a_task_and_every_delay_is_exact(shape: str) -> None:
     for name, found in fuzz.fuzz(fuzz.SHAPES[shape], 40, seed=1, batch=40).items():
         assert found.systems == 8, name
-        assert found.tasks > 100, name
+        assert found.tasks > (30 if "three" in shape else 100), name  # few users send few
         assert found.lost == 0, name
         assert found.total < 1e-4, name
         assert found.step < 1e-3, name
