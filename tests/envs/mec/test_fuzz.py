@@ -13,9 +13,10 @@ from tests.envs.mec.reference import System
     "shape", ["physical, interference", pytest.param("high_rate, three users", marks=pytest.mark.slow)]
 )
 def test_no_policy_loses_a_task_and_every_delay_is_exact(shape: str) -> None:
-    for name, found in fuzz.fuzz(fuzz.SHAPES[shape], 40, seed=1, batch=40).items():
-        assert found.systems == 8, name
-        assert found.tasks > (30 if "three" in shape else 100), name  # few users send few
+    number = 100 if "three users" in shape else 40  # few users send few tasks
+    for name, found in fuzz.fuzz(fuzz.SHAPES[shape], number, seed=1, batch=number).items():
+        assert found.systems == number // 5, name
+        assert found.tasks > 100, name
         assert found.lost == 0, name
         assert found.total < 1e-4, name
         assert found.step < 1e-3, name

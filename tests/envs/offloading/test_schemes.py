@@ -90,4 +90,4 @@ def test_schemes_of_every_scenario(name: str) -> None:
     front = schemes.front(env, schemes.catalogue(env, 3)["greedy"], episodes=8)
     assert front.objectives == tuple(o.name for o in env.objectives)
     # what spares energy alone may wait longer, or lose more, than the reference point
-    assert (front.undiscounted > env.reference_point).all(axis=1).any()
+    assert (front.undiscounted > env.reference_point).all(axis=1).sum() >= len(front) - 1
