@@ -1,10 +1,15 @@
-"""Speed of GMORL's loop, and of its gradient step beside the same in PyTorch, in one run.
+"""Speed of GMORL's gradient step and of its loop, beside an earlier checkout and the same step in PyTorch, in turns.
 
-    python benchmarks/gmorl_speed.py --torch .venv-peers/bin/python
+    git worktree add ../before COMMIT
+    python benchmarks/gmorl_speed.py ../before --torch .venv/bin/python
+    python benchmarks/gmorl_speed.py --show
 
-Loop: acting in 64 environments for ten steps each, replay, sixteen gradient steps, targets, all compiled. Gradient
-step: no acting, a full replay. PyTorch runs `benchmarks/peers/gmorl_torch.py` with one thread and with two; the better
-one counts. What is compared takes turns, three rounds of it, medians; compilation is not in the figures.
+Gradient step: no acting, a full replay of random transitions of the simulator's shapes, each library in a process of
+its own. Here on two virtual devices, as one policy is trained on two cores, and on one; the checkout on one device with
+all cores, as it trained. PyTorch runs `benchmarks/peers/gmorl_torch.py` with one thread and with two; the better one
+counts. What is compared takes turns, seven rounds of it. Wall time and CPU time are kept, ratios are those of medians
+of wall time, and compilation is not in the figures. Loop: acting in 64 environments for ten steps each, replay,
+gradient steps, targets, all compiled.
 """
 
 from __future__ import annotations
@@ -16,21 +21,29 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from morl.agents.sac.algorithm import SAC
 from morl.agents.sac.config import SACConfig
-from morl.agents.sac.types import Params, SACLearning
 from morl.envs.mec import MecOffloading
 from morl.ops.preferences import equally_spaced_weights
+from morl.training.backends.devices import quick_to_compile
 from morl.training.backends.jax import JaxBackend
 
-ROUNDS = 3
+HERE = Path(__file__).parent
+RESULTS = HERE / "results" / "sac_speed.json"
+ROUNDS = 7
+CAPACITY = 19_200
 PREFERENCES = equally_spaced_weights(2, 64)[None]
 CASES = [  # network, sizes, batch
     ("rows", (32, 32), 256),
@@ -50,7 +63,7 @@ def learner_of(network: str, sizes: tuple[int, ...], batch: int, gradient_steps:
         hidden=hidden,
         channels=sizes[0],
         batch_size=batch,
-        replay_capacity=19_200,
+        replay_capacity=CAPACITY,
         learning_starts=640,
         gradient_steps=gradient_steps,
         objective_scales=(0.003, 1.5),
@@ -59,65 +72,139 @@ def learner_of(network: str, sizes: tuple[int, ...], batch: int, gradient_steps:
     return SAC(config, *spaces, 2, 0.95, 10_000, ENV.action_mask, ENV.action_features)
 
 
-class Gradient:
-    """Gradient steps alone, on a replay of real transitions."""
+def filled(learner: SAC) -> tuple[Any, Any]:
+    """Return what a fresh learner learns, and a full replay of random numbers, all to be learnt from."""
+    rng = np.random.default_rng(0)
 
-    def __init__(self, network: str, sizes: tuple[int, ...], batch: int) -> None:
-        learner = learner_of(network, sizes, batch)
-        filler = learner_of(network, sizes, 8, gradient_steps=1)  # which has no need of large batches
-        backend = JaxBackend(ENV, filler, PREFERENCES, eval_episodes=1, gamma=1.0, devices=jax.devices()[:1])
-        state, _ = backend.run(backend.init([jax.random.key(0)]), 30)
-        state = jax.tree.map(lambda x: x[0], state.learners)
-        self.parameters = sum(x.size for x in jax.tree.leaves(state.params.actor))
+    def numbers(x: Any) -> Any:
+        if np.issubdtype(x.dtype, np.integer):
+            return rng.integers(0, learner.actions.num_outputs, x.shape).astype(x.dtype)
+        return np.ones(x.shape, bool) if x.dtype == bool else rng.random(x.shape, dtype=np.float32)
 
-        @jax.jit
-        def run(learnt: tuple[Params, SACLearning], key: jax.Array) -> tuple[Params, SACLearning]:
-            return jax.lax.scan(lambda x, k: (learner.gradient_step(*x, state.replay, k)[0], None), learnt, keys(key))[
-                0
-            ]
-
-        def keys(key: jax.Array) -> jax.Array:
-            return jax.random.split(key, self.number)
-
-        self.number = max(2, 25_600 // batch)
-        self.run, self.key = run, jax.random.key(1)
-        self.learnt = (state.params, state.learning)
-        self.rate()
-
-    def rate(self) -> float:
-        started = time.perf_counter()
-        self.learnt = jax.block_until_ready(self.run(self.learnt, self.key))
-        return self.number / (time.perf_counter() - started)
+    state = learner.init(jax.random.key(0))
+    rows = jax.tree.map(numbers, state.replay.rows)
+    first = rng.random((CAPACITY, 1), dtype=np.float32)
+    rows = rows._replace(preference=np.concatenate([first, 1 - first], axis=1), terminated=np.zeros(CAPACITY, bool))
+    stored = state.replay._replace(rows=jax.tree.map(jnp.asarray, rows), filled=jnp.int32(CAPACITY))
+    return (state.params, state.learning), stored
 
 
-def torch_rate(python: str, network: str, sizes: tuple[int, ...], batch: int, threads: int) -> float:
-    script = Path(__file__).parent / "peers" / "gmorl_torch.py"
-    flags = f"--threads {threads} --batch {batch} --network {network} --seconds 5 --sizes {' '.join(map(str, sizes))}"
-    done = subprocess.run([python, str(script), *flags.split()], check=True, capture_output=True, text=True)
-    return float(json.loads(done.stdout)["rate"])
+def gradient_steps(
+    network: str, sizes: tuple[int, ...], batch: int, devices: int
+) -> tuple[int, int, Callable[[], Any]]:
+    """Return the actor's parameters, the gradient steps of a turn and a function for these, on 1 or 2 devices."""
+    learner = learner_of(network, sizes, batch)
+    learnt, stored = filled(learner)
+    if devices == 2:
+        learner = learner.with_batch_axis("batches")
+    number = max(2, 12_800 // batch)
 
+    def run(learnt: Any, stored: Any, key: jax.Array) -> Any:
+        def step(learnt: Any, key: jax.Array) -> tuple[Any, None]:
+            return learner.gradient_step(*learnt, stored, key)[0][:2], None
 
-def gradients(python: str | None) -> None:
-    print(
-        "| network | parameters | batch | ours, gradient steps/s | PyTorch, 1 thread | 2 threads | beside the better |"
+        return jax.lax.scan(step, learnt, jax.random.split(key, number))[0]
+
+    mesh, whole = Mesh(np.asarray(jax.devices()[:devices]), ("batches",)), PartitionSpec()
+    compiled = jax.jit(
+        jax.shard_map(run, mesh=mesh, in_specs=whole, out_specs=whole, check_vma=False),
+        compiler_options=quick_to_compile(),
     )
-    print("|---|---|---|---|---|---|---|")
-    for case in CASES:
-        ours = Gradient(*case)
-        found: dict[str, list[float]] = {"ours": [], "1": [], "2": []}
-        for _ in range(ROUNDS):
-            found["ours"].append(ours.rate())
-            for threads in (1, 2) if python else ():
-                found[str(threads)].append(torch_rate(python, *case, threads))  # type: ignore[arg-type]
-        medians = {name: statistics.median(rates) for name, rates in found.items() if rates}
-        theirs = max((rate for name, rate in medians.items() if name != "ours"), default=float("nan"))
-        name, sizes, batch = case
-        cells = [f"{medians[x]:.1f}" if x in medians else "-" for x in ("ours", "1", "2")]
-        title = f"{name} {' '.join(map(str, sizes))}"
-        print(
-            f"| {title} | {ours.parameters:,} | {batch} | {' | '.join(cells)} | {medians['ours'] / theirs:.2f} |",
-            flush=True,
+    given = jax.device_put((learnt, stored, jax.random.key(1)), NamedSharding(mesh, whole))
+    parameters = sum(x.size for x in jax.tree.leaves(learnt[0].actor))
+    return parameters, number, lambda: jax.block_until_ready(compiled(*given))
+
+
+def child(network: str, sizes: str, batch: str, devices: str) -> None:
+    """Compile a case, print the actor's parameters, and for each line of the input the rates by wall and CPU time."""
+    jax.config.update("jax_num_cpu_devices", int(devices))
+    parameters, number, run = gradient_steps(network, tuple(map(int, sizes.split())), int(batch), int(devices))
+    run()
+    print(parameters, flush=True)
+    for _ in sys.stdin:
+        wall, cpu = time.perf_counter(), time.process_time()
+        run()
+        rates = number / (time.perf_counter() - wall), number / (time.process_time() - cpu)
+        print(json.dumps(rates), flush=True)
+
+
+class Worker:
+    """Process that takes the gradient steps of a case with the library of a checkout."""
+
+    def __init__(self, checkout: Path, case: tuple[str, tuple[int, ...], int], devices: int) -> None:
+        network, sizes, batch = case
+        self.process = subprocess.Popen(
+            [sys.executable, __file__, "--child", network, " ".join(map(str, sizes)), str(batch), str(devices)],
+            env={**os.environ, "PYTHONPATH": str(checkout.resolve())},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
         )
+        self.parameters: int = self._answer()
+
+    def rates(self) -> list[float]:
+        assert self.process.stdin is not None
+        self.process.stdin.write("again\n")
+        self.process.stdin.flush()
+        found: list[float] = self._answer()
+        return found
+
+    def _answer(self) -> Any:
+        assert self.process.stdout is not None
+        return json.loads(self.process.stdout.readline())
+
+
+def torch_rates(python: str, case: tuple[str, tuple[int, ...], int], threads: int) -> list[float]:
+    network, sizes, batch = case
+    script = HERE / "peers" / "gmorl_torch.py"
+    flags = f"--threads {threads} --batch {batch} --network {network} --seconds 3 --sizes {' '.join(map(str, sizes))}"
+    done = subprocess.run([python, str(script), *flags.split()], check=True, capture_output=True, text=True)
+    return [float(json.loads(done.stdout)["rate"]), float("nan")]
+
+
+def gradients(before: Path | None, python: str | None) -> list[dict[str, Any]]:
+    """Measure all cases in turns; return a row of medians for each."""
+    rows = []
+    for case in CASES:
+        workers = {"two": Worker(HERE.parent, case, 2), "one": Worker(HERE.parent, case, 1)}
+        if before:
+            workers["before"] = Worker(before, case, 1)
+        turns: dict[str, Callable[[], list[float]]] = {name: worker.rates for name, worker in workers.items()}
+        if python:
+            turns |= {f"torch {threads}": partial(torch_rates, python, case, threads) for threads in (1, 2)}
+        found: dict[str, list[list[float]]] = {name: [] for name in turns}
+        for _ in range(ROUNDS):
+            for name, rates in turns.items():
+                found[name].append(rates())
+        medians = {
+            name: [round(statistics.median(x), 2) for x in zip(*each, strict=True)] for name, each in found.items()
+        }
+        network, sizes, batch = case
+        title = f"{network} {' '.join(map(str, sizes))}"
+        rows.append({"network": title, "parameters": workers["two"].parameters, "batch": batch, "rates": medians})
+        print(json.dumps(rows[-1]), file=sys.stderr, flush=True)
+        for worker in workers.values():
+            worker.process.kill()
+    return rows
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """Return the rates by wall time, and those by CPU time behind them, in Markdown."""
+    lines = [
+        "| network | parameters | batch | two devices: gradient steps/s (a CPU-s) | one device | before "
+        "| PyTorch, 1 thread | 2 threads | beside before | beside the better PyTorch |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        rates = row["rates"]
+        cells = [f"{rates[x][0]:.3g} ({rates[x][1]:.3g})" if x in rates else "-" for x in ("two", "one", "before")]
+        cells += [f"{rates[x][0]:.3g}" if x in rates else "-" for x in ("torch 1", "torch 2")]
+        peers = [("before",), ("torch 1", "torch 2")]
+        for names in peers:
+            theirs = max((rates[name][0] for name in names if name in rates), default=float("nan"))
+            cells.append(f"{rates['two'][0] / theirs:.2f}")
+        lines.append(f"| {row['network']} | {row['parameters']:,} | {row['batch']} | {' | '.join(cells)} |")
+    return "\n".join(lines)
 
 
 def loop() -> None:
@@ -142,11 +229,22 @@ def loop() -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--torch", help="Python with PyTorch's CPU build; without it ours alone is measured")
+    parser.add_argument("before", type=Path, nargs="?", help="an earlier checkout")
+    parser.add_argument("--torch", help="Python with PyTorch's CPU build")
+    parser.add_argument("--out", type=Path, default=RESULTS, help="where the medians are kept")
+    parser.add_argument("--show", action="store_true", help="print the table of the medians that are kept")
+    parser.add_argument("--child", nargs=4, help=argparse.SUPPRESS)
     a = parser.parse_args()
-    print(f"# {os.cpu_count()} cores, JAX {jax.__version__}, {sys.platform}")
-    gradients(a.torch)
-    loop()
+    if a.child:
+        child(*a.child)
+    elif a.show:
+        print(table(json.loads(a.out.read_text())["rows"]))
+    else:
+        about = {"cores": os.cpu_count(), "jax": jax.__version__, "platform": sys.platform}
+        rows = gradients(a.before, a.torch)
+        a.out.write_text(json.dumps({"machine": about, "rows": rows}, indent=1) + "\n")
+        print(table(rows))
+        loop()
 
 
 if __name__ == "__main__":

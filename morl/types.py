@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import numpy as np
@@ -185,6 +185,15 @@ class Learner(Actor, Protocol):
 
     def update(self, state: LearnerState, batch: Transition, key: jax.Array) -> tuple[LearnerState, Metrics]:
         """Learn from one rollout (T, B); return the new state and scalar metrics. Never sees the environment."""
+        ...
+
+
+@runtime_checkable
+class SharesBatches(Protocol):
+    """Learner whose updates can learn from each half of their batches on a device of its own."""
+
+    def with_batch_axis(self, axis: str) -> Learner:
+        """Return the learner for two devices along a mapped axis of this name, which must not differ otherwise."""
         ...
 
 

@@ -23,7 +23,6 @@ register_agent(
             "benchmark": "morl.agents.capql.presets:benchmark",
         },
         solution_set="morl.training.solution_sets:ConditionalPolicy",
-        split_cores=False,
     )
 )
 __getattr__ = lazy_names(

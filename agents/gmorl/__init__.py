@@ -23,7 +23,6 @@ register_agent(
             "far": "morl.agents.gmorl.presets:far",
         },
         solution_set="morl.training.solution_sets:ConditionalPolicy",
-        split_cores=False,
     )
 )
 __getattr__ = lazy_names(

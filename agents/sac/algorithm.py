@@ -9,7 +9,8 @@ gradient steps; :meth:`SAC.gradient_step` reads from top to bottom like the publ
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any
 
@@ -21,11 +22,12 @@ from gymnasium import Space
 
 from morl.agents.sac import losses
 from morl.agents.sac.action_space import ActionSpace, PolicyActions, for_space
+from morl.agents.sac.chunks import in_chunks
 from morl.agents.sac.config import SACConfig
 from morl.agents.sac.improvement import improved_action
 from morl.agents.sac.networks import NetworkInput, Networks
 from morl.agents.sac.replay_rows import n_step_rows, row_shapes
-from morl.agents.sac.types import Batch, CriticFit, Params, Policy, ReplayRow, SACLearning
+from morl.agents.sac.types import Batch, CriticFit, Draw, Fit, MeanFit, Params, Policy, ReplayRow, SACLearning
 from morl.agents.sac.updates import next_utopia, optimiser
 from morl.networks.bodies import with_moments
 from morl.ops import replay, running_statistics, scalarisation
@@ -57,6 +59,7 @@ class SAC:
         gamma: discount it learns at.
         total_updates: number of updates, which the learning rate is annealed over.
         action_mask, action_features: as in :class:`morl.types.Task`.
+        batch_axis: axis of the two devices that halves of a batch are learnt from on; None for one device.
 
     Raises:
         UserError: a space, or a kind of network, that it cannot work with.
@@ -70,6 +73,7 @@ class SAC:
     total_updates: int
     action_mask: Features | None = None
     action_features: Features | None = None
+    batch_axis: str | None = None
 
     def __post_init__(self) -> None:
         _ = self.networks  # checks the spaces
@@ -81,6 +85,10 @@ class SAC:
     @property
     def rollout_steps(self) -> int:
         return self.config.rollout_steps
+
+    def with_batch_axis(self, axis: str) -> SAC:
+        """Return the learner for two devices, see :class:`morl.types.SharesBatches`."""
+        return replace(self, batch_axis=axis)
 
     @cached_property
     def actions(self) -> ActionSpace:
@@ -192,13 +200,39 @@ class SAC:
         self, params: Params, learning: SACLearning, stored: Replay, key: jax.Array
     ) -> tuple[Trained, Metrics]:
         """Take one step of Adam for critics, actor and temperature, and move the target networks after the critics."""
-        key_batch, key_next, key_action = jax.random.split(key, 3)
-        batch = self._sample(learning, stored, key_batch)
+        key_batch, *keys = jax.random.split(key, 3)
+        draw = self._draw(stored, key_batch)
+
+        # 1. the gradient of each loss for its own parameters, all at the parameters of before
+        fit_of = partial(self._fit, params, learning, stored.rows)
+        fit = in_chunks(fit_of, draw, keys, self.networks.chunk_size(self.config.batch_size), self.batch_axis)
+
+        # 2. one step of Adam for each, then of the target networks
+        changes, opt_state = self._optimiser.update(fit.mean.gradients, learning.opt_state, params)
+        after: Params = optax.apply_updates(params, changes)
+        if fit.moments:
+            after = after._replace(critics=with_moments(after.critics, fit.moments, lambda critics: critics.body.norms))
+        if learning.targets is not None:
+            targets = optax.incremental_update(after.critics, learning.targets, self.config.tau)
+            learning = learning._replace(targets=targets)
+        utopia = next_utopia(learning.utopia, fit.target, fit.weight)
+        learning = learning._replace(opt_state=opt_state, utopia=utopia)
+        if draw.importance is not None:
+            priority = jnp.maximum(fit.error, LEAST_ERROR) ** jnp.float32(self.config.priority_exponent)
+            stored = replay.with_priorities(stored, draw.place, priority)
+        return (after, learning, stored.priorities), fit.mean.metrics
+
+    def _fit(
+        self, params: Params, learning: SACLearning, rows: ReplayRow, draw: Draw, keys: Sequence[jax.Array]
+    ) -> Fit:
+        """Return the gradients of the losses over drawn transitions, and what else comes of them."""
+        batch = self._batch(learning, rows, draw)
+        key_next, key_action = keys
 
         # 1. the actions that follow, which the critics' target is over
         following = self._policy_actions(params.actor, batch.next_inputs, batch.preference, key_next)
 
-        # 2. the gradient of each loss for its own parameters, all at the parameters of before
+        # 2. the gradient of each loss for its own parameters
         critic_loss_of = jax.value_and_grad(self._critic_loss, has_aux=True)
         (critic_loss, fit), critic_gradient = critic_loss_of(params.critics, params, learning, batch, following)
         actor_loss_of = jax.value_and_grad(self._actor_loss, has_aux=True)
@@ -206,21 +240,6 @@ class SAC:
         temperature_gradient = jnp.zeros_like(params.log_temperature)
         if self.config.learn_temperature:
             temperature_gradient = jax.grad(losses.temperature_loss)(params.log_temperature, policy, batch.weight)
-        gradients = Params(actor_gradient, critic_gradient, temperature_gradient)
-
-        # 3. one step of Adam for each, then of the target networks
-        changes, opt_state = self._optimiser.update(gradients, learning.opt_state, params)
-        after: Params = optax.apply_updates(params, changes)
-        if fit.moments:
-            after = after._replace(critics=with_moments(after.critics, fit.moments, lambda critics: critics.body.norms))
-        if learning.targets is not None:
-            targets = optax.incremental_update(after.critics, learning.targets, self.config.tau)
-            learning = learning._replace(targets=targets)
-        utopia = next_utopia(learning.utopia, fit.target, batch.weight)
-        learning = learning._replace(opt_state=opt_state, utopia=utopia)
-        if batch.place is not None:
-            priority = jnp.maximum(fit.error, LEAST_ERROR) ** jnp.float32(self.config.priority_exponent)
-            stored = replay.with_priorities(stored, batch.place, priority)
         metrics = {
             "critic_loss": critic_loss,
             "actor_loss": actor_loss,
@@ -228,18 +247,32 @@ class SAC:
             "temperature": jnp.exp(params.log_temperature),
             "value": masked_mean(policy.expectation(worth), batch.weight),
         }
-        return (after, learning, stored.priorities), metrics
+        gradients = Params(actor_gradient, critic_gradient, temperature_gradient)
+        return Fit(MeanFit(gradients, metrics), batch.weight, fit.target, fit.error, fit.moments)
 
-    def _sample(self, learning: SACLearning, stored: Replay, key: jax.Array) -> Batch:
-        """Return sampled transitions, a share of them for random preferences where ``relabel_preferences`` is set."""
+    def _draw(self, stored: Replay, key: jax.Array) -> Draw:
+        """Draw stored transitions, a share of them for random preferences where ``relabel_preferences`` is set."""
         c = self.config
         key_rows, key_preferences, key_relabelled = jax.random.split(key, 3)
-        rows, place, importance = self._draw(stored, key_rows)
-        preference = rows.preference
+        importance = preference = relabelled = None
+        if stored.priorities is None:
+            place = replay.draw(stored, key_rows, c.batch_size)
+        else:
+            place, priority = replay.draw_by_priority(stored, key_rows, c.batch_size)
+            least = jnp.min(jnp.where(priority > 0, priority, jnp.inf))
+            relative = jnp.where(priority > 0, least / jnp.where(priority > 0, priority, 1.0), 0.0)
+            importance = relative ** jnp.float32(c.importance_exponent)
         if c.relabel_preferences:
-            drawn = dirichlet(key_preferences, self.num_objectives, c.batch_size)
+            preference = dirichlet(key_preferences, self.num_objectives, c.batch_size)
             relabelled = jax.random.bernoulli(key_relabelled, jnp.float32(c.relabel_share), (c.batch_size, 1))
-            preference = jnp.where(relabelled, drawn, preference)
+        return Draw(place, importance, preference, relabelled)
+
+    def _batch(self, learning: SACLearning, stored: ReplayRow, draw: Draw) -> Batch:
+        """Return drawn transitions as the losses need them."""
+        rows: ReplayRow = replay.rows_at(stored, draw.place)
+        preference = rows.preference
+        if draw.preference is not None and draw.relabelled is not None:
+            preference = jnp.where(draw.relabelled, draw.preference, preference)
         return Batch(
             inputs=self.networks.inputs(learning.obs_stats, rows.obs),
             next_inputs=self.networks.inputs(learning.obs_stats, rows.next_obs),
@@ -249,19 +282,8 @@ class SAC:
             terminated=rows.terminated,
             weight=rows.valid.astype(jnp.float32),
             preference=preference,
-            place=place,
-            importance=importance,
+            importance=draw.importance,
         )
-
-    def _draw(self, stored: Replay, key: jax.Array) -> tuple[ReplayRow, jax.Array | None, jax.Array | None]:
-        """Return stored rows, and where they are and how much each counts if they are not drawn uniformly."""
-        number = self.config.batch_size
-        if stored.priorities is None:
-            return replay.sample(stored, key, number), None, None
-        rows, place, priority = replay.sample_by_priority(stored, key, number)
-        least = jnp.min(jnp.where(priority > 0, priority, jnp.inf))
-        relative = jnp.where(priority > 0, least / jnp.where(priority > 0, priority, 1.0), 0.0)
-        return rows, place, relative ** jnp.float32(self.config.importance_exponent)
 
     def _critic_loss(
         self, critics: PyTree, params: Params, learning: SACLearning, batch: Batch, following: PolicyActions

@@ -22,6 +22,9 @@ from morl.ops.masking import mask_logits
 from morl.ops.running_statistics import RunningStats
 from morl.types import Features, PyTree
 
+MOST_AT_ONCE = 256  # transitions
+LAYER_BYTES = 2**16  # of a layer of rows, for the transitions learnt from at a time
+
 
 class NetworkInput(NamedTuple):
     """Batch of observations, as networks take them.
@@ -131,6 +134,23 @@ class Networks:
             return NetworkInput(self.action_features(obs), mask)
         features = self.encoder.encode(obs)
         return NetworkInput(features if stats is None else running_statistics.normalise(stats, features), mask)
+
+    def chunk_size(self, batch_size: int) -> int:
+        """Return how many of a batch's transitions are learnt from at a time (:mod:`.chunks`); it divides half of
+        the batch, or is the whole of it.
+
+        So many that a layer of rows fits into a core's first cache (few weights, many rows), or :data:`MOST_AT_ONCE`
+        for other networks. Batch normalisation is over the whole batch.
+        """
+        if self.critic_network == "batch_norm":
+            return batch_size
+        most = MOST_AT_ONCE
+        if self.by_action and self.kind != "convolution":
+            layer = 4 * self.actions.num_outputs * max(*self.hidden, *self.critic_hidden, 1)
+            most = max(1, LAYER_BYTES // layer)
+        half = batch_size // 2
+        fitting = [size for size in range(1, min(most, half) + 1) if half % size == 0 and batch_size % 2 == 0]
+        return fitting[-1] if fitting and 2 * fitting[-1] > min(most, half) else batch_size
 
     def init_actor(self, rng: np.random.Generator) -> PyTree:
         """Return a new actor, with R outputs for each output of :meth:`actor_output`."""

@@ -79,12 +79,14 @@ class SACAgent(Agent):
 
     @property
     def update_bytes(self) -> int:
-        """Return the bytes of an update, about: a rollout's features, and a batch and its layers in all networks."""
+        """Return the bytes of an update, about: a rollout's features, and a part of a batch in all networks' layers."""
         c, (_, size, _, image) = self.learner.config, self.learner.networks.encoder
+        part = self.learner.networks.chunk_size(c.batch_size)
         rollout = c.num_envs * c.rollout_steps * size // 2
         outputs = output_numbers(self.learner.actions, self.learner.num_objectives)
         convolved = 8 * image.layer_numbers if image else 0  # of actor and critics, with gradients, and of targets
-        return 4 * (rollout + c.batch_size * (4 * size + self._layer_numbers + outputs + convolved))
+        drawn = c.batch_size * (3 * self.learner.num_objectives + 6)  # places, preferences, targets, errors
+        return 4 * (rollout + drawn + part * (4 * size + self._layer_numbers + outputs + convolved))
 
     @property
     def _layer_numbers(self) -> int:

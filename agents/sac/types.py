@@ -8,7 +8,7 @@ import jax
 
 from morl.agents.sac.networks import NetworkInput
 from morl.ops.running_statistics import RunningStats
-from morl.types import PyTree
+from morl.types import Metrics, PyTree
 
 
 class Policy(NamedTuple):
@@ -95,6 +95,22 @@ class CriticFit(NamedTuple):
     moments: Any
 
 
+class Draw(NamedTuple):
+    """Choice of the N transitions of a gradient step.
+
+    Attributes:
+        place: (N,) int32, where they are stored.
+        importance: (N,) factors of the critics' loss; None for a uniform draw.
+        preference: (N, R) preferences for those that are relabelled; None for none.
+        relabelled: (N, 1) bool, to be learnt from for that preference; None for none.
+    """
+
+    place: jax.Array
+    importance: jax.Array | None
+    preference: jax.Array | None
+    relabelled: jax.Array | None
+
+
 class Batch(NamedTuple):
     """Sampled transitions, as the losses of one gradient step need them.
 
@@ -106,7 +122,6 @@ class Batch(NamedTuple):
         terminated: (N,) bool, nothing follows.
         weight: (N,) 1 for transitions to learn from, 0 for lost ones.
         preference: (N, R) to learn for.
-        place: (N,) int32, where they are stored; None for a uniform draw.
         importance: (N,) factors of the critics' loss; None for a uniform draw.
     """
 
@@ -118,5 +133,27 @@ class Batch(NamedTuple):
     terminated: jax.Array
     weight: jax.Array
     preference: jax.Array
-    place: jax.Array | None = None
     importance: jax.Array | None = None
+
+
+class MeanFit(NamedTuple):
+    """Means over transitions of weight 1: gradients of the losses, and metrics."""
+
+    gradients: Params
+    metrics: Metrics
+
+
+class Fit(NamedTuple):
+    """Gradients of the losses over N transitions, and what else comes of them.
+
+    Attributes:
+        mean: means over transitions of weight 1.
+        weight: (N,) 1 for transitions to learn from, 0 for lost ones.
+        target, error, moments: of the critics, see :class:`CriticFit`.
+    """
+
+    mean: MeanFit
+    weight: jax.Array
+    target: jax.Array
+    error: jax.Array
+    moments: Any

@@ -139,7 +139,7 @@ class SamplerBackend:
         mesh = self._sharding.mesh
         split, whole = PartitionSpec("policies"), PartitionSpec()
         shard = partial(jax.shard_map, mesh=mesh, check_vma=False)
-        compiled = partial(Compiled, compiler_options=quick_to_compile(mesh.devices[0].platform))
+        compiled = partial(Compiled, compiler_options=quick_to_compile(mesh.devices.flat[0].platform))
         self._run = compiled(
             shard(self._run_shard, in_specs=(split, whole, split), out_specs=(split, split)), donate_argnums=0
         )

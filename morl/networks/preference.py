@@ -79,12 +79,24 @@ class RowNetwork(eqx.Module):
     direct: Linear
 
     def __call__(self, rows: jax.Array, preference: jax.Array, exists: jax.Array) -> jax.Array:
-        wide = jnp.broadcast_to(preference[..., None, :], (*rows.shape[:-1], preference.shape[-1]))
-        hidden = jax.nn.relu(self.first(jnp.concatenate([rows, wide], axis=-1)))
-        weight = exists[..., None].astype(hidden.dtype)
-        mean = masked_mean(hidden, weight, axis=-2, keepdims=True)
-        deep = self.second(jnp.concatenate([hidden, jnp.broadcast_to(mean, hidden.shape)], axis=-1))
-        return deep + self.direct(rows)
+        hidden = jax.nn.relu(_behind_first(self.first, rows, preference))
+        mean = masked_mean(hidden, exists[..., None].astype(hidden.dtype), axis=-2)
+        return _behind_first(self.second, hidden, mean) + self.direct(rows)
+
+
+def _behind_first(network: MLP, rows: jax.Array, shared: jax.Array) -> jax.Array:
+    """Return the outputs (..., A, n) of a network for rows (..., A, F), each followed by shared numbers (..., S).
+
+    The first layer is applied to both apart, so that what is shared is neither copied into each row nor multiplied
+    again for each.
+    """
+    first, size = network.layers[0], rows.shape[-1]
+    weight = jnp.asarray(first.weight)
+    part = Linear(weight[size:], first.bias)(shared)
+    x = rows @ weight[:size] + part[..., None, :]
+    for layer in network.layers[1:]:
+        x = layer(ACTIVATIONS[network.activation](x))
+    return x
 
 
 def row_network(

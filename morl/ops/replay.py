@@ -96,12 +96,27 @@ def add(replay: Replay, rows: PyTree, weight: jax.Array | None = None) -> Replay
 
 def sample(replay: Replay, key: jax.Array, number: int) -> PyTree:
     """Return ``number`` rows, uniformly and with replacement; of a ring without rows, rows of zeros."""
-    index = jax.random.randint(key, (number,), 0, jnp.maximum(replay.filled, 1), dtype=jnp.int32)
-    return jax.tree.map(lambda x: jnp.asarray(x).at[index].get(mode="promise_in_bounds"), replay.rows)
+    return rows_at(replay.rows, draw(replay, key, number))
+
+
+def draw(replay: Replay, key: jax.Array, number: int) -> jax.Array:
+    """Return where ``number`` rows are (number,) int32, drawn uniformly and with replacement; 0 in an empty ring."""
+    return jax.random.randint(key, (number,), 0, jnp.maximum(replay.filled, 1), dtype=jnp.int32)
+
+
+def rows_at(rows: PyTree, place: jax.Array) -> PyTree:
+    """Return the rows of a ring at places (N,), all within it."""
+    return jax.tree.map(lambda x: jnp.asarray(x).at[place].get(mode="promise_in_bounds"), rows)
 
 
 def sample_by_priority(replay: Replay, key: jax.Array, number: int) -> tuple[PyTree, jax.Array, jax.Array]:
-    """Return N rows drawn with replacement in proportion to their priorities; of a ring without any, rows of zeros.
+    """Return N rows drawn by :func:`draw_by_priority`, their places and their priorities."""
+    place, priority = draw_by_priority(replay, key, number)
+    return rows_at(replay.rows, place), place, priority
+
+
+def draw_by_priority(replay: Replay, key: jax.Array, number: int) -> tuple[jax.Array, jax.Array]:
+    """Draw N rows with replacement in proportion to their priorities; in a ring without any, rows of zeros.
 
     Without a tree of sums: they are added up anew for each draw, over L, L^(2/3) and L^(1/3) numbers, and each row is
     found among the last, then among a part of those before. Unlike running sums, these gather no rounding.
@@ -112,7 +127,6 @@ def sample_by_priority(replay: Replay, key: jax.Array, number: int) -> tuple[PyT
         number: N.
 
     Returns:
-        rows: with leading axis N.
         place: (N,) int32, where they are in the ring.
         priority: (N,) of the rows.
     """
@@ -127,8 +141,7 @@ def sample_by_priority(replay: Replay, key: jax.Array, number: int) -> tuple[PyT
     second = _draw(keys[1], square[first])
     third = _draw(keys[2], cube[first, second])
     place = jnp.minimum((first * width + second) * width + third, capacity - 1)
-    rows = jax.tree.map(lambda x: jnp.asarray(x).at[place].get(mode="promise_in_bounds"), replay.rows)
-    return rows, place, priorities[place]
+    return place, priorities[place]
 
 
 def _draw(key: jax.Array, parts: jax.Array) -> jax.Array:

@@ -110,8 +110,9 @@ def train(
         if warm := warm_updates(setup, env if given.env else None):
             _ = warm.teacher  # a run that cannot be one is refused before anything is compiled
     check_loggers_installed(settings.logger)
-    chosen = devices.choose(settings.device, len(setup.agent.preferences) * settings.num_seeds, setup.spec.split_cores)
-    memory.check(setup, settings, chosen)
+    policies, learner = len(setup.agent.preferences) * settings.num_seeds, setup.agent.learner
+    chosen = devices.choose(settings.device, policies, setup.spec.split_cores, learner)
+    chosen = memory.fitting(setup, settings, chosen)
     _ = setup.true_front  # a wrong one is refused before anything is written
     if path is None:
         path = directory.create(settings.out, f"{agent}-{settings.env.strip('<>')}")

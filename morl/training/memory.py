@@ -52,8 +52,11 @@ class Part(NamedTuple):
     settings: tuple[str, ...]
 
 
-def check(setup: Setup, settings: TrainSettings, devices: Sequence[jax.Device]) -> None:
-    """Check that a training fits in memory, and that its updates can be counted. Allocates nothing.
+def fitting(setup: Setup, settings: TrainSettings, devices: Sequence[jax.Device]) -> list[jax.Device]:
+    """Return the devices that a training fits in the memory of, and check that its updates can be counted.
+
+    They are those given, or one for each policy where not enough is free for two (:mod:`.backends.sharding`). Allocates
+    nothing.
 
     Raises:
         UserError: it takes more than 80 % of the free memory of the device; the message says which settings to lower.
@@ -64,11 +67,14 @@ def check(setup: Setup, settings: TrainSettings, devices: Sequence[jax.Device]) 
             "can be counted; lower steps"
         )
     free = free_memory(devices[0])
-    parts = sorted(estimate(setup, settings), key=lambda part: -part.size)
-    needed = sum(part.size for part in parts)
     available = math.inf if free is None else free * (len(devices) if devices[0].platform != "cpu" else 1)
-    if needed <= SHARE * available:
-        return
+    policies = settings.num_seeds * len(setup.agent.preferences)
+    for number in (len(devices), min(len(devices), policies)):
+        copies = 2 if number >= 2 * policies else 1
+        parts = sorted(estimate(setup, settings, copies), key=lambda part: -part.size)
+        needed = sum(part.size for part in parts)
+        if needed <= SHARE * available:
+            return list(devices[:number])
     names = {field.name for of in (type(settings), type(setup.config)) for field in dataclasses.fields(of)}
     if settings.num_seeds == 1:
         names.discard("num_seeds")
@@ -83,11 +89,14 @@ def check(setup: Setup, settings: TrainSettings, devices: Sequence[jax.Device]) 
     )
 
 
-def estimate(setup: Setup, settings: TrainSettings) -> list[Part]:
-    """Return the parts of a training's memory at its peak, in bytes over all policies and seeds."""
+def estimate(setup: Setup, settings: TrainSettings, copies: int = 1) -> list[Part]:
+    """Return the parts of a training's memory at its peak, in bytes over all policies and seeds.
+
+    ``copies`` is on how many devices each policy is.
+    """
     agent, seeds = setup.agent, settings.num_seeds
     learner = agent.learner
-    policies = seeds * len(agent.preferences)
+    policies = copies * seeds * len(agent.preferences)
     networks, replay, policy = _learner_bytes(learner)
     if agent.extension is not None:
         networks = max(networks, _learner_bytes(agent.extension.learner)[0])

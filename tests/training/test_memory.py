@@ -199,10 +199,10 @@ def test_python_says_the_same_and_enough_is_no_matter(tmp_path, monkeypatch):
     for free, fits in ((needed / 0.81, False), (needed / 0.79, True), (None, True)):
         monkeypatch.setattr(memory, "free_memory", lambda device, free=free: free)
         if fits:
-            memory.check(setup, settings, jax.devices())
+            memory.fitting(setup, settings, jax.devices())
         else:
             with pytest.raises(UserError, match=r"the training needs about .* MB of memory"):
-                memory.check(setup, settings, jax.devices())
+                memory.fitting(setup, settings, jax.devices())
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import jax
 from morl.envs.host.threads import available_cores
 from morl.errors import UserError
 from morl.settings import Device
+from morl.types import Actor, SharesBatches
 
 
 def reserve(split: bool = True) -> None:
@@ -23,8 +24,10 @@ def reserve(split: bool = True) -> None:
         jax.config.update("jax_num_cpu_devices", available_cores() if split else 1)
 
 
-def choose(device: Device, num_learners: int, split: bool = True) -> list[jax.Device]:
+def choose(device: Device, num_learners: int, split: bool = True, learner: Actor | None = None) -> list[jax.Device]:
     """Return the devices to split ``num_learners`` policies over; of virtual ones only the first unless ``split``.
+
+    Of virtual ones there are up to two for each policy of a learner that shares its batches.
 
     Raises:
         UserError: JAX has no such device here.
@@ -35,7 +38,14 @@ def choose(device: Device, num_learners: int, split: bool = True) -> list[jax.De
         raise UserError(
             f"device {device!r} is not available to JAX here; available: {jax.default_backend()}"
         ) from error
-    return found[: num_learners if split or found[0].platform != "cpu" else 1]
+    if found[0].platform != "cpu":
+        return found[:num_learners]
+    return found[: devices_each(learner) * num_learners if split else 1]
+
+
+def devices_each(learner: Actor | None) -> int:
+    """Return on how many devices one policy of a learner can be: 2 where it shares its batches, else 1."""
+    return 2 if isinstance(learner, SharesBatches) else 1
 
 
 def quick_to_compile(platform: str | None = None) -> dict[str, Any] | None:

@@ -99,7 +99,7 @@ class HostBackend:
         observations: Observations | None = None,
     ) -> None:
         self.num_policies = len(preferences)
-        self._sharding = Sharding(self.num_policies, devices)
+        self._sharding = Sharding(self.num_policies, devices, learner)
         self._preferences = preferences.astype(np.float32)
         self._env, self._gamma = env, gamma
         self._eval_episodes, self._width, self._seeds, self._ahead = eval_episodes, width, seeds, ahead
@@ -115,7 +115,7 @@ class HostBackend:
     def _compile_updates_of(self, learner: Learner) -> None:
         self.learner = learner
         self._act = {greedy: jax.jit(jax.vmap(partial(self._act_one, greedy=greedy))) for greedy in (False, True)}
-        update = partial(guarded_update, learner, skip=self._skip_nonfinite)
+        update = partial(guarded_update, self._sharding.updating(learner), skip=self._skip_nonfinite)
         split, whole = PartitionSpec("policies"), PartitionSpec()
         updates = jax.shard_map(
             jax.vmap(update, in_axes=(0, 1, 0, 0, None)),
@@ -284,7 +284,7 @@ class HostBackend:
     def _collected(self, state: HostState, keys: jax.Array, steps: int) -> HostState:
         """Step every policy's environments until ``steps`` steps of the rollout of these keys are there."""
         shape = (self.num_policies, self.learner.num_envs)
-        policies = jax.device_put(self.policies(state), self._sharding.mesh.devices[0])
+        policies = jax.device_put(self.policies(state), self._sharding.mesh.devices.flat[0])
         step_keys = jax.vmap(partial(jax.random.split, num=self.learner.rollout_steps))(keys)
         started, flat_obs, preferences = list(state.started), state.obs, state.preferences
         for key in jnp.moveaxis(step_keys, 1, 0)[len(started) : steps]:
@@ -328,7 +328,7 @@ class HostBackend:
             who = np.arange(begin, begin + group)
             mine = np.minimum(who, number - 1)
             chosen = jax.device_put(
-                jax.tree.map(lambda x, mine=mine: np.asarray(x)[mine], policies), self._sharding.mesh.devices[0]
+                jax.tree.map(lambda x, mine=mine: np.asarray(x)[mine], policies), self._sharding.mesh.devices.flat[0]
             )
             waves = []
             for first in range(0, self._eval_episodes, wave):

@@ -79,14 +79,14 @@ class JaxBackend:
         draw_preference: DrawPreference | None = None,
     ) -> None:
         self.num_policies = len(preferences)
-        self._sharding = Sharding(self.num_policies, devices)
+        self._sharding = Sharding(self.num_policies, devices, learner)
         self._preferences = self._filled(preferences)
         self._env, self._params = env, env.default_params
         self._eval_episodes, self._width, self._seeds, self._gamma = eval_episodes, width, seeds, gamma
         self._skip_nonfinite, self._draw_preference = skip_nonfinite, draw_preference
         self._split, self._whole = PartitionSpec("policies"), PartitionSpec()
         self._shard_map = partial(jax.shard_map, mesh=self._sharding.mesh, check_vma=False)
-        self._jit = partial(Compiled, compiler_options=quick_to_compile(self._sharding.mesh.devices[0].platform))
+        self._jit = partial(Compiled, compiler_options=quick_to_compile(self._sharding.mesh.devices.flat[0].platform))
         self._start = self._jit(jax.vmap(partial(start_batch, env, self._params, num_envs=learner.num_envs)))
         run_evaluation = partial(
             evaluate, env, self._params, learner, episodes=eval_episodes, gamma=gamma, conditional=bool(width)
@@ -96,7 +96,7 @@ class JaxBackend:
         self._compile_updates_of(learner)
 
     def _compile_updates_of(self, learner: Learner) -> None:
-        self.learner = learner
+        self.learner, self._updating = learner, self._sharding.updating(learner)
         self._metrics: Metrics | None = None  # their shapes
         self._update = jax.jit(self._update_once, inline=True)  # traced once, for these shapes and for the loop
         split, whole = self._split, self._whole
@@ -262,7 +262,7 @@ class JaxBackend:
             self._draw_preference,
         )
         learners, metrics, nonfinite, counts, broken = guarded_update(
-            self.learner, state.learners, batch, key_update, state.nonfinite, state.updates, skip=self._skip_nonfinite
+            self._updating, state.learners, batch, key_update, state.nonfinite, state.updates, skip=self._skip_nonfinite
         )
         if self._skip_nonfinite:  # a broken environment is not to be gone on from
             starts = start_batch(self._env, self._params, jax.random.fold_in(key_rollout, 1), self.learner.num_envs)

@@ -1,4 +1,4 @@
-"""Sharding of P policies, the leading axis of arrays, over devices."""
+"""Sharding of P policies, the leading axis of arrays, over devices, and of each one's batches over two of them."""
 
 from __future__ import annotations
 
@@ -10,11 +10,18 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from morl.types import Metrics, MetricSums, PyTree
+from morl.training.backends.devices import devices_each
+from morl.types import Learner, Metrics, MetricSums, PyTree, SharesBatches
+
+BATCHES = "batches"
+"""Axis of the two devices that halves of a policy's batches are on."""
 
 
 class Sharding:
     """``number`` policies over ``devices``, rounded up to a multiple of them by spare copies that nobody reads.
+
+    A learner that shares its batches (:class:`morl.types.SharesBatches`) is on two devices where there are as many for
+    each policy. Both do the same but for the halves of its batches.
 
     Attributes:
         number: P.
@@ -22,12 +29,22 @@ class Sharding:
         mesh, sharding: of the leading axis.
     """
 
-    def __init__(self, number: int, devices: Sequence[jax.Device] | None = None) -> None:
-        devices = list(devices or jax.devices())[:number]
+    def __init__(
+        self, number: int, devices: Sequence[jax.Device] | None = None, learner: Learner | None = None
+    ) -> None:
+        devices = list(devices or jax.devices())
+        self._halves = devices_each(learner) if len(devices) >= 2 * number else 1
+        devices = devices[: self._halves * number]
         self.number = number
-        self.spare = -number % len(devices)
-        self.mesh = Mesh(np.asarray(devices), ("policies",))
+        self.spare = -number % (len(devices) // self._halves)
+        self.mesh = Mesh(np.asarray(devices).reshape(-1, self._halves), ("policies", BATCHES))
         self.sharding = NamedSharding(self.mesh, PartitionSpec("policies"))
+
+    def updating(self, learner: Learner) -> Learner:
+        """Return the learner for updates on these devices."""
+        if self._halves == 2 and isinstance(learner, SharesBatches):
+            return learner.with_batch_axis(BATCHES)
+        return learner
 
     def to_host(self, tree: PyTree) -> Any:
         """Gather a pytree of P policies as NumPy arrays, without the spare copies."""
