@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from morl.agents.mogfn.parts import Room, in_parts
 from morl.agents.mogfn.trajectories import AnyTask, Reader, Trajectories
 from morl.errors import UserError
 from morl.networks import encoders
@@ -24,6 +25,10 @@ from morl.types import PyTree
 # shares of the longest possible batch that a program is compiled for; the smallest with room for all steps is run
 SHARES = (1 / 16, 3 / 32, 1 / 8, 3 / 16, 1 / 4, 3 / 8, 1 / 2, 3 / 4, 1)
 FEW = 2048  # rows up to which one program is compiled: a choice would save less than compiling it takes
+
+# tokens of the parts in which graphs are computed on CPUs, while they are learnt from and while they are sampled
+LEARNT_TOKENS, READ_TOKENS = 256, 64
+TOKENS_OF_A_ROW = 2.5  # tokens of a graph that a part has room for, on average
 
 Result = TypeVar("Result")
 
@@ -144,7 +149,60 @@ class GraphNetwork(PerStateNetwork):
 
     def of(self, params: TreeTransformer, obs: jax.Array, condition: jax.Array) -> jax.Array:
         task: Any = self.env
-        whole, sites = params(Trees(*task.parts(obs)), condition)
+        return self._joined(*params(Trees(*task.parts(obs)), condition))
+
+    def reader(self, params: TreeTransformer, condition: jax.Array) -> GraphReader:
+        return GraphReader(self, params, condition)
+
+    def outputs(
+        self, params: TreeTransformer, trajectories: Trajectories, condition: jax.Array, rows: int | None = None
+    ) -> jax.Array:
+        batch, steps = trajectories.action.shape
+        each = jnp.repeat(condition, steps, axis=0)
+        obs = trajectories.obs.reshape(batch * steps, -1)
+        found = self.some(params, obs, each, trajectories.valid.reshape(-1), LEARNT_TOKENS)
+        return found.reshape(batch, steps, -1)
+
+    def row_numbers(self, number: int) -> tuple[int, ...]:
+        return (number,)
+
+    def some(
+        self, params: TreeTransformer, obs: jax.Array, condition: jax.Array, counts: jax.Array, tokens: int
+    ) -> jax.Array:
+        """Compute outputs (M, num_outputs) of the observations (M, K) that count, 0 for the others and of full trees.
+
+        On CPUs they are computed in parts of ``tokens`` tokens, elsewhere all at once. It is differentiable in
+        ``params`` alone.
+        """
+        task: Any = self.env
+        number = (task.parts(obs)[0] != task.num_blocks).sum(axis=-1, dtype=jnp.int32)
+        longest: int = task.most_fragments  # tokens of the largest tree that is not full
+
+        def by(room: Room) -> Callable[..., jax.Array]:
+            return partial(in_parts, partial(self._packed, room.tokens), room)
+
+        found: jax.Array = jax.lax.platform_dependent(
+            params,
+            (obs, condition),
+            number + 1,
+            counts & (number < longest),
+            cpu=by(Room(int(tokens / TOKENS_OF_A_ROW), max(tokens, longest))),
+            default=by(Room(len(obs), longest * len(obs))),
+        )
+        return found
+
+    def _packed(
+        self, room: int, params: TreeTransformer, rows: tuple[jax.Array, jax.Array], counts: jax.Array
+    ) -> jax.Array:
+        task: Any = self.env
+        obs, condition = rows
+        *nodes, chosen = task.parts(obs)
+        whole, sites = params.packed(Trees(*(x[:, :-1] for x in nodes), chosen), condition, counts, room)
+        return self._joined(whole, jnp.pad(sites, ((0, 0), (0, 1), (0, 0))))
+
+    def _joined(self, whole: jax.Array, sites: jax.Array) -> jax.Array:
+        """Put the outputs (..., outputs) of whole trees and (..., N, S) of sites in the order of the actions."""
+        task: Any = self.env
         flat = sites.reshape(*sites.shape[:-2], task.num_places)
         return jnp.concatenate([whole[..., : task.num_blocks], flat, whole[..., task.num_blocks :]], axis=-1)
 
@@ -195,6 +253,24 @@ class StateReader(NamedTuple):
 
     def read(self, memory: tuple[()], obs: jax.Array) -> tuple[tuple[()], jax.Array]:
         return (), self.network.of(self.params, obs, self.condition)
+
+
+class GraphReader(NamedTuple):
+    """Reader that computes the outputs of trajectories that go on, and 0 for those that have ended.
+
+    An observation tells which: each step changes it, until the last. The memory is the observation before.
+    """
+
+    network: GraphNetwork
+    params: TreeTransformer
+    condition: jax.Array
+
+    def start(self) -> jax.Array:
+        return jnp.full((len(self.condition), *self.network.env.observation_space.shape), -1, jnp.int32)
+
+    def read(self, memory: jax.Array, obs: jax.Array) -> tuple[jax.Array, jax.Array]:
+        goes_on = (obs != memory).any(axis=-1)
+        return obs, self.network.some(self.params, obs, self.condition, goes_on, READ_TOKENS)
 
 
 @dataclass(frozen=True)

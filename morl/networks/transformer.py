@@ -46,8 +46,11 @@ class Block(eqx.Module):
 
     def queries_keys_values(self, x: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
         """Return queries, keys and values (..., heads, D / heads) of places (..., D)."""
-        parts = self.attention_in(self.attention_norm(x))
-        split = parts.reshape(*x.shape[:-1], 3, self.num_heads, x.shape[-1] // self.num_heads)
+        return self.split(self.attention_in(self.attention_norm(x)))
+
+    def split(self, parts: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+        """Split the outputs (..., 3 D) of ``attention_in`` into queries, keys and values (..., heads, D / heads)."""
+        split = parts.reshape(*parts.shape[:-1], 3, self.num_heads, -1)
         return split[..., 0, :, :], split[..., 1, :, :], split[..., 2, :, :]
 
     def finish(self, x: jax.Array, attended: jax.Array) -> jax.Array:

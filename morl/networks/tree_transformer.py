@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from morl.networks.mlp import Linear, linear
+from morl.networks.packing import pack, packing, unpack
 from morl.networks.transformer import Array, Block, Norm, attend, block, norm
 from morl.ops.batching import with_leading_axes
 
@@ -66,23 +67,66 @@ class TreeTransformer(eqx.Module):
 
     def __call__(self, trees: Trees, condition: jax.Array) -> tuple[jax.Array, jax.Array]:
         """Return outputs (..., outputs) of trees under conditions (..., C), and outputs (..., N, S) of their sites."""
-        number, num_sites = trees.kinds.shape[-1], len(self.chosen)
+        number = trees.kinds.shape[-1]
         node = jnp.arange(number, dtype=jnp.int32)
-        # one-hot products and not gathers: the gradient of a gather is a scatter, slow on XLA's CPU backend
-        x = jax.nn.one_hot(trees.kinds, len(self.kinds), dtype=jnp.float32) @ self.kinds
-        x = x + jax.nn.one_hot(trees.sites, len(self.sites), dtype=jnp.float32) @ self.sites
-        places = trees.chosen[..., None] - node * num_sites
-        x = x + jax.nn.one_hot(places, num_sites, dtype=jnp.float32) @ self.chosen  # one_hot is 0 out of its range
+        first = with_leading_axes(node * len(self.chosen), trees.kinds.ndim)
+        x = self._nodes(trees.kinds, trees.sites, trees.chosen[..., None] - first)
         whole = jnp.broadcast_to(jnp.asarray(self.whole), (*x.shape[:-2], 1, x.shape[-1]))
         x = jnp.concatenate([whole, x], axis=-2) + self.condition(condition)[..., None, :]
-        there = jnp.pad(trees.kinds != len(self.kinds) - 1, [(0, 0)] * (x.ndim - 2) + [(1, 0)], constant_values=True)
-        related = _relations(trees, num_sites)
-        bias = jnp.einsum("...qkr,rbh->...bhqk", related, jnp.asarray(self.relations))
+        there, bias = self._there(trees), self._biases(trees)
         for i, layer in enumerate(self.blocks):
             query, key, value = layer.queries_keys_values(x)
             x = layer.finish(x, attend(query, key, value, there[..., None, None, :], bias[..., i, :, :, :]))
         x = self.norm(x)
         return self.of_whole(x[..., 0, :]), self.of_sites(x[..., 1:, :])
+
+    def packed(self, trees: Trees, condition: jax.Array, counts: jax.Array, room: int) -> tuple[jax.Array, jax.Array]:
+        """Return the outputs of R trees that :meth:`__call__` returns, for those that count; of the others, arbitrary.
+
+        Most trees have few nodes of the N that there could be. The dense layers, which are most of the work, see only
+        the nodes that there are and the tokens of whole trees; sums are in another order, so that outputs differ by
+        rounding.
+
+        Args:
+            trees: (R, ...).
+            condition: (R, C).
+            counts: (R,) bool.
+            room: most tokens of those that count: their nodes, and one more for each tree.
+        """
+        places = packing(self._there(trees) & counts[:, None], room)
+        node = jnp.maximum(places.place - 1, 0)
+        here = places.row, node
+        chosen = trees.chosen[places.row] - node * len(self.chosen)
+        x = self._nodes(trees.kinds[here], trees.sites[here], chosen)
+        x = jnp.where((places.place == 0)[:, None], jnp.asarray(self.whole)[None], x)
+        x = x + self.condition(condition[places.row])
+        bias = self._biases(trees)
+        for i, layer in enumerate(self.blocks):
+            spread = unpack(layer.attention_in(layer.attention_norm(x)), places)
+            attended = attend(*layer.split(spread), places.there[:, None, None, :], bias[:, i])
+            flat = attended.reshape(*attended.shape[:-2], -1)
+            x = layer.finish(x, pack(flat, places))
+        x = unpack(self.norm(x), places)
+        return self.of_whole(x[:, 0]), self.of_sites(x[:, 1:])
+
+    def _nodes(self, kinds: jax.Array, sites: jax.Array, chosen: jax.Array) -> jax.Array:
+        """Return embeddings (..., D) of nodes of kinds and sites (...), with the chosen site (...) of each if in range.
+
+        By one-hot products and not gathers: the gradient of a gather is a scatter, slow on XLA's CPU backend.
+        """
+        x = jax.nn.one_hot(kinds, len(self.kinds), dtype=jnp.float32) @ self.kinds
+        x = x + jax.nn.one_hot(sites, len(self.sites), dtype=jnp.float32) @ self.sites
+        return x + jax.nn.one_hot(chosen, len(self.chosen), dtype=jnp.float32) @ self.chosen
+
+    def _there(self, trees: Trees) -> jax.Array:
+        """Return which tokens there are, (..., N + 1) bool; the whole tree always."""
+        before = [(0, 0)] * (trees.kinds.ndim - 1)
+        return jnp.pad(trees.kinds != len(self.kinds) - 1, [*before, (1, 0)], constant_values=True)
+
+    def _biases(self, trees: Trees) -> jax.Array:
+        """Return the biases of the attention, (..., blocks, heads, N + 1, N + 1)."""
+        related = _relations(trees, len(self.chosen))
+        return jnp.einsum("...qkr,rbh->...bhqk", related, jnp.asarray(self.relations))
 
 
 def _relations(trees: Trees, num_sites: int) -> jax.Array:

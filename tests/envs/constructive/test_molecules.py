@@ -2,6 +2,7 @@
 
 import importlib.util
 import re
+from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 from morl.agents.mogfn import MOGFN, MOGFNConfig
+from morl.agents.mogfn.networks import LEARNT_TOKENS
 from morl.envs.constructive.ngrams import NGrams
 from morl.errors import MissingExtraError, UserError
 from morl.networks.tree_transformer import FIRST_SITE, OF_WHOLE, SELF, TO_WHOLE, Trees, _relations, tree_transformer
@@ -259,11 +261,53 @@ class TestGraphNetwork:
         paths = agent.sample(agent.policy(state), agent.condition([[0.2, 0.3, 0.5]] * 4), KEY)
         whole = agent._network.outputs(moved, paths, encoded)
         assert whole.shape == (4, env.horizon, env.action_space.n + 1)
+        reader = agent._network.reader(moved, encoded)
         for t in range(env.horizon):
-            _, one = agent._network.reader(moved, encoded).read((), paths.obs[:, t])
-            np.testing.assert_allclose(one, whole[:, t], rtol=1e-4, atol=1e-4)
+            _, one = reader.read(reader.start(), paths.obs[:, t])
+            going = np.asarray(paths.valid[:, t])
+            allowed = np.append(env.action_mask(paths.obs[:, t]), np.ones((4, 1), np.int8), axis=1)
+            np.testing.assert_allclose((one * allowed)[going], (whole[:, t] * allowed)[going], rtol=1e-4, atol=1e-4)
         for row, values in zip(paths.end.obs, paths.end.values, strict=True):
             np.testing.assert_allclose(values, chemistry.objectives_of(env.tree(row)), rtol=1e-5)
+
+    def test_computes_all_steps_and_their_gradient_as_state_by_state(self):
+        """Few trees fill a part, so that several parts are needed, and trajectories end at different steps."""
+        config = replace(self.config, width=16, num_blocks=1, num_heads=2)
+        agent = MOGFN(config, Molecules(most_fragments=3), 1)
+        rng = np.random.default_rng(0)
+        policy = agent.policy(agent.init(KEY))
+        policy = jax.tree.map(lambda x: jnp.asarray(rng.normal(0, 0.3, x.shape), jnp.float32), policy)
+        condition = agent.condition(np.tile(lattice(3, 3), (8, 1)))
+        paths, network, encoded = agent.sample(policy, condition, KEY), agent._network, agent._encode(condition)
+        valid = np.asarray(paths.valid)
+        assert LEARNT_TOKENS < valid.sum() < valid.size
+        # of actions that are allowed, and of the flow; places that do not exist have arbitrary outputs
+        mask = np.concatenate([agent.env.action_mask(paths.obs), np.ones((*valid.shape, 1), np.int8)], axis=-1)
+        weights = jnp.asarray(mask * rng.normal(size=mask.shape), jnp.float32)
+
+        def in_parts(params):
+            found = network.outputs(params, paths, encoded)
+            return (weights * found).sum(), found * mask
+
+        def one_by_one(params):
+            each = jnp.repeat(encoded, valid.shape[1], axis=0)
+            found = network.of(params, paths.obs.reshape(valid.size, -1), each).reshape(*valid.shape, -1)
+            found = jnp.where(paths.valid[..., None], found, 0.0)
+            return (weights * found).sum(), found * mask
+
+        found, wanted = (jax.jit(jax.value_and_grad(of, has_aux=True))(policy.policy) for of in (in_parts, one_by_one))
+        np.testing.assert_allclose(found[0][1], wanted[0][1], rtol=1e-4, atol=1e-5)
+        for mine, other in zip(jax.tree.leaves(found[1]), jax.tree.leaves(wanted[1]), strict=True):
+            np.testing.assert_allclose(mine, other, rtol=1e-4, atol=1e-4 * float(np.abs(other).max()))
+
+        # read step by step, ended trajectories are left out
+        reader = network.reader(policy.policy, encoded)
+        _, read = jax.lax.scan(reader.read, reader.start(), jnp.moveaxis(paths.obs, 1, 0))
+        read = np.moveaxis(np.asarray(read), 0, 1)
+        np.testing.assert_allclose((read * mask)[valid], wanted[0][1][valid], rtol=1e-4, atol=1e-5)
+        ended = np.arange(valid.shape[1]) > np.asarray(paths.length)[:, None]
+        assert ended.any()
+        assert not read[ended].any()
 
     def test_is_for_trees(self):
         with pytest.raises(UserError, match="network graph is for trees of nodes; ngrams-v0 has none: use mlp"):
