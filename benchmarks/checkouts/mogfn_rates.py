@@ -7,8 +7,8 @@
 
 Settings are the published ones (`--preset paper`). Each measurement is a process of its own: it compiles, and then
 runs --updates updates from fresh parameters. "network" is the same task with every objective 0.5, so that no oracle is
-waited for; "whole" asks the oracle. CPU seconds count beside wall time, as other work slows a shared machine; `--core` pins
-each process to one core. Medians over the rounds are compared.
+waited for; "whole" asks the oracle. CPU seconds count beside wall time, as other work slows a shared machine; `--core`
+pins each process to one core. Medians over the rounds are compared.
 """
 
 from __future__ import annotations

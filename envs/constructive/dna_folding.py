@@ -10,6 +10,7 @@ import importlib.util
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
+from importlib.metadata import version
 
 import jax
 import jax.numpy as jnp
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 from morl.envs.constructive import DNA_FOLDING, folding
 from morl.envs.constructive.host_values import host_values
 from morl.envs.constructive.oracle import Oracle
+from morl.envs.constructive.oracle_cache import OracleCache, check_cache_path
 from morl.envs.constructive.strings import State, Strings
 from morl.errors import MissingExtraError, UserError
 
@@ -52,6 +54,8 @@ class DNAFolding(Strings[tuple[()]]):
     """Smallest and largest number of letters."""
     oracle_processes: int = 0
     """Worker processes that fold; 0 folds in the calling process."""
+    oracle_cache: str | None = None
+    """File that objectives are kept in for other runs, an SQLite database; by default there is none."""
 
     id = "dna-folding-v0"
     alphabet = "ACTG"
@@ -67,6 +71,7 @@ class DNAFolding(Strings[tuple[()]]):
             raise UserError(f"lengths are the fewest and the most letters, 1 at least, not {self.lengths}")
         if type(self.oracle_processes) is not int or self.oracle_processes < 0:
             raise UserError(f"oracle_processes must be an integer of at least 0, not {self.oracle_processes!r}")
+        check_cache_path(self.oracle_cache)
 
     @property
     def shortest_length(self) -> int:
@@ -93,8 +98,8 @@ class DNAFolding(Strings[tuple[()]]):
 
     @property
     def oracle(self) -> Oracle[str]:
-        """Oracle that returns objectives (n, 3) of n strands, shared by environments of equal ``oracle_processes``."""
-        return _oracle(self.oracle_processes)
+        """Oracle that returns objectives (n, 3) of n strands, shared by environments of equal ``oracle_`` settings."""
+        return _oracle(self.oracle_processes, self.oracle_cache)
 
     def _reward(self, letters: jax.Array, finishes: jax.Array, params: tuple[()]) -> jax.Array:
         return host_values(self.oracle, self.text, letters, finishes, 3)
@@ -111,8 +116,9 @@ class DNAFolding(Strings[tuple[()]]):
 
 
 @cache
-def _oracle(processes: int) -> Oracle[str]:
-    return Oracle(objectives_of, 3, DNAFolding.id, processes)
+def _oracle(processes: int, path: str | None) -> Oracle[str]:
+    cache = None if path is None else OracleCache(path, f"{DNAFolding.id} 1, viennarna {version('viennarna')}")
+    return Oracle(objectives_of, 3, DNAFolding.id, processes, cache=cache)
 
 
 def objectives_of(strand: str) -> Sequence[float]:

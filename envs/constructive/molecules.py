@@ -10,6 +10,7 @@ import importlib.util
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
+from importlib.metadata import version
 from typing import Any, NamedTuple
 
 import jax
@@ -22,6 +23,7 @@ from morl.envs.constructive import MOLECULES, chemistry
 from morl.envs.constructive.chemistry import Tree
 from morl.envs.constructive.host_values import host_values
 from morl.envs.constructive.oracle import Oracle
+from morl.envs.constructive.oracle_cache import OracleCache, check_cache_path
 from morl.errors import MissingExtraError, UserError
 
 FEWEST = 2  # smallest number of fragments of a finished molecule
@@ -77,6 +79,8 @@ class Molecules:
     """N, largest number of fragments of a molecule."""
     oracle_processes: int = 0
     """Worker processes that compute the objectives; 0 computes in the calling process."""
+    oracle_cache: str | None = None
+    """File that objectives are kept in for other runs, an SQLite database; by default there is none."""
 
     id = "molecules-v0"
     objectives = MOLECULES.objectives
@@ -91,6 +95,7 @@ class Molecules:
             value = getattr(self, name)
             if type(value) is not int or value < least:
                 raise UserError(f"{name} must be an integer of at least {least}, not {value!r}")
+        check_cache_path(self.oracle_cache)
 
     @cached_property
     def _blocks(self) -> _Blocks:
@@ -144,8 +149,8 @@ class Molecules:
 
     @property
     def oracle(self) -> Oracle[Tree]:
-        """Oracle that returns objectives (n, 3) of n trees, shared by environments of equal ``oracle_processes``."""
-        return _oracle(self.oracle_processes)
+        """Oracle that returns objectives (n, 3) of n trees, shared by environments of equal ``oracle_`` settings."""
+        return _oracle(self.oracle_processes, self.oracle_cache)
 
     def parts(self, obs: Any) -> tuple[Any, Any, Any, Any]:
         """Split observations (..., 3 N + 1) into blocks, parents and sites (..., N) and the chosen place (...)."""
@@ -342,5 +347,6 @@ def _blocks() -> _Blocks:
 
 
 @cache
-def _oracle(processes: int) -> Oracle[Tree]:
-    return Oracle(chemistry.objectives_of, 3, Molecules.id, processes)
+def _oracle(processes: int, path: str | None) -> Oracle[Tree]:
+    cache = None if path is None else OracleCache(path, f"{Molecules.id} 1, rdkit {version('rdkit')}")
+    return Oracle(chemistry.objectives_of, 3, Molecules.id, processes, cache=cache)

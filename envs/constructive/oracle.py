@@ -10,6 +10,7 @@ import contextlib
 import math
 import multiprocessing
 import signal
+import sqlite3
 import threading
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -19,6 +20,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from morl.envs.constructive.oracle_cache import OracleCache
 from morl.errors import UserCodeError, blame, whole_traceback
 
 Object = TypeVar("Object", bound=Hashable)
@@ -37,11 +39,14 @@ class Counts(NamedTuple):
 
     Attributes:
         asked: objects, repetitions included.
-        computed: objects whose objectives were computed; the budget at which methods are compared.
+        computed: objects whose objectives were computed, or found on disk; the budget at which methods are compared,
+            which does not depend on earlier runs.
+        on_disk: those of ``computed`` that were found on disk.
     """
 
     asked: int
     computed: int
+    on_disk: int = 0
 
     @property
     def remembered(self) -> int:
@@ -62,6 +67,7 @@ class Oracle(Generic[Object]):
         name: name of the task, for error messages.
         processes: worker processes that compute, started when first needed; 0 computes in the calling process.
         capacity: size of the cache, in objects.
+        cache: file of objectives that earlier runs computed, and that new ones are added to.
 
     Raises:
         OracleError: in a call; the message names the object.
@@ -74,9 +80,10 @@ class Oracle(Generic[Object]):
         name: str,
         processes: int = 0,
         capacity: int = CAPACITY,
+        cache: OracleCache | None = None,
     ) -> None:
         self._score, self._num_objectives, self._name = score, num_objectives, name
-        self._processes, self._capacity = processes, capacity
+        self._processes, self._capacity, self._cache = processes, capacity, cache
         self._known: dict[Object, tuple[float, ...]] = {}  # in the order of their last use
         self._counts = Counts(0, 0)
         self._pool: ProcessPoolExecutor | None = None
@@ -85,12 +92,17 @@ class Oracle(Generic[Object]):
     def __call__(self, objects: Sequence[Object]) -> Floats:
         with self._lock:
             fresh = [x for x in dict.fromkeys(objects) if x not in self._known]
-            found = dict(zip(fresh, self._compute(fresh), strict=True))
+            found = self._on_disk(fresh)
+            on_disk, missing = len(found), [x for x in fresh if x not in found]
+            computed = dict(zip(missing, self._compute(missing), strict=True))
+            self._keep(computed)
+            found.update(computed)
             for x in dict.fromkeys(objects):
                 found[x] = self._known[x] = found[x] if x in found else self._known.pop(x)
             while len(self._known) > self._capacity:
                 del self._known[next(iter(self._known))]
-            self._counts = Counts(self._counts.asked + len(objects), self._counts.computed + len(fresh))
+            more = len(objects), len(fresh), on_disk
+            self._counts = Counts(*(old + new for old, new in zip(self._counts, more, strict=True)))
         return np.array([found[x] for x in objects], np.float32).reshape(len(objects), self._num_objectives)
 
     @property
@@ -104,14 +116,35 @@ class Oracle(Generic[Object]):
             self._known, self._counts = {}, Counts(0, 0)
 
     def close(self) -> None:
-        """End the worker processes, if any; the next call starts new ones."""
+        """End the worker processes, if any, and close the file; the next call starts and opens them again."""
         with self._lock:
             self._end_pool()
+            if self._cache is not None:
+                self._cache.close()
 
     def _end_pool(self) -> None:
         if self._pool is not None:
             self._pool.shutdown(cancel_futures=True)
             self._pool = None
+
+    def _on_disk(self, objects: list[Object]) -> dict[Object, tuple[float, ...]]:
+        """Return the objectives of those objects that the file has, if there is one."""
+        if self._cache is None or not objects:
+            return {}
+        try:
+            found = self._cache.read(objects)
+        except (sqlite3.Error, ValueError, TypeError) as error:
+            raise OracleError(f"{self._name}: cannot read the oracle cache {self._cache.path}: {error}") from error
+        return dict(zip(found, self._checked(list(found), list(found.values())), strict=True))
+
+    def _keep(self, computed: dict[Object, tuple[float, ...]]) -> None:
+        """Add objectives to the file, if there is one."""
+        if self._cache is None or not computed:
+            return
+        try:
+            self._cache.write(computed)
+        except sqlite3.Error as error:
+            raise OracleError(f"{self._name}: cannot write the oracle cache {self._cache.path}: {error}") from error
 
     def _compute(self, objects: list[Object]) -> list[tuple[float, ...]]:
         if not self._processes or len(objects) < 2:
