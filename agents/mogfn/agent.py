@@ -59,7 +59,10 @@ class MOGFNAgent(Agent):
 
     @property
     def update_bytes(self) -> int:
-        """Return the bytes of the activations of all steps of a batch, which the gradient keeps, about."""
+        """Return the bytes of the activations of all steps of a batch, which the gradient keeps, about.
+
+        Of graphs on CPUs it keeps far less, as they are computed part by part.
+        """
         c, env = self.config, self.task.constructive
         horizon: int = env.horizon
         steps = (c.batch + c.replay_batch) * (horizon + 1)

@@ -74,7 +74,7 @@ class PerStateNetwork(ABC):
     def of(self, params: PyTree, obs: jax.Array, condition: jax.Array) -> jax.Array:
         """Compute outputs, see :class:`Network`."""
 
-    def reader(self, params: PyTree, condition: jax.Array) -> Reader[tuple[()]]:
+    def reader(self, params: PyTree, condition: jax.Array) -> Reader[Any]:
         return StateReader(self, params, condition)
 
     def outputs(
@@ -196,9 +196,10 @@ class GraphNetwork(PerStateNetwork):
     ) -> jax.Array:
         task: Any = self.env
         obs, condition = rows
-        *nodes, chosen = task.parts(obs)
-        whole, sites = params.packed(Trees(*(x[:, :-1] for x in nodes), chosen), condition, counts, room)
-        return self._joined(whole, jnp.pad(sites, ((0, 0), (0, 1), (0, 0))))
+        kinds, parents, sites, chosen = task.parts(obs)
+        trees = Trees(kinds[:, :-1], parents[:, :-1], sites[:, :-1], chosen)
+        whole, of_sites = params.packed(trees, condition, counts, room)
+        return self._joined(whole, jnp.pad(of_sites, ((0, 0), (0, 1), (0, 0))))
 
     def _joined(self, whole: jax.Array, sites: jax.Array) -> jax.Array:
         """Put the outputs (..., outputs) of whole trees and (..., N, S) of sites in the order of the actions."""
@@ -266,7 +267,8 @@ class GraphReader(NamedTuple):
     condition: jax.Array
 
     def start(self) -> jax.Array:
-        return jnp.full((len(self.condition), *self.network.env.observation_space.shape), -1, jnp.int32)
+        shape: Any = self.network.env.observation_space.shape
+        return jnp.full((len(self.condition), *shape), -1, jnp.int32)
 
     def read(self, memory: jax.Array, obs: jax.Array) -> tuple[jax.Array, jax.Array]:
         goes_on = (obs != memory).any(axis=-1)

@@ -11,6 +11,7 @@ import numpy as np
 import tyro
 
 from morl.cli.table import paragraph, table
+from morl.cli.train import STOPPED
 from morl.errors import UserError
 from morl.parsing import parse
 from morl.runs import files
@@ -41,6 +42,9 @@ class SampleOptions:
     """Objects to draw for each preference."""
     out: Path | None = None
     """New CSV file for the drawn objects."""
+    stream: Path | None = None
+    """New CSV or Parquet file (which needs the 'parquet' extra) for any number of objects, written as they are drawn;
+    it has no novelty and no repetitions. Ctrl-C keeps what was drawn."""
     unique: bool = False
     """Leave out objects that were drawn for the same preference before."""
     known: Path | None = None
@@ -65,11 +69,16 @@ class SampleOptions:
         for name, low in (("n", 1), ("top", 1), ("seed", 0)):
             if getattr(self, name) < low:
                 raise UserError(f"{name} must be at least {low}, not {getattr(self, name)}")
+        for name in ("out", "unique", "known", "sheet") if self.stream is not None else ():
+            if getattr(self, name):
+                raise UserError(f"give --stream or --{name}, which needs all objects at once, not both")
 
 
 def main(args: Sequence[str]) -> int:
-    """Draw objects, print the best, and write files if asked to."""
+    """Draw objects, print the best, and write files if asked to; return ``STOPPED`` when a stream was stopped early."""
     options = parse(SampleOptions, args, prog="morl sample")
+    if options.stream is not None:
+        return _stream(options, options.stream)
     from morl.constructive import sampling, sheets
     from morl.loading import setup_of
     from morl.ops.preferences import check_preference
@@ -106,6 +115,60 @@ def main(args: Sequence[str]) -> int:
     return 0
 
 
+def _stream(options: SampleOptions, path: Path) -> int:
+    """Draw objects into a file as they come, with progress on a terminal, and print the best."""
+    from rich.console import Console
+    from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
+
+    from morl.cli.running.interrupts import stop_on_interrupt
+    from morl.constructive import sampling, streaming
+
+    streaming.check_path(path)
+    source = sampling.open_source(
+        options.run,
+        options.preference,
+        options.n,
+        seed=options.seed,
+        beta=options.beta,
+        training_seed=options.training_seed,
+        device=options.device,
+    )
+    total, console = options.n * len(source.weights), Console(stderr=True)
+    columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn())
+    with (
+        Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress,
+        stop_on_interrupt("the rows drawn so far are kept") as stopped,
+    ):
+        task = progress.add_task("drawing", total=total)
+        done = streaming.stream(
+            source,
+            options.n,
+            path,
+            options.top,
+            on_rows=lambda rows: progress.update(task, completed=rows),
+            should_stop=lambda: bool(stopped),
+        )
+    names = source.setup.objectives
+    body = [
+        [
+            " ".join(f"{w:.3g}" for w in source.weights[i]),
+            f"{one.reward:.4g}",
+            *(f"{x:.4g}" for x in one.values),
+            _shortened(one.text),
+        ]
+        for i, best in enumerate(done.best)
+        for one in best
+    ]
+    print(paragraph(f"{counted(done.rows, 'object')} drawn at beta {source.beta:g}; the best:"))
+    print(table(["drawn for", "reward", *names, "object"], body, right=range(1, 2 + len(names))))
+    print(f"candidates: {path} ({done.rows}{f' of {total}, stopped early' if done.stopped else ''})")
+    return STOPPED if done.stopped else 0
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 3]}..."
+
+
 def describe(drawn: Candidates, best: Candidates) -> str:
     """Return a title and a table of the best objects of each preference."""
     different = len(set(drawn.objects))
@@ -117,7 +180,7 @@ def describe(drawn: Candidates, best: Candidates) -> str:
             f"{best.rewards[i]:.4g}",
             *(f"{x:.4g}" for x in best.values[i]),
             f"{best.novelty[i]:.3g}",
-            text if len(text) <= LONGEST else f"{text[: LONGEST - 3]}...",
+            _shortened(text),
         ]
         for i, text in enumerate(best.objects)
     ]

@@ -179,6 +179,75 @@ def sample(
         UserError: not a finished run of an agent that samples, a preference off the simplex, an exponent it was not
             trained for, numbers out of range, no such training seed.
     """
+    source = open_source(
+        run, preferences, number, seed=seed, beta=beta, training_seed=training_seed, device=device, env=env
+    )
+    parts = [source.draw(i, number) for i in range(len(source.weights))]
+    import jax
+
+    drawn, log_probability = jax.tree.map(lambda *x: np.concatenate(x), *parts)
+    return _candidates(source.setup, source.weights, source.beta, drawn, log_probability, known)
+
+
+@dataclass(frozen=True)
+class Source:
+    """Sampler of a finished run, and what it is asked to draw.
+
+    Attributes:
+        setup: of the run.
+        params: parameters of the sampler.
+        weights: (k, R) preferences.
+        beta: exponent of the reward.
+        keys: one for each preference.
+        device: where JAX runs.
+    """
+
+    setup: Setup
+    params: Any
+    weights: Floats
+    beta: float
+    keys: tuple[Any, ...]
+    device: Any
+
+    @property
+    def sampler(self) -> Any:
+        """Learner whose policy draws."""
+        return self.setup.agent.learner
+
+    def block(self, which: int, index: int) -> tuple[Any, NDArray[Any]]:
+        """Return the ``BLOCK`` finished objects of this index for a preference, and the (BLOCK,) log-probabilities of
+        their steps, on the host."""
+        import jax
+
+        with jax.default_device(self.device):
+            condition = self.sampler.condition(np.repeat(self.weights[which][None], BLOCK, axis=0), self.beta)
+            built = self.sampler.sample(self.params, condition, jax.random.fold_in(self.keys[which], index))
+            found: tuple[Any, NDArray[Any]] = jax.tree.map(
+                np.asarray, (built.end, self.sampler.log_probability(self.params, condition, built))
+            )
+        return found
+
+    def draw(self, which: int, number: int) -> tuple[Any, NDArray[Any]]:
+        """Return ``number`` objects for a preference, as :meth:`block` does."""
+        import jax
+
+        parts = [self.block(which, index) for index in range(-(-number // BLOCK))]
+        drawn: tuple[Any, NDArray[Any]] = jax.tree.map(lambda *x: np.concatenate(x)[:number], *parts)
+        return drawn
+
+
+def open_source(
+    run: str | Path,
+    preferences: ArrayLike,
+    number: int,
+    *,
+    seed: int,
+    beta: float | None,
+    training_seed: int | None,
+    device: Device,
+    env: Any = None,
+) -> Source:
+    """Read the sampler of a run and check what it is asked for, see :func:`sample`."""
     from morl.loading import fronts_of, setup_of
     from morl.training.backends import devices
 
@@ -196,19 +265,16 @@ def sample(
     rows: Any = [preferences] if one else preferences
     weights = np.stack([check_preference(row, len(names), names) for row in rows])
     beta = float(sampler.condition(weights, beta).beta[0])  # checks both
-    with jax.default_device(devices.choose(device, 1, setup.spec.split_cores)[0]):
+    chosen_device = devices.choose(device, 1, setup.spec.split_cores)[0]
+    with jax.default_device(chosen_device):
         fronts = fronts_of(path, setup, settings)
         chosen = next(iter(fronts)) if training_seed is None else training_seed
         if chosen not in fronts:
             raise UserError(f"seed {chosen} is not in this run; it has {', '.join(map(str, fronts))}")
         # as evaluations of a finished run: the fourth part of a seed's key is free
         root = jax.random.fold_in(jax.random.split(jax.random.key(seed), 5)[3], chosen)
-        parts = [
-            _draw(sampler, fronts[chosen].params, row, beta, number, jax.random.fold_in(root, i))
-            for i, row in enumerate(weights)
-        ]
-    drawn, log_probability = jax.tree.map(lambda *x: np.concatenate(x), *parts)
-    return _candidates(setup, weights, beta, drawn, log_probability, known)
+        keys = tuple(jax.random.fold_in(root, i) for i in range(len(weights)))
+    return Source(setup, fronts[chosen].params, weights, beta, keys, chosen_device)
 
 
 def _candidates(
@@ -238,18 +304,6 @@ def _candidates(
         repeated=np.array(repeated),
         states=drawn.state,
     )
-
-
-def _draw(sampler: Any, params: Any, preference: Floats, beta: float, number: int, key: Any) -> Any:
-    """Return ``number`` finished objects for a preference, and the log-probabilities of their steps, on the host."""
-    import jax
-
-    parts = []
-    for index in range(-(-number // BLOCK)):
-        condition = sampler.condition(np.repeat(preference[None], BLOCK, axis=0), beta)
-        built = sampler.sample(params, condition, jax.random.fold_in(key, index))
-        parts.append((built.end, sampler.log_probability(params, condition, built)))
-    return jax.tree.map(lambda *x: np.concatenate(x)[:number], *parts)
 
 
 def read_known(path: Path) -> list[str]:

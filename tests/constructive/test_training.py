@@ -13,7 +13,7 @@ from morl.agents.mogfn.presets import protocol
 from morl.cli import main
 from morl.cli.train import parse
 from morl.constructive import metrics as gfn_metrics
-from morl.constructive import sampling, sheets
+from morl.constructive import sampling, sheets, streaming
 from morl.constructive.sample_sets import best_objects
 from morl.envs.constructive.hypergrid import HyperGrid
 from morl.errors import UserError
@@ -219,6 +219,54 @@ class TestSample:
         assert len(rows(out)) == len(one.unique())
         assert sampling.read_known(out) == list(one.unique().objects)
 
+    @pytest.mark.parametrize("suffix", ["csv", "parquet"])
+    def test_a_stream_has_the_same_draws_in_bounded_memory(self, run, tmp_path, capsys, monkeypatch, suffix):
+        parquet = pytest.importorskip("pyarrow.parquet") if suffix == "parquet" else None
+        monkeypatch.setattr(sampling, "BLOCK", 8)
+        monkeypatch.setattr(streaming, "BLOCK", 8)
+        monkeypatch.setattr(streaming, "GROUP", 16)
+        flags = f"sample {run.path} --preference 0.3 0.7 --preference 1 0 --n 30 --top 3"
+        assert command(capsys, flags, "--out", tmp_path / "all.csv")[0] == 0
+        path = tmp_path / f"stream.{suffix}"
+        code, shown, err = command(capsys, flags, "--stream", path)
+        assert code == 0, err
+        table = rows(path) if parquet is None else parquet.read_table(path).to_pylist()
+        wanted = [
+            {k: v for k, v in row.items() if k not in ("novelty", "repeated")} for row in rows(tmp_path / "all.csv")
+        ]
+        assert [{k: v if k == "object" else float(v) for k, v in row.items()} for row in table] == [
+            {k: v if k == "object" else float(v) for k, v in row.items()} for row in wanted
+        ]
+        if parquet is not None:
+            assert parquet.ParquetFile(path).num_row_groups == 4
+        best = morl.sample(run.path, [[0.3, 0.7], [1, 0]], 30).best(3)
+        printed = [line.split() for line in shown.splitlines()[2:8]]
+        assert sorted(float(line[2]) for line in printed[:3]) == pytest.approx(sorted(best.rewards[:3]), abs=1e-3)
+        assert shown.splitlines()[-1] == f"candidates: {path} (60)"
+
+    @pytest.mark.parametrize("suffix", ["csv", "parquet"])
+    def test_a_stream_that_is_ended_leaves_a_readable_file(self, run, tmp_path, monkeypatch, suffix):
+        parquet = pytest.importorskip("pyarrow.parquet") if suffix == "parquet" else None
+        monkeypatch.setattr(sampling, "BLOCK", 8)
+        monkeypatch.setattr(streaming, "BLOCK", 8)
+        options = {"seed": 0, "beta": None, "training_seed": None, "device": "auto"}
+        source = sampling.open_source(run.path, [[0.5, 0.5], [1, 0]], 30, **options)
+        seen = []
+
+        def abort(rows):
+            raise KeyboardInterrupt
+
+        def number(path):
+            return len(rows(path)) if parquet is None else parquet.read_table(path).num_rows
+
+        stopped = tmp_path / f"stopped.{suffix}"
+        done = streaming.stream(source, 30, stopped, 2, on_rows=seen.append, should_stop=lambda: len(seen) == 2)
+        assert (done.rows, done.stopped, seen, number(stopped)) == (16, True, [8, 16], 16)
+        aborted = tmp_path / f"aborted.{suffix}"
+        with pytest.raises(KeyboardInterrupt):
+            streaming.stream(source, 30, aborted, 2, on_rows=abort)
+        assert number(aborted) == 8
+
     def test_mistakes(self, run, tmp_path, tmp_path_factory, capsys):
         other = tmp_path_factory.mktemp("cmorl")
         (other / "config.yaml").write_text("agent: cmorl\nenv: deep-sea-treasure-v0\n")
@@ -237,6 +285,9 @@ class TestSample:
             (f"sample {run.path} --preference 1 0 --known {tmp_path / 'none'}", "cannot read"),
             (f"sample {run.path} --preference 1 0 --sheet {tmp_path / 'a.pdf'}", "allowed: .png"),
             (f"sample {run.path} --preference 1 0 --top 0", "top must be at least 1"),
+            (f"sample {run.path} --preference 1 0 --stream {there}", "exists already"),
+            (f"sample {run.path} --preference 1 0 --stream {tmp_path / 'a.txt'}", "allowed: .csv, .parquet"),
+            (f"sample {run.path} --preference 1 0 --stream {tmp_path / 'a.csv'} --unique", "give --stream or --unique"),
             (
                 f"sample {other} --preference 1 0",
                 "morl sample cannot work on a run of cmorl: its policies draw no objects",
