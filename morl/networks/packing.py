@@ -12,7 +12,7 @@ import jax.numpy as jnp
 
 
 class Packing(NamedTuple):
-    """Where each token is among the places of the rows, and back.
+    """Place of each token among those of the rows, and the way back.
 
     Attributes:
         row, place: (M,) int32 of each token; arbitrary after the last.
