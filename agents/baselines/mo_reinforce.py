@@ -18,7 +18,7 @@ from morl.agents.mogfn import conditions
 from morl.agents.mogfn.algorithm import MOGFN
 from morl.agents.mogfn.config import MOGFNConfig, NetworkName
 from morl.agents.mogfn.networks import with_rows
-from morl.agents.mogfn.trajectories import AnyTask, Trajectories, forward, log_forward
+from morl.agents.mogfn.trajectories import AnyTask, Finished, Trajectories, forward, log_forward
 from morl.envs.constructive.base import scale_fault
 from morl.errors import UserError
 from morl.ops import preferences
@@ -139,6 +139,11 @@ class MOReinforce:
 
     def update(self, state: MOReinforceState, key: jax.Array) -> tuple[MOReinforceState, Metrics]:
         """Sample objects for some preferences, and take one step towards those better than the mean of theirs."""
+        state, metrics, _ = self.iterate(state, key)
+        return state, metrics
+
+    def iterate(self, state: MOReinforceState, key: jax.Array) -> tuple[MOReinforceState, Metrics, Finished]:
+        """Run one update; return the new state, scalar metrics and the objects (B, ...) that were rewarded."""
         c = self.config
         key_preference, key_forward = jax.random.split(key)
         drawn = preferences.dirichlet(key_preference, len(self.env.objectives), c.batch // c.samples, c.concentration)
@@ -149,7 +154,8 @@ class MOReinforce:
         gradient, metrics = with_rows(self.sampler._network, batch, of_loss)
         step, opt_state = self._optimiser.update(gradient, state.opt_state, state.policy)
         metrics |= {"reward": jnp.mean(reward), "length": jnp.mean(batch.length.astype(jnp.float32))}
-        return MOReinforceState(optax.apply_updates(state.policy, step), opt_state, state.updates + 1), metrics
+        state = MOReinforceState(optax.apply_updates(state.policy, step), opt_state, state.updates + 1)
+        return state, metrics, batch.end
 
     def loss(
         self, policy: PyTree, batch: Trajectories, preference: jax.Array, reward: jax.Array, rows: int | None = None

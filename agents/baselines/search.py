@@ -16,9 +16,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from morl.agents.mogfn.genetics import GenomeReader
 from morl.agents.mogfn.trajectories import AnyTask, Finished, Reader, forward
 from morl.errors import MissingExtraError
-from morl.ops.batching import with_leading_axes
 from morl.validation import check_integer, check_range
 
 
@@ -32,30 +32,6 @@ class UniformReader(NamedTuple):
 
     def read(self, memory: tuple[()], obs: jax.Array) -> tuple[tuple[()], jax.Array]:
         return (), jnp.zeros((len(obs), self.num_actions), jnp.float32)
-
-
-class GenomeReader(NamedTuple):
-    """Reader that builds an object from each of the genomes (B, T), a gene a step.
-
-    A gene is an action, the one to take where it is allowed. Where it is not, gene g stands for the (g mod m)-th of
-    the m allowed ones. Genes after the last step are ignored.
-    """
-
-    env: AnyTask
-    genomes: jax.Array
-
-    def start(self) -> jax.Array:
-        return jnp.zeros((), jnp.int32)
-
-    def read(self, place: jax.Array, obs: jax.Array) -> tuple[jax.Array, jax.Array]:
-        mask = self.env.action_mask(obs) > 0
-        actions = with_leading_axes(jnp.arange(mask.shape[-1], dtype=jnp.int32), mask.ndim)
-        gene = self.genomes[:, place, None]
-        rank = jnp.cumsum(mask, axis=-1, dtype=jnp.int32) - 1
-        instead = mask & (rank == gene % mask.sum(axis=-1, keepdims=True))
-        allowed = jnp.any(mask & (actions == gene), axis=-1, keepdims=True)
-        taken = jnp.where(allowed, actions == gene, instead)
-        return place + 1, jnp.where(taken, 0.0, -1e9)
 
 
 @partial(jax.jit, static_argnames=("env", "batch"))

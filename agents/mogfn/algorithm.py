@@ -4,10 +4,12 @@ A conditional GFlowNet builds objects x step by step; after training it draws th
 reward of any preference, without being trained again. :meth:`MOGFN.update` is one iteration of the paper's algorithm:
 
 1. draw a condition (w, β) for each trajectory (:mod:`.conditions`);
-2. build objects with the policy, exploring a little, and ask for their objectives (:mod:`.trajectories`);
-3. add stored objects with new conditions, taken apart by backward steps;
+2. build objects with the policy, exploring a little, or breed them (:mod:`.genetics`), and ask for their objectives
+   (:mod:`.trajectories`);
+3. add stored objects with new conditions, taken apart by backward steps (:mod:`.memory`);
 4. scalarise: β log R(x | w) (:mod:`.rewards`);
-5. take one gradient step on the mean balance loss (:mod:`.losses`), with a learning rate of its own for log Z.
+5. take one gradient step on the mean balance loss (:mod:`.losses`), with a learning rate of its own for log Z, and
+   more steps on stored objects.
 """
 
 from __future__ import annotations
@@ -21,35 +23,23 @@ import jax.numpy as jnp
 import optax
 from numpy.typing import ArrayLike
 
-from morl.agents.mogfn import conditions, diagnostics, rewards
+from morl.agents.mogfn import conditions, diagnostics, optimiser, rewards
 from morl.agents.mogfn import losses as mogfn_losses
 from morl.agents.mogfn.conditions import Condition
 from morl.agents.mogfn.config import MOGFNConfig
+from morl.agents.mogfn.genetics import GenomeReader, JoinedReader, bred
+from morl.agents.mogfn.memory import Memory, MemoryRules
 from morl.agents.mogfn.networks import GraphNetwork, Network, StateNetwork, StringNetwork, with_rows
-from morl.agents.mogfn.trajectories import AnyTask, Finished, Trajectories, backward, forward, log_forward
+from morl.agents.mogfn.optimiser import Params
+from morl.agents.mogfn.trajectories import AnyTask, Finished, Reader, Trajectories, backward, forward, log_forward
 from morl.errors import UserError
-from morl.networks.mlp import MLP, mlp
-from morl.ops import replay as replays
+from morl.networks.mlp import mlp
 from morl.ops.initial import generator
 from morl.ops.masking import mask_logits
-from morl.ops.optimisers import in_float32
-from morl.ops.replay import Replay
 from morl.ops.scalarisation import FocusRegion, temper
 from morl.types import LearnerState, Metrics, PyTree
 
 LOG_Z_HIDDEN = (64, 64)
-
-
-class Params(NamedTuple):
-    """Trainable parameters; each part has a learning rate of its own.
-
-    Attributes:
-        policy: network of the forward policy, and of the inner flows where the loss has them.
-        log_z: network of log Z.
-    """
-
-    policy: PyTree
-    log_z: MLP
 
 
 class Learning(NamedTuple):
@@ -70,7 +60,8 @@ class Learning(NamedTuple):
 class MOGFN:
     """Learner of one conditional sampler on one constructive task.
 
-    Its ``LearnerState`` has :class:`Params`, :class:`Learning` and a ring of finished objects (``()`` without one).
+    Its ``LearnerState`` has :class:`Params`, :class:`Learning` and, as ``replay``, a
+    :class:`~morl.agents.mogfn.memory.Memory`.
     Its policy, which all methods for drawing take, is :class:`Params` with the moving average where there is one.
 
     Args:
@@ -111,15 +102,9 @@ class MOGFN:
             log_z=mlp(rng, (size, *LOG_Z_HIDDEN, 1), c.activation, output_scale=0.01),
         )
         params = jax.tree.map(jnp.asarray, fresh)
-        replay: Any = ()
-        if c.replay_batch:
-            state, obs = self.env.reset(key, self.env.default_params)
-            replay = replays.empty(
-                c.replay_capacity, Finished(state, obs, jnp.zeros(self._num_objectives, jnp.float32))
-            )
         average = params.policy if c.ema else ()
         learning = Learning(self._optimiser.init(params), average, jnp.int32(0))
-        return LearnerState(params, learning, replay=replay)
+        return LearnerState(params, learning, replay=self._rules.empty(key))
 
     def policy(self, state: LearnerState) -> Params:
         """Extract the parameters that draw, and log Z."""
@@ -144,35 +129,43 @@ class MOGFN:
 
     def update(self, state: LearnerState, key: jax.Array) -> tuple[LearnerState, Metrics]:
         """Build a batch of objects and learn from them; return the new state and scalar metrics."""
+        state, metrics, _ = self.iterate(state, key)
+        return state, metrics
+
+    def iterate(self, state: LearnerState, key: jax.Array) -> tuple[LearnerState, Metrics, Finished]:
+        """Run one update; return the new state, scalar metrics and the objects (B, ...) that were rewarded."""
         c = self.config
-        key_condition, key_forward, key_replay, key_backward = jax.random.split(key, 4)
+        key_condition, key_forward, key_replay, key_again = jax.random.split(key, 4)
 
         # 1. Draw a condition for each trajectory.
-        condition = self.draw_condition(key_condition, c.batch + c.replay_batch)
-        built_for = Condition(*(x[: c.batch] for x in condition))
+        condition = self.draw_condition(key_condition, c.batch)
 
-        # 2. Build objects, with a random step now and then.
-        batch = self.rollout(self.policy(state), built_for, key_forward, self.env.default_params, c.epsilon)
+        # 2. Build objects, with a random step now and then, or breed them.
+        built = batch = self._build(state, condition, key_forward)
 
         # 3. Store them, and add stored ones by trajectories that P_B draws.
+        state = state._replace(replay=self._rules.add(state.replay, built.end))
         if c.replay_batch:
-            state = state._replace(replay=replays.add(state.replay, batch.end))
-            stored_for = Condition(*(x[c.batch :] for x in condition))
-            stored = self._draw_stored(state.replay, key_replay, stored_for)
-            again = backward(self.env, self.env.default_params, stored, key_backward)
-            batch = jax.tree.map(lambda *parts: jnp.concatenate(parts), batch, again)
+            both = (batch, condition), self._stored(state.replay, key_replay)
+            batch, condition = jax.tree.map(lambda *parts: jnp.concatenate(parts), *both)
 
         # 4. Reward every object for its condition.
-        log_reward = self.log_reward(batch.end.values, condition.preference, condition.beta)
+        share = conditions.warmed_up(state.learning.updates, c.beta_warmup * self.total_updates)
+        log_reward = self.log_reward(batch.end.values, condition.preference, condition.beta * share)
 
-        # 5. Take one gradient step on the mean of the losses.
+        # 5. Take one gradient step on the mean of the losses, and more on stored objects.
         state, loss = self.learn(state, batch, condition, log_reward)
-        return state, {
+        if c.gradient_steps > 1:
+            keys = jax.random.split(key_again, c.gradient_steps - 1)
+            state, _ = jax.lax.scan(partial(self._learn_again, share), state, keys)
+        state = state._replace(learning=state.learning._replace(updates=state.learning.updates + 1))
+        metrics = {
             "loss": loss,
             "log_z": jnp.mean(self._log_z(state.params, self._encode(condition))),
             "log_reward": jnp.mean(log_reward[: c.batch]),
-            "length": jnp.mean(batch.length[: c.batch].astype(jnp.float32)),
+            "length": jnp.mean(built.length.astype(jnp.float32)),
         }
+        return state, metrics, built.end
 
     # Parts of an update
 
@@ -191,15 +184,33 @@ class MOGFN:
         reader = self._network.reader(policy.policy, encoded)
         return forward(self.env, env_params, reader, len(encoded), epsilon, key)
 
-    def _draw_stored(self, replay: Replay, key: jax.Array, condition: Condition) -> Finished:
-        """Draw stored objects for n conditions: for each the best of ``replay_candidates``."""
-        number, candidates = len(condition.beta), self.config.replay_candidates
-        drawn = replays.sample(replay, key, number * candidates)
-        values = drawn.values.reshape(number, candidates, -1)
-        log_reward = self.log_reward(values, condition.preference[:, None], condition.beta[:, None])
-        best = jnp.arange(number, dtype=jnp.int32) * candidates + jnp.argmax(log_reward, axis=1).astype(jnp.int32)
-        chosen: Finished = jax.tree.map(lambda x: x[best], drawn)
-        return chosen
+    def _build(self, state: LearnerState, condition: Condition, key: jax.Array) -> Trajectories:
+        """Build an object for each condition of a batch: the first by the policy, the last ``genetic_batch`` bred."""
+        c, policy = self.config, self.policy(state)
+        own = c.batch - c.genetic_batch
+        if not c.genetic_batch:
+            return self.rollout(policy, condition, key, self.env.default_params, c.epsilon)
+        key_parents, key_breed, key_forward = jax.random.split(key, 3)
+        first, second, known = self._rules.parents(state.replay, condition.preference[own:], key_parents)
+        reader: Reader[Any] = GenomeReader(self.env, bred(self.env, first, second, known, c.mutations, key_breed))
+        if own:
+            encoded = self._encode(Condition(*(x[:own] for x in condition)))
+            reader = JoinedReader(self._network.reader(policy.policy, encoded), reader, own)
+        explores = jnp.where(jnp.arange(c.batch, dtype=jnp.int32)[:, None] < own, c.epsilon, 0.0)
+        return forward(self.env, self.env.default_params, reader, c.batch, explores, key_forward)
+
+    def _stored(self, memory: Memory, key: jax.Array) -> tuple[Trajectories, Condition]:
+        """Draw ``replay_batch`` stored objects, with trajectories that P_B draws and new conditions."""
+        key_condition, key_replay, key_backward = jax.random.split(key, 3)
+        condition = self.draw_condition(key_condition, self.config.replay_batch)
+        objects = self._rules.draw(memory, condition, key_replay)
+        return backward(self.env, self.env.default_params, objects, key_backward), condition
+
+    def _learn_again(self, share: jax.Array, state: LearnerState, key: jax.Array) -> tuple[LearnerState, jax.Array]:
+        """Take a gradient step on stored objects alone, with this share of β."""
+        batch, condition = self._stored(state.replay, key)
+        log_reward = self.log_reward(batch.end.values, condition.preference, condition.beta * share)
+        return self.learn(state, batch, condition, log_reward)
 
     def log_reward(self, values: Any, preference: Any, beta: Any) -> Any:
         """Compute β log R(x | w) of objectives (..., R), preferences (..., R) and exponents (...), in JAX or NumPy."""
@@ -220,7 +231,7 @@ class MOGFN:
         average = learning.average
         if decay:
             average = jax.tree.map(lambda old, new: decay * old + (1 - decay) * new, average, params.policy)
-        return state._replace(params=params, learning=Learning(opt_state, average, learning.updates + 1)), loss
+        return state._replace(params=params, learning=learning._replace(opt_state=opt_state, average=average)), loss
 
     def loss(
         self,
@@ -313,17 +324,11 @@ class MOGFN:
 
     @property
     def _optimiser(self) -> optax.GradientTransformation:
-        """Adam with a learning rate for each group of parameters."""
-        c = self.config
+        return optimiser.adam(self.config, self.total_updates * self.config.gradient_steps)
 
-        def adam(rate: float) -> optax.GradientTransformation:
-            steps = max(1, self.total_updates)
-            return optax.adam(optax.cosine_decay_schedule(rate, steps, alpha=0.01) if c.anneal else rate)
-
-        each = {"policy": adam(c.learning_rate), "log_z": adam(c.log_z_learning_rate)}
-        grouped = optax.multi_transform(each, parameter_groups)
-        clip = optax.identity() if c.max_grad_norm is None else optax.clip_by_global_norm(c.max_grad_norm)
-        return in_float32(optax.chain(clip, grouped))
+    @property
+    def _rules(self) -> MemoryRules:
+        return MemoryRules(self.config, self.env, self.log_reward)
 
     def _encode(self, condition: Condition) -> jax.Array:
         return conditions.encode(*condition, self.config.beta_range, self.config.bins)
@@ -340,11 +345,3 @@ class MOGFN:
     def _log_z(params: Params, encoded: jax.Array) -> jax.Array:
         log_z: jax.Array = params.log_z(encoded)[:, 0]
         return log_z
-
-
-def parameter_groups(params: Params) -> Params:
-    """Return the name of every parameter's group, which is the field it is in."""
-    groups = Params(*(jax.tree.map(lambda _, name=name: name, part) for name, part in params._asdict().items()))
-    grouped: Any = jax.tree.structure(groups)
-    assert grouped == jax.tree.structure(params)  # noqa: S101  # none is without a learning rate
-    return groups

@@ -89,3 +89,9 @@ def encode(preference: jax.Array, beta: jax.Array, beta_range: BetaRange, bins: 
 def encoded_size(num_objectives: int, beta_range: BetaRange, bins: int) -> int:
     """Return C of :func:`encode`."""
     return (num_objectives + (beta_range[0] < beta_range[1])) * max(1, bins)
+
+
+def warmed_up(updates: jax.Array, warmup: float) -> jax.Array:
+    """Return the share of β that is learnt after so many updates: from a tenth to 1 over ``warmup`` of them."""
+    done = updates.astype(jnp.float32) / warmup if warmup else jnp.float32(1)
+    return jnp.minimum(0.1 + 0.9 * done, 1.0)

@@ -61,6 +61,23 @@ class MOGFNConfig:
     """Finished objects that are stored for that."""
     replay_candidates: int = 1
     """Stored objects drawn for each of these, of which the best for its preference is taken; 1 takes any."""
+    gradient_steps: int = 1
+    """Gradient steps of one update; those after the first are on replay_batch stored objects each."""
+    genetic_batch: int = 0
+    """Objects of a batch that are bred: the steps of two objects of the archive crossed, and some drawn anew. The
+    policy builds the others. Breeding finds better objects than a policy with few calls of the reward; 0 for none."""
+    mutations: float = 1.0
+    """Mean number of the steps of a bred object that are drawn anew."""
+    archive_share: float = 0.0
+    """Share of the stored objects that come from the archive, the best for a preference near that they are drawn for;
+    the others come from the last replay_capacity."""
+    archive_preferences: int = 66
+    """Equally spaced preferences for which the archive keeps the best objects; there is an archive where objects are
+    bred or replayed from it."""
+    archive_best: int = 8
+    """Different objects that it keeps for each."""
+    beta_warmup: float = 0.0
+    """Share of the run over which the exponent that is learnt grows from a tenth of beta to beta."""
     network: NetworkName = "mlp"
     """Network of the policy: mlp; a causal transformer for strings; graph, a transformer of nodes, for molecules."""
     hidden: tuple[int, ...] = (64, 64, 64)
@@ -78,14 +95,18 @@ class MOGFNConfig:
 
     def __post_init__(self) -> None:
         convert_fields(self)
-        for name in ("batch", "replay_capacity", "replay_candidates", "width", "num_blocks", "num_heads"):
+        for name in ("batch", "replay_capacity", "replay_candidates", "gradient_steps", "archive_best"):
+            check_integer(self, name, low=1)
+        for name in ("archive_preferences", "width", "num_blocks", "num_heads"):
             check_integer(self, name, low=1)
         check_integer(self, "num_preferences", low=2)
-        for name in ("bins", "replay_batch"):
+        for name in ("bins", "replay_batch", "genetic_batch"):
             check_integer(self, name, low=0)
         for name in ("learning_rate", "log_z_learning_rate", "concentration", "subtrajectory_decay"):
             check_range(self, name, low=0, open_low=True)
-        check_range(self, "epsilon", low=0, high=1)
+        for name in ("epsilon", "archive_share", "beta_warmup"):
+            check_range(self, name, low=0, high=1)
+        check_range(self, "mutations", low=0)
         check_range(self, "ema", low=0, high=1, open_high=True)
         check_range(self, "floor", low=1e-30, high=1, open_high=True)
         check_range(self, "min_log_reward", low=-math.inf, high=0, open_high=True)
@@ -102,6 +123,17 @@ class MOGFNConfig:
             raise UserError(f"num_heads must divide width = {self.width}, not {self.num_heads}")
         if self.replay_batch and self.replay_capacity < self.batch:
             raise UserError(f"replay_capacity must be at least batch = {self.batch}, not {self.replay_capacity}")
+        if self.genetic_batch > self.batch:
+            raise UserError(f"genetic_batch must be at most batch = {self.batch}, not {self.genetic_batch}")
+        if self.gradient_steps > 1 and not self.replay_batch:
+            raise UserError("gradient_steps above 1 are on stored objects: set replay_batch too")
+        if self.archive_share and not self.replay_batch:
+            raise UserError("archive_share is of the stored objects: set replay_batch too")
+
+    @property
+    def has_archive(self) -> bool:
+        """Whether the best objects are kept."""
+        return self.genetic_batch > 0 or self.archive_share > 0
 
     @property
     def beta_range(self) -> tuple[float, float]:
