@@ -1,72 +1,97 @@
-"""Archive of the best different objects for each of M preferences, under ``jit``."""
+"""Archive of objects of many trade-offs, the population of NSGA-II (Deb et al., 2002), under ``jit``."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from morl.agents.mogfn.trajectories import Finished
-from morl.types import PyTree
 
 
 class Archive(NamedTuple):
-    """The K best objects for each of M preferences, the best first.
+    """At most C different objects, the best first.
 
     Attributes:
-        preferences: (M, R).
-        log_reward: (M, K) float32 log R under the preference, -inf where there is no object yet.
-        objects: rows (M, K, ...); one object may be among the best for several preferences.
+        objects: rows (C, ...).
+        number: () int32, the rows that are taken; the others are arbitrary.
     """
 
-    preferences: jax.Array
-    log_reward: jax.Array
     objects: Finished
+    number: jax.Array
 
 
-def empty(preferences: jax.Array, best: int, row: Finished) -> Archive:
-    """Return an archive without objects.
+def empty(capacity: int, row: Finished) -> Archive:
+    """Return an archive of ``capacity`` C without objects; ``row`` is one, for its shapes and dtypes."""
+    objects = jax.tree.map(lambda x: jnp.zeros((capacity, *jnp.shape(x)), jnp.asarray(x).dtype), row)
+    return Archive(objects, jnp.int32(0))
 
-    Args:
-        preferences: (M, R).
-        best: K.
-        row: one object, for its shapes and dtypes.
+
+def add(archive: Archive, found: Finished) -> Archive:
+    """Return the archive after N objects (N, ...) are offered to it.
+
+    Objects of better fronts stay, and of the last front that has room those whose crowding distance is largest. An
+    object is there once.
     """
-    number = len(preferences)
-    objects = jax.tree.map(lambda x: jnp.zeros((number, best, *jnp.shape(x)), jnp.asarray(x).dtype), row)
-    return Archive(jnp.asarray(preferences, jnp.float32), jnp.full((number, best), -jnp.inf, jnp.float32), objects)
+    capacity = len(archive.objects.values)
+    joined = jax.tree.map(lambda old, new: jnp.concatenate([old, new.astype(old.dtype)]), archive.objects, found)
+    place = jnp.arange(len(joined.values), dtype=jnp.int32)
+    valid = (place < archive.number) | (place >= capacity)
+    rows = joined.obs.reshape(len(place), -1)
+    equal = jnp.all(rows[:, None] == rows[None], axis=-1) & valid[None]
+    valid &= ~jnp.any(jnp.tril(equal, -1), axis=1)
+    rank = ranks(joined.values, valid)
+    crowding = crowding_distances(joined.values, rank)
+    # a number between 0 and 1 orders those of a front
+    score = jnp.where(valid, crowding / (1 + crowding) - rank.astype(jnp.float32), -jnp.inf)
+    _, best = jax.lax.top_k(jnp.where(jnp.isinf(crowding) & valid, 1 - rank.astype(jnp.float32), score), capacity)
+    number = jnp.minimum(valid.sum(dtype=jnp.int32), capacity)
+    return Archive(jax.tree.map(lambda x: x[best], joined), number)
 
 
-def add(archive: Archive, found: Finished, log_reward: jax.Array) -> Archive:
-    """Return the archive after N objects (N, ...) with log R (M, N) are offered to it; each counts once."""
-    number, best = archive.log_reward.shape
-    new = found.obs.reshape(len(found.obs), -1)
-    held = archive.objects.obs.reshape(number, best, 1, -1)
-    known = jnp.any(jnp.all(held == new[None, None], axis=-1) & jnp.isfinite(archive.log_reward)[..., None], axis=1)
-    equal = jnp.all(new[:, None] == new[None], axis=-1)
-    repeated = jnp.any(jnp.tril(equal, -1), axis=1)  # an earlier one of the N is the same
-    offered = jnp.where(known | repeated[None], -jnp.inf, log_reward)
-    rewards, place = jax.lax.top_k(jnp.concatenate([archive.log_reward, offered], axis=1), best)
+def ranks(values: jax.Array, valid: jax.Array) -> jax.Array:
+    """Return the number (n,) int32 of the front that each of the valid points (n, R) is in, from 0; n for others."""
+    number = len(values)
+    dominates = jnp.all(values[:, None] >= values[None], axis=-1) & jnp.any(values[:, None] > values[None], axis=-1)
 
-    def chosen(old: jax.Array, fresh: jax.Array) -> jax.Array:
-        is_old = (place < best).reshape(number, best, *(1,) * (old.ndim - 2))
-        row = jnp.arange(number, dtype=jnp.int32)[:, None]
-        kept = old[row, jnp.minimum(place, best - 1)]
-        return jnp.where(is_old, kept, fresh[jnp.maximum(place - best, 0)].astype(old.dtype))
+    def peel(loop: tuple[jax.Array, jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array, jax.Array]:
+        rank, left, front = loop
+        first = left & ~jnp.any(dominates & left[:, None], axis=0)
+        return jnp.where(first, front, rank), left & ~first, front + 1
 
-    return Archive(archive.preferences, rewards, jax.tree.map(chosen, archive.objects, found))
+    start = jnp.full(number, number, jnp.int32), valid, jnp.int32(0)
+    rank: jax.Array = jax.lax.while_loop(lambda loop: loop[1].any(), peel, start)[0]
+    return rank
 
 
-def draw(archive: Archive, preference: jax.Array, key: jax.Array) -> tuple[Finished, jax.Array]:
-    """Draw one of the best objects for the archive's preference that is nearest to each of n preferences (n, R).
+def crowding_distances(values: jax.Array, rank: jax.Array) -> jax.Array:
+    """Return the crowding distance (n,) of points (n, R) within their fronts, infinite for the extremes of each.
 
-    Returns:
-        The objects (n, ...), and whether there are any, (n,) bool; where not, rows are arbitrary.
+    It is the sum over objectives of the gap between the next lower and the next higher value, in units of the range of
+    the front. Of equal points all but the first have no gap.
     """
-    apart = jnp.sum((preference[:, None] - archive.preferences[None]) ** 2, axis=-1)
-    cell = jnp.argmin(apart, axis=1).astype(jnp.int32)
-    there = jnp.sum(jnp.isfinite(archive.log_reward[cell]), axis=1, dtype=jnp.int32)
-    rank = jax.random.randint(key, cell.shape, 0, jnp.maximum(there, 1), dtype=jnp.int32)
-    objects: PyTree = jax.tree.map(lambda x: x[cell, rank], archive.objects)
-    return objects, there > 0
+    together = rank[:, None] == rank[None]
+    place = jnp.arange(len(rank), dtype=jnp.int32)
+    earlier = place[:, None] < place[None]
+
+    def of_objective(column: jax.Array) -> jax.Array:
+        mine, other = column[:, None], column[None]
+        is_above = together & ((other > mine) | ((other == mine) & earlier))
+        is_below = together & ((other < mine) | ((other == mine) & earlier.T))
+        above = jnp.min(jnp.where(is_above, other, jnp.inf), axis=1)
+        below = jnp.max(jnp.where(is_below, other, -jnp.inf), axis=1)
+        span = jnp.max(jnp.where(together, other, -jnp.inf), axis=1) - jnp.min(
+            jnp.where(together, other, jnp.inf), axis=1
+        )
+        return jnp.where(span > 0, (above - below) / jnp.where(span > 0, span, 1.0), 0.0)
+
+    distance: jax.Array = jax.vmap(of_objective, in_axes=1, out_axes=1)(values).sum(axis=1)
+    return distance
+
+
+def draw(archive: Archive, number: int, key: jax.Array) -> Finished:
+    """Draw ``number`` objects with replacement; of an archive without any, arbitrary rows."""
+    place = jax.random.randint(key, (number,), 0, jnp.maximum(archive.number, 1), dtype=jnp.int32)
+    drawn: Any = jax.tree.map(lambda x: x[place], archive.objects)
+    return drawn

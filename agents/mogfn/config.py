@@ -69,13 +69,10 @@ class MOGFNConfig:
     mutations: float = 1.0
     """Mean number of the steps of a bred object that are drawn anew."""
     archive_share: float = 0.0
-    """Share of the stored objects that come from the archive, the best for a preference near that they are drawn for;
-    the others come from the last replay_capacity."""
-    archive_preferences: int = 66
-    """Equally spaced preferences for which the archive keeps the best objects; there is an archive where objects are
-    bred or replayed from it."""
-    archive_best: int = 8
-    """Different objects that it keeps for each."""
+    """Share of the stored objects that come from the archive; the others come from the last replay_capacity."""
+    archive_capacity: int = 100
+    """Objects of the archive: different ones of the best fronts, and of the last front the least crowded. There is one
+    where objects are bred or replayed from it."""
     beta_warmup: float = 0.0
     """Share of the run over which the exponent that is learnt grows from a tenth of beta to beta."""
     network: NetworkName = "mlp"
@@ -95,9 +92,10 @@ class MOGFNConfig:
 
     def __post_init__(self) -> None:
         convert_fields(self)
-        for name in ("batch", "replay_capacity", "replay_candidates", "gradient_steps", "archive_best"):
+        for name in ("batch", "replay_capacity", "replay_candidates", "gradient_steps"):
             check_integer(self, name, low=1)
-        for name in ("archive_preferences", "width", "num_blocks", "num_heads"):
+        check_integer(self, "archive_capacity", low=2, high=1000)
+        for name in ("width", "num_blocks", "num_heads"):
             check_integer(self, name, low=1)
         check_integer(self, "num_preferences", low=2)
         for name in ("bins", "replay_batch", "genetic_batch"):

@@ -15,6 +15,7 @@ from morl.agents.mogfn.trajectories import AnyTask, Finished, Reader, backward
 from morl.ops.batching import with_leading_axes
 
 FARTHEST = 8  # steps by which a crossed part is moved at most
+MOVED = 0.2  # share of genomes part of which moves by one step
 
 
 class GenomeReader(NamedTuple):
@@ -60,15 +61,19 @@ class JoinedReader(NamedTuple):
 def bred(
     env: AnyTask, first: Finished, second: Finished, known: jax.Array, mutations: float, key: jax.Array
 ) -> jax.Array:
-    """Return genomes (n, T) int32 of children of n pairs of objects.
+    """Return genomes (n, T) int32 of children of n pairs of objects, crossed and mutated; at random unless ``known``.
 
-    Each is the first parent's, with a part of the second's half of the time, and mutated. Where the parents are not
-    known, (n,) bool, it is drawn at random.
+    Args:
+        env: the task.
+        first, second: the parents.
+        known: () bool, False where rows of the parents are arbitrary.
+        mutations: mean number of genes that are drawn anew.
+        key: drawn from.
     """
     keys = jax.random.split(key, 5)
     mine, other = genomes(env, first, keys[0]), genomes(env, second, keys[1])
     child = mutated(crossed(mine, other, keys[2]), _num_actions(env), mutations, keys[3])
-    return jnp.where(known[:, None], child, _genes(env, child.shape, keys[4]))
+    return jnp.where(known, child, _genes(env, child.shape, keys[4]))
 
 
 def genomes(env: AnyTask, objects: Finished, key: jax.Array) -> jax.Array:
@@ -79,36 +84,34 @@ def genomes(env: AnyTask, objects: Finished, key: jax.Array) -> jax.Array:
 
 
 def crossed(first: jax.Array, second: jax.Array, key: jax.Array) -> jax.Array:
-    """Return the first genomes (n, T) with the part between two places from the second, in one half of them.
+    """Return the first genomes (n, T) with the part between two places from the second.
 
-    In half of these the part comes from up to ``FARTHEST`` places before or after.
+    In half of them the part comes from up to ``FARTHEST`` places before or after.
     """
     number, length = first.shape
-    key_ends, key_moved, key_by, key_all = jax.random.split(key, 4)
+    key_ends, key_moved, key_by = jax.random.split(key, 3)
     ends = jax.random.randint(key_ends, (number, 2), 0, length + 1, dtype=jnp.int32)
-    by = jax.random.randint(key_by, (number,), -FARTHEST, FARTHEST + 1, dtype=jnp.int32)
-    by = jnp.where(jax.random.bernoulli(key_moved, 0.5, (number,)), by, 0)
+    by = jax.random.randint(key_by, (number, 1), -FARTHEST, FARTHEST + 1, dtype=jnp.int32)
+    by = jnp.where(jax.random.bernoulli(key_moved, 0.5, (number, 1)), by, 0)
     place = jnp.arange(length, dtype=jnp.int32)[None]
-    source = (place + by[:, None]) % length
     between = (place >= ends.min(axis=1, keepdims=True)) & (place < ends.max(axis=1, keepdims=True))
-    takes = between & jax.random.bernoulli(key_all, 0.5, (number, 1))
-    return jnp.where(takes, jnp.take_along_axis(second, source, axis=1), first)
+    return jnp.where(between, jnp.take_along_axis(second, (place + by) % length, axis=1), first)
 
 
 def mutated(genome: jax.Array, num_actions: int, mutations: float, key: jax.Array) -> jax.Array:
     """Return genomes (n, T) with genes drawn anew, ``mutations`` of them on average.
 
-    Half of the genomes also lose a gene at one place and gain one at another, so that the part between moves.
+    A share of ``MOVED`` also lose the gene at one place and repeat that at another, so that those between move.
     """
     number, length = genome.shape
-    keys = jax.random.split(key, 5)
+    key_ends, key_moved, key_which, key_genes = jax.random.split(key, 4)
     place = jnp.arange(length, dtype=jnp.int32)[None]
-    out, at = jax.random.randint(keys[0], (2, number, 1), 0, length, dtype=jnp.int32)
-    source = place + ((place >= out) & (place < at)) - ((place > at) & (place <= out))
-    moved = jnp.take_along_axis(genome, source, axis=1)
-    genome = jnp.where(jax.random.bernoulli(keys[1], 0.5, (number, 1)), moved, genome)
-    fresh = jax.random.randint(keys[2], genome.shape, 0, num_actions, dtype=jnp.int32)
-    return jnp.where(jax.random.bernoulli(keys[3], mutations / length, genome.shape), fresh, genome)
+    out, at = jax.random.randint(key_ends, (2, number, 1), 0, length, dtype=jnp.int32)
+    by = ((place >= out) & (place < at)).astype(jnp.int32) - ((place > at) & (place <= out)).astype(jnp.int32)
+    moved = jnp.take_along_axis(genome, place + by, axis=1)
+    genome = jnp.where(jax.random.bernoulli(key_moved, MOVED, (number, 1)), moved, genome)
+    fresh = jax.random.randint(key_genes, genome.shape, 0, num_actions, dtype=jnp.int32)
+    return jnp.where(jax.random.bernoulli(key_which, mutations / length, genome.shape), fresh, genome)
 
 
 def _genes(env: AnyTask, shape: tuple[int, ...], key: jax.Array) -> jax.Array:

@@ -1,4 +1,4 @@
-"""Objects that a sampler remembers: a ring of the last ones, and an archive of the best for each preference."""
+"""Objects that a sampler remembers: a ring of the last ones, and an archive of the best."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from morl.agents.mogfn.conditions import Condition
 from morl.agents.mogfn.config import MOGFNConfig
 from morl.agents.mogfn.trajectories import AnyTask, Finished
 from morl.ops import replay as replays
-from morl.ops.preferences import equally_spaced_weights
 
-NEAR = 0.5  # share of pairs whose second parent is good for the same preference, and not for any
+TOURNAMENT = 4  # objects of which the best for a preference becomes a parent
+NEAR = 0.5  # share of pairs whose second parent is good for the same preference as the first
 
 
 class Memory(NamedTuple):
@@ -52,8 +52,7 @@ class MemoryRules:
         if c.replay_batch:
             ring = replays.empty(c.replay_capacity, row)
         if c.has_archive:
-            spread = equally_spaced_weights(num_objectives, c.archive_preferences)
-            archive = archives.empty(jnp.asarray(spread, jnp.float32), c.archive_best, row)
+            archive = archives.empty(c.archive_capacity, row)
         return Memory(ring, archive)
 
     def add(self, memory: Memory, found: Finished) -> Memory:
@@ -62,44 +61,58 @@ class MemoryRules:
         if self.config.replay_batch:
             ring = replays.add(ring, found)
         if self.config.has_archive:
-            log_reward = self.log_reward(found.values[None], archive.preferences[:, None], jnp.float32(1))
-            archive = archives.add(archive, found, log_reward)
+            archive = archives.add(archive, found)
         return Memory(ring, archive)
 
     def draw(self, memory: Memory, condition: Condition, key: jax.Array) -> Finished:
-        """Draw an object for each of n conditions.
+        """Draw an object for each of n conditions, the best of ``replay_candidates`` of the memory.
 
-        The first ``archive_share`` of them are of the archive. The others are the best of ``replay_candidates`` of the
-        ring.
+        The first ``archive_share`` of them are of the archive, the others of the ring.
         """
         c, number = self.config, len(condition.beta)
         best = round(c.archive_share * number)
         key_ring, key_archive = jax.random.split(key)
         parts = []
         if best:
-            parts.append(archives.draw(memory.archive, condition.preference[:best], key_archive)[0])
+            some = archives.draw(memory.archive, best * c.replay_candidates, key_archive)
+            parts.append(self._best(some, Condition(*(x[:best] for x in condition))))
         if best < number:
-            parts.append(self._of_ring(memory.ring, Condition(*(x[best:] for x in condition)), key_ring))
+            some = replays.sample(memory.ring, key_ring, (number - best) * c.replay_candidates)
+            parts.append(self._best(some, Condition(*(x[best:] for x in condition))))
         joined: Finished = jax.tree.map(lambda *x: jnp.concatenate(x), *parts)
         return joined
 
-    def _of_ring(self, ring: replays.Replay, condition: Condition, key: jax.Array) -> Finished:
-        number, candidates = len(condition.beta), self.config.replay_candidates
-        drawn = replays.sample(ring, key, number * candidates)
-        values = drawn.values.reshape(number, candidates, -1)
-        log_reward = self.log_reward(values, condition.preference[:, None], condition.beta[:, None])
-        best = jnp.arange(number, dtype=jnp.int32) * candidates + jnp.argmax(log_reward, axis=1).astype(jnp.int32)
-        chosen: Finished = jax.tree.map(lambda x: x[best], drawn)
-        return chosen
+    def _best(self, objects: Finished, condition: Condition) -> Finished:
+        """Return the best for each of n conditions of as many objects (n k, ...) each."""
+        number = len(condition.beta)
+        values = objects.values.reshape(number, -1, objects.values.shape[-1])
+        return chosen(objects, self.log_reward(values, condition.preference[:, None], condition.beta[:, None]))
 
     def parents(self, memory: Memory, preference: jax.Array, key: jax.Array) -> tuple[Finished, Finished, jax.Array]:
-        """Draw a pair of the archive's objects for each of n preferences (n, R), and whether there is one, (n,) bool.
+        """Draw two objects of the archive for each of n preferences (n, R); return them, and () bool, False of none.
 
-        The first is good for the preference, the second for it or for that of another pair.
+        Each is the one of ``TOURNAMENT`` whose largest weighted distance to the best of each objective is the least,
+        which finds parents on concave parts of the front too. The first is for the preference, the second for it or for
+        that of another pair.
         """
+        archive: archives.Archive = memory.archive
         key_first, key_second, key_near = jax.random.split(key, 3)
         near = jax.random.bernoulli(key_near, NEAR, (len(preference), 1))
+        there = jnp.arange(len(archive.objects.values), dtype=jnp.int32)[:, None] < archive.number
+        ideal = jnp.max(jnp.where(there, archive.objects.values, -jnp.inf), axis=0)
+
+        def parent(weights: jax.Array, key: jax.Array) -> Finished:
+            some = archives.draw(archive, len(weights) * TOURNAMENT, key)
+            short = ideal[None, None] - some.values.reshape(len(weights), TOURNAMENT, -1)
+            return chosen(some, -jnp.max(weights[:, None] * short, axis=-1))
+
         others = jnp.where(near, preference, jnp.roll(preference, 1, axis=0))
-        first, known = archives.draw(memory.archive, preference, key_first)
-        second, _ = archives.draw(memory.archive, others, key_second)
-        return first, second, known
+        return parent(preference, key_first), parent(others, key_second), archive.number > 0
+
+
+def chosen(objects: Finished, score: jax.Array) -> Finished:
+    """Return the object of the highest score of each k of objects (n k, ...), with scores (n, k)."""
+    number, each = score.shape
+    place = jnp.arange(number, dtype=jnp.int32) * each + jnp.argmax(score, axis=1).astype(jnp.int32)
+    best: Finished = jax.tree.map(lambda x: x[place], objects)
+    return best

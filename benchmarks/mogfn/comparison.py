@@ -82,6 +82,7 @@ STRINGS = {
     "epsilon": 0.01,
     "min_log_reward": -2000.0,
 }
+GUIDED = {"gradient_steps": 4, "archive_share": 0.5, "replay_candidates": 4}
 COMPARISONS = {
     # published (Jain et al., 2023, appendix D.2)
     "bigrams": Comparison("ngrams-v0", 10_000, 49, {**STRINGS, "beta": 96.0}),
@@ -91,7 +92,9 @@ COMPARISONS = {
         1000,
         10,
         {**STRINGS, "beta": 80.0, "learning_rate": 1e-3, "log_z_learning_rate": 1e-2, "anneal": True},
-        {"oracle_processes": 2},
+        {},
+        {**GUIDED, "width": 32, "num_blocks": 2, "num_heads": 4, "genetic_batch": 96, "replay_batch": 128},
+        population=100,
     ),
     "molecules": Comparison(
         "molecules-v0",
@@ -99,7 +102,9 @@ COMPARISONS = {
         10,
         {**STRINGS, "batch": 64, "beta": 60.0, "bins": 16, "network": "graph"}
         | {"learning_rate": 1e-3, "log_z_learning_rate": 1e-2, "anneal": True},
-        {"oracle_processes": 2},
+        {},
+        {**GUIDED, "width": 32, "num_blocks": 2, "num_heads": 4, "genetic_batch": 48, "replay_batch": 64},
+        population=100,
     ),
 }
 SEARCHES = ("nsga-ii", "random")

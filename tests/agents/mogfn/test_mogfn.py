@@ -14,9 +14,11 @@ import pytest
 
 from morl.agents.mogfn import MOGFNConfig, conditions, rewards
 from morl.agents.mogfn import losses as mogfn_losses
-from morl.agents.mogfn.algorithm import MOGFN, parameter_groups
+from morl.agents.mogfn.algorithm import MOGFN
 from morl.agents.mogfn.conditions import Condition
 from morl.agents.mogfn.diagnostics import log_weight
+from morl.agents.mogfn.memory import Memory
+from morl.agents.mogfn.optimiser import parameter_groups
 from morl.agents.mogfn.trajectories import Finished, backward, forward, log_forward
 from morl.constructive import metrics as gfn_metrics
 from morl.envs.classic.deep_sea_treasure import DeepSeaTreasure
@@ -392,7 +394,7 @@ class TestReplay:
         values = jnp.array([[0.9, 0.1], [0.1, 0.8], [0.6, 0.6], [0.3, 0.3]])
         replay = replays.add(replays.empty(4, Finished((), jnp.zeros(2), jnp.zeros(2))), Finished((), values, values))
         preference = jnp.array([[1.0, 0.0], [0.0, 1.0], [0.5, 0.5]])
-        drawn = agent._draw_stored(replay, KEY, Condition(preference, jnp.ones(3)))
+        drawn = agent._rules.draw(Memory(replay, ()), Condition(preference, jnp.ones(3)), KEY)
         np.testing.assert_array_equal(drawn.values, values[:3])
         np.testing.assert_array_equal(drawn.obs, values[:3])
 
