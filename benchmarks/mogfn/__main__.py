@@ -65,6 +65,15 @@ def parser() -> argparse.ArgumentParser:
     command = commands.add_parser("show", help="a table of stored runs")
     command.add_argument("task", choices=list(comparison.COMPARISONS))
     command.add_argument("--calls", type=int, required=True)
+    command = commands.add_parser("why", help="what is behind the fronts on DNA of samplers that were trained")
+    command.add_argument("--policies", type=Path, help="directory that dna kept them in; without it, stored figures")
+    command.add_argument(
+        "--methods", nargs="+", default=["mogfn", "guided"], help="the last has the best known strands"
+    )
+    command.add_argument("--seed", type=int, default=0)
+    command.add_argument("--calls", type=int, default=20_000, help="of the comparison, to say so")
+    command.add_argument("--steps", type=int, default=1000, help="of the target's chains")
+    command.add_argument("--kept", type=int, default=32, help="states of each chain")
     command = commands.add_parser("speed", help="the unconditional part beside gfnx and torchgfn")
     command.add_argument("--gfnx", help="Python with gfnx 0.0.1")
     command.add_argument("--torchgfn", help="Python with torchgfn")
@@ -91,6 +100,13 @@ def main() -> None:
         import speed
 
         speed.speed(a.gfnx, a.torchgfn, a.rounds, a.updates)
+    elif a.command == "why":
+        import why
+
+        if a.policies:
+            plan = dataclasses.replace(comparison.COMPARISONS["dna"], calls=a.calls)
+            why.why(plan, a.policies, a.seed, a.steps, a.kept, tuple(a.methods))
+        why.show()
     else:
         plan = comparison.COMPARISONS[a.command]
         settings, guided = comparison.changed(plan.mogfn, a.set), comparison.changed(plan.guided, a.guide)

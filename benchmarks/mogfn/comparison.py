@@ -218,7 +218,8 @@ def compare(
     """Print and store a line for each run, and print a table of means.
 
     Of several numbers of draws each has its row: a search depends on its number of calls; a sampler draws once, and
-    smaller numbers are its first draws. ``policies`` is a directory to keep what was trained in.
+    smaller numbers are its first draws. ``policies`` is a directory to keep what was trained in, and the best
+    objects found.
     """
     env: Any = morl.make(plan.env, **plan.env_kwargs)
     weights = lattice(len(env.objectives), plan.divisions)
@@ -236,8 +237,8 @@ def compare(
             computed = env.oracle.counts.computed if hasattr(env, "oracle") else run.best.number
             if policies is not None and run.policy is not None:
                 policies.mkdir(parents=True, exist_ok=True)
-                name = f"{plan.env}-{method}-{plan.used(len(weights) * most)}-{seed}.pickle"
-                (policies / name).write_bytes(pickle.dumps(run.policy))
+                name = f"{plan.env}-{method}-{seed}.pickle"
+                (policies / name).write_bytes(pickle.dumps((run.policy, run.best.drawn())))
             for number in [most] if method in SEARCHES else samples:
                 record = {"task": plan.env, "method": method, "calls": plan.calls or run.best.number}
                 record |= {"samples": number, "seed": seed, "computed": computed, "seconds": round(run.seconds, 1)}
