@@ -18,7 +18,7 @@ register_agent(
         entry_point="morl.agents.mogfn.agent:MOGFNAgent",
         config="morl.agents.mogfn.config:MOGFNConfig",
         space="morl.agents.mogfn.config:SPACE",
-        protocols={"paper": "morl.agents.mogfn.presets:protocol"},
+        protocols={"paper": "morl.agents.mogfn.presets:protocol", "guided": "morl.agents.mogfn.presets:guided"},
         backend="morl.constructive.backend:make_backend",
         solution_set="morl.constructive.sample_sets:SampledObjects",
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -93,5 +93,5 @@ def crowding_distances(values: jax.Array, rank: jax.Array) -> jax.Array:
 def draw(archive: Archive, number: int, key: jax.Array) -> Finished:
     """Draw ``number`` objects with replacement; of an archive without any, arbitrary rows."""
     place = jax.random.randint(key, (number,), 0, jnp.maximum(archive.number, 1), dtype=jnp.int32)
-    drawn: Any = jax.tree.map(lambda x: x[place], archive.objects)
+    drawn: Finished = jax.tree.map(lambda x: x[place], archive.objects)
     return drawn

@@ -13,7 +13,8 @@ from morl.agents.mogfn.trajectories import AnyTask, Trajectories
 from morl.errors import UserError
 
 if TYPE_CHECKING:
-    from morl.agents.mogfn.algorithm import MOGFN, Params
+    from morl.agents.mogfn.algorithm import MOGFN
+    from morl.agents.mogfn.optimiser import Params
 
 
 def exact_distribution(

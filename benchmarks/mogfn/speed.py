@@ -1,4 +1,4 @@
-"""Speed of the unconditional part of MOGFN beside gfnx and torchgfn; `benchmarks/mogfn.py speed` calls it.
+"""Speed of the unconditional part of MOGFN beside gfnx and torchgfn; `benchmarks/mogfn speed` calls it.
 
 The grid, reward, batch and network are those of gfnx's `baselines/tb_hypergrid.py`: four axes of 20 cells, 16
 trajectories, an MLP of 2 x 256 on one-hot cells, trajectory balance, P_B uniform. Here the one preference is (1), which

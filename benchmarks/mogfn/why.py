@@ -62,7 +62,9 @@ def why(plan: Comparison, policies: Path, seed: int, steps: int, kept: int, meth
     target = drawn["from the best known"]
     places = [int(np.abs(weights - np.array(few)).sum(axis=1).argmin()) for few in FEW]
     for method, agent in agents.items():
-        found[method] = bounds(agent, trained[method][0], weights, places, target, seed) | times(agent, plan, method)
+        found[method] = bounds(agent, trained[method][0], weights, places, target, seed) | times(
+            agent, trained[method][0]
+        )
         print(method, found[method], flush=True)
     RESULTS.write_text(json.dumps(found, indent=1) + "\n")
 
@@ -116,11 +118,14 @@ def _weights_of(agent: MOGFN, policy: Any, weight: Floats, strings: Any, values:
     return np.asarray(log_weight(agent, policy, condition, paths), np.float64)
 
 
-def times(agent: MOGFN, plan: Comparison, method: str, rounds: int = 5) -> dict[str, float]:
-    """Return milliseconds of an update and of its parts, medians of some rounds without compilation."""
+def times(agent: MOGFN, policy: Any, rounds: int = 5) -> dict[str, float]:
+    """Return milliseconds of the parts of an update, medians of some rounds without compilation.
+
+    An update of the task without its oracle is building and learning.
+    """
     env: Any = agent.env
     bare = replace(agent, env=Unfolded(env.lengths))
-    state = bare.init(jax.random.key(0))
+    state = bare.init(jax.random.key(0))._replace(params=policy)
     condition = bare.draw_condition(jax.random.key(1), bare.config.batch)
     build = jax.jit(bare._build)
     update = jax.jit(bare.update)

@@ -316,6 +316,7 @@ class TestSample:
         ("--env hypergrid-v0 --num-preferences 1", "--num-preferences must be at least 2"),
         ("--env hypergrid-v0 --preset papr", "unknown preset of mogfn 'papr'"),
         ("--env minecart-v0 --preset paper", "the preset paper of mogfn has no settings for 'minecart-v0'"),
+        ("--env hypergrid-v0 --preset guided", "the preset guided of mogfn has no settings for 'hypergrid-v0'"),
         ("--env ngrams-v0 --env-kwargs ngrams A,V,a", "ngrams are of the letters"),
     ],
 )
@@ -340,6 +341,12 @@ def test_published_settings(env):
         weights = equally_spaced_weights(3, 1275)
         assert len(weights) == 1275
         assert (weights * 49).round(6) == pytest.approx((weights * 49).round())
+
+
+def test_settings_for_few_calls():
+    settings, config = parse("mogfn", MOGFNConfig, ["--env", "ngrams-v0", "--preset", "guided"])
+    assert prepare("mogfn", settings, config).agent.updates == 20_000 // 128
+    assert (config.genetic_batch, config.gradient_steps, config.archive_share) == (96, 4, 0.5)
 
 
 class TestParts:
