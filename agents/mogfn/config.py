@@ -68,9 +68,9 @@ class MOGFNConfig:
     policy builds the others. Breeding finds better objects than a policy with few calls of the reward; 0 for none."""
     mutations: float = 1.0
     """Mean number of the steps of a bred object that are drawn anew."""
-    archive_share: float = 0.0
+    elite_share: float = 0.0
     """Share of the stored objects that come from the archive; the others come from the last replay_capacity."""
-    archive_capacity: int = 100
+    elite_capacity: int = 100
     """Objects of the archive: different ones of the best fronts, and of the last front the least crowded. There is one
     where objects are bred or replayed from it."""
     beta_warmup: float = 0.0
@@ -94,7 +94,7 @@ class MOGFNConfig:
         convert_fields(self)
         for name in ("batch", "replay_capacity", "replay_candidates", "gradient_steps"):
             check_integer(self, name, low=1)
-        check_integer(self, "archive_capacity", low=2, high=1000)
+        check_integer(self, "elite_capacity", low=2, high=1000)
         for name in ("width", "num_blocks", "num_heads"):
             check_integer(self, name, low=1)
         check_integer(self, "num_preferences", low=2)
@@ -102,7 +102,7 @@ class MOGFNConfig:
             check_integer(self, name, low=0)
         for name in ("learning_rate", "log_z_learning_rate", "concentration", "subtrajectory_decay"):
             check_range(self, name, low=0, open_low=True)
-        for name in ("epsilon", "archive_share", "beta_warmup"):
+        for name in ("epsilon", "elite_share", "beta_warmup"):
             check_range(self, name, low=0, high=1)
         check_range(self, "mutations", low=0)
         check_range(self, "ema", low=0, high=1, open_high=True)
@@ -125,13 +125,13 @@ class MOGFNConfig:
             raise UserError(f"genetic_batch must be at most batch = {self.batch}, not {self.genetic_batch}")
         if self.gradient_steps > 1 and not self.replay_batch:
             raise UserError("gradient_steps above 1 are on stored objects: set replay_batch too")
-        if self.archive_share and not self.replay_batch:
-            raise UserError("archive_share is of the stored objects: set replay_batch too")
+        if self.elite_share and not self.replay_batch:
+            raise UserError("elite_share is of the stored objects: set replay_batch too")
 
     @property
     def has_archive(self) -> bool:
         """Whether the best objects are kept."""
-        return self.genetic_batch > 0 or self.archive_share > 0
+        return self.genetic_batch > 0 or self.elite_share > 0
 
     @property
     def beta_range(self) -> tuple[float, float]:

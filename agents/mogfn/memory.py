@@ -52,7 +52,7 @@ class MemoryRules:
         if c.replay_batch:
             ring = replays.empty(c.replay_capacity, row)
         if c.has_archive:
-            archive = archives.empty(c.archive_capacity, row)
+            archive = archives.empty(c.elite_capacity, row)
         return Memory(ring, archive)
 
     def add(self, memory: Memory, found: Finished) -> Memory:
@@ -67,10 +67,10 @@ class MemoryRules:
     def draw(self, memory: Memory, condition: Condition, key: jax.Array) -> Finished:
         """Draw an object for each of n conditions, the best of ``replay_candidates`` of the memory.
 
-        The first ``archive_share`` of them are of the archive, the others of the ring.
+        The first ``elite_share`` of them are of the archive, the others of the ring.
         """
         c, number = self.config, len(condition.beta)
-        best = round(c.archive_share * number)
+        best = round(c.elite_share * number)
         key_ring, key_archive = jax.random.split(key)
         parts = []
         if best:

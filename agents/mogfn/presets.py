@@ -87,7 +87,7 @@ _FEW_CALLS = {
     "log_z_learning_rate": 1e-2,
     "max_grad_norm": 10.0,
     "gradient_steps": 4,
-    "archive_share": 0.5,
+    "elite_share": 0.5,
     "replay_candidates": 4,
 }
 _GUIDED_STRINGS = {

@@ -92,7 +92,7 @@ FEWER_UPDATES = {
     "num_blocks": 2,
     "num_heads": 4,
 }
-GUIDED = {"gradient_steps": 4, "archive_share": 0.5, "replay_candidates": 4}
+GUIDED = {"gradient_steps": 4, "elite_share": 0.5, "replay_candidates": 4}
 COMPARISONS = {
     # published (Jain et al., 2023, appendix D.2)
     "bigrams": Comparison("ngrams-v0", 10_000, 49, {**STRINGS, "beta": 96.0}),
@@ -118,7 +118,7 @@ SEARCHES = ("nsga-ii", "random")
 ABLATIONS: dict[str, dict[str, Any]] = {
     "guided, none bred": {"genetic_batch": 0},
     "guided, one gradient step": {"gradient_steps": 1},
-    "guided, no replay of the archive": {"archive_share": 0.0},
+    "guided, no replay of the archive": {"elite_share": 0.0},
 }
 METHODS = ("exact", "mogfn", "guided", "mo-reinforce", *SEARCHES, *ABLATIONS)
 

@@ -346,7 +346,7 @@ def test_published_settings(env):
 def test_settings_for_few_calls():
     settings, config = parse("mogfn", MOGFNConfig, ["--env", "ngrams-v0", "--preset", "guided"])
     assert prepare("mogfn", settings, config).agent.updates == 20_000 // 128
-    assert (config.genetic_batch, config.gradient_steps, config.archive_share) == (96, 4, 0.5)
+    assert (config.genetic_batch, config.gradient_steps, config.elite_share) == (96, 4, 0.5)
 
 
 class TestParts:

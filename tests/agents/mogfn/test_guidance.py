@@ -22,7 +22,7 @@ from tests.samplers import trained
 
 KEY = jax.random.key(0)
 STRINGS = NGrams(("AV", "VC"), (3, 5))
-GUIDED = {"genetic_batch": 8, "replay_batch": 8, "archive_share": 0.5, "archive_capacity": 20, "gradient_steps": 3}
+GUIDED = {"genetic_batch": 8, "replay_batch": 8, "elite_share": 0.5, "elite_capacity": 20, "gradient_steps": 3}
 
 
 def objects(values, numbers=None):
@@ -106,7 +106,7 @@ class TestMemory:
     values = np.array([[0.9, 0.1], [0.6, 0.6], [0.1, 0.9], [0.2, 0.2]])
 
     def memory(self, **settings):
-        config = MOGFNConfig(batch=4, hidden=(8,), replay_batch=4, replay_capacity=4, archive_capacity=3, **settings)
+        config = MOGFNConfig(batch=4, hidden=(8,), replay_batch=4, replay_capacity=4, elite_capacity=3, **settings)
         agent = MOGFN(config, HyperGrid(4), 1)
         rules = agent._rules
         row = jax.tree.map(lambda x: x[0], objects(self.values))
@@ -114,7 +114,7 @@ class TestMemory:
         return rules, rules.add(held, objects(self.values))
 
     def test_the_share_of_the_archive(self):
-        rules, held = self.memory(archive_share=0.5)
+        rules, held = self.memory(elite_share=0.5)
         condition = Condition(jnp.full((200, 2), 0.5), jnp.ones(200))
         drawn = np.asarray(rules.draw(held, condition, KEY).obs)[:, 0]
         assert set(drawn[:100].tolist()) == {0, 1, 2}  # the front
@@ -194,9 +194,9 @@ def test_the_exponent_grows():
     [
         ({"genetic_batch": 200}, "genetic_batch must be at most batch = 128, not 200"),
         ({"gradient_steps": 2}, "gradient_steps above 1 are on stored objects: set replay_batch too"),
-        ({"archive_share": 0.5}, "archive_share is of the stored objects: set replay_batch too"),
-        ({"archive_share": 1.5, "replay_batch": 8}, "archive_share must be"),
-        ({"archive_capacity": 5000}, "archive_capacity must be"),
+        ({"elite_share": 0.5}, "elite_share is of the stored objects: set replay_batch too"),
+        ({"elite_share": 1.5, "replay_batch": 8}, "elite_share must be"),
+        ({"elite_capacity": 5000}, "elite_capacity must be"),
         ({"beta_warmup": -0.1}, "beta_warmup must be"),
         ({"mutations": -1.0}, "mutations must be"),
     ],
