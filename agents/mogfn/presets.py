@@ -94,12 +94,12 @@ _GUIDED_STRINGS = {
     **_FEW_CALLS,
     "batch": 128,
     "genetic_batch": 96,
-    "replay_batch": 128,
+    "replay_batch": 64,
     "bins": 50,
     "network": "transformer",
     "width": 32,
     "num_blocks": 2,
-    "num_heads": 4,
+    "num_heads": 2,
 }
 _GUIDED = {
     "ngrams-v0": {**_GUIDED_STRINGS, "beta": 96.0},

@@ -90,7 +90,7 @@ FEWER_UPDATES = {
     "anneal": True,
     "width": 32,
     "num_blocks": 2,
-    "num_heads": 4,
+    "num_heads": 2,
 }
 GUIDED = {"gradient_steps": 4, "elite_share": 0.5, "replay_candidates": 4}
 COMPARISONS = {
@@ -101,7 +101,7 @@ COMPARISONS = {
         1000,
         10,
         {**FEWER_UPDATES, "beta": 80.0},
-        guided={**GUIDED, "genetic_batch": 96, "replay_batch": 128},
+        guided={**GUIDED, "genetic_batch": 96, "replay_batch": 64},
         population=100,
     ),
     "molecules": Comparison(
