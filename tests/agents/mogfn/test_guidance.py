@@ -1,6 +1,6 @@
 """Guided exploration of MOGFN: its archive, breeding on steps, replay of the best, and more steps of learning."""
 
-from functools import partial
+from functools import cache, partial
 
 import jax
 import jax.numpy as jnp
@@ -133,35 +133,31 @@ class TestMemory:
         np.testing.assert_array_equal(second.obs[:, 0], [2, 0, 1])
 
 
-@pytest.fixture(scope="module")
-def runs():
-    """Return the objects and last state of four updates of guided samplers, by the number of bred objects."""
-    found = {}
-    for bred in (8, 16):
-        agent = MOGFN(MOGFNConfig(batch=16, hidden=(8,), **GUIDED | {"genetic_batch": bred}), STRINGS, 4)
-        iterate = jax.jit(agent.iterate)
-        for scale in (1.0, 50.0):
-            state, built = agent.init(KEY), []
-            state = state._replace(params=jax.tree.map(lambda x, by=scale: x * by, state.params))
-            for i in range(4):
-                state, _, objects = iterate(state, jax.random.fold_in(KEY, i))
-                built.append(np.asarray(objects.obs))
-            found[bred, scale] = np.stack(built), state
-    return found
+@cache
+def run(bred, scale=1.0):
+    """Return the objects and the last state of four updates of a guided sampler whose parameters begin scaled."""
+    agent = MOGFN(MOGFNConfig(batch=16, hidden=(8,), **GUIDED | {"genetic_batch": bred}), STRINGS, 4)
+    iterate, state, built = jax.jit(agent.iterate), agent.init(KEY), []
+    state = state._replace(params=jax.tree.map(lambda x: x * scale, state.params))
+    for i in range(4):
+        state, _, objects = iterate(state, jax.random.fold_in(KEY, i))
+        built.append(np.asarray(objects.obs))
+    return np.stack(built), state
 
 
 class TestGuidance:
-    def test_bred_objects_do_not_depend_on_the_policy(self, runs):
-        np.testing.assert_array_equal(runs[16, 1.0][0], runs[16, 50.0][0])
-        first, other = runs[8, 1.0][0], runs[8, 50.0][0]
+    @pytest.mark.slow
+    def test_bred_objects_do_not_depend_on_the_policy(self):
+        np.testing.assert_array_equal(run(16)[0], run(16, 50.0)[0])
+        first, other = run(8)[0], run(8, 50.0)[0]
         assert (first[0, :8] != other[0, :8]).any()
         np.testing.assert_array_equal(first[0, 8:], other[0, 8:])  # later ones have parents that the policy built
 
-    def test_without_objects_genomes_are_random(self, runs):
-        assert len(np.unique(runs[16, 1.0][0][0], axis=0)) == 16
+    def test_without_objects_genomes_are_random(self):
+        assert len(np.unique(run(16)[0][0], axis=0)) == 16
 
-    def test_gradient_steps_are_counted_apart_from_updates(self, runs):
-        state = runs[8, 1.0][1]
+    def test_gradient_steps_are_counted_apart_from_updates(self):
+        state = run(16)[1]
         assert int(state.learning.updates) == 4
         counts = [np.asarray(x) for x in jax.tree.leaves(state.learning.opt_state) if np.ndim(x) == 0]
         assert counts
