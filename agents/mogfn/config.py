@@ -65,7 +65,7 @@ class MOGFNConfig:
     """Gradient steps of one update; those after the first are on replay_batch stored objects each."""
     genetic_batch: int = 0
     """Objects of a batch that are bred: the steps of two objects of the archive crossed, and some drawn anew. The
-    policy builds the others. Breeding finds better objects than a policy with few calls of the reward; 0 for none."""
+    policy builds the others."""
     mutations: float = 1.0
     """Mean number of the steps of a bred object that are drawn anew."""
     elite_share: float = 0.0

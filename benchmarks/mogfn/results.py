@@ -33,8 +33,8 @@ def show(task: str, calls: int, path: Path = RESULTS) -> None:
     rows = [row for row in stored(path) if row["task"] == task and row["calls"] == calls and row["seed"] < 100]
     print("| method | objects | seeds | HV of the best of each | HV of all | top-10 reward | top-10 diversity", end="")
     print(" | different objects | seconds |\n|---|---|---|---|---|---|---|---|---|")
-    for method in dict.fromkeys(row["method"] for row in sorted(rows, key=_order)):
-        mine = [row for row in rows if row["method"] == method]
+    methods = {row["method"]: [other for other in rows if other["method"] == row["method"]] for row in rows}
+    for method, mine in sorted(methods.items(), key=lambda item: -_of_all(item[1])):
         for kind in ("all", "drawn"):
             found = [row[kind] for row in mine if kind in row]
             if not found:
@@ -45,8 +45,8 @@ def show(task: str, calls: int, path: Path = RESULTS) -> None:
             print(f"| {method} | {kind} | {len(mine)} | {' | '.join(cells)} | {seconds} |")
 
 
-def _order(row: Record) -> float:
-    return -float(row["all"]["of_all"])
+def _of_all(rows: list[Record]) -> float:
+    return statistics.mean(row["all"]["of_all"] for row in rows)
 
 
 def _mean(found: list[Record], name: str, digits: int) -> str:

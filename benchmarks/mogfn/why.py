@@ -66,7 +66,7 @@ def why(plan: Comparison, policies: Path, seed: int, steps: int, kept: int, meth
             agent, trained[method][0]
         )
         print(method, found[method], flush=True)
-    RESULTS.write_text(json.dumps(found, indent=1) + "\n")
+        RESULTS.write_text(json.dumps(found, indent=1) + "\n")
 
 
 def bounds(
