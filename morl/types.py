@@ -96,6 +96,7 @@ class Task:
         max_episode_steps: time limit of an episode in steps, if any.
         action_mask: function from observations to allowed actions, if some are forbidden (:mod:`morl.envs.base`).
         action_features: function from observations to features of each action, if the environment has them.
+        action_rewards: function from observations to the rewards (..., A, R) of each action now, if they tell them.
         constructive: the environment itself, if it can be walked backwards (:mod:`morl.envs.constructive.base`).
     """
 
@@ -107,6 +108,7 @@ class Task:
     max_episode_steps: int | None = None
     action_mask: Features | None = None
     action_features: Features | None = None
+    action_rewards: Features | None = None
     constructive: Any = None
 
 

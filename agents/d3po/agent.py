@@ -73,7 +73,8 @@ class D3POAgent(OnPolicyAgent):
     @cached_property
     def learner(self) -> D3PO:
         """Return the one learner."""
-        return make_learner(D3PO, self.config, self.task, self.updates)
+        features = {"action_features": self.task.action_features, "action_rewards": self.task.action_rewards}
+        return make_learner(D3PO, self.config, self.task, self.updates, **features)
 
     @property
     def warm_start(self) -> WarmStart | None:

@@ -17,35 +17,64 @@ import numpy as np
 
 from morl.agents.d3po import losses
 from morl.agents.d3po.config import D3POConfig
+from morl.agents.d3po.networks import RowInput, row_actor, row_critic
 from morl.agents.ppo import schedules
 from morl.agents.ppo.aggregation import objective_weights
 from morl.agents.ppo.algorithm import PPO
 from morl.agents.ppo.types import Minibatch, Params, ProcessedRollout
+from morl.errors import UserError
 from morl.networks.conditioning import ConditionedInput, conditioned_network
+from morl.ops.batching import with_leading_axes
 from morl.ops.masking import mask_logits, masked_mean
 from morl.ops.preferences import dirichlet_and_corners
 from morl.ops.running_statistics import RunningStats
-from morl.types import LearnerState, Metrics, Transition
+from morl.types import Features, LearnerState, Metrics, Transition
 
 
 @dataclass(frozen=True)
 class D3PO(PPO):
     """PPO learner whose networks take the preference.
 
+    Attributes:
+        action_features, action_rewards: as in :class:`morl.types.Task`; for network rows.
+
     Raises:
-        UserError: a space it cannot work with, or concentrations of another number of objectives.
+        UserError: a space it cannot work with, concentrations or scales of another number of objectives, or an
+            environment without the features or rewards of actions that the settings ask for.
     """
 
     config: D3POConfig
+    action_features: Features | None = None
+    action_rewards: Features | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.config.concentration(self.num_objectives)
-        schedules.check_floor(self.config, self.num_objectives)
+        c = self.config
+        c.concentration(self.num_objectives)
+        schedules.check_floor(c, self.num_objectives)
+        if c.objective_scales is not None and len(c.objective_scales) not in (1, self.num_objectives):
+            raise UserError(
+                f"objective_scales must be one number or {self.num_objectives}, one an objective, "
+                f"not {len(c.objective_scales)}"
+            )
+        if c.network == "rows" and self.action_features is None:
+            raise UserError(
+                "network rows needs features of each action, which this environment does not have; allowed: flat"
+            )
+        if c.prior_scale and self.action_rewards is None:
+            raise UserError(
+                "prior_scale needs observations that tell the rewards of each action, which this environment's do not; "
+                "those of mec-offloading-v0 do with --env-kwargs marginals True"
+            )
 
     def networks(self, rng: np.random.Generator) -> tuple[Any, Any]:
         """Return a fresh actor π(a|s, w) and critic V(s, w) of R values."""
         c = self.config
+        if c.network == "rows" and self.action_features is not None:
+            seen = jax.ShapeDtypeStruct(self.observation_space.shape or (), jnp.float32)
+            num_features = int(jax.eval_shape(self.action_features, seen).shape[-1])
+            sizes = num_features, self.num_objectives, c.hidden
+            return row_actor(rng, *sizes, c.prior_scale), row_critic(rng, *sizes)
 
         def network(outputs: int, scale: float) -> Any:
             def behind(size: int) -> Any:
@@ -65,9 +94,32 @@ class D3PO(PPO):
 
         return network(self.actions.num_outputs, 0.01), network(self.num_objectives, 1.0)
 
-    def inputs(self, obs_stats: RunningStats, obs: jax.Array, preference: jax.Array) -> ConditionedInput:
-        """Return the networks' inputs for observations (..., *space.shape) and preferences (..., R) or (R,)."""
-        return ConditionedInput(self.features(obs_stats, obs), preference)
+    def inputs(self, obs_stats: RunningStats, obs: jax.Array, preference: jax.Array) -> ConditionedInput | RowInput:
+        """Return the networks' inputs for observations (..., *space.shape) and preferences (..., R) or (R,).
+
+        Features of actions are of the order of 1 and not normalised.
+        """
+        if self.config.network == "flat" or self.action_features is None:
+            return ConditionedInput(self.features(obs_stats, obs), preference)
+        features, mask = self.action_features(obs), self._mask(obs)
+        exists = jnp.ones(features.shape[:-1], jnp.float32) if mask is None else mask.astype(jnp.float32)
+        rewards = None
+        if self.action_rewards is not None and self.objective_scales is not None and self.config.prior_scale:
+            rewards = self.action_rewards(obs)
+            rewards = rewards * with_leading_axes(self.objective_scales, rewards.ndim)
+        return RowInput(features, preference, exists, rewards)
+
+    def reward_scale(self, return_stats: RunningStats) -> jax.Array:
+        """Return the divisor (R,) of the rewards: of ``objective_scales``, or as in PPO."""
+        scales = self.objective_scales
+        return super().reward_scale(return_stats) if scales is None else 1.0 / scales
+
+    @property
+    def objective_scales(self) -> jax.Array | None:
+        """Return the factors (R,) of the rewards, where they are given."""
+        if self.config.objective_scales is None:
+            return None
+        return jnp.broadcast_to(jnp.asarray(self.config.objective_scales, jnp.float32), (self.num_objectives,))
 
     def draw_preference(self, key: jax.Array) -> jax.Array:
         """Draw the preference (R,) of an episode."""

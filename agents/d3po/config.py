@@ -12,7 +12,7 @@ from morl.agents.ppo.config import PPOConfig
 from morl.errors import UserError
 from morl.ops.preferences import check_concentration, concentrations
 from morl.search_space import Choice, Parameter, Real, Space, log_real
-from morl.validation import check_integer, check_range
+from morl.validation import LARGEST, check_integer, check_range
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,15 @@ class D3POConfig(PPOConfig):
     conditioning: Literal["concat", "film", "hypernetwork"] = "concat"
     """concat: the preference beside the observation; film: it scales and shifts hidden layers; hypernetwork: it makes
     all parameters, θ = W f(w) + b."""
+    network: Literal["flat", "rows"] = "flat"
+    """flat: an MLP of the observation; rows: the same weights for the features of each action, with the preference
+    beside them, for environments with action_features and discrete actions."""
+    prior_scale: float = 0.0
+    """Factor β of the preference-weighted rewards of each action now, which network rows adds to the actor's logits,
+    for environments whose observations tell them; the network's own part begins at 0. 0 leaves them out."""
+    objective_scales: tuple[float, ...] | None = None
+    """Factors of the rewards, one for all or one for each objective; by default from the running deviation of
+    returns. The preference weighs rewards times these with normalise_advantages together."""
     embedding_size: int = 8
     """Numbers of the embedding f(w) of a preference, for film and hypernetwork."""
     normalise_advantages: Literal["each", "together"] = "each"
@@ -54,6 +63,16 @@ class D3POConfig(PPOConfig):
         check_integer(self, "num_preferences", low=2)
         check_integer(self, "embedding_size", low=1)
         check_range(self, "diversity_coefficient", low=0)
+        check_range(self, "prior_scale", low=0)
+        scales = self.objective_scales
+        if scales is not None and not (scales and all(0 < x <= LARGEST for x in scales)):
+            raise UserError(f"objective_scales must be greater than 0 and finite, not {scales}")
+        if self.network == "rows" and self.conditioning != "concat":
+            raise UserError(f"network rows needs conditioning concat, not {self.conditioning}")
+        if self.prior_scale and self.network != "rows":
+            raise UserError("prior_scale needs network rows, which has a logit for the rewards of each action")
+        if self.prior_scale and scales is None:
+            raise UserError("prior_scale weighs rewards times objective_scales; give them too")
         check_range(self, "diversity_scale", low=0)
         check_range(self, "corner_share", low=0, high=1)
         if self.aggregator in ("pama", "unanimous"):

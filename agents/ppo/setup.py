@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,8 +62,8 @@ class OnPolicyAgent(Agent):
         return ("num_envs", "rollout_steps", "hidden")
 
 
-def make_learner(kind: type[L], config: PPOConfig, task: Task, total_updates: int) -> L:
-    """Return the learner of a task, of PPO or of a kind of it, with its discount or ``train_gamma``.
+def make_learner(kind: type[L], config: PPOConfig, task: Task, total_updates: int, **more: Any) -> L:
+    """Return the learner of a task, of PPO or of a kind of it with ``more``, with its discount or ``train_gamma``.
 
     Raises:
         UserError: spaces PPO cannot work with.
@@ -76,6 +76,7 @@ def make_learner(kind: type[L], config: PPOConfig, task: Task, total_updates: in
         gamma=min(task.gamma, 0.995) if config.train_gamma is None else config.train_gamma,
         total_updates=total_updates,
         action_mask=task.action_mask,
+        **more,
     )
 
 

@@ -14,12 +14,13 @@ from numpy.typing import NDArray
 
 from morl.envs.mec import MEC_OFFLOADING, arrivals, flights, links, sharing
 from morl.envs.mec.arrivals import Tasks
-from morl.envs.mec.features import per_server
+from morl.envs.mec.features import NUM_MARGINALS, per_server, rewards_of
 from morl.envs.mec.flights import Flights
 from morl.envs.mec.params import Params
 from morl.envs.mec.settings import Settings
 from morl.envs.mec.sharing import Servers
 from morl.ops.batching import where_wanted
+from morl.types import Features
 from morl.words import counted
 
 NUM_FEATURES = 5  # columns of a server's row before its histogram
@@ -69,11 +70,12 @@ class MecOffloading(Settings):
     - Observation: (S, 5 + bins) float32 with S = max_edges + 1, a row for each server: the task's size in Mbit and rate
       in Mbit/s (both 0 without a task), the server's frequency in GHz, the number of tasks it runs, the number of edge
       servers, and the number of its running tasks with [i, i + 1) Mbit left, the last bin open; -1 for servers that do
-      not exist.
+      not exist. With ``marginals`` six more columns: the seconds that the task adds to the delays on the server, its
+      J there, the seconds until it is done, the Mbit left there, the tasks that wait behind it, and the steps to come.
     - Action: the number of a server, 0 for the cloud. ``action_mask(obs)`` marks the servers that exist; an action on
       another server is counted and means the cloud (through Gymnasium, whose observation is a ``Dict`` of ``servers``
       and ``action_mask``, it is refused). Without a task the action has no effect.
-    - Termination: never. The core truncates after ``steps`` steps.
+    - Termination: never, and the core truncates after ``steps`` steps; with ``finite`` then.
     - Source: Yang et al. (2025).
 
     A task uploads at the rate of its user's link and then shares the server's processor equally with the tasks there,
@@ -104,7 +106,13 @@ class MecOffloading(Settings):
 
     @cached_property
     def observation_space(self) -> spaces.Box:
-        return spaces.Box(-1.0, np.inf, (self.num_servers, NUM_FEATURES + self.bins), np.float32)
+        columns = NUM_FEATURES + self.bins + self.num_marginals
+        return spaces.Box(-1.0, np.inf, (self.num_servers, columns), np.float32)
+
+    @property
+    def num_marginals(self) -> int:
+        """Number of columns behind the histogram."""
+        return NUM_MARGINALS if self.marginals else 0
 
     @cached_property
     def action_space(self) -> spaces.Discrete:
@@ -119,8 +127,16 @@ class MecOffloading(Settings):
         return (obs[..., 2] >= 0).astype(np.int8)
 
     def action_features(self, obs: jax.Array) -> jax.Array:
-        """Return network inputs (..., S, 12 + bins) for each server; see :func:`.features.per_server`."""
-        return per_server(obs, self.cycles_per_bit, self.capacitance)
+        """Return network inputs (..., S, F) for each server, F = 12 + bins; see :func:`.features.per_server`.
+
+        With ``marginals`` there are two more.
+        """
+        return per_server(obs, self.cycles_per_bit, self.capacitance, self.num_marginals)
+
+    @property
+    def action_rewards(self) -> Features | None:
+        """Return a function from observations to the rewards (..., S, 2) of each action; None without ``marginals``."""
+        return rewards_of if self.marginals else None
 
     # The system
 
@@ -157,7 +173,7 @@ class MecOffloading(Settings):
             lost=(tasks.arrival[-1] <= (self.steps - 1) * params.step_seconds).astype(jnp.int32),
         )
         state = self._offered(key_task, state, params)
-        return state, self._observe(state)
+        return state, self._observe(state, params, idle=True)
 
     def step(
         self, key: jax.Array, state: State, action: jax.Array, params: Params
@@ -205,8 +221,8 @@ class MecOffloading(Settings):
         )
         state = self._offered(key, state, params)
         reward = -jnp.where(there, jnp.stack([after.delay, energy]), 0.0)
-        no = jnp.bool_(False)
-        return state, self._observe(state), reward, no, no, self.info(state, params)
+        over = jnp.bool_(self.finite) & (state.step >= self.steps)
+        return state, self._observe(state, params), reward, over, jnp.bool_(False), self.info(state, params)
 
     def outlook(self, state: State, params: Params) -> jax.Array:
         """Return the rewards of placing the task on each server, without placing it.
@@ -231,6 +247,14 @@ class MecOffloading(Settings):
         energy = size * _energy(state.frequency, params) + params.links.power * upload
         own = upload + (size + held_up) * pace
         return jnp.where(exists[:, None], -jnp.stack([delay, energy, own], axis=1), -jnp.inf)
+
+    def _idle_outlook(self, state: State, params: Params) -> jax.Array:
+        """Return :meth:`outlook` where no server has a task and none is on its way."""
+        exists = state.frequency > 0
+        upload = jnp.where(exists, state.size / state.rate, 0.0)
+        own = upload + state.size / jnp.maximum(_speed(state.frequency, params), 1e-9)
+        energy = state.size * _energy(state.frequency, params) + params.links.power * upload
+        return jnp.where(exists[:, None], -jnp.stack([own, energy, own], axis=1), -jnp.inf)
 
     def info(self, state: State, params: Params) -> dict[str, jax.Array]:
         """Return the context, the mask, and the counts of this episode so far.
@@ -289,7 +313,8 @@ class MecOffloading(Settings):
         rate = links.rate(received, interference, params.links)
         return state._replace(tasks=tasks, task=task, size=size, rate=rate)
 
-    def _observe(self, state: State) -> jax.Array:
+    def _observe(self, state: State, params: Params, *, idle: bool = False) -> jax.Array:
+        """Return the observation; with ``idle`` of servers that have nothing to do, which compiles sooner."""
         each = jnp.ones(self.num_servers, jnp.float32)
         features = jnp.stack(
             [
@@ -302,9 +327,19 @@ class MecOffloading(Settings):
             axis=1,
         )
         exists = state.frequency[:, None] > 0
-        rows = jnp.broadcast_to(jnp.where(exists, jnp.float32(0.0), -1.0), self.observation_space.shape)
+        rows = jnp.broadcast_to(jnp.where(exists, jnp.float32(0.0), -1.0), (self.num_servers, NUM_FEATURES + self.bins))
         rows = jax.lax.dynamic_update_slice(rows, jnp.where(exists, features, -1.0), (0, 0))
-        return sharing.count(rows, state.servers, NUM_FEATURES)
+        rows = sharing.count(rows, state.servers, NUM_FEATURES)
+        if not self.marginals:
+            return rows
+        waiting = arrivals.waiting(state.tasks, self.queue, _now(state, params))
+        shared = jnp.stack([waiting, self.steps - state.step]).astype(jnp.float32)
+        more = [
+            -(self._idle_outlook(state, params) if idle else self.outlook(state, params)),
+            jnp.sum(sharing.residuals(state.servers), axis=1, keepdims=True),
+            jnp.broadcast_to(shared[None], (self.num_servers, 2)),
+        ]
+        return jnp.concatenate([rows, jnp.where(exists, jnp.concatenate(more, axis=1), -1.0)], axis=1)
 
 
 _with_flights = where_wanted(flights.fly)

@@ -85,6 +85,11 @@ class Settings:
     """Number of priority classes, for priority."""
     bins: int = 60
     """N, number of bins of the histogram, 1 Mbit each."""
+    marginals: bool = False
+    """Observe also what the task would add on each server, the work left there, the queue and the steps to come."""
+    finite: bool = False
+    """End the episode after its last step (terminated), so that nothing after it is worth anything; by default the time
+    limit cuts it off (truncated)."""
     capacity: int | None = None
     """Largest number of tasks that a server runs at once; by default as many as an episode has steps, so that no policy
     can exceed it. Exceeding a smaller one is an error, see :meth:`.MecOffloading.overflow`."""
@@ -114,8 +119,9 @@ class Settings:
             check_interval(name, getattr(self, name), low=0, open_low=True)
         check_interval("deadline", self.deadline, low=0)
         check_numbers("path_loss", self.path_loss, 2)
-        if not isinstance(self.interference, bool):
-            raise UserError(f"interference must be true or false, not {self.interference!r}")
+        for name in ("interference", "marginals", "finite"):
+            if not isinstance(getattr(self, name), bool):
+                raise UserError(f"{name} must be true or false, not {getattr(self, name)!r}")
         _ = self.default_params  # checks the context
 
     def context(

@@ -100,12 +100,20 @@ def _behind_first(network: MLP, rows: jax.Array, shared: jax.Array) -> jax.Array
 
 
 def row_network(
-    rng: np.random.Generator, num_features: int, num_objectives: int, outputs: int, hidden: tuple[int, ...]
+    rng: np.random.Generator,
+    num_features: int,
+    num_objectives: int,
+    outputs: int,
+    hidden: tuple[int, ...],
+    output_scale: float = 0.01,
 ) -> RowNetwork:
-    """Return a :class:`RowNetwork` whose two halves have the ``hidden`` widths each."""
+    """Return a :class:`RowNetwork` whose two halves have the ``hidden`` widths each.
+
+    ``output_scale`` is the gain of the last layer and of the direct one; with 0 the outputs are 0.
+    """
     first = mlp(rng, (num_features + num_objectives, *hidden), "relu", output_scale=2**0.5)
-    second = mlp(rng, (2 * hidden[-1], *hidden, outputs), "relu", output_scale=0.01)
-    return RowNetwork(first, second, linear(rng, num_features, outputs, 0.01))
+    second = mlp(rng, (2 * hidden[-1], *hidden, outputs), "relu", output_scale=output_scale)
+    return RowNetwork(first, second, linear(rng, num_features, outputs, output_scale))
 
 
 class ConvolutionNetwork(eqx.Module):

@@ -52,6 +52,7 @@ def task_of(env: Any, gamma: float, steps: int) -> Task:
         env.max_episode_steps,
         action_mask=getattr(env, "action_mask", None),
         action_features=getattr(env, "action_features", None),
+        action_rewards=getattr(env, "action_rewards", None),
         constructive=env if hasattr(env, "backward_step") else None,
     )
 

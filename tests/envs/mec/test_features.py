@@ -5,8 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from morl.envs.mec import MecOffloading
+from morl.envs.mec import MecOffloading, sharing
 from morl.envs.mec.features import NUM_DERIVED
+from morl.errors import UserError
 
 
 @pytest.fixture(scope="module")
@@ -58,3 +59,32 @@ def test_servers_that_do_not_exist_and_steps_without_a_task(seen):
     assert np.isfinite(calm).all()
     assert not calm[..., [1, 2, 6, 11]].any()  # no size, rate, upload and energy
     assert features.shape[-1] == NUM_DERIVED + MecOffloading().bins
+
+
+def test_marginals_tell_the_rewards_of_each_action_exactly_and_a_finite_episode_ends():
+    env = MecOffloading(num_edges=3, max_edges=4, steps=12, bins=3, marginals=True, finite=True, channel="physical")
+    params, step = env.default_params, jax.jit(env.step)
+    rewards_of, features_of = jax.jit(env.action_rewards), jax.jit(env.action_features)
+    state, obs = jax.jit(env.reset)(jax.random.key(0), params)
+    placed = 0
+    for t in range(env.steps):
+        assert obs.shape == env.observation_space.shape
+        expected, server = np.asarray(rewards_of(obs)), t % 4
+        assert not expected[4].any()
+        assert obs[0, -1] == env.steps - t
+        assert obs[0, -2] == env.info(state, params)["queue_length"]
+        work = np.asarray(features_of(obs))[:4, 10] * 32.0 * np.asarray(obs[:4, 2])
+        np.testing.assert_allclose(work, sharing.residuals(state.servers).sum(axis=1)[:4], rtol=1e-5)
+        state, obs, reward, terminated, truncated, _ = step(jax.random.key(t), state, jnp.int32(server), params)
+        np.testing.assert_allclose(expected[server], reward, rtol=1e-4, atol=1e-6)
+        placed += bool(reward.any())
+        assert (terminated, truncated) == (t == env.steps - 1, False)
+    assert placed > 6
+
+
+def test_without_marginals_no_reward_is_told():
+    env = MecOffloading()
+    assert env.action_rewards is None
+    assert env.observation_space.shape == (11, 65)
+    with pytest.raises(UserError, match="marginals must be true or false, not 1"):
+        MecOffloading(marginals=1)
