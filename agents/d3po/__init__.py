@@ -18,10 +18,7 @@ register_agent(
         entry_point="morl.agents.d3po.agent:D3POAgent",
         config="morl.agents.d3po.config:D3POConfig",
         space="morl.agents.d3po.config:SPACE",
-        protocols={
-            "benchmark": "morl.agents.d3po.presets:benchmark",
-            "offloading": "morl.agents.d3po.presets:offloading",
-        },
+        protocols={"benchmark": "morl.agents.d3po.presets:benchmark"},
         solution_set="morl.training.solution_sets:ConditionalPolicy",
         split_cores=False,
     )

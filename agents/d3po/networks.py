@@ -43,10 +43,10 @@ class RowActor(eqx.Module):
     def __call__(self, inputs: RowInput) -> jax.Array:
         preference = _wide(inputs)
         logits: jax.Array = self.network(inputs.features, preference, inputs.exists)[..., 0]
-        if inputs.rewards is None:
-            return logits
-        myopic = jnp.sum(inputs.rewards * preference[..., None, :], axis=-1)
-        return logits + jnp.float32(self.prior_scale) * myopic
+        if inputs.rewards is not None:
+            myopic = jnp.sum(inputs.rewards * preference[..., None, :], axis=-1)
+            logits = logits + jnp.float32(self.prior_scale) * myopic
+        return logits
 
 
 class RowCritic(eqx.Module):

@@ -1,17 +1,18 @@
-"""What learning adds to the myopic rule of the task-offloading simulator, and how much there is to add.
+"""Gain of foresight over the myopic rule of the task-offloading simulator, and a look-ahead with what there is to gain.
 
-    python benchmarks/offloading lookahead                 # greedy-ω beside one-step look-ahead, E = 6
-    python benchmarks/offloading train --seeds 0 1 2        # d3po with the preset offloading, seed 0
-    python benchmarks/offloading columns                   # its front beside both greedy-ω, a column for each system
+    python benchmarks/offloading lookahead --episodes 32   # greedy-ω beside one-step look-ahead, E = 6
+    python benchmarks/offloading prices --seeds 0 1 2      # the prices of schemes.Foresight, on the train ranges
+    python benchmarks/offloading columns                   # its fronts beside both greedy-ω, a row for each system
     python benchmarks/offloading table                     # both tables from the stored results
 
-Results go to ``benchmarks/results/offloading_lookahead.json`` and ``offloading_columns.json``. All fronts of a column
+Results go to ``benchmarks/results/offloading_lookahead.json`` and ``offloading_columns.json``. All fronts of a system
 are of the same episodes; its reference point is the worst delay and the worst energy of its fronts.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -21,32 +22,29 @@ sys.path[:0] = [str(HERE), str(HERE.parents[1])]
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["lookahead", "train", "columns", "table"])
-    parser.add_argument("--only", default="", help="columns whose name has it")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="of the trainings")
-    parser.add_argument("--steps", type=int, default=2_048_000, help="of each training")
-    parser.add_argument("--episodes", type=int, default=500, help="of each policy")
-    parser.add_argument("--preferences", type=int, default=51)
-    parser.add_argument("--futures", type=int, nargs="+", default=[0, 16], help="of the look-ahead; 0: the true one")
-    parser.add_argument("--out", type=Path, default=Path("runs/offloading"), help="directory of the trainings")
+    parser.add_argument("what", choices=["lookahead", "prices", "columns", "table"])
+    parser.add_argument("--only", default="", help="systems whose name begins with it")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="of the searches")
+    parser.add_argument("--episodes", type=int, default=256, help="of each policy")
+    parser.add_argument("--preferences", type=int, default=21)
+    parser.add_argument("--futures", type=int, nargs="+", default=[0], help="of the look-ahead; 0: the true one")
     a = parser.parse_args()
+    from morl.training.backends import compile_cache
+
+    compile_cache.turn_on(os.environ)  # before JAX is imported
+    import columns
+    import lookahead
+
     if a.what == "lookahead":
-        import lookahead
-
         lookahead.measure(a.futures, a.episodes)
-    elif a.what == "table":
-        import columns
-        import lookahead
-
-        print(lookahead.table())
-        print(columns.table())
+    elif a.what == "prices":
+        columns.find_prices(a.seeds)
+    elif a.what == "columns":
+        columns.measure(a.only, a.episodes, a.preferences)
     else:
-        import columns
-
-        if a.what == "train":
-            columns.train(a.out, a.seeds, a.steps)
-        else:
-            columns.measure(a.out, a.seeds, a.steps, a.only, a.episodes, a.preferences)
+        print(lookahead.table())
+        print()
+        print(columns.table())
 
 
 if __name__ == "__main__":

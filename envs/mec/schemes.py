@@ -160,10 +160,44 @@ class Greedy(_Scheme):
 
     def act(self, policy: PyTree, obs: jax.Array, preference: jax.Array, key: jax.Array, *, greedy: bool) -> jax.Array:
         seen = view(obs)
-        gain = jnp.where(seen.exists, _dot(seen.rewards, preference * jnp.asarray(self.scales, jnp.float32)), -jnp.inf)
+        return self.best(seen.exists, seen.rewards, preference)
+
+    def best(self, exists: jax.Array, rewards: jax.Array, preference: jax.Array) -> jax.Array:
+        """Return the servers (...) of rewards (..., S, 2), of those that exist (..., S)."""
+        gain = jnp.where(exists, _dot(rewards, preference * jnp.asarray(self.scales, jnp.float32)), -jnp.inf)
         best = gain.max(axis=-1, keepdims=True)
         equal = gain >= best - self.tie * jnp.abs(best)
-        return jnp.argmax(jnp.where(equal, seen.rewards[..., 0], -jnp.inf), axis=-1)
+        return jnp.argmax(jnp.where(equal, rewards[..., 0], -jnp.inf), axis=-1)
+
+
+@dataclass(frozen=True)
+class Foresight(Greedy):
+    """Greedy whose delay has a price for the tasks to come; the policy holds two prices p (2,), at least 0.
+
+    A task of L Mbit on a server of C_e Mbit/s that runs n tasks costs, besides what it adds now,
+    min(steps to come / ``horizon``, 1) (L / C_e) (p_0 + p_1 n C_e / Σ C) seconds: for so long it is in the way of
+    others, and the more so, the fuller the server is. :func:`morl.envs.mec.search.prices` finds the prices.
+
+    Attributes:
+        steps: T of the simulator.
+        horizon: steps before the end from which on less is in the way.
+        cycles_per_bit: η of the simulator.
+    """
+
+    scales: tuple[float, float] = (0.003, 1.5)
+    steps: int = 100
+    horizon: float = 20.0
+    cycles_per_bit: float = 1e3
+
+    def act(self, policy: PyTree, obs: jax.Array, preference: jax.Array, key: jax.Array, *, greedy: bool) -> jax.Array:
+        seen = view(obs)
+        size, running = seen.servers[..., 0], seen.servers[..., 3]
+        speed = jnp.where(seen.exists, seen.servers[..., 2], 0.0) * 1e3 / self.cycles_per_bit
+        share = speed / jnp.sum(speed, axis=-1, keepdims=True)
+        to_come = jnp.minimum((self.steps - 1 - seen.step[..., None]).astype(jnp.float32) / self.horizon, 1.0)
+        alone = jnp.where(seen.exists, size / jnp.where(seen.exists, speed, 1.0), 0.0)
+        price = to_come * alone * (policy[0] + policy[1] * running * share)
+        return self.best(seen.exists, seen.rewards.at[..., 0].add(-price), preference)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Searches for fixed plans (a server for each step) by simulated annealing and NSGA-II, and LinUCB's bandit."""
+"""Searches for fixed plans (a server for each step), LinUCB's bandit, and the search for the prices of foresight."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from morl.envs.mec.environment import MecOffloading
 from morl.envs.mec.params import Params
-from morl.envs.mec.schemes import SCALES, Floats, features
+from morl.envs.mec.schemes import SCALES, Floats, Foresight, Revealed, features
 from morl.errors import MissingExtraError
 
 Plans = NDArray[np.int32]
@@ -210,3 +210,58 @@ def linucb(
         sums += np.asarray(weighted, np.float64)
         theta[:] = np.linalg.solve(gram, sums[..., None])[..., 0]
     return theta
+
+
+def prices(
+    env: MecOffloading,
+    preferences: Floats,
+    *,
+    params: Params | None = None,
+    iterations: int = 8,
+    population: int = 12,
+    episodes: int = 16,
+    seed: int = 0,
+) -> Floats:
+    """Return the two prices of :class:`.Foresight` for all preferences and systems, by the cross-entropy method, (2,).
+
+    Each iteration draws prices from a normal distribution, of which the mean is the first, and compares them by their
+    weighted returns, added up over the preferences, on the same fresh episodes. Mean and deviation move towards those
+    of the best quarter (Rubinstein and Kroese, 2004).
+
+    Args:
+        env: the simulator.
+        preferences: (N, 2) weights of the scaled objectives.
+        params: the system, or range of systems.
+        iterations, population, episodes: budget; each price is tried on ``episodes`` for each preference.
+        seed: seed of all random draws.
+    """
+    params = env.default_params if params is None else params
+    run, scheme = Revealed(env), Foresight(steps=env.steps, cycles_per_bit=env.cycles_per_bit)
+    scales = jnp.asarray(scheme.scales, jnp.float32)
+
+    def worth(price: jax.Array, preference: jax.Array, key: jax.Array) -> jax.Array:
+        key_reset, key_steps = jax.random.split(key)
+
+        def body(
+            carry: tuple[Any, jax.Array, jax.Array], key: jax.Array
+        ) -> tuple[tuple[Any, jax.Array, jax.Array], None]:
+            state, obs, total = carry
+            action = scheme.act(price, obs[None], preference, key, greedy=True)[0]
+            state, obs, reward, *_ = run.step(key, state, action, params)
+            return (state, obs, total + reward), None
+
+        begin = (*run.reset(key_reset, params), jnp.zeros(2, jnp.float32))
+        total = jax.lax.scan(body, begin, jax.random.split(key_steps, env.steps))[0][2]
+        return jnp.sum(total * scales * preference)
+
+    each = jax.vmap(jax.vmap(jax.vmap(worth, (None, None, 0)), (None, 0, None)), (0, None, None))
+    score = jax.jit(lambda drawn, weights, keys: each(drawn, weights, keys).mean(axis=(1, 2)))
+    rng, weights = np.random.default_rng(seed), jnp.asarray(preferences, jnp.float32)
+    mean, spread, best = np.zeros(2), np.array([1.0, 8.0]), max(population // 4, 1)
+    for i in range(iterations):
+        drawn = np.maximum(mean + spread * rng.standard_normal((population, 2)), 0.0)
+        drawn[0] = mean
+        keys = jax.random.split(jax.random.fold_in(jax.random.key(seed), i), episodes)
+        chosen = drawn[np.argsort(-np.asarray(score(jnp.asarray(drawn, jnp.float32), weights, keys)))[:best]]
+        mean, spread = 0.3 * mean + 0.7 * chosen.mean(axis=0), 0.5 * (spread + chosen.std(axis=0))
+    return mean

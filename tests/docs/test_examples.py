@@ -272,13 +272,27 @@ def test_examples_solve_something(script, flags, said, tmp_path):
     assert list(out.rglob("front.csv"))
 
 
+@pytest.mark.slow  # half a minute of compilation
+def test_the_example_of_the_suite_chooses_a_rule(tmp_path):
+    script = str(EXAMPLES / "offloading_suite.py")
+    printed = run(sys.executable, script, "--quick", "--energy", "1", cwd=tmp_path, path=EXAMPLES.parent)
+    assert re.search(r"greedy +3 on its front", printed), printed
+    chosen = re.search(r"at most 1\.00 J: greedy, ([\d.]+) s and ([\d.]+) J an episode", printed)
+    assert chosen is not None, printed
+    assert float(chosen[2]) <= 1.0
+
+
 def test_a_choice_of_the_examples_is_the_best_within_its_limit(monkeypatch):
     monkeypatch.syspath_prepend(EXAMPLES)
     from types import SimpleNamespace
 
     import office_tariffs
+    import offloading_suite
     import offloading_users
 
+    rules = np.array([[9.0, 1.0], [5.0, 2.0], [1.0, 3.0]])
+    assert offloading_suite.within(rules, 2.5) == 1
+    assert offloading_suite.within(rules, 0.5) is None
     days = [
         office_tariffs.Day(str(i), *numbers, 0.0) for i, numbers in enumerate([(0.9, 30.0), (0.86, 20.0), (0.5, 1)])
     ]

@@ -98,6 +98,45 @@ def test_ties_go_to_the_faster_server() -> None:
     assert set(taken) == {1, 2}
 
 
+def seen_by(running: list[int], delays: list[float], step: int) -> jax.Array:
+    """Return an observation (1, 3, 10) of Revealed: a task of 8 Mbit, a cloud of 4 GHz and two servers, one there."""
+    rows = [
+        [8.0, 300.0, f, n, 1.0, 0.0, -d, -1.0, -d, step] for f, n, d in zip([4, 2, -1], running, delays, strict=True)
+    ]
+    return jnp.asarray([rows], jnp.float32)
+
+
+def test_foresight_prices_the_time_that_a_task_is_in_the_way() -> None:
+    """On the cloud 8 Mbit take 2 s and its share is 2/3; on the server 4 s and 1/3."""
+    choose = partial(schemes.Foresight(steps=100, horizon=20.0).act, key=jax.random.key(0), greedy=True)
+    delay_alone = jnp.array([1.0, 0.0])
+    for prices, running, delays, step, expected in (
+        ([0, 0], [3, 0, 0], [6.0, 5.0, 0.0], 0, 1),  # greedy: 6 against 5
+        ([1, 0], [3, 0, 0], [6.0, 5.0, 0.0], 0, 0),  # 6 + 2 against 5 + 4
+        ([1, 0], [3, 0, 0], [6.0, 5.0, 0.0], 90, 1),  # 9 of 20 steps: 6 + 0.9 against 5 + 1.8
+        ([1, 3], [3, 0, 0], [6.0, 5.0, 0.0], 0, 1),  # 6 + 2 (1 + 3 * 3 * 2 / 3) against 5 + 4
+        ([9, 9], [3, 0, 0], [6.0, 5.0, 0.0], 99, 1),  # the last step has none to come
+    ):
+        policy = jnp.asarray(prices, jnp.float32)
+        assert choose(policy, seen_by(running, delays, step), delay_alone)[0] == expected, (prices, step)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_the_search_finds_prices_that_pay() -> None:
+    weights = schemes.grid(3)[1:]
+    found = search.prices(SIX, weights, iterations=3, population=8, episodes=24, seed=100)
+    assert found.shape == (2,)
+    assert found.min() >= 0
+    assert found[1] > 1
+    policies = np.stack([found] * 2).astype(np.float32)
+    scheme = schemes.Foresight()
+    with_prices, without = (returns(scheme, each, weights, episodes=128) for each in (policies, 0 * policies))
+    gain = ((with_prices - without) * weights * scheme.scales).sum(axis=1)
+    assert (gain > 0.02).all()  # of about 4
+    np.testing.assert_allclose(without, returns(schemes.Greedy(scales=scheme.scales), policies, weights, episodes=128))
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_plans_are_followed() -> None:
