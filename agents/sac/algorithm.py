@@ -24,6 +24,7 @@ from morl.agents.sac import losses
 from morl.agents.sac.action_space import ActionSpace, PolicyActions, for_space
 from morl.agents.sac.chunks import in_chunks
 from morl.agents.sac.config import SACConfig
+from morl.agents.sac.draws import drawn
 from morl.agents.sac.improvement import improved_action
 from morl.agents.sac.networks import NetworkInput, Networks
 from morl.agents.sac.replay_rows import n_step_rows, row_shapes
@@ -33,7 +34,6 @@ from morl.networks.bodies import with_moments
 from morl.ops import replay, running_statistics, scalarisation
 from morl.ops.initial import generator, stacked
 from morl.ops.masking import masked_mean
-from morl.ops.preferences import dirichlet
 from morl.ops.replay import Replay
 from morl.ops.returns import episode_over, partial_returns
 from morl.ops.running_statistics import RunningStats
@@ -201,7 +201,7 @@ class SAC:
     ) -> tuple[Trained, Metrics]:
         """Take one step of Adam for critics, actor and temperature, and move the target networks after the critics."""
         key_batch, *keys = jax.random.split(key, 3)
-        draw = self._draw(stored, key_batch)
+        draw = drawn(self.config, self.num_objectives, stored, key_batch)
 
         # 1. the gradient of each loss for its own parameters, all at the parameters of before
         fit_of = partial(self._fit, params, learning, stored.rows)
@@ -249,23 +249,6 @@ class SAC:
         }
         gradients = Params(actor_gradient, critic_gradient, temperature_gradient)
         return Fit(MeanFit(gradients, metrics), batch.weight, fit.target, fit.error, fit.moments)
-
-    def _draw(self, stored: Replay, key: jax.Array) -> Draw:
-        """Draw stored transitions, a share of them for random preferences where ``relabel_preferences`` is set."""
-        c = self.config
-        key_rows, key_preferences, key_relabelled = jax.random.split(key, 3)
-        importance = preference = relabelled = None
-        if stored.priorities is None:
-            place = replay.draw(stored, key_rows, c.batch_size)
-        else:
-            place, priority = replay.draw_by_priority(stored, key_rows, c.batch_size)
-            least = jnp.min(jnp.where(priority > 0, priority, jnp.inf))
-            relative = jnp.where(priority > 0, least / jnp.where(priority > 0, priority, 1.0), 0.0)
-            importance = relative ** jnp.float32(c.importance_exponent)
-        if c.relabel_preferences:
-            preference = dirichlet(key_preferences, self.num_objectives, c.batch_size)
-            relabelled = jax.random.bernoulli(key_relabelled, jnp.float32(c.relabel_share), (c.batch_size, 1))
-        return Draw(place, importance, preference, relabelled)
 
     def _batch(self, learning: SACLearning, stored: ReplayRow, draw: Draw) -> Batch:
         """Return drawn transitions as the losses need them."""

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from morl.agents.sac.config import SACConfig
+from morl.agents.sac.draws import drawn
 from morl.agents.sac.types import ReplayRow
 from morl.errors import UserError
 from morl.ops.preferences import equally_spaced_weights
@@ -69,14 +70,18 @@ def begun(kind="choice", **changes):
     return learner, learner._store(jax.tree.map(jnp.asarray, state), batch), batch
 
 
-def drawn(learner, state, stored, seed=0):
+def draw_of(learner, stored, key):
+    return drawn(learner.config, learner.num_objectives, stored, key)
+
+
+def batch_of(learner, state, stored, seed=0):
     """Return drawn transitions."""
-    return learner._batch(state.learning, stored.rows, learner._draw(stored, jax.random.key(seed)))
+    return learner._batch(state.learning, stored.rows, draw_of(learner, stored, jax.random.key(seed)))
 
 
 def fit_of(learner, state, targets):
     """Return the comparison of the critics of a state with targets by other networks."""
-    batch = drawn(learner, state, state.replay, 1)
+    batch = batch_of(learner, state, state.replay, 1)
     following = learner._policy_actions(state.params.actor, batch.next_inputs, batch.preference, jax.random.key(2))
     learning = state.learning._replace(targets=targets)
     return batch, learner._critic_loss(state.params.critics, state.params, learning, batch, following)[1]
@@ -106,7 +111,7 @@ def test_the_lesser_of_the_twins(minimum, wanted):
 def test_one_pass_normalises_now_and_next_alike():
     """Observations are constant: the joint statistics of (s, a) and (s', a') are those of both halves together."""
     learner, state, _ = begun("steer", **CROSSQ)
-    batch = drawn(learner, state, state.replay, 1)
+    batch = batch_of(learner, state, state.replay, 1)
     next_action = -batch.action
     now, then, moments = learner._values_now_and_next(state.params.critics, None, batch, next_action)
     assert now.shape == then.shape == (2, SMALL["batch_size"], 1, 2)
@@ -147,7 +152,7 @@ def test_priorities_are_the_last_errors():
     learner, state, _ = begun("choice", prioritised_replay=True, batch_size=8, priority_exponent=0.5)
     (_, _, priorities), _ = learner.gradient_step(state.params, state.learning, state.replay, jax.random.key(4))
     key = jax.random.split(jax.random.key(4), 3)[0]
-    draw = learner._draw(state.replay, key)
+    draw = draw_of(learner, state.replay, key)
     batch = learner._batch(state.learning, state.replay.rows, draw)
     error = np.abs(np.asarray(batch.preference * batch.reward).sum(axis=1))  # of critics near 0, in one step
     places = np.asarray(draw.place)
@@ -159,12 +164,12 @@ def test_priorities_are_the_last_errors():
 
 def test_surprises_are_drawn_more_and_count_less():
     learner, state, _ = begun("choice", prioritised_replay=True, batch_size=512, importance_exponent=1.0)
-    uniform = drawn(learner, state, state.replay)
+    uniform = batch_of(learner, state, state.replay)
     np.testing.assert_array_equal(uniform.importance, 1)
     priorities = state.replay.priorities.at[:32].set(1.0).at[3].set(31.0)
     stored = state.replay._replace(priorities=priorities)
-    batch = drawn(learner, state, stored)
-    often = np.asarray(learner._draw(stored, jax.random.key(0)).place) == 3
+    batch = batch_of(learner, state, stored)
+    often = np.asarray(draw_of(learner, stored, jax.random.key(0)).place) == 3
     assert often.mean() == pytest.approx(0.5, abs=0.07)
     np.testing.assert_allclose(batch.importance[often], 1 / 31, rtol=1e-5)
     np.testing.assert_allclose(batch.importance[~often], 1)
@@ -184,7 +189,7 @@ def test_nothing_has_another_priority_before_learning_starts():
 @pytest.mark.parametrize(("scales", "factors"), [((3.0,), [3, 3]), ((3.0, 1.0), [3, 1])])
 def test_one_scale_for_all_objectives_or_one_for_each(scales, factors):
     learner, state, batch = begun("apart", objective_scales=scales)
-    sampled = drawn(learner, state, state.replay)
+    sampled = batch_of(learner, state, state.replay)
     found = np.unique(np.asarray(sampled.reward), axis=0)
     np.testing.assert_array_equal(found, np.unique(np.asarray(batch.reward).reshape(-1, 2) * factors, axis=0))
 
@@ -192,7 +197,7 @@ def test_one_scale_for_all_objectives_or_one_for_each(scales, factors):
 @pytest.mark.parametrize("share", [0.25, 1.0])
 def test_the_share_of_relabelled_preferences(share):
     learner, state, batch = begun(relabel_preferences=True, relabel_share=share, batch_size=512)
-    found = drawn(learner, state, state.replay).preference
+    found = batch_of(learner, state, state.replay).preference
     acted = np.unique(np.asarray(batch.preference).reshape(-1, 2), axis=0)
     kept = (np.asarray(found)[:, None] == acted).all(axis=2).any(axis=1)
     assert 1 - kept.mean() == pytest.approx(share, abs=0.06)
