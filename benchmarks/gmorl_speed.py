@@ -207,12 +207,12 @@ def table(rows: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def loop() -> None:
-    print("\n| batch | gradient steps a rollout of 640 | environment steps/s | gradient steps/s | compiled in, s |")
-    print("|---|---|---|---|---|")
+def loop() -> list[dict[str, Any]]:
+    """Measure the whole loop on as many devices as a training would take; return a row for each batch."""
+    rows = []
     for batch, steps in ((256, 16), (1024, 4), (4096, 1), (256, 1)):
         learner = learner_of("rows", (32, 32), batch, steps)
-        backend = JaxBackend(ENV, learner, PREFERENCES, eval_episodes=1, gamma=1.0, devices=jax.devices()[:1])
+        backend = JaxBackend(ENV, learner, PREFERENCES, eval_episodes=1, gamma=1.0)
         started = time.perf_counter()
         state, _ = backend.run(backend.init([jax.random.key(0)]), 1)
         jax.block_until_ready(state)
@@ -224,7 +224,20 @@ def loop() -> None:
             assert np.isfinite(sums.metrics["critic_loss"]).all()
             rates.append(40 / (time.perf_counter() - started))
         rate = statistics.median(rates)
-        print(f"| {batch} | {steps} | {rate * 640:,.0f} | {rate * steps:.0f} | {compiling:.0f} |", flush=True)
+        rows.append({"batch": batch, "steps": steps, "rollouts": round(rate, 3), "compiling": round(compiling, 1)})
+    return rows
+
+
+def loop_table(rows: list[dict[str, Any]]) -> str:
+    """Return the rates of the loop in Markdown."""
+    lines = [
+        "| batch | gradient steps a rollout of 640 | environment steps/s | gradient steps/s | compiled in, s |",
+        "|---|---|---|---|---|",
+    ]
+    for row in rows:
+        rates = f"{row['rollouts'] * 640:,.0f} | {row['rollouts'] * row['steps']:.0f}"
+        lines.append(f"| {row['batch']} | {row['steps']} | {rates} | {row['compiling']:.0f} |")
+    return "\n".join(lines)
 
 
 def main() -> None:
@@ -238,13 +251,14 @@ def main() -> None:
     if a.child:
         child(*a.child)
     elif a.show:
-        print(table(json.loads(a.out.read_text())["rows"]))
+        kept = json.loads(a.out.read_text())
+        print(table(kept["rows"]), loop_table(kept["loop"]), sep="\n\n")
     else:
+        jax.config.update("jax_num_cpu_devices", 2)
         about = {"cores": os.cpu_count(), "jax": jax.__version__, "platform": sys.platform}
-        rows = gradients(a.before, a.torch)
-        a.out.write_text(json.dumps({"machine": about, "rows": rows}, indent=1) + "\n")
-        print(table(rows))
-        loop()
+        kept = {"machine": about, "rows": gradients(a.before, a.torch), "loop": loop()}
+        a.out.write_text(json.dumps(kept, indent=1) + "\n")
+        print(table(kept["rows"]), loop_table(kept["loop"]), sep="\n\n")  # type: ignore[arg-type]
 
 
 if __name__ == "__main__":

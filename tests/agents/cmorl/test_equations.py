@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[3]
 NAMED = re.compile(r"\| `((?:agents|morl)/[a-z0-9_/]+\.py): ([\w.]+)` \|$", re.MULTILINE)
 
 
-@pytest.mark.parametrize(("page", "rows"), [("cmorl.md", 20), ("ppo.md", 6), ("d3po.md", 12), ("gpi-ls.md", 14)])
+@pytest.mark.parametrize(("page", "rows"), [("cmorl.md", 20), ("ppo.md", 6), ("d3po.md", 13), ("gpi-ls.md", 14)])
 def test_every_equation_is_where_its_table_says(page, rows):
     found = NAMED.findall((ROOT / "docs" / page).read_text())
     assert len(found) == rows

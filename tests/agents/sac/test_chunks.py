@@ -1,5 +1,7 @@
 """Batches that are learnt from by parts: the same gradient, on one device and on two."""
 
+from functools import partial
+
 import jax
 import numpy as np
 import pytest
@@ -23,20 +25,19 @@ def assert_close(one, two, atol=1e-6):
         np.testing.assert_allclose(x, y, rtol=1e-4, atol=atol)
 
 
-@pytest.mark.parametrize("options", [{}, {"prioritised_replay": True, "relabel_preferences": True}])
-def test_parts_of_a_batch_have_its_gradient(options, monkeypatch):
-    learner, state, _ = begun("choice", learn_temperature=True, batch_size=24, **options)
+def test_parts_of_a_batch_have_its_gradient(monkeypatch):
+    options = {"prioritised_replay": True, "relabel_preferences": True, "learn_temperature": True}
+    learner, state, _ = begun("choice", batch_size=24, **options)
     valid = state.replay.rows.valid.at[::3].set(False)  # parts of different weights
     state = state._replace(replay=state.replay._replace(rows=state.replay.rows._replace(valid=valid)))
     found = {}
-    for size in (24, 12, 4):
+    for size in (24, 4):
         monkeypatch.setattr(networks.Networks, "chunk_size", lambda self, batch_size, size=size: size)
-        found[size] = stepped(learner, state)
-    assert_close(found[12], found[24])
+        found[size] = jax.jit(partial(stepped, learner))(state)
     assert_close(found[4], found[24])
 
 
-@pytest.mark.parametrize("policies", [1, 2])
+@pytest.mark.parametrize("policies", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_two_devices_for_a_policy_learn_as_one(policies):
     """One policy is on both devices and two are on one each; what is trained is the same up to rounding."""
     env = Probe("choice")
