@@ -1,8 +1,12 @@
 """Speed of GMORL's gradient step and of its loop, beside an earlier checkout and the same step in PyTorch, in turns.
 
     git worktree add ../before COMMIT
-    python benchmarks/gmorl_speed.py ../before --torch .venv/bin/python
-    python benchmarks/gmorl_speed.py --show
+    python benchmarks/gmorl_speed.py gradients ../before --torch .venv/bin/python
+    python benchmarks/gmorl_speed.py gradients ../before --torch .venv/bin/python --only convolution
+    python benchmarks/gmorl_speed.py loop
+    python benchmarks/gmorl_speed.py show
+
+Each case is kept as soon as it is measured, beside those that the file of results has already.
 
 Gradient step: no acting, a full replay of random transitions of the simulator's shapes, each library in a process of
 its own. Here on two virtual devices, as one policy is trained on two cores, and on one; the checkout on one device with
@@ -27,6 +31,7 @@ from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
+os.environ.setdefault("JAX_NUM_CPU_DEVICES", "2")
 
 import jax
 import jax.numpy as jnp
@@ -101,7 +106,7 @@ def gradient_steps(
 
     def run(learnt: Any, stored: Any, key: jax.Array) -> Any:
         def step(learnt: Any, key: jax.Array) -> tuple[Any, None]:
-            return learner.gradient_step(*learnt, stored, key)[0][:2], None
+            return learner.gradient_step(learnt[0], learnt[1], stored, key)[0][:2], None
 
         return jax.lax.scan(step, learnt, jax.random.split(key, number))[0]
 
@@ -117,7 +122,6 @@ def gradient_steps(
 
 def child(network: str, sizes: str, batch: str, devices: str) -> None:
     """Compile a case, print the actor's parameters, and for each line of the input the rates by wall and CPU time."""
-    jax.config.update("jax_num_cpu_devices", int(devices))
     parameters, number, run = gradient_steps(network, tuple(map(int, sizes.split())), int(batch), int(devices))
     run()
     print(parameters, flush=True)
@@ -134,8 +138,8 @@ class Worker:
     def __init__(self, checkout: Path, case: tuple[str, tuple[int, ...], int], devices: int) -> None:
         network, sizes, batch = case
         self.process = subprocess.Popen(
-            [sys.executable, __file__, "--child", network, " ".join(map(str, sizes)), str(batch), str(devices)],
-            env={**os.environ, "PYTHONPATH": str(checkout.resolve())},
+            [sys.executable, __file__, "child", "--case", network, " ".join(map(str, sizes)), str(batch), str(devices)],
+            env={**os.environ, "PYTHONPATH": str(checkout.resolve()), "JAX_NUM_CPU_DEVICES": str(devices)},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -159,13 +163,19 @@ def torch_rates(python: str, case: tuple[str, tuple[int, ...], int], threads: in
     script = HERE / "peers" / "gmorl_torch.py"
     flags = f"--threads {threads} --batch {batch} --network {network} --seconds 3 --sizes {' '.join(map(str, sizes))}"
     done = subprocess.run([python, str(script), *flags.split()], check=True, capture_output=True, text=True)
-    return [float(json.loads(done.stdout)["rate"]), float("nan")]
+    return [float(json.loads(done.stdout)["rate"])]
 
 
-def gradients(before: Path | None, python: str | None) -> list[dict[str, Any]]:
-    """Measure all cases in turns; return a row of medians for each."""
-    rows = []
+def title_of(case: tuple[str, tuple[int, ...], int]) -> str:
+    network, sizes, batch = case
+    return f"{network} {' '.join(map(str, sizes))}, {batch}"
+
+
+def gradients(before: Path | None, python: str | None, only: str, out: Path) -> None:
+    """Measure the cases whose title begins with ``only`` in turns, and keep the medians of each."""
     for case in CASES:
+        if not title_of(case).startswith(only):
+            continue
         workers = {"two": Worker(HERE.parent, case, 2), "one": Worker(HERE.parent, case, 1)}
         if before:
             workers["before"] = Worker(before, case, 1)
@@ -179,23 +189,30 @@ def gradients(before: Path | None, python: str | None) -> list[dict[str, Any]]:
         medians = {
             name: [round(statistics.median(x), 2) for x in zip(*each, strict=True)] for name, each in found.items()
         }
-        network, sizes, batch = case
-        title = f"{network} {' '.join(map(str, sizes))}"
-        rows.append({"network": title, "parameters": workers["two"].parameters, "batch": batch, "rates": medians})
-        print(json.dumps(rows[-1]), file=sys.stderr, flush=True)
+        row = {"parameters": workers["two"].parameters, "rates": medians}
+        keep(out, "gradients", title_of(case), row)
         for worker in workers.values():
             worker.process.kill()
-    return rows
 
 
-def table(rows: list[dict[str, Any]]) -> str:
+def keep(out: Path, kind: str, name: str, row: dict[str, Any]) -> None:
+    """Print a row and write it to the file of results."""
+    print(name, json.dumps(row), flush=True)
+    kept = json.loads(out.read_text()) if out.exists() else {"gradients": {}, "loop": {}}
+    kept["machine"] = {"cores": os.cpu_count(), "jax": jax.__version__, "platform": sys.platform}
+    kept[kind][name] = row
+    out.write_text(json.dumps(kept, indent=1) + "\n")
+
+
+def table(rows: dict[str, dict[str, Any]]) -> str:
     """Return the rates by wall time, and those by CPU time behind them, in Markdown."""
     lines = [
-        "| network | parameters | batch | two devices: gradient steps/s (a CPU-s) | one device | before "
+        "| network, batch | parameters | two devices: gradient steps/s (a CPU-s) | one device | before "
         "| PyTorch, 1 thread | 2 threads | beside before | beside the better PyTorch |",
-        "|---|---|---|---|---|---|---|---|---|---|",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
-    for row in rows:
+    for title in filter(rows.__contains__, map(title_of, CASES)):
+        row = rows[title]
         rates = row["rates"]
         cells = [f"{rates[x][0]:.3g} ({rates[x][1]:.3g})" if x in rates else "-" for x in ("two", "one", "before")]
         cells += [f"{rates[x][0]:.3g}" if x in rates else "-" for x in ("torch 1", "torch 2")]
@@ -203,13 +220,12 @@ def table(rows: list[dict[str, Any]]) -> str:
         for names in peers:
             theirs = max((rates[name][0] for name in names if name in rates), default=float("nan"))
             cells.append(f"{rates['two'][0] / theirs:.2f}")
-        lines.append(f"| {row['network']} | {row['parameters']:,} | {row['batch']} | {' | '.join(cells)} |")
+        lines.append(f"| {title} | {row['parameters']:,} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
-def loop() -> list[dict[str, Any]]:
-    """Measure the whole loop on as many devices as a training would take; return a row for each batch."""
-    rows = []
+def loop(out: Path) -> None:
+    """Measure the whole loop on as many devices as a training takes, and keep the median of each batch."""
     for batch, steps in ((256, 16), (1024, 4), (4096, 1), (256, 1)):
         learner = learner_of("rows", (32, 32), batch, steps)
         backend = JaxBackend(ENV, learner, PREFERENCES, eval_episodes=1, gamma=1.0)
@@ -224,17 +240,17 @@ def loop() -> list[dict[str, Any]]:
             assert np.isfinite(sums.metrics["critic_loss"]).all()
             rates.append(40 / (time.perf_counter() - started))
         rate = statistics.median(rates)
-        rows.append({"batch": batch, "steps": steps, "rollouts": round(rate, 3), "compiling": round(compiling, 1)})
-    return rows
+        row = {"batch": batch, "steps": steps, "rollouts": round(rate, 3), "compiling": round(compiling, 1)}
+        keep(out, "loop", f"{batch}, {steps} gradient steps", row)
 
 
-def loop_table(rows: list[dict[str, Any]]) -> str:
+def loop_table(rows: dict[str, dict[str, Any]]) -> str:
     """Return the rates of the loop in Markdown."""
     lines = [
         "| batch | gradient steps a rollout of 640 | environment steps/s | gradient steps/s | compiled in, s |",
         "|---|---|---|---|---|",
     ]
-    for row in rows:
+    for row in rows.values():
         rates = f"{row['rollouts'] * 640:,.0f} | {row['rollouts'] * row['steps']:.0f}"
         lines.append(f"| {row['batch']} | {row['steps']} | {rates} | {row['compiling']:.0f} |")
     return "\n".join(lines)
@@ -242,23 +258,22 @@ def loop_table(rows: list[dict[str, Any]]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=["gradients", "loop", "show", "child"])
     parser.add_argument("before", type=Path, nargs="?", help="an earlier checkout")
     parser.add_argument("--torch", help="Python with PyTorch's CPU build")
+    parser.add_argument("--only", default="", help="cases whose title begins with it, such as rows 32")
     parser.add_argument("--out", type=Path, default=RESULTS, help="where the medians are kept")
-    parser.add_argument("--show", action="store_true", help="print the table of the medians that are kept")
-    parser.add_argument("--child", nargs=4, help=argparse.SUPPRESS)
+    parser.add_argument("--case", nargs=4, help=argparse.SUPPRESS)
     a = parser.parse_args()
-    if a.child:
-        child(*a.child)
-    elif a.show:
-        kept = json.loads(a.out.read_text())
-        print(table(kept["rows"]), loop_table(kept["loop"]), sep="\n\n")
+    if a.what == "child":
+        child(*a.case)
+    elif a.what == "gradients":
+        gradients(a.before, a.torch, a.only, a.out)
+    elif a.what == "loop":
+        loop(a.out)
     else:
-        jax.config.update("jax_num_cpu_devices", 2)
-        about = {"cores": os.cpu_count(), "jax": jax.__version__, "platform": sys.platform}
-        kept = {"machine": about, "rows": gradients(a.before, a.torch), "loop": loop()}
-        a.out.write_text(json.dumps(kept, indent=1) + "\n")
-        print(table(kept["rows"]), loop_table(kept["loop"]), sep="\n\n")  # type: ignore[arg-type]
+        kept = json.loads(a.out.read_text())
+        print(table(kept["gradients"]), loop_table(kept["loop"]), sep="\n\n")
 
 
 if __name__ == "__main__":
