@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import pickle
 import statistics
 import time
 from collections.abc import Iterator, Sequence
@@ -243,8 +242,9 @@ def compare(
             computed = env.oracle.counts.computed if hasattr(env, "oracle") else run.best.number
             if policies is not None and run.policy is not None:
                 policies.mkdir(parents=True, exist_ok=True)
-                name = f"{plan.env}-{method}-{seed}.pickle"
-                (policies / name).write_bytes(pickle.dumps((run.policy, run.best.drawn())))
+                best = run.best.drawn()
+                name = policies / f"{plan.env}-{method}-{seed}.npz"
+                np.savez(name, *jax.tree.leaves(run.policy), values=best.values, obs=best.obs)
             for number in [most] if method in SEARCHES else samples:
                 record = {"task": plan.env, "method": method, "calls": plan.calls or run.best.number}
                 record |= {"samples": number, "seed": seed, "computed": computed, "seconds": round(run.seconds, 1)}

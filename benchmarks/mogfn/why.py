@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import pickle
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -44,7 +43,7 @@ def why(plan: Comparison, policies: Path, seed: int, steps: int, kept: int, meth
     weights = lattice(3, plan.divisions)
     found: dict[str, Any] = {"env": plan.env, "calls": plan.calls, "seed": seed, "steps": steps, "kept": kept}
     agents = {method: MOGFN(MOGFNConfig(**plan.settings(method)), env, 1) for method in methods}
-    trained = {m: pickle.loads((policies / f"{plan.env}-{m}-{seed}.pickle").read_bytes()) for m in methods}
+    trained = {m: kept_policy(agents[m], policies / f"{plan.env}-{m}-{seed}.npz") for m in methods}
     reward = agents[methods[0]]
     beta = reward.config.beta_range[1]
 
@@ -67,6 +66,14 @@ def why(plan: Comparison, policies: Path, seed: int, steps: int, kept: int, meth
         )
         print(method, found[method], flush=True)
         RESULTS.write_text(json.dumps(found, indent=1) + "\n")
+
+
+def kept_policy(agent: MOGFN, path: Path) -> tuple[Any, Drawn]:
+    """Read what a comparison has kept of a sampler: its policy, and the best objects found."""
+    like = agent.policy(agent.init(jax.random.key(0)))  # of these shapes
+    with np.load(path, allow_pickle=False) as file:
+        leaves = [jnp.asarray(file[f"arr_{i}"]) for i in range(len(jax.tree.leaves(like)))]
+        return jax.tree.unflatten(jax.tree.structure(like), leaves), Drawn(file["values"], file["obs"])
 
 
 def bounds(
