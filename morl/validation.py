@@ -7,7 +7,7 @@ import dataclasses
 import math
 import os
 import types
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from numbers import Real
 from pathlib import Path
@@ -92,6 +92,26 @@ def check_integer(config: Any, name: str, *, low: int, high: int = MOST) -> None
     if isinstance(value, bool) or not isinstance(value, int):
         raise UserError(f"{name} must be a whole number, not {value!r}")
     check_range(config, name, low=low, high=high)
+
+
+def check_scales(scales: Sequence[float] | None) -> None:
+    """Check the setting ``objective_scales``, factors of the rewards, where it is given.
+
+    Raises:
+        UserError: none, or one that is not above 0 and finite.
+    """
+    if scales is not None and not (scales and all(0 < x <= LARGEST for x in scales)):
+        raise UserError(f"objective_scales must be greater than 0 and finite, not {scales}")
+
+
+def check_number_of_scales(scales: Sequence[float] | None, num_objectives: int) -> None:
+    """Check that the setting ``objective_scales`` is one number or one an objective, where it is given.
+
+    Raises:
+        UserError: another number of them.
+    """
+    if scales is not None and len(scales) not in (1, num_objectives):
+        raise UserError(f"objective_scales must be one number or {num_objectives}, one an objective, not {len(scales)}")
 
 
 def check_discount(gamma: float) -> float:

@@ -29,6 +29,7 @@ from morl.ops.masking import mask_logits, masked_mean
 from morl.ops.preferences import dirichlet_and_corners
 from morl.ops.running_statistics import RunningStats
 from morl.types import Features, LearnerState, Metrics, Transition
+from morl.validation import check_number_of_scales
 
 
 @dataclass(frozen=True)
@@ -52,11 +53,7 @@ class D3PO(PPO):
         c = self.config
         c.concentration(self.num_objectives)
         schedules.check_floor(c, self.num_objectives)
-        if c.objective_scales is not None and len(c.objective_scales) not in (1, self.num_objectives):
-            raise UserError(
-                f"objective_scales must be one number or {self.num_objectives}, one an objective, "
-                f"not {len(c.objective_scales)}"
-            )
+        check_number_of_scales(c.objective_scales, self.num_objectives)
         if c.network == "rows" and self.action_features is None:
             raise UserError(
                 "network rows needs features of each action, which this environment does not have; allowed: flat"

@@ -12,7 +12,7 @@ from morl.agents.ppo.config import PPOConfig
 from morl.errors import UserError
 from morl.ops.preferences import check_concentration, concentrations
 from morl.search_space import Choice, Parameter, Real, Space, log_real
-from morl.validation import LARGEST, check_integer, check_range
+from morl.validation import check_integer, check_range, check_scales
 
 
 @dataclass(frozen=True)
@@ -64,14 +64,12 @@ class D3POConfig(PPOConfig):
         check_integer(self, "embedding_size", low=1)
         check_range(self, "diversity_coefficient", low=0)
         check_range(self, "prior_scale", low=0)
-        scales = self.objective_scales
-        if scales is not None and not (scales and all(0 < x <= LARGEST for x in scales)):
-            raise UserError(f"objective_scales must be greater than 0 and finite, not {scales}")
+        check_scales(self.objective_scales)
         if self.network == "rows" and self.conditioning != "concat":
             raise UserError(f"network rows needs conditioning concat, not {self.conditioning}")
         if self.prior_scale and self.network != "rows":
             raise UserError("prior_scale needs network rows, which has a logit for the rewards of each action")
-        if self.prior_scale and scales is None:
+        if self.prior_scale and self.objective_scales is None:
             raise UserError("prior_scale weighs rewards times objective_scales; give them too")
         check_range(self, "diversity_scale", low=0)
         check_range(self, "corner_share", low=0, high=1)

@@ -9,7 +9,7 @@ from typing import ClassVar, Literal
 
 from morl.errors import UserError
 from morl.search_space import Choice, Parameter, Real, Space, log_real
-from morl.validation import LARGEST, check_integer, check_range, check_widths, convert_fields
+from morl.validation import check_integer, check_range, check_scales, check_widths, convert_fields
 
 NetworkKind = Literal["auto", "flat", "rows", "convolution"]
 Scalarisation = Literal["linear", "tchebycheff"]
@@ -139,9 +139,7 @@ class SACConfig:
             raise UserError(
                 f"learning_starts must be at most replay_capacity = {self.replay_capacity}, not {self.learning_starts}"
             )
-        scales = self.objective_scales
-        if scales is not None and not (scales and all(0 < x <= LARGEST for x in scales)):
-            raise UserError(f"objective_scales must be greater than 0 and finite, not {self.objective_scales}")
+        check_scales(self.objective_scales)
 
     @property
     def steps_of_gradient(self) -> int:

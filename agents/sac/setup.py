@@ -9,6 +9,7 @@ from morl.errors import UserError
 from morl.networks.bodies import EXPANSION
 from morl.ops import replay
 from morl.types import Agent, Task
+from morl.validation import check_number_of_scales
 
 LONGEST_HORIZON = 0.99  # largest default discount of a learner: bootstrapping on more learns slowly
 
@@ -24,11 +25,7 @@ def check_budget(config: SACConfig, task: Task, updates: int, policies: int) -> 
     if updates * config.num_envs * config.rollout_steps <= config.learning_starts:
         least = policies * (config.learning_starts + config.num_envs * config.rollout_steps)
         raise UserError(f"steps must be at least {least} to learn anything after learning_starts, not {task.steps}")
-    scales = config.objective_scales
-    if scales is not None and len(scales) not in (1, task.num_objectives):
-        raise UserError(
-            f"objective_scales must be one number or {task.num_objectives}, one an objective, not {len(scales)}"
-        )
+    check_number_of_scales(config.objective_scales, task.num_objectives)
 
 
 def make_learner(config: SACConfig, task: Task, updates: int) -> SAC:

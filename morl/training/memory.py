@@ -21,6 +21,7 @@ import numpy as np
 
 from morl.errors import UserError
 from morl.settings import TrainSettings
+from morl.training.backends.devices import devices_each
 from morl.training.backends.environment import WATCHED
 from morl.training.evaluation import MAX_STEPS
 from morl.training.rollout import start
@@ -70,7 +71,7 @@ def fitting(setup: Setup, settings: TrainSettings, devices: Sequence[jax.Device]
     available = math.inf if free is None else free * (len(devices) if devices[0].platform != "cpu" else 1)
     policies = settings.num_seeds * len(setup.agent.preferences)
     for number in (len(devices), min(len(devices), policies)):
-        copies = 2 if number >= 2 * policies else 1
+        copies = devices_each(setup.agent.learner, policies, number)
         parts = sorted(estimate(setup, settings, copies), key=lambda part: -part.size)
         needed = sum(part.size for part in parts)
         if needed <= SHARE * available:

@@ -40,12 +40,12 @@ def choose(device: Device, num_learners: int, split: bool = True, learner: Actor
         ) from error
     if found[0].platform != "cpu":
         return found[:num_learners]
-    return found[: devices_each(learner) * num_learners if split else 1]
+    return found[: devices_each(learner, num_learners, len(found)) * num_learners if split else 1]
 
 
-def devices_each(learner: Actor | None) -> int:
-    """Return on how many devices one policy of a learner can be: 2 where it shares its batches, else 1."""
-    return 2 if isinstance(learner, SharesBatches) else 1
+def devices_each(learner: Actor | None, num_learners: int, number: int) -> int:
+    """Return on how many of a number of devices each policy is: 2 where it shares its batches and they suffice."""
+    return 2 if number >= 2 * num_learners and isinstance(learner, SharesBatches) else 1
 
 
 def quick_to_compile(platform: str | None = None) -> dict[str, Any] | None:

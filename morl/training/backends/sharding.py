@@ -33,7 +33,7 @@ class Sharding:
         self, number: int, devices: Sequence[jax.Device] | None = None, learner: Learner | None = None
     ) -> None:
         devices = list(devices or jax.devices())
-        self._halves = devices_each(learner) if len(devices) >= 2 * number else 1
+        self._halves = devices_each(learner, number, len(devices))
         devices = devices[: self._halves * number]
         self.number = number
         self.spare = -number % (len(devices) // self._halves)
